@@ -1,0 +1,39 @@
+# make demo   install into .venv, train on synthetic tissue, write a report (5 minutes)
+# make test   the default test suite        make test-all   the slow tests too
+# make lint   ruff                          make bench      speed against the peers
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Warnings are errors in the tests, and two processes fill two cores.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: demo test test-all lint bench clean
+
+demo: $(VENV)/installed
+	$(BIN)/python -m her2scoring.train --stain he --classes 4 --demo
+
+test: $(VENV)/installed
+	$(PYTEST)
+
+test-all: $(VENV)/installed
+	$(PYTEST) -m "not gpu"
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks.input_path
+
+$(VENV)/installed: setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "histopapers needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,452 @@
+"""Run folders: how a run is named, created, found and loaded, and how its files are written.
+
+A run is known by what can change its predictions: the package, its config, its data and its
+starting weights. The same command finds the same folder again and resumes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import importlib
+import json
+import math
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common import config as configuration
+from common import datasets
+from common.errors import InputError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import pandas as pd
+
+SCHEMA = 1
+SYNTHETIC_PREFIX = "SYNTHETIC-"
+
+
+# --- writing files -----------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path that becomes `path` only when the block ends without an error.
+
+    The temporary file lies in the same folder, so the rename is atomic, and keeps the suffix, so
+    that writers which look at it (Keras, OpenCV) behave. After an error nothing is left behind.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner can read
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all; NaN and infinity become null."""
+    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
+    """Write a table as CSV, whole or not at all: 9 significant digits, unknown values empty."""
+    with atomic_path(path) as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy values, tuples and paths into what JSON knows."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return value.as_posix()
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+# --- identity ----------------------------------------------------------------------------------
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, as hex."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_id(weights: str) -> str:
+    """`none`, `imagenet`, or the SHA-256 of the file that `weights` names."""
+    if weights in ("none", "imagenet"):
+        return weights
+    path = Path(weights)
+    if not path.is_file():
+        raise InputError(f"--weights {weights}: no such file; give imagenet, none or a file")
+    return file_hash(path)
+
+
+def run_id(package: str, config: Mapping[str, Any], data: str, weights: str) -> str:
+    """First 10 hex digits of the SHA-256 over all that can change a run's predictions.
+
+    Parameters
+    ----------
+    package : str
+        Name of the paper's package.
+    config : mapping
+        Every field of its Config. `weights` is left out: the file's place does not matter, its
+        content does.
+    data : str
+        Hash of the index (`common.datasets.index_hash`).
+    weights : str
+        From `weights_id`.
+    """
+    config = {name: value for name, value in config.items() if name != "weights"}
+    identity = {
+        "schema": SCHEMA,
+        "package": package,
+        "config": config,
+        "data": data,
+        "weights": weights,
+    }
+    text = json.dumps(_plain(identity), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def describe(
+    package: str,
+    request: configuration.Request,
+    dataset: ModuleType,
+    index: pd.DataFrame,
+    *,
+    leaks: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Gather what `config.json` says of a run before it starts.
+
+    Parameters
+    ----------
+    package : str
+        The paper's package.
+    request : common.config.Request
+    dataset : module
+        The data set's card, for example `common.datasets.bci`.
+    index : DataFrame
+        The images used.
+    leaks : sequence of str
+        What may flatter the result, in words.
+    """
+    config, execution = request.config, request.execution
+    data = datasets.index_hash(index)
+    if config.split == "file":
+        # Another split of the same images is another run.
+        data = hashlib.sha256(f"{data} {file_hash(execution.split_file)}".encode()).hexdigest()
+    return {
+        "package": package,
+        "preset": request.preset,
+        "config": configuration.to_dict(config),
+        "sources": configuration.sources(config),
+        "data": data,
+        "weights": weights_id(config.weights),
+        "dataset": dataset.NAME,
+        "licence": dataset.LICENCE,
+        "classes": dataset.CLASSES[config.classes],
+        "positive": dataset.POSITIVE[config.classes],
+        "n_images": len(index),
+        "expected_images": dataset.EXPECTED_IMAGES,
+        "synthetic": bool(index.synthetic.any()),
+        "leaks": leaks,
+        "command": command_line(package),
+    }
+
+
+# --- run folders -------------------------------------------------------------------------------
+
+
+@dataclass
+class Run:
+    """A run folder and what its `config.json` says."""
+
+    path: Path
+    record: dict[str, Any] = field(repr=False)
+    started: datetime.datetime = field(default_factory=lambda: _now(), repr=False)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every file of the run has been written."""
+        return self.record["finished"] is not None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The fields of the paper's Config."""
+        return self.record["config"]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the run saw synthetic images; its results never stand in a paper's table."""
+        return self.record["synthetic"]
+
+    def closing_words(self) -> str:
+        """Say where the results are, and whether other code than today's made them."""
+        lines = [f"\nrun     {self.path}", f"report  {self.path / 'report.html'}"]
+        made_by = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
+        if made_by["commit"] != commit():
+            lines.append(
+                f"made by commit {str(made_by['commit'])[:10]}, not the present one; "
+                f"--fresh trains again"
+            )
+        if self.synthetic:
+            lines.append("SYNTHETIC tissue: a demonstration, not a result about patients")
+        lines.append("research use, not for diagnosis")
+        return "\n".join(lines)
+
+    def note(self, **facts: Any) -> None:
+        """Add facts that became known during the run to `config.json`."""
+        self.record.update(facts)
+        write_json(self.path / "config.json", self.record)
+
+    def record_environment(self) -> None:
+        """Write where and how long the run was made, before its report is."""
+        now = _now()
+        facts = {
+            "started": self.record["created"],
+            "finished": now.isoformat(),
+            "seconds": (now - self.started).total_seconds(),
+        }
+        write_json(self.path / "environment.json", environment(self.record["command"]) | facts)
+
+    def finish(self) -> None:
+        """Mark the run as finished, which lets `tables` read it; its resume state goes."""
+        self.note(finished=_now().isoformat())
+        shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
+
+
+@contextlib.contextmanager
+def open_run(
+    runs_dir: str | Path, record: Mapping[str, Any], *, fresh: bool = False
+) -> Iterator[Run]:
+    """Create the run folder for `record`, or find the one that the same command made before.
+
+    The folder is locked while the block runs, so that two processes never write to one run.
+
+    Parameters
+    ----------
+    runs_dir : path
+        Where runs live; the folder is made if it is missing.
+    record : mapping
+        What `config.json` holds. `package`, `preset`, `config`, `data`, `weights` and `synthetic`
+        decide the folder's name.
+    fresh : bool
+        Start anew: what the folder held is deleted.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written, its `config.json` is damaged, or another process has it.
+    """
+    import filelock
+
+    identity = run_id(record["package"], record["config"], record["data"], record["weights"])
+    prefix = SYNTHETIC_PREFIX if record["synthetic"] else ""
+    path = Path(runs_dir) / record["package"] / f"{prefix}{record['preset']}-{identity}"
+    lock = filelock.FileLock(path / ".lock", timeout=0)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:
+        raise InputError(
+            f"{path}: another process is working on this run; wait for it, or change a setting"
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot write runs there ({error.strerror}); give a folder with --runs-dir"
+        ) from None
+    try:
+        if fresh:
+            _empty(path, keep=".lock")
+        if (path / "config.json").exists():
+            yield load(path)
+            return
+        started = _now()
+        full = {"schema": SCHEMA, "run_id": identity, **record}
+        full |= {"created": started.isoformat(), "finished": None}
+        write_json(path / "config.json", full)
+        yield load(path)
+    finally:
+        lock.release()
+
+
+def _empty(folder: Path, keep: str) -> None:
+    for entry in folder.iterdir():
+        if entry.name == keep:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def load(path: str | Path) -> Run:
+    """Read the run in folder `path`.
+
+    Raises
+    ------
+    InputError
+        If the folder is no run folder, its `config.json` is damaged, or a newer version wrote it.
+    """
+    path = Path(path)
+    file = path / "config.json"
+    if not file.is_file():
+        raise InputError(f"{path}: not a run folder (it has no config.json)")
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if record["schema"] > SCHEMA:
+            raise InputError(f"{file}: written by a newer version of histopapers; update yours")
+        record["package"], record["config"], record["finished"], record["synthetic"]
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{file}: damaged ({error}); delete the folder, or train again with --fresh"
+        ) from None
+    return Run(path, record)
+
+
+def find(runs_dir: str | Path, package: str) -> list[Run]:
+    """Finished runs of a package, oldest first. Folder names do not matter."""
+    files = sorted((Path(runs_dir) / package).glob("*/config.json"))
+    runs = [run for run in (load(file.parent) for file in files) if run.finished]
+    return sorted(runs, key=lambda run: run.record["finished"])
+
+
+def load_model(run: Run | str | Path) -> Any:
+    """Load a run's best model; it takes raw RGB pixels in [0, 255].
+
+    The package that made the run is imported first, because its own layers must be known to Keras.
+    Nothing but registered layers is loaded: Keras' safe mode stays on.
+    """
+    run = run if isinstance(run, Run) else load(run)
+    file = run.path / "model.keras"
+    if not file.is_file():
+        raise InputError(f"{file}: missing; run the training command again to finish this run")
+    importlib.import_module(f"{run.record['package']}.model")
+    import keras
+
+    try:
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        raise InputError(f"{file}: cannot be loaded as a Keras model: {error}") from None
+
+
+def environment(command: str) -> dict[str, Any]:
+    """What a reader needs to know about where a run was made."""
+    return {
+        "command": command,
+        **_commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "packages": _packages(),
+        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "started": _now().isoformat(),
+        "finished": None,
+        "seconds": None,
+    }
+
+
+def command_line(package: str, arguments: list[str] | None = None) -> str:
+    """The command that was typed, as it can be typed again."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return shlex.join(["python", "-m", f"{package}.train", *arguments])
+
+
+def commit() -> str | None:
+    """Commit of the source tree this code runs from; None for an installed package."""
+    return _commit()["commit"]
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+
+
+def _commit() -> dict[str, Any]:
+    """Commit of the source tree, if the package runs from one."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return {"commit": None, "dirty": None}
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith(("model name", "Model")):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _packages() -> dict[str, str]:
+    from importlib import metadata
+
+    names = (
+        "histopapers", "keras", "tensorflow", "jax", "numpy", "opencv-python-headless",
+        "pandas", "scikit-learn", "scipy", "matplotlib",
+    )  # fmt: skip
+    found = {}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found

@@ -1,0 +1,130 @@
+"""Run folders: identity, atomic writes, locks, damaged files."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from common import runs
+from common.errors import InputError
+
+
+def record(**changes):
+    return {
+        "package": "breakhis",
+        "preset": "T2-binary-resnet50",
+        "config": {"classes": 2, "weights": "imagenet", "epochs": 30},
+        "data": "d" * 64,
+        "weights": "imagenet",
+        "synthetic": False,
+        "command": "python -m breakhis.train",
+        **changes,
+    }
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    file = tmp_path / "a.txt"
+    runs.write_text(file, "old")
+    with pytest.raises(RuntimeError), runs.atomic_path(file) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_json_has_no_nan_and_csv_nine_digits(tmp_path):
+    runs.write_json(tmp_path / "a.json", {"x": float("nan"), "y": (1, 2), "z": pd.Series([0.5])})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": None, "y": [1, 2], "z": [0.5]}
+    runs.write_csv(tmp_path / "a.csv", pd.DataFrame({"case": ["", "7"], "p": [1 / 3, 1.0]}))
+    assert (tmp_path / "a.csv").read_text() == "case,p\n,0.333333333\n7,1\n"
+
+
+def test_identity_depends_on_what_changes_predictions_and_nothing_else():
+    config = {"classes": 2, "weights": "/a/w.h5", "lr": 1e-4}
+    first = runs.run_id("breakhis", config, "data", "abc")
+    assert len(first) == 10
+    assert first == runs.run_id("breakhis", {**config, "weights": "/b/w.h5"}, "data", "abc")
+    others = [
+        runs.run_id("ernet", config, "data", "abc"),
+        runs.run_id("breakhis", {**config, "lr": 1e-3}, "data", "abc"),
+        runs.run_id("breakhis", config, "other", "abc"),
+        runs.run_id("breakhis", config, "data", "def"),
+    ]
+    assert len({first, *others}) == 5
+
+
+def test_weights_are_known_by_content(tmp_path):
+    file = tmp_path / "w.h5"
+    file.write_bytes(b"abc")
+    assert runs.weights_id("none") == "none"
+    assert runs.weights_id(str(file)).startswith("ba7816bf8f01cfea")  # SHA-256 of "abc", FIPS 180
+    with pytest.raises(InputError, match="no such file"):
+        runs.weights_id(str(tmp_path / "missing.h5"))
+
+
+def test_the_same_record_finds_the_same_folder(tmp_path):
+    with runs.open_run(tmp_path, record()) as run:
+        assert not run.finished
+        (run.path / "history.csv").write_text("kept")
+    with runs.open_run(tmp_path, record()) as again:
+        assert again.path == run.path
+        assert (again.path / "history.csv").read_text() == "kept"
+        (again.path / "checkpoint").mkdir()
+        again.finish()
+    assert not (again.path / "checkpoint").exists()
+    assert [found.path for found in runs.find(tmp_path, "breakhis")] == [run.path]
+    with runs.open_run(tmp_path, record(), fresh=True) as fresh:
+        assert not fresh.finished
+        assert not (fresh.path / "history.csv").exists()
+    assert runs.find(tmp_path, "breakhis") == []
+
+
+def test_synthetic_runs_say_so_in_their_name(tmp_path):
+    with runs.open_run(tmp_path, record(synthetic=True)) as run:
+        assert run.path.name.startswith("SYNTHETIC-")
+
+
+def test_a_run_folder_belongs_to_one_process(tmp_path):
+    with runs.open_run(tmp_path, record()) as run:
+        code = (
+            "from pathlib import Path; from common import errors, runs; import json, sys\n"
+            f"record = json.loads({json.dumps(json.dumps(record()))})\n"
+            "def main():\n"
+            f"    with runs.open_run({str(tmp_path)!r}, record): pass\n"
+            "errors.main(main)"
+        )
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert other.returncode == 2
+        assert other.stderr == (
+            f"error: {run.path}: another process is working on this run; wait for it, or change "
+            f"a setting\n"
+        )
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"schema": 1}', "[]"])
+def test_a_damaged_config_is_named(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(InputError, match=r"config\.json: damaged"):
+        runs.load(tmp_path)
+
+
+def test_a_newer_schema_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"schema": 99}')
+    with pytest.raises(InputError, match="newer version"):
+        runs.load(tmp_path)
+
+
+def test_no_run_folder(tmp_path):
+    with pytest.raises(InputError, match="not a run folder"):
+        runs.load(tmp_path)
+
+
+def test_runs_folder_that_is_a_file(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with (
+        pytest.raises(InputError, match="--runs-dir"),
+        runs.open_run(tmp_path / "runs", record()),
+    ):
+        pass
