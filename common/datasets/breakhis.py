@@ -1,0 +1,169 @@
+"""BreakHis: 7,909 fields of 82 breast tumour slides at four magnifications."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+import pandas as pd
+
+from common import datasets
+from common.errors import InputError
+
+NAME = "breakhis"
+TITLE = "BreakHis"
+LICENCE = "CC BY 4.0"
+CITATION = (
+    "F. A. Spanhol, L. S. Oliveira, C. Petitjean, L. Heutte: A Dataset for Breast Cancer "
+    "Histopathological Image Classification. IEEE Transactions on Biomedical Engineering 63(7), "
+    "2016, 1455-1462. doi:10.1109/TBME.2015.2496264"
+)
+HOME = "https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/"
+OBTAIN = (
+    "BreaKHis_v1.tar.gz (about 4 GB) from the page of the Vision, Robotics and Imaging group of "
+    f"UFPR, {HOME}. No checksum is published."
+)
+LAYOUT = """\
+  BreaKHis_v1/histology_slides/breast/
+    {benign,malignant}/SOB/<tumour type>/SOB_B_A_14-22549AB/{40X,100X,200X,400X}/
+      SOB_B_A-14-22549AB-40-001.png"""
+FOLDS = (
+    "dsfold1.txt ... dsfold5.txt come with the data set's own page, "
+    f"{HOME}, as a small archive of fold lists (mkfold)"
+)
+MAGNIFICATIONS = ("40X", "100X", "200X", "400X")
+# The data set's web page prints 652 benign images at 40X, which does not add up; 625 does.
+_PER_MAGNIFICATION = {
+    "A": (114, 113, 111, 106),
+    "F": (253, 260, 264, 237),
+    "PT": (109, 121, 108, 115),
+    "TA": (149, 150, 140, 130),
+    "DC": (864, 903, 896, 788),
+    "LC": (156, 170, 163, 137),
+    "MC": (205, 222, 196, 169),
+    "PC": (145, 142, 135, 138),
+}
+COUNTED_BY = ("type", "magnification")
+EXPECTED_COUNTS = {
+    (kind, magnification): n
+    for kind, row in _PER_MAGNIFICATION.items()
+    for magnification, n in zip(MAGNIFICATIONS, row, strict=True)
+}
+EXPECTED_IMAGES = 7909
+EXPECTED_GROUPS = {"folder": 82, "slide": 81, "case": 70}
+CLASSES = {2: ("benign", "malignant"), 8: ("A", "F", "PT", "TA", "DC", "LC", "MC", "PC")}
+POSITIVE = {2: "malignant", 8: None}
+TYPES = {
+    "A": "adenosis",
+    "F": "fibroadenoma",
+    "PT": "phyllodes tumour",
+    "TA": "tubular adenoma",
+    "DC": "ductal carcinoma",
+    "LC": "lobular carcinoma",
+    "MC": "mucinous carcinoma",
+    "PC": "papillary carcinoma",
+}
+NOTES = (
+    "82 patients are 82 slide folders: 81 slide ids (14-22549AB), 70 case numbers (22549). Letters "
+    "after a number may mark slides of one patient, so `case` is the safe unit to split by.",
+    "Slide 14-13412 is filed under two types, DC and LC, with the same images.",
+    "Some images are exact duplicates of others: python -m common.splits report finds them.",
+)
+
+_BENIGN = ("A", "F", "PT", "TA")
+_PATTERN = re.compile(
+    r"SOB_(?P<side>[BM])_(?P<type>A|F|PT|TA|DC|LC|MC|PC)-(?P<year>\d+)-(?P<case>\d+)"
+    r"(?P<letters>[A-Z]*)-(?P<magnification>40|100|200|400)-(?P<number>\d+)\.png",
+    re.IGNORECASE,
+)
+
+
+def index(
+    data_dir: str | os.PathLike | None,
+    classes: int = 2,
+    magnifications: Sequence[str] | None = None,
+    *,
+    strict: bool = False,
+) -> pd.DataFrame:
+    """Index the BreakHis images below a folder by their file names.
+
+    Parameters
+    ----------
+    data_dir : path or None
+        Folder anywhere above the images; None means $HISTOPAPERS_DATA.
+    classes : {2, 8}
+        Task: benign or malignant, or the eight tumour types.
+    magnifications : sequence of str, optional
+        Some of "40X", "100X", "200X", "400X"; all by default.
+    strict : bool
+        Names that nearly parse, and cases with two labels, are errors instead of warnings.
+
+    Returns
+    -------
+    DataFrame
+        See `common.datasets`. `case` is the number of the case ("22549"), `slide` the slide's id
+        ("14-22549AB"), `folder` the name of its folder in the official layout
+        ("SOB_B_A_14-22549AB"), made from the file name.
+
+    Raises
+    ------
+    InputError
+        See `common.datasets.assemble`; also if a choice is unknown.
+    """
+    if classes not in CLASSES:
+        raise InputError(f"{TITLE} has tasks of {' or '.join(map(str, CLASSES))} classes")
+    wanted = _magnifications(magnifications)
+    root = datasets.data_folder(sys.modules[__name__], data_dir)
+    found = datasets.scan(root)
+    rows, near_misses, other = {}, [], set()
+    for file in found[0]:
+        match = _PATTERN.fullmatch(file.name)
+        kind = match["type"].upper() if match else ""
+        if match is None or (match["side"].upper() == "B") != (kind in _BENIGN):
+            if file.name[:4].upper() == "SOB_" and datasets.looks_like_image(file.name):
+                near_misses.append(file.path)
+            continue
+        magnification = f"{match['magnification']}X"
+        if magnification not in wanted:
+            other.add(magnification)
+            continue
+        slide = f"{match['year']}-{match['case']}{match['letters'].upper()}"
+        benign = kind in _BENIGN
+        rows[file.path] = {
+            "label": kind if classes == 8 else CLASSES[2][0 if benign else 1],
+            "type": kind,
+            "case": match["case"],
+            "slide": slide,
+            "folder": f"SOB_{'B' if benign else 'M'}_{kind}_{slide}",
+            "magnification": magnification,
+            "official": "",
+        }
+    if not rows and other:
+        have = ", ".join(name for name in MAGNIFICATIONS if name in other)
+        raise InputError(
+            f"{root}: no BreakHis image at {', '.join(wanted)}; the folder holds {have}"
+        )
+    table = datasets.assemble(sys.modules[__name__], root, rows, found, near_misses, strict=strict)
+    datasets.warn_two_labels(table, strict=strict)
+    return table
+
+
+def expected_images(magnifications: Sequence[str] | None = None) -> int:
+    """Count the images that the whole data set has at these magnifications."""
+    wanted = _magnifications(magnifications)
+    return sum(n for (_, magnification), n in EXPECTED_COUNTS.items() if magnification in wanted)
+
+
+def _magnifications(chosen: Sequence[str] | None) -> tuple[str, ...]:
+    if chosen is None:
+        return MAGNIFICATIONS
+    chosen = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+    unknown = [name for name in chosen if name not in MAGNIFICATIONS]
+    if unknown or not chosen:
+        raise InputError(
+            f"unknown magnification {', '.join(map(str, unknown)) or '(none)'}; "
+            f"BreakHis has {', '.join(MAGNIFICATIONS)}"
+        )
+    return tuple(name for name in MAGNIFICATIONS if name in chosen)

@@ -1,0 +1,661 @@
+"""Splits against scikit-learn, by invariances, and the leakage report on planted duplicates."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.model_selection import KFold, train_test_split
+
+from common import datasets, leakage, splits
+from common.errors import InputError
+
+TYPES = ("A", "F", "PT", "TA", "DC", "LC", "MC", "PC")
+
+
+def frame(labels: list[str], cases: list[str] | None = None, official="") -> pd.DataFrame:
+    """An index without files."""
+    n = len(labels)
+    cases = cases or [""] * n
+    return pd.DataFrame(
+        {
+            "image": [f"data/{i:05d}.png" for i in range(n)],
+            "bytes": np.full(n, 9),
+            "label": labels,
+            "type": labels,
+            "case": cases,
+            "slide": cases,
+            "folder": cases,
+            "magnification": "",
+            "official": official,
+            "synthetic": False,
+        }
+    )
+
+
+def like_breakhis(seed: int = 0) -> pd.DataFrame:
+    """7,909 images of eight types in 70 cases of unequal sizes; PT has three cases."""
+    random = np.random.default_rng(seed)
+    cases = dict(zip(TYPES, (4, 8, 3, 6, 32, 4, 7, 6), strict=True))
+    images = dict(zip(TYPES, (444, 1014, 453, 569, 3451, 626, 792, 560), strict=True))
+    labels, names = [], []
+    for kind in TYPES:
+        share = random.dirichlet(np.full(cases[kind], 4.0))
+        drawn = random.choice(cases[kind], images[kind], p=share)
+        drawn[: cases[kind]] = np.arange(cases[kind])
+        labels += [kind] * images[kind]
+        names += [f"{kind}{i}" for i in drawn]
+    return frame(labels, names)
+
+
+def members(split: pd.DataFrame) -> dict[str, set[str]]:
+    return {part: set(split.loc[split["part"] == part, "image"]) for part in (*splits.PARTS, "")}
+
+
+def sizes(split: pd.DataFrame) -> dict[str, int]:
+    return {part: len(found) for part, found in members(split).items() if found}
+
+
+WAYS = {
+    "image": lambda index, seed: splits.by_image(index, test=0.3, validation=0.25, seed=seed),
+    "stratified": lambda index, seed: splits.by_image(
+        index, test=0.3, validation=0.25, seed=seed, stratify=True
+    ),
+    "case": lambda index, seed: splits.by_group(index, test=0.3, validation=0.25, seed=seed),
+    "counts": lambda index, seed: splits.by_counts(
+        index, {kind: {"train": 30, "validation": 9, "test": 11} for kind in TYPES}, seed
+    ),
+    "official": lambda index, seed: splits.official(index, validation=0.1, seed=seed),
+}
+
+
+# --- every way ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_depends_on_seed_and_names_only(way):
+    index = like_breakhis()
+    index["official"] = np.where(index.index % 5 == 0, "test", "train")
+    split = WAYS[way](index, 3)
+    assert split.drop(columns="part").equals(index)
+    assert members(split) == members(WAYS[way](index, 3))
+    assert members(split) != members(WAYS[way](index, 4))
+    shuffled = index.sample(frac=1, random_state=1)
+    assert members(WAYS[way](shuffled, 3)) == members(split)
+    moved = index.assign(image="elsewhere/" + index["image"].str[5:-4] + ".PNG")
+    # Another layout: the same images have the same parts.
+    assert list(WAYS[way](moved, 3)["part"]) == list(split["part"])
+
+
+def test_by_image_has_the_papers_sizes():
+    index = like_breakhis()
+    split = splits.by_image(index, test=0.3, validation=0.25, seed=42)
+    assert sizes(split) == {"test": 2373, "validation": 1384, "train": 7909 - 2373 - 1384}
+    assert sizes(splits.by_image(index, test=0.3, validation=0, seed=42)) == {
+        "train": 5536,
+        "test": 2373,
+    }
+
+
+@pytest.mark.parametrize("n", [13, 57, 100, 213, 999])
+@pytest.mark.parametrize("fraction", [0.1, 0.25, 0.3, 0.7])
+def test_by_image_is_scikit_learns_split_of_the_sorted_names(n, fraction):
+    index = frame([str(i % 2) for i in range(n)])
+    try:
+        split = splits.by_image(index, test=fraction, validation=0.25, seed=n)
+    except InputError as error:  # a part of one class, which small numbers can give
+        assert "one class" in str(error)
+        return
+    rest, test = train_test_split(list(index["image"]), test_size=fraction, random_state=n)
+    train, validation = train_test_split(rest, test_size=0.25, random_state=n)
+    assert members(split) == {
+        "train": set(train),
+        "validation": set(validation),
+        "test": set(test),
+        "": set(),
+    }
+
+
+def test_by_image_stratified():
+    index = like_breakhis()
+    split = splits.by_image(index, test=0.3, validation=0.25, seed=0, stratify=True)
+    assert sizes(split) == {"test": 2373, "validation": 1384, "train": 4152}
+    test = split[split["part"] == "test"]["label"].value_counts()
+    for kind, n in index["label"].value_counts().items():
+        assert abs(test[kind] - n * 2373 / 7909) < 1
+
+
+# --- by patient --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_by_group_on_random_data(seed):
+    """Groups are whole, every class is trained and tested on, and the parts' sizes are near."""
+    index = like_breakhis(seed)
+    split = splits.by_group(index, test=0.3, validation=0.25, seed=seed)
+    assert split.groupby("case")["part"].nunique().max() == 1
+    for part in splits.PARTS:
+        assert set(split.loc[split["part"] == part, "label"]) == set(TYPES)
+    found = sizes(split)
+    assert found["test"] == pytest.approx(2373, rel=0.05)
+    assert found["validation"] == pytest.approx(1384, rel=0.05)
+    # The large class is near its share too.
+    ductal = split[split["label"] == "DC"]["part"].value_counts(normalize=True)
+    assert ductal["test"] == pytest.approx(0.3, abs=0.05)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_by_group_small_random_trials(seed):
+    """Few groups, groups of several classes, very unequal sizes."""
+    random = np.random.default_rng(seed)
+    groups = int(random.integers(8, 20))
+    labels, cases = [], []
+    for g in range(groups):
+        kinds = random.choice(["x", "y", "z"], size=int(random.integers(1, 3)), replace=False)
+        n = int(random.integers(1, 40))
+        labels += list(random.choice(kinds, n))
+        cases += [f"case{g}"] * n
+    index = frame(labels, cases)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        split = splits.by_group(index, test=0.3, validation=0.25, seed=seed)
+    splits.check_disjoint(split, "case")
+    assert set(split["part"]) == set(splits.PARTS)
+    per_class = split.groupby(["label", "case"]).size().groupby("label").size()
+    for kind, n in per_class.items():
+        parts = set(split.loc[split["label"] == kind, "part"])
+        if n >= 2:
+            assert "train" in parts
+            assert len(parts) >= 2
+
+
+def test_by_group_two_groups_are_trained_and_tested_on():
+    index = frame(
+        ["x"] * 60 + ["y"] * 20, [f"x{i // 10}" for i in range(60)] + ["y0"] * 12 + ["y1"] * 8
+    )
+    for seed in range(10):
+        split = splits.by_group(index, test=0.25, validation=0, seed=seed)
+        assert set(split.loc[split["label"] == "y", "part"]) == {"train", "test"}
+        assert set(split.loc[split["label"] == "x", "part"]) == {"train", "test"}
+
+
+def test_by_group_class_with_one_patient_is_warned_about():
+    labels = ["x"] * 60 + ["y"] * 60 + ["z"] * 9
+    cases = [f"x{i // 6}" for i in range(60)] + [f"y{i // 6}" for i in range(60)] + ["only"] * 9
+    for seed in range(5):
+        with pytest.warns(UserWarning, match=r"single case.*z \(case only: train\)"):
+            splits.by_group(frame(labels, cases), test=0.3, validation=0.25, seed=seed)
+
+
+def test_by_group_refusals():
+    with pytest.raises(InputError, match="the case of 9 of 9 images is unknown"):
+        splits.by_group(frame(list("xyz") * 3), test=0.3, validation=0.2, seed=0)
+    with pytest.raises(InputError, match="at least 3 groups; there are 2"):
+        splits.by_patient(frame(list("xyxy"), list("aabb")), test=0.3, validation=0.2, seed=0)
+    with pytest.raises(InputError, match="unknown group 'city'"):
+        splits.by_group(frame(list("xy")), group="city", test=0.3, validation=0.2, seed=0)
+
+
+def test_by_group_other_groups():
+    index = like_breakhis()
+    index["slide"] = index["case"] + (index.index % 2).astype(str)
+    split = splits.by_group(index, group="slide", test=0.3, validation=0.25, seed=0)
+    splits.check_disjoint(split, "slide")
+    with pytest.raises(InputError, match=r"cases lie in more than one part: \w+ \(train, "):
+        splits.check_disjoint(split, "case")
+
+
+# --- official, counts, files -------------------------------------------------------------------
+
+
+def test_official():
+    official = ["train"] * 3896 + ["test"] * 977
+    labels = [("0", "1+", "2+", "3+")[i % 7 % 4] for i in range(4873)]
+    split = splits.official(frame(labels, official=official), validation=0.1, seed=0)
+    assert sizes(split) == {"train": 3506, "validation": 390, "test": 977}
+    assert list(split["part"] == "test") == [name == "test" for name in official]
+    counts = datasets.counts(split[split["official"] == "train"], "label")
+    validation = datasets.counts(split[split["part"] == "validation"], "label")
+    for name, n in counts.items():
+        assert abs(validation[name] - n * 390 / 3896) < 1
+    with pytest.raises(InputError, match="4 images have no official part"):
+        splits.official(frame(list("xyxy")), validation=0.1, seed=0)
+
+
+def test_by_counts():
+    counts = {
+        "benign": {"train": 1924, "validation": 481, "test": 75},
+        "malignant": {"train": 4274, "validation": 1070, "test": 85},
+    }
+    index = frame(["benign"] * 2480 + ["malignant"] * 5429)
+    split = splits.by_counts(index, counts, seed=0)
+    assert {k: datasets.counts(g, "part") for k, g in split.groupby("label")} == counts
+    fewer = splits.by_counts(index, counts | {"benign": dict.fromkeys(splits.PARTS, 2)}, seed=0)
+    assert sizes(fewer) == {"train": 4276, "validation": 1072, "test": 87, "": 2474}
+    # One class' numbers do not change another one's draw.
+    assert list(fewer["part"][2480:]) == list(split["part"][2480:])
+    with pytest.raises(InputError, match=r"1924 \+ 481 \+ 75 images.*holds 2479"):
+        splits.by_counts(index[1:], counts, seed=0)
+    with pytest.raises(InputError, match="no numbers for the classes malignant"):
+        splits.by_counts(index, {"benign": counts["benign"]}, seed=0)
+    with pytest.raises(InputError, match="unknown part val"):
+        splits.by_counts(index, counts | {"benign": {"val": 1}}, seed=0)
+
+
+def fold_file(path: Path, index: pd.DataFrame, fold: int, tested: set[str]) -> None:
+    path.write_text(
+        "".join(
+            f"{Path(image).name}|40|{fold}|{'test' if case in tested else 'train'}\r\n"
+            for image, case in zip(index["image"], index["case"], strict=True)
+        )
+    )
+
+
+def test_from_fold_files(tmp_path):
+    index = like_breakhis()
+    tested = {f"{kind}0" for kind in TYPES}
+    fold_file(tmp_path / "dsfold2.txt", index, 2, tested)
+    split = splits.from_fold_files(index, tmp_path, 2, validation=0.25, seed=0)
+    assert (split["part"] == "test").equals(index["case"].isin(tested))
+    splits.check_disjoint(split, "case")
+    assert set(split.loc[split["part"] == "validation", "label"]) == set(TYPES)
+    # A part of the data set is a part of the fold.
+    some = splits.from_fold_files(index[::3], tmp_path, 2, validation=0, seed=0)
+    assert (some["part"] == "test").equals(index["case"].isin(tested)[::3])
+    assert "validation" not in set(some["part"])
+
+
+def test_from_fold_files_refusals(tmp_path):
+    index = like_breakhis()[::50]
+    with pytest.raises(InputError, match=r"dsfold1\.txt: missing\. .*UFPR|ufpr.*--fold-files"):
+        splits.from_fold_files(index, tmp_path, 1, validation=0.2, seed=0)
+    with pytest.raises(InputError, match="folds are 1 to 5"):
+        splits.from_fold_files(index, tmp_path, 0, validation=0.2, seed=0)
+    file = tmp_path / "dsfold1.txt"
+    fold_file(file, index[2:], 1, {"A0"})
+    with pytest.raises(InputError, match=r"does not name 2 of the images: data/00000\.png"):
+        splits.from_fold_files(index, tmp_path, 1, validation=0.2, seed=0)
+    for row in ("a.png|40|2|train", "a.png|40|1|val", "a.png 40 1 train"):
+        file.write_text(f"b.png|40|1|train\n{row}\n")
+        with pytest.raises(InputError, match=r"dsfold1\.txt:2: expected image\|magnification"):
+            splits.from_fold_files(index, tmp_path, 1, validation=0.2, seed=0)
+    file.write_text("a.png|40|1|train\na.png|40|1|test\n")
+    with pytest.raises(InputError, match=r":2: a\.png is both in train and in test"):
+        splits.from_fold_files(index, tmp_path, 1, validation=0.2, seed=0)
+
+
+def test_file_round_trip(tmp_path):
+    index = like_breakhis()
+    index["case"] = index["case"].str.replace(r"\D", "", regex=True).str.zfill(5)
+    split = splits.by_image(index, test=0.3, validation=0.25, seed=1)
+    file = tmp_path / "split.csv"
+    splits.write(split, file)
+    assert file.read_text().splitlines()[0] == ",".join(splits.SPLIT_COLUMNS)
+    assert splits.from_file(index, file).equals(split)
+    assert splits.from_file(index[::-1], file).equals(split[::-1])
+    table = splits.read(file)
+    assert table["case"].equals(split["case"])  # zeros in front survive
+    moved = index.assign(image="other/" + index["image"].str[5:])
+    assert list(splits.from_file(moved, file)["part"]) == list(split["part"])
+
+
+def test_from_file_refusals(tmp_path):
+    index = frame(list("xyxyxy"))
+    file = tmp_path / "mine.csv"
+    with pytest.raises(InputError, match=r"mine\.csv: no such split file"):
+        splits.from_file(index, file)
+    for text, problem in (
+        ("", "no CSV table"),
+        ("image,set\na,train\n", "column part is missing"),
+        ("image,part\na,val\n", "unknown part 'val'"),
+    ):
+        file.write_text(text)
+        with pytest.raises(InputError, match=problem):
+            splits.from_file(index, file)
+    rows = [f"data/0000{i}.png,train" for i in (0, 1, 1, 2, 9)]
+    file.write_text("\n".join(["image,part", *rows]))
+    with pytest.raises(InputError) as caught:
+        splits.from_file(index, file)
+    for part in (
+        "1 images stand twice: data/00001.png",
+        "1 images are not in the data: data/00009.png",
+        "3 images of the data are left out: data/00003.png, data/00004.png, data/00005.png",
+    ):
+        assert part in str(caught.value)
+
+
+def test_parts_that_cannot_work():
+    index = frame(["x"] * 99 + ["y"])
+    with pytest.raises(InputError, match=r"part of this split has images of one class only \(x"):
+        splits.by_image(index, test=0.3, validation=0.25, seed=0)
+    with pytest.raises(InputError, match="the train part of this split is empty"):
+        splits.by_image(frame(list("xy")), test=0.9, validation=0, seed=0)
+    with pytest.raises(InputError, match="no images to split"):
+        splits.by_image(index[:0], test=0.3, validation=0, seed=0)
+    for test, validation in ((0, 0.1), (1, 0.1), (0.3, 1), (0.3, -0.1)):
+        with pytest.raises(InputError, match="must be a fraction"):
+            splits.by_image(index, test=test, validation=validation, seed=0)
+    with pytest.raises(InputError, match="split seed must be from 0"):
+        splits.by_image(index, test=0.3, validation=0.2, seed=-1)
+
+
+def test_check_disjoint():
+    split = frame(list("xyxy"), list("aabb")).assign(part=["train", "test", "test", "test"])
+    with pytest.raises(InputError, match=r"1 cases lie in more than one part: a \(train, test\)"):
+        splits.check_disjoint(split)
+    split.loc[0, "part"] = ""  # unused images do not count
+    splits.check_disjoint(split)
+    split.loc[3, "case"] = ""
+    with pytest.raises(InputError, match="the case of 1 of 3 images is unknown"):
+        splits.check_disjoint(split)
+
+
+# --- folds -------------------------------------------------------------------------------------
+
+
+def test_k_folds_are_scikit_learns():
+    index = frame([str(i % 3) for i in range(103)])
+    folds = splits.k_folds(index, 5, seed=7)
+    for fold, (_, rows) in enumerate(KFold(5, shuffle=True, random_state=7).split(index)):
+        assert list(np.flatnonzero(folds == fold)) == list(rows)
+    order = np.random.default_rng(0).permutation(103)
+    assert list(splits.k_folds(index.iloc[order], 5, seed=7)) == list(folds[order])
+
+
+def test_k_folds_stratified():
+    index = like_breakhis()
+    folds = splits.k_folds(index, 5, seed=0, stratify=True)
+    table = pd.crosstab(folds, index["label"])
+    assert (table.max() - table.min()).max() <= 1
+    assert np.ptp(np.bincount(folds)) <= 1
+    assert not np.array_equal(folds, splits.k_folds(index, 5, seed=1, stratify=True))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_k_folds_by_group(seed):
+    index = like_breakhis(seed)
+    folds = splits.k_folds(index, 5, seed=seed, group="case")
+    assert index.assign(fold=folds).groupby("case")["fold"].nunique().max() == 1
+    assert np.bincount(folds) == pytest.approx(np.full(5, 7909 / 5), rel=0.06)
+    table = pd.crosstab(folds, index["label"])
+    assert table["DC"].to_numpy() == pytest.approx(np.full(5, 3451 / 5), rel=0.15)
+    # Classes with at least five cases are in every fold.
+    assert (table[["F", "TA", "MC", "PC"]] > 0).all(axis=None)
+    order = np.random.default_rng(0).permutation(len(index))
+    again = splits.k_folds(index.iloc[order], 5, seed=seed, group="case")
+    assert list(again) == list(folds[order])
+    assert not np.array_equal(folds, splits.k_folds(index, 5, seed=seed + 1, group="case"))
+
+
+def test_k_folds_refusals():
+    index = frame(list("xyxyxy"), list("aabbcc"))
+    assert sorted(splits.k_folds(index, 3, seed=0, group="case")) == [0, 0, 1, 1, 2, 2]
+    with pytest.raises(InputError, match="4 folds need at least 4 groups by case; there are 3"):
+        splits.k_folds(index, 4, seed=0, group="case")
+    with pytest.raises(InputError, match="7 folds need at least 7 images"):
+        splits.k_folds(index, 7, seed=0)
+    with pytest.raises(InputError, match="at least 2"):
+        splits.k_folds(index, 1, seed=0)
+    with pytest.raises(InputError, match="is unknown: no folds by patient"):
+        splits.k_folds(frame(list("xyxy")), 2, seed=0, group="slide")
+
+
+# --- leakage -----------------------------------------------------------------------------------
+
+
+def field(seed: int, height: int = 92, width: int = 140) -> np.ndarray:
+    """Blurred noise of several scales: an image with structure; (H, W, 3), uint8, RGB."""
+    random = np.random.default_rng(seed)
+    image = np.zeros((height, width, 3), np.float32)
+    for sigma in (2, 5, 12):
+        noise = random.normal(size=image.shape).astype(np.float32)
+        noise = cv2.GaussianBlur(noise, (0, 0), sigma)
+        image += noise / noise.std()
+    return np.clip(128 + 30 * image, 0, 255).astype(np.uint8)
+
+
+def save(root: Path, name: str, image: np.ndarray, *options: int) -> None:
+    root.mkdir(exist_ok=True)
+    cv2.imwrite(str(root / name), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), list(options))
+
+
+@pytest.fixture
+def planted(tmp_path) -> tuple[Path, pd.DataFrame]:
+    """Twelve fields; copies of five of them lie in other parts."""
+    rows = []
+
+    def add(name: str, image: np.ndarray, part: str, label: str = "x", *options: int) -> None:
+        save(tmp_path, name, image, *options)
+        rows.append({"image": name, "case": name[:2], "label": label, "part": part})
+
+    for i in range(8):
+        add(f"t{i}.png", field(i), "train")
+    for i in range(4):
+        add(f"v{i}.png", field(20 + i), "validation")
+    for i in range(4):
+        add(f"e{i}.png", field(40 + i), "test")
+    add("exact.png", field(0), "test", "y", cv2.IMWRITE_PNG_COMPRESSION, 1)  # other bytes
+    add("jpeg.jpg", field(1), "test", "x", cv2.IMWRITE_JPEG_QUALITY, 60)
+    add("bright.png", cv2.add(field(2), (25, 25, 25, 0)), "test")
+    add("turned.png", np.ascontiguousarray(np.rot90(field(3))), "test")
+    add("small.png", cv2.resize(field(20), (70, 46), interpolation=cv2.INTER_AREA), "test")
+    add("twice.png", field(4), "train")  # within a part: no leak
+    split = pd.DataFrame(rows)
+    assert (tmp_path / "exact.png").read_bytes() != (tmp_path / "t0.png").read_bytes()
+    return tmp_path, split
+
+
+def test_leakage_finds_planted_copies(planted):
+    root, split = planted
+    report = json.loads(json.dumps(leakage.report(split, root)))
+    assert report["parts"] == {"train": 9, "validation": 4, "test": 9}
+    exact = report["exact"]
+    assert exact["pairs"] == 2
+    assert exact["across"] == 1
+    assert exact["label_conflicts"] == 1
+    assert exact["test_images"] == 1
+    assert exact["share"] == pytest.approx(1 / 9)
+    assert exact["worst"] == [
+        {
+            "a": "t0.png",
+            "a_part": "train",
+            "b": "exact.png",
+            "b_part": "test",
+            "bits": 0,
+            "turned": False,
+            "same_label": False,
+            "exact": True,
+        }
+    ]
+    near = report["near"]
+    found = {(pair["a"], pair["b"], pair["turned"]) for pair in near["worst"]}
+    assert found == {
+        ("t1.png", "jpeg.jpg", False),
+        ("t2.png", "bright.png", False),
+        ("t3.png", "turned.png", True),
+        ("v0.png", "small.png", False),
+    }
+    assert near["pairs"] == near["across"] == 4
+    assert near["by_parts"] == {"train-test": 3, "train-validation": 0, "validation-test": 1}
+    assert near["test_images"] == 4  # with the exact copy
+    assert all(pair["bits"] <= 40 for pair in near["worst"])
+    assert [pair["b_part"] for pair in near["worst"]][:3] == ["test"] * 3
+    text = leakage.text(report)
+    assert "4 of 9 test images (44.4%) have an exact or near copy among the training images" in text
+    assert "t0.png (train) and exact.png (test): 0 bits" in text
+    assert "1 pair with different labels" in text
+
+
+def test_leakage_does_not_depend_on_row_order(planted):
+    root, split = planted
+    assert leakage.report(split, root) == leakage.report(split[::-1], root)
+
+
+def test_leakage_without_near_and_without_images(planted):
+    root, split = planted
+    report = leakage.report(split, root, near=False)
+    assert report["exact"]["across"] == 1
+    assert report["near"] is None
+    report = leakage.report(split)
+    assert report["exact"] is report["near"] is None
+    assert "images were not compared" in leakage.text(report)
+    (root / "t1.png").unlink()
+    with pytest.raises(InputError, match=r"1 of 22 images of the split are not there: t1\.png"):
+        leakage.report(split, root)
+
+
+def test_leakage_of_groups():
+    split = frame(list("xyxyxyxy"), list("aabbccdd"))
+    split["part"] = ["train", "test", "train", "train", "test", "validation", "test", "test"]
+    case = leakage.report(split)["groups"]["case"]
+    assert (case["groups"], case["shared"], case["unknown"]) == (4, 2, 0)
+    assert case["pairs"] == {
+        "train-test": {"groups": 1, "names": ["a"], "images": 1, "share": 0.25},
+        "train-validation": {"groups": 0, "names": [], "images": 0, "share": 0.0},
+        "validation-test": {"groups": 1, "names": ["c"], "images": 1, "share": 0.25},
+    }
+    text = leakage.text(leakage.report(split))
+    assert "1 of 4 test images (25.0%) belong to a case that is also trained on" in text
+    split["part"] = ["", "test", "train", "train", "test", "test", "test", "test"]
+    assert leakage.report(split)["groups"]["case"]["shared"] == 0
+
+
+def test_leakage_of_unknown_patients():
+    split = splits.by_image(frame(list("xyz") * 20), test=0.3, validation=0.25, seed=0)
+    report = leakage.report(split)
+    assert report["groups"]["case"]["groups"] == 0
+    assert "patient leakage cannot be excluded" in leakage.text(report)
+    only = split[["image", "part"]]  # a user's own file
+    assert "cannot be excluded" in leakage.text(leakage.report(only))
+
+
+def test_orientations_are_those_of_the_turned_images(tmp_path):
+    image = field(5)
+    turns = [
+        image, image[:, ::-1], image[::-1], image[::-1, ::-1],
+        *(t.transpose(1, 0, 2) for t in (image, image[:, ::-1], image[::-1], image[::-1, ::-1])),
+    ]  # fmt: skip
+    for i, turn in enumerate(turns):
+        save(tmp_path, f"{i}.png", np.ascontiguousarray(turn))
+    _, frequencies = leakage.fingerprints(tmp_path, [f"{i}.png" for i in range(8)])
+    expected = {hash_.tobytes() for hash_ in leakage._hashes(frequencies)}
+    orientations = leakage._orientations(frequencies[:1])
+    found = [leakage._hashes(turn)[0] for turn in orientations]
+    assert len({hash_.tobytes() for hash_ in found}) == 8
+    for hash_ in found:
+        bits = min(
+            int(np.bitwise_count(hash_ ^ np.frombuffer(e, np.uint64)).sum()) for e in expected
+        )
+        assert bits <= 8  # rounding of grey levels at the resize
+
+
+def test_pair_search_against_every_pair():
+    random = np.random.default_rng(0)
+    frequencies = random.normal(size=(700, 16, 16)).astype(np.float32)  # more than one block
+    frequencies[650] = frequencies[3] + 0.2 * random.normal(size=(16, 16))
+    sign = np.where(np.arange(16) % 2, -1, 1)
+    frequencies[10] = frequencies[600] * sign
+    bits = np.unpackbits(leakage._hashes(frequencies).view(np.uint8), axis=1)
+    distances = (bits[:, None] != bits[None]).sum(axis=-1, dtype=int)
+    plain = {(i, j) for i, j in np.argwhere(distances <= leakage.NEAR_BITS).tolist() if i < j}
+    found = leakage._near_pairs(frequencies)
+    assert plain == {(3, 650)} == {pair[:2] for pair in found if not pair[3]}
+    assert [pair for pair in found if pair[3]] == [(10, 600, 0, True)]
+    assert found[0][2] == distances[3, 650] > 0
+
+
+def test_leakage_picture(planted):
+    root, split = planted
+    report = leakage.report(split, root)
+    figure = leakage.picture(report, root, pairs=3)
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles[:2] == ["train: t0.png", "test: exact.png"]
+    assert len(titles) == 6
+    assert figure.axes[0].get_ylabel() == "exact copy, different labels"
+    alone = leakage.report(split[split["part"] == "train"], root)
+    assert leakage.picture(alone, root) is None
+
+
+def test_command(planted, capsys, monkeypatch):
+    root, split = planted
+    monkeypatch.delenv("HISTOPAPERS_DATA", raising=False)
+    out = root / "out"
+    split.to_csv(root / "split.csv", index=False)
+    arguments = ["report", "--split-file", str(root / "split.csv")]
+    files = ["--json", str(out / "l.json"), "--picture", str(out / "l.png")]
+    assert splits.main([*arguments, "--data-dir", str(root), *files]) == 0
+    assert "near duplicates (at most 64 of 256 bits differ): 4 pairs" in capsys.readouterr().out
+    assert json.loads((out / "l.json").read_text())["near"]["across"] == 4
+    assert cv2.imread(str(out / "l.png")).shape[1] > 400
+    assert splits.main(arguments) == 0
+    assert "images were not compared" in capsys.readouterr().out
+    with pytest.raises(InputError, match="--picture needs the images"):
+        splits.main([*arguments, *files])
+
+
+def test_damaged_image_is_named(planted):
+    root, split = planted
+    (root / "t1.png").write_bytes((root / "t1.png").read_bytes()[:200])
+    with pytest.raises(InputError, match=r"t1\.png"):
+        leakage.report(split, root)
+
+
+# --- real images -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real(real_data) -> tuple[Path, pd.DataFrame]:
+    from common.datasets import breakhis
+
+    root = real_data / "data" / "breakhis_100x"
+    return root, breakhis.index(root)
+
+
+@pytest.mark.data
+def test_real_images_by_image_leak(real):
+    _, index = real
+    split = splits.by_image(index, test=0.3, validation=0.25, seed=42)
+    assert sizes(split) == {"train": 111, "validation": 38, "test": 64}
+    pair = leakage.report(split)["groups"]["case"]["pairs"]["train-test"]
+    assert pair["share"] == 1.0
+    assert pair["groups"] == 12
+    assert math.ceil(0.3 * 213) == 64
+
+
+@pytest.mark.data
+def test_real_images_have_one_field_that_was_taken_twice(real, tmp_path):
+    """No neighbouring field counts as a copy, re-saved and brightened copies do."""
+    root, index = real
+    split = index[index["case"].isin(["15704", "22549", "12312"])].copy()
+    names = split["image"].str.rpartition("/")[2]
+    for image, name in zip(split["image"], names, strict=True):
+        (tmp_path / name).symlink_to(root / image)
+    # Of the two pictures of one field, one is tested on.
+    taken_twice = ("SOB_M_PC-14-15704-100-024.png", "SOB_M_PC-14-15704-100-026.png")
+    split["image"] = names
+    split["part"] = np.where(names == taken_twice[1], "test", "train")
+    copies = []
+    for row in split[split["part"] == "train"].iloc[::9].itertuples(index=False):
+        pixels = cv2.imread(str(tmp_path / row.image))
+        for name, copy, options in (
+            ("jpeg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 50]),
+            ("bright", cv2.add(pixels, (20, 20, 20, 0)), []),
+            ("half", cv2.resize(pixels, None, fx=0.5, fy=0.5), []),
+        ):
+            file = f"{name}-{Path(row.image).stem}.{'jpg' if name == 'jpeg' else 'png'}"
+            cv2.imwrite(str(tmp_path / file), copy, options)
+            copies.append((row.image, file))
+    planted = pd.DataFrame({"image": [file for _, file in copies], "label": "x", "part": "test"})
+    planted = pd.concat([split[["image", "label", "part"]], planted], ignore_index=True)
+    report = leakage.report(planted, tmp_path)
+    assert report["exact"]["pairs"] == 0
+    assert {(p["a"], p["b"]) for p in report["near"]["worst"]} == {*copies, taken_twice}
+    assert report["near"]["by_parts"]["train-test"] == len(copies) + 1
+    # The three copies of an image are near one another.
+    assert report["near"]["pairs"] == len(copies) + 1 + len(copies)
