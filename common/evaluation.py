@@ -1,0 +1,525 @@
+"""From a model to predictions.csv, and from predictions.csv to metrics.json and its summary.
+
+Predictions are the evidence: they are written once, and everything else is computed from the file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from common import metrics as scores
+from common import runs
+from common.errors import InputError
+
+COLUMNS = ("image", "case", "slide", "magnification", "part", "label")
+PARTS = ("train", "validation", "test")
+SYNTHETIC_LABEL = "SYNTHETIC - generated images, not a result on real tissue"
+SUM_TOLERANCE = 1e-3
+
+
+# --- predictions -------------------------------------------------------------------------------
+
+
+def predict(
+    model: Callable[[Any], Any],
+    batches: Iterable[tuple[Any, Any]],
+    rows: pd.DataFrame,
+    classes: Sequence[str],
+) -> pd.DataFrame:
+    """Run a model over batches and put its probabilities beside the images' rows.
+
+    Parameters
+    ----------
+    model : keras.Model or callable
+        Maps a batch of pixels to softmax probabilities (B, K).
+    batches : iterable of (pixels, one-hot labels)
+        Unshuffled, not augmented, in the order of `rows`; for example `common.pipeline.Batches`.
+    rows : DataFrame
+        Rows of a split, one per image: ``image, case, slide, magnification, part, label``.
+    classes : sequence of str
+        K class names in the order of the model's outputs.
+
+    Returns
+    -------
+    DataFrame
+        What predictions.csv holds. Probabilities are rounded to the file's 9 significant digits,
+        so that metrics are the same before writing and after reading.
+
+    Raises
+    ------
+    InputError
+        If a probability is not finite (the training diverged).
+    ValueError
+        If the outputs are no probabilities, or batches and rows do not belong together.
+    """
+    from keras import ops
+
+    classes = list(classes)
+    numbers = {name: i for i, name in enumerate(classes)}
+    labels = rows["label"].map(numbers)
+    if labels.isna().any():
+        raise ValueError(f"label {rows['label'][labels.isna()].iloc[0]!r} is none of {classes}")
+    labels = labels.to_numpy(dtype=np.int64)
+
+    # predict_on_batch is compiled; calling a model runs it op by op, which is slow on JAX.
+    call = getattr(model, "predict_on_batch", model)
+    outputs, seen = [], 0
+    for pixels, targets in _each(batches):
+        output = np.asarray(ops.convert_to_numpy(call(pixels)), dtype=np.float64)
+        if output.ndim != 2 or output.shape[1] != len(classes):
+            raise ValueError(f"the model gives {output.shape}, not (batch, {len(classes)})")
+        if targets is not None:
+            targets = np.asarray(ops.convert_to_numpy(targets)).argmax(axis=1)
+            if not np.array_equal(targets, labels[seen : seen + len(output)]):
+                raise ValueError("labels of batches and rows differ: are the batches shuffled?")
+        outputs.append(output)
+        seen += len(output)
+    if seen != len(rows):
+        raise ValueError(f"{seen} predictions for {len(rows)} images")
+    probabilities = np.concatenate(outputs) if outputs else np.zeros((0, len(classes)))
+    if not np.isfinite(probabilities).all():
+        image = rows["image"].iloc[int(np.argmin(np.isfinite(probabilities).all(axis=1)))]
+        raise InputError(
+            f"the model's output for {image} is not finite: the training diverged; "
+            "try a lower learning rate, or without --mixed-precision"
+        )
+    off = np.abs(probabilities.sum(axis=1) - 1) > SUM_TOLERANCE
+    if off.any() or (probabilities < 0).any():
+        raise ValueError("the model's outputs are not softmax probabilities (sum 1, none negative)")
+
+    frame = rows.loc[:, list(COLUMNS)].reset_index(drop=True)
+    for i, name in enumerate(classes):
+        frame[f"p_{name}"] = [float(f"{value:.9g}") for value in probabilities[:, i]]
+    return frame
+
+
+def predict_run(
+    run: runs.Run, model: Callable[[Any], Any], split: pd.DataFrame, pixels: Any, batch_size: int
+) -> None:
+    """Write a run's predictions.csv: its validation and its test part.
+
+    Parameters
+    ----------
+    run : Run
+        Its record names the classes.
+    model : keras.Model
+        The model of the chosen epoch.
+    split : DataFrame
+        Index with the column `part`.
+    pixels : common.images.Pixels
+        The decoded images of the split.
+    batch_size : int
+        Images per step.
+    """
+    from common.pipeline import Batches
+
+    rows = split[split["part"].isin(["validation", "test"])].reset_index(drop=True)
+    classes = run.record["classes"]
+    numbers = pixels.rows(rows["image"])
+    batches = Batches(pixels, numbers, list(rows["label"]), classes, batch_size=batch_size)
+    write_predictions(run.path / "predictions.csv", predict(model, batches, rows, classes))
+
+
+def _each(batches: Any) -> Iterable[tuple[Any, Any]]:
+    """Go through batches once; a PyDataset has a length and numbered batches, but no end."""
+    if hasattr(batches, "__getitem__") and hasattr(batches, "__len__"):
+        return (batches[i] for i in range(len(batches)))
+    return iter(batches)
+
+
+def write_predictions(path: str | Path, frame: pd.DataFrame) -> None:
+    """Write predictions.csv, 9 significant digits, unknown values empty.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+    """
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing or not any(name.startswith("p_") for name in frame.columns):
+        raise ValueError(f"predictions lack the columns {missing or 'p_<class>'}")
+    probabilities = [name for name in frame.columns if name.startswith("p_")]
+    runs.write_csv(path, frame.loc[:, [*COLUMNS, *probabilities]])
+
+
+def read_predictions(path: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read and check predictions.csv.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    classes : sequence of str, optional
+        The classes its ``p_`` columns must have, in this order; unset, they are taken as they are.
+
+    Returns
+    -------
+    DataFrame
+        ``image, case, slide, magnification, part, label`` as str and ``p_<class>`` as float64.
+
+    Raises
+    ------
+    InputError
+        With the file and the line or column, if the file is missing, cut short or edited: a missing
+        column, a line with too few or too many values, a probability that is none, probabilities
+        that do not add up to 1, an unknown label or part, an image that stands there twice.
+    """
+    path = Path(path)
+    advice = "restore the file, or train again with --fresh"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; the run did not finish, start it again") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file; {advice}") from None
+    if not text.endswith("\n"):
+        raise InputError(f"{path}: cut short, its last line does not end; {advice}")
+    reader = csv.reader(io.StringIO(text))
+    header = next(reader)
+    names = [name[2:] for name in header if name.startswith("p_")]
+    wanted = [*COLUMNS, *(f"p_{name}" for name in (names if classes is None else classes))]
+    missing = [name for name in wanted if name not in header]
+    if missing or not names:
+        raise InputError(f"{path}: no column {', '.join(missing) or 'p_<class>'}; {advice}")
+    if len(set(header)) < len(header):
+        raise InputError(f"{path}: a column stands there twice; {advice}")
+    if classes is not None and names != list(classes):
+        raise InputError(
+            f"{path}: classes {', '.join(names)}, but the run has {', '.join(classes)}; {advice}"
+        )
+
+    first_line: dict[str, int] = {}
+    records = []
+    for values in reader:
+        place = f"{path}, line {reader.line_num}"
+        if len(values) != len(header):
+            raise InputError(f"{place}: {len(values)} values, not {len(header)}; {advice}")
+        record: dict[str, Any] = dict(zip(header, values, strict=True))
+        if record["part"] not in PARTS:
+            raise InputError(f"{place}, column part: {record['part']!r} is none of {PARTS}")
+        if record["label"] not in names:
+            raise InputError(
+                f"{place}, column label: {record['label']!r} is none of {', '.join(names)}"
+            )
+        image = record["image"]
+        if image in first_line:
+            raise InputError(f"{place}: {image} stands in line {first_line[image]} already")
+        first_line[image] = reader.line_num
+        for name in names:
+            record[f"p_{name}"] = _probability(record[f"p_{name}"], f"{place}, column p_{name}")
+        total = sum(record[f"p_{name}"] for name in names)
+        if abs(total - 1) > SUM_TOLERANCE:
+            raise InputError(f"{place}: the probabilities add up to {total:.6g}, not 1; {advice}")
+        records.append(record)
+    if not records:
+        raise InputError(f"{path}: no predictions in it; {advice}")
+    return pd.DataFrame(records, columns=wanted)
+
+
+def _probability(text: str, place: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1 + SUM_TOLERANCE:
+        raise InputError(f"{place}: {text!r} is no probability")
+    return value
+
+
+def read_run(run: runs.Run | str | Path) -> pd.DataFrame:
+    """Read a run's predictions, and check that they are the images of its split.
+
+    Raises
+    ------
+    InputError
+        As `read_predictions`; and if images of the test part are missing, were added, or carry
+        another label than in split.csv.
+    """
+    run = run if isinstance(run, runs.Run) else runs.load(run)
+    path = run.path / "predictions.csv"
+    predictions = read_predictions(path, run.record.get("classes"))
+    split_path = run.path / "split.csv"
+    if not split_path.is_file():
+        return predictions
+    split = pd.read_csv(split_path, dtype=str, keep_default_na=False)
+    expected = split[split["part"] == "test"].set_index("image")["label"]
+    found = predictions[predictions["part"] == "test"].set_index("image")["label"]
+    for images, what in (
+        (expected.index.difference(found.index), "missing, though split.csv tests on them"),
+        (found.index.difference(expected.index), "not in the test part of split.csv"),
+    ):
+        if len(images):
+            raise InputError(
+                f"{path}: {len(images)} test images are {what}, for example {images[0]}; "
+                "restore the file, or train again with --fresh"
+            )
+    other = found.index[found.to_numpy() != expected.reindex(found.index).to_numpy()]
+    if len(other):
+        raise InputError(f"{path}: {other[0]} has another label than in split.csv")
+    return predictions
+
+
+# --- metrics -----------------------------------------------------------------------------------
+
+
+def evaluate(
+    predictions: pd.DataFrame,
+    classes: Sequence[str] | None = None,
+    *,
+    positive: str | None = None,
+    split: str = "",
+    synthetic: bool = False,
+    part: str = "test",
+) -> dict[str, Any]:
+    """Compute what metrics.json holds from predictions.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As in predictions.csv.
+    classes : sequence of str, optional
+        Class names in order; unset, those of the ``p_`` columns.
+    positive : str, optional
+        Positive class of a two-class problem.
+    split : str
+        Name of the split, copied.
+    synthetic : bool
+        Whether the images were generated, copied.
+    part : str
+        Which part to evaluate; the others in the file are left alone.
+
+    Returns
+    -------
+    dict
+        See `common.metrics.compute`.
+
+    Raises
+    ------
+    InputError
+        If the part holds no image.
+    """
+    if classes is None:
+        classes = [name[2:] for name in predictions.columns if name.startswith("p_")]
+    chosen = predictions[predictions["part"] == part]
+    if chosen.empty:
+        raise InputError(f"no predictions for the {part} part to evaluate")
+    numbers = {name: i for i, name in enumerate(classes)}
+    return scores.compute(
+        chosen["label"].map(numbers).to_numpy(dtype=np.int64),
+        chosen[[f"p_{name}" for name in classes]].to_numpy(dtype=np.float64),
+        classes,
+        cases=chosen["case"].fillna("").to_numpy(),
+        magnifications=chosen["magnification"].fillna("").to_numpy(),
+        positive=positive,
+        split=split,
+        synthetic=synthetic,
+    )
+
+
+def evaluate_run(run_path: str | Path) -> dict[str, Any]:
+    """Recompute a run's metrics.json from its predictions.csv (and `best_epoch` from history.csv).
+
+    Returns
+    -------
+    dict
+        The metrics, as written.
+
+    Raises
+    ------
+    InputError
+        If the folder is no run, or its predictions are missing or damaged.
+    """
+    run = runs.load(run_path)
+    result = evaluate(
+        read_run(run),
+        run.record.get("classes"),
+        positive=run.record.get("positive"),
+        split=str(run.config.get("split", "")),
+        synthetic=run.synthetic,
+    )
+    result["best_epoch"] = best_epoch(run)
+    runs.write_json(run.path / "metrics.json", result)
+    return result
+
+
+def best_epoch(run: runs.Run) -> int | None:
+    """Epoch whose weights the run keeps, counted from 1; None without a readable history.csv.
+
+    The rule of `common.training.fit`: best accuracy, then lower loss, then earlier, on what is
+    watched (config ``monitor``: the loss alone); the last epoch where nothing is watched.
+    """
+    try:
+        history = pd.read_csv(run.path / "history.csv")
+        watched = history[["epoch", "val_accuracy", "val_loss"]].astype(float)
+    except (OSError, ValueError, KeyError):
+        return None
+    if watched.empty:
+        return None
+    if run.config.get("select_on") == "last" or watched.isna().any(axis=None):
+        return int(watched["epoch"].iloc[-1])
+    columns, ascending = ["val_accuracy", "val_loss", "epoch"], [False, True, True]
+    if run.config.get("monitor") == "loss":
+        columns, ascending = columns[1:], ascending[1:]
+    return int(watched.sort_values(columns, ascending=ascending)["epoch"].iloc[0])
+
+
+def read_metrics(run: runs.Run | str | Path) -> dict[str, Any]:
+    """Read a run's metrics.json.
+
+    Raises
+    ------
+    InputError
+        If it is missing or damaged; the message says how to compute it again.
+    """
+    run = run if isinstance(run, runs.Run) else runs.load(run)
+    path = run.path / "metrics.json"
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        result["n"], result["accuracy"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{path}: missing or damaged; python -m common.metrics recompute {run.path}"
+        ) from None
+    return result
+
+
+# --- for people --------------------------------------------------------------------------------
+
+
+def percent(value: float | None, decimals: int = 2) -> str:
+    """Write a fraction as a percentage; an undefined one as a dash."""
+    return "–" if value is None else f"{100 * value:.{decimals}f} %"
+
+
+def summary(metrics: dict[str, Any]) -> str:
+    """Lay out metrics for a terminal: scores, classes, confusion matrix, patients."""
+    low, high = metrics["accuracy_ci"]
+    method = {"bootstrap": "bootstrap", "clopper-pearson": "Clopper-Pearson"}[metrics["ci_method"]]
+    patients = metrics["n_patients"]
+    entries = [
+        ("test images", f"{metrics['n']}, patients {patients or 'unknown'}"),
+        (
+            "accuracy",
+            f"{percent(metrics['accuracy'])}  ({metrics['correct']}/{metrics['n']}), 95 % interval "
+            f"{100 * low:.2f} to {percent(high)}  ({method} over {metrics['ci_unit']}s)",
+        ),
+        ("balanced accuracy", percent(metrics["balanced_accuracy"])),
+        (
+            "macro averages",
+            f"precision {percent(metrics['precision_macro'])}, recall "
+            f"{percent(metrics['recall_macro'])}, F1 {percent(metrics['f1_macro'])}",
+        ),
+        (
+            "above 0.5, pooled",
+            f"precision {percent(metrics['precision_micro_at_half'])}  "
+            f"({metrics['tp_at_half']}/{metrics['above_half']}), recall "
+            f"{percent(metrics['recall_micro_at_half'])}  "
+            f"({metrics['tp_at_half']}/{metrics['n']})",
+        ),
+        ("kappa, MCC", f"{metrics['kappa']:.3f}, {metrics['mcc']:.3f}"),
+        (
+            "AUC",
+            ("–" if metrics["auc"] is None else f"{metrics['auc']:.4f}")
+            + f"  ({metrics['auc_kind']}"
+            + (f", {metrics['positive_class']})" if metrics["positive_class"] else ")"),
+        ),
+        (
+            "calibration",
+            f"ECE {metrics['ece']:.3f}, Brier {metrics['brier']:.3f}, "
+            f"log loss {metrics['log_loss']:.3f}",
+        ),
+    ]
+    if metrics["specificity"] is not None:
+        positive = metrics["positive_class"]
+        entries.insert(
+            3,
+            (
+                "sensitivity",
+                f"{percent(metrics['per_class'][positive]['recall'])}, specificity "
+                f"{percent(metrics['specificity'])}  (positive: {positive})",
+            ),
+        )
+    if metrics["patient_recognition_rate"] is not None:
+        entries.insert(2, ("patient rate", percent(metrics["patient_recognition_rate"])))
+    if metrics["split"]:
+        entries.insert(0, ("split", metrics["split"]))
+    width = max(len(name) for name, _ in entries)
+    lines = [SYNTHETIC_LABEL] if metrics["synthetic"] else []
+    lines += [f"{name:<{width}}  {value}" for name, value in entries]
+
+    classes = metrics["classes"]
+    table = [["class", "images", "precision", "recall", "F1", "specificity"]]
+    for name in classes:
+        row = metrics["per_class"][name]
+        table.append(
+            [
+                name,
+                str(row["support"]),
+                *(percent(row[key]) for key in ("precision", "recall", "f1", "tnr")),
+            ]
+        )
+    lines += ["", *aligned(table)]
+    matrix = [["true \\ predicted", *classes]]
+    matrix += [
+        [name, *map(str, row)]
+        for name, row in zip(classes, metrics["confusion_matrix"], strict=True)
+    ]
+    lines += ["", *aligned(matrix)]
+
+    if metrics["by_magnification"]:
+        table = [["magnification", "images", "accuracy", "95 % interval", "patient rate"]]
+        for name, part in metrics["by_magnification"].items():
+            low, high = part["accuracy_ci"]
+            table.append(
+                [
+                    name,
+                    str(part["n"]),
+                    percent(part["accuracy"]),
+                    f"{100 * low:.2f} to {percent(high)}",
+                    percent(part["patient_recognition_rate"]),
+                ]
+            )
+        lines += ["", *aligned(table)]
+    return "\n".join(lines)
+
+
+def aligned(table: list[list[str]]) -> list[str]:
+    """Lines of a text table: the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    ]
+
+
+def main(package: str, arguments: list[str] | None = None) -> int:
+    """Entry point of ``python -m PKG.evaluate``: recompute a run's metrics and print them."""
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {package}.evaluate",
+        description="Recompute metrics.json of a run from its predictions.csv, and print it. "
+        "Needs no model and no images. Research use, not for diagnosis.",
+    )
+    parser.add_argument("--run", required=True, metavar="RUN", help="a run folder")
+    flags = parser.parse_args(arguments)
+    run = runs.load(flags.run)
+    if run.record["package"] != package:
+        raise InputError(
+            f"--run {flags.run}: a run of {run.record['package']}, not of {package}; use "
+            f"python -m {run.record['package']}.evaluate"
+        )
+    print(summary(evaluate_run(flags.run)))
+    return 0

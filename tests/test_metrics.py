@@ -1,0 +1,585 @@
+"""Metrics against hand-computed cases, scikit-learn, and the two papers' recovered counts."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common import metrics
+from common.errors import InputError
+
+# Four classes, ten images, worked out by hand.
+LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 3])
+PREDICTED = np.array([0, 0, 0, 1, 1, 1, 0, 2, 1, 3])
+MATRIX = np.array([[3, 1, 0, 0], [1, 2, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]])
+
+
+def softmax(rng, n, n_classes, scale=1.5):
+    logits = rng.normal(scale=scale, size=(n, n_classes))
+    exponent = np.exp(logits)
+    return exponent / exponent.sum(axis=1, keepdims=True)
+
+
+def one_hot(predicted, n_classes, top=0.9):
+    probabilities = np.full((len(predicted), n_classes), (1 - top) / (n_classes - 1))
+    probabilities[np.arange(len(predicted)), predicted] = top
+    return probabilities
+
+
+def from_matrix(matrix):
+    """Labels and predicted classes that have this confusion matrix."""
+    pairs = [(i, j) for i, row in enumerate(matrix) for j, n in enumerate(row) for _ in range(n)]
+    labels, predicted = np.array(pairs).T
+    return labels, predicted
+
+
+# --- hand-computed -----------------------------------------------------------------------------
+
+
+def test_confusion_matrix_by_hand():
+    np.testing.assert_array_equal(metrics.confusion_matrix(LABELS, PREDICTED, 4), MATRIX)
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted"), [([0, 4], [0, 1]), ([0, 1], [0, -1]), ([0], [0, 1]), ([[0]], [[0]])]
+)
+def test_confusion_matrix_refuses_what_is_no_class(labels, predicted):
+    with pytest.raises(ValueError, match=r"outside|must be"):
+        metrics.confusion_matrix(np.array(labels), np.array(predicted), 4)
+
+
+def test_scores_by_hand():
+    assert metrics.accuracy(MATRIX) == pytest.approx(7 / 10)
+    np.testing.assert_allclose(metrics.precision(MATRIX), [3 / 4, 2 / 4, 1, 1])
+    np.testing.assert_allclose(metrics.recall(MATRIX), [3 / 4, 2 / 3, 1 / 2, 1])
+    np.testing.assert_allclose(metrics.f1(MATRIX), [3 / 4, 4 / 7, 2 / 3, 1])
+    assert metrics.balanced_accuracy(MATRIX) == pytest.approx((3 / 4 + 2 / 3 + 1 / 2 + 1) / 4)
+    # chance agreement: (4*4 + 3*4 + 2*1 + 1*1) / 100 = 0.31
+    assert metrics.kappa(MATRIX) == pytest.approx((0.7 - 0.31) / (1 - 0.31))
+    # R_K: (7*10 - 31) / sqrt((100 - 30) (100 - 34))
+    assert metrics.mcc(MATRIX) == pytest.approx(39 / np.sqrt(70 * 66))
+
+
+def test_one_vs_rest_by_hand():
+    row = metrics.per_class(MATRIX, "abcd")["b"]
+    assert (row["tp"], row["tn"], row["fp"], row["fn"], row["support"]) == (2, 5, 2, 1, 3)
+    assert row["fpr"] == pytest.approx(2 / 7)
+    assert row["tnr"] == pytest.approx(5 / 7)
+    assert row["mcc"] == pytest.approx((2 * 5 - 2 * 1) / np.sqrt(4 * 3 * 7 * 6))
+    # observed 7/10, chance (3*4 + 7*6) / 100
+    assert row["kappa"] == pytest.approx((0.7 - 0.54) / (1 - 0.54))
+
+
+def test_roc_by_hand_with_ties():
+    positive = np.array([1, 1, 0, 1, 0, 0])
+    scores = np.array([0.9, 0.8, 0.8, 0.4, 0.3, 0.3])
+    fpr, tpr, thresholds = metrics.roc_curve(positive, scores)
+    np.testing.assert_allclose(fpr, [0, 0, 1 / 3, 1 / 3, 1])
+    np.testing.assert_allclose(tpr, [0, 1 / 3, 2 / 3, 1, 1])
+    np.testing.assert_allclose(thresholds, [np.inf, 0.9, 0.8, 0.4, 0.3])
+    # of 9 pairs: 3 + 2.5 + 2 in the right order
+    assert metrics.auc(positive, scores) == pytest.approx(7.5 / 9)
+    assert metrics.auc(positive, np.full(6, 0.5)) == 0.5
+
+
+def test_micro_at_half_is_strictly_greater():
+    probabilities = np.array([[0.5, 0.5], [0.6, 0.4], [0.2, 0.8], [0.49, 0.51]])
+    # the first has no class above 0.5; the last is wrong
+    assert metrics.micro_at_half(np.array([0, 0, 1, 0]), probabilities) == (2, 3)
+
+
+def test_ties_go_to_the_first_class():
+    np.testing.assert_array_equal(
+        metrics.predicted_classes(np.array([[0.4, 0.4, 0.2], [0.2, 0.4, 0.4]])), [0, 1]
+    )
+
+
+def test_calibration_by_hand():
+    probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.55, 0.45], [0.45, 0.55]])
+    labels = np.array([0, 1, 0, 1])
+    table = metrics.reliability(labels, probabilities, bins=10)
+    np.testing.assert_array_equal(table["n"], [0, 0, 0, 0, 0, 2, 0, 0, 0, 2])
+    assert table["accuracy"][9] == 0.5
+    assert table["accuracy"][5] == 1.0
+    assert np.isnan(table["accuracy"][0])
+    assert metrics.ece(labels, probabilities, bins=10) == pytest.approx(0.45)
+    assert metrics.brier(labels, probabilities) == pytest.approx(
+        (2 * 0.05**2 + 2 * 0.95**2 + 4 * 0.45**2) / 4
+    )
+    assert metrics.log_loss(labels, probabilities) == pytest.approx(
+        -(np.log(0.95) + np.log(0.05) + 2 * np.log(0.55)) / 4
+    )
+
+
+def test_confidence_on_an_edge_belongs_below():
+    probabilities = np.array([[0.6, 0.4], [1.0, 0.0]])
+    np.testing.assert_array_equal(
+        metrics.reliability(np.array([0, 0]), probabilities, bins=5)["n"], [0, 0, 1, 0, 1]
+    )
+
+
+def test_log_loss_of_a_certain_mistake_is_finite():
+    assert metrics.log_loss(np.array([1]), np.array([[1.0, 0.0]])) == pytest.approx(-np.log(1e-15))
+
+
+# --- edges -------------------------------------------------------------------------------------
+
+
+def test_nothing_but_one_class_is_zero_not_nan():
+    matrix = np.array([[5, 0], [0, 0]])
+    assert metrics.accuracy(matrix) == 1
+    assert metrics.kappa(matrix) == 0
+    assert metrics.mcc(matrix) == 0
+    assert metrics.balanced_accuracy(matrix) == 1
+    absent = metrics.per_class(matrix, ["a", "b"])["b"]
+    assert absent == {
+        "support": 0, "tp": 0, "tn": 5, "fp": 0, "fn": 0, "precision": 0.0, "recall": 0.0,
+        "fpr": 0.0, "tnr": 1.0, "f1": 0.0, "kappa": 0.0, "mcc": 0.0,
+    }  # fmt: skip
+
+
+def test_absent_class_is_listed_and_lowers_no_average():
+    labels, predicted = from_matrix([[3, 1, 0], [1, 3, 0], [0, 0, 0]])
+    result = metrics.compute(labels, one_hot(predicted, 3), ["a", "b", "c"])
+    assert result["support"] == {"a": 4, "b": 4, "c": 0}
+    assert result["recall_macro"] == 0.75
+    assert result["balanced_accuracy"] == 0.75
+    assert result["auc_kind"] == "macro one-vs-rest over 2 of 3 classes"
+
+
+def test_class_only_predicted_counts_in_macro_averages_as_in_scikit_learn():
+    from sklearn.metrics import precision_score, recall_score
+
+    labels, predicted = np.array([0, 0, 1, 1]), np.array([0, 2, 1, 1])
+    result = metrics.compute(labels, one_hot(predicted, 3), ["a", "b", "c"])
+    for name, score in (("precision", precision_score), ("recall", recall_score)):
+        assert result[f"{name}_macro"] == pytest.approx(
+            score(labels, predicted, average="macro", zero_division=0)
+        )
+    assert result["recall_macro"] == pytest.approx(0.5)
+    assert result["balanced_accuracy"] == pytest.approx(0.75)
+
+
+def test_single_class_test_set_has_no_auc():
+    result = metrics.compute(
+        np.zeros(4, int), one_hot(np.array([0, 0, 1, 0]), 2), ["a", "b"], positive="b"
+    )
+    assert result["auc"] is None
+    assert result["specificity"] == 0.75
+    assert metrics.roc_curve(np.zeros(4), np.arange(4.0)) is None
+
+
+def test_empty_part_is_an_error():
+    with pytest.raises(InputError, match="empty"):
+        metrics.compute(np.zeros(0, int), np.zeros((0, 2)), ["a", "b"])
+
+
+# --- scikit-learn ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 4, 8])
+def test_against_scikit_learn(n_classes):
+    from sklearn import metrics as oracle
+
+    rng = np.random.default_rng(n_classes)
+    classes = [f"c{i}" for i in range(n_classes)]
+    for trial in range(6):
+        n = int(rng.integers(40, 300))
+        labels = rng.choice(n_classes, size=n, p=rng.dirichlet(np.ones(n_classes) * 2))
+        labels[:n_classes] = np.arange(n_classes)
+        probabilities = softmax(rng, n, n_classes)
+        probabilities[np.arange(n), labels] += rng.uniform(0, 2)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        if trial % 2:  # ties
+            probabilities = np.round(probabilities, 1)
+            probabilities[:, 0] += 1 - probabilities.sum(axis=1)
+        predicted = probabilities.argmax(axis=1)
+        positive = classes[1] if n_classes == 2 else None
+        ours = metrics.compute(labels, probabilities, classes, positive=positive, replicates=20)
+        options = {"average": "macro", "zero_division": 0}
+        expected = {
+            "accuracy": oracle.accuracy_score(labels, predicted),
+            "balanced_accuracy": oracle.balanced_accuracy_score(labels, predicted),
+            "precision_macro": oracle.precision_score(labels, predicted, **options),
+            "recall_macro": oracle.recall_score(labels, predicted, **options),
+            "f1_macro": oracle.f1_score(labels, predicted, **options),
+            "kappa": oracle.cohen_kappa_score(labels, predicted),
+            "mcc": oracle.matthews_corrcoef(labels, predicted),
+        }
+        areas = [oracle.roc_auc_score(labels == i, probabilities[:, i]) for i in range(n_classes)]
+        expected["auc"] = areas[1] if n_classes == 2 else np.mean(areas)
+        for name, value in expected.items():
+            assert ours[name] == pytest.approx(value, abs=1e-12), name
+        np.testing.assert_array_equal(
+            ours["confusion_matrix"], oracle.confusion_matrix(labels, predicted)
+        )
+        per_class = oracle.precision_recall_fscore_support(labels, predicted, zero_division=0)
+        for i, name in enumerate(classes):
+            row = ours["per_class"][name]
+            for key, values in zip(
+                ("precision", "recall", "f1", "support"), per_class, strict=True
+            ):
+                assert row[key] == pytest.approx(values[i], abs=1e-12)
+            rest = (labels == i, predicted == i)
+            tn, fp, fn, tp = oracle.confusion_matrix(*rest).ravel()
+            assert (row["tn"], row["fp"], row["fn"], row["tp"]) == (tn, fp, fn, tp)
+            assert row["kappa"] == pytest.approx(oracle.cohen_kappa_score(*rest), abs=1e-12)
+            assert row["mcc"] == pytest.approx(oracle.matthews_corrcoef(*rest), abs=1e-12)
+
+
+def test_roc_and_log_loss_against_scikit_learn():
+    from sklearn import metrics as oracle
+
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        positive = rng.random(60) < 0.4
+        scores = np.round(rng.random(60), 1)
+        curves = zip(
+            metrics.roc_curve(positive, scores),
+            oracle.roc_curve(positive, scores, drop_intermediate=False),
+            strict=True,
+        )
+        for ours, theirs in curves:
+            np.testing.assert_allclose(ours, theirs)
+        probabilities = softmax(rng, 60, 3)
+        labels = rng.integers(0, 3, 60)
+        assert metrics.log_loss(labels, probabilities) == pytest.approx(
+            oracle.log_loss(labels, probabilities, labels=[0, 1, 2])
+        )
+
+
+def test_micro_at_half_against_keras():
+    keras = pytest.importorskip("keras")
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 4, 200)
+    probabilities = softmax(rng, 200, 4, scale=2).astype(np.float32)
+    targets = np.eye(4, dtype=np.float32)[labels]
+    result = metrics.compute(labels, probabilities, list("abcd"), replicates=10)
+    for metric, key in (
+        (keras.metrics.Precision(), "precision_micro_at_half"),
+        (keras.metrics.Recall(), "recall_micro_at_half"),
+    ):
+        metric.update_state(targets, probabilities)
+        assert result[key] == pytest.approx(float(metric.result()), abs=1e-6)
+    assert 0 < result["above_half"] < 200
+
+
+# --- the papers' own counts --------------------------------------------------------------------
+
+
+def printed(value, decimals=2):
+    return f"{100 * value:.{decimals}f}"
+
+
+@pytest.mark.parametrize(
+    ("matrix", "accuracy", "macro", "benign"),
+    [
+        # breakhis Table III (macro) and Table II (benign class only), binary ResNet50
+        (
+            [[737, 12], [11, 1613]],
+            "99.03",
+            ("98.90", "98.86", "98.88"),
+            ("98.53", "98.40", "98.46"),
+        ),
+        # breakhis Tables II and III, binary VGG19
+        ([[710, 39], [42, 1582]], "96.59", ("96.00", "96.10", "96.05"), None),
+    ],
+)
+def test_breakhis_binary_tables(matrix, accuracy, macro, benign):
+    labels, predicted = from_matrix(matrix)
+    result = metrics.compute(
+        labels, one_hot(predicted, 2), ["benign", "malignant"], positive="malignant"
+    )
+    assert result["n"] == 2373
+    assert printed(result["accuracy"]) == accuracy
+    found = tuple(printed(result[f"{name}_macro"]) for name in ("precision", "recall", "f1"))
+    assert found == macro
+    if benign:
+        row = result["per_class"]["benign"]
+        assert tuple(printed(row[name]) for name in ("precision", "recall", "f1")) == benign
+
+
+# her2scoring: right, right above 0.5, all above 0.5, of 407; accuracy, precision, recall. The
+# accuracy of T2 ResNet50 (printed 93.91) and the recall of T1 MobileNetV2 (printed 95.29) are the
+# two that no count gives.
+HER2 = [
+    ("T1 InceptionV3", 393, 391, 405, "96.56", "96.54", "96.07"),
+    ("T1 ResNet50", 396, 396, 407, "97.30", "97.30", "97.30"),
+    ("T1 MobileNetV2", 388, 387, 404, "95.33", "95.79", "95.09"),
+    ("T1 ConvNeXt", 398, 398, 407, "97.79", "97.79", "97.79"),
+    ("T2 InceptionV3", 366, 361, 399, "89.93", "90.48", "88.70"),
+    ("T2 ResNet50", 382, 381, 406, "93.86", "93.84", "93.61"),
+    ("T2 MobileNetV2", 353, 348, 399, "86.73", "87.22", "85.50"),
+    ("T2 ConvNeXt", 385, 385, 407, "94.59", "94.59", "94.59"),
+    ("T3 ConvNeXt IHC", 398, 398, 407, "97.79", "97.79", "97.79"),
+    ("T3 ConvNeXt H&E", 389, 389, 405, "95.58", "96.05", "95.58"),
+    ("T3 ResNet50 IHC", 391, 391, 406, "96.07", "96.31", "96.07"),
+    ("T3 ResNet50 H&E", 393, 392, 406, "96.56", "96.55", "96.31"),
+]
+
+
+@pytest.mark.parametrize("row", HER2, ids=lambda row: row[0])
+def test_her2scoring_tables(row):
+    _, correct, tp, above, accuracy, precision, recall = row
+    labels = np.arange(407) % 3
+    predicted = labels.copy()
+    predicted[correct:] = (labels[correct:] + 1) % 3
+    probabilities = one_hot(predicted, 3, top=0.8)
+    # the least sure images: right ones below the threshold, then wrong ones
+    unsure = [*range(correct - (correct - tp), correct)]
+    unsure += [*range(correct, correct + (407 - above) - (correct - tp))]
+    probabilities[unsure] = one_hot(predicted[unsure], 3, top=0.45)
+    result = metrics.compute(labels, probabilities, ["negative", "borderline", "positive"])
+    assert result["n"] == 407
+    assert printed(result["accuracy"]) == accuracy
+    assert printed(result["precision_micro_at_half"]) == precision
+    assert printed(result["recall_micro_at_half"]) == recall
+
+
+# --- patients ----------------------------------------------------------------------------------
+
+
+def test_patient_recognition_rate_by_hand():
+    correct = np.array([True, True, False, True, False, False, False, True])
+    cases = np.array(["a", "a", "a", "b", "c", "c", "c", "c"])
+    assert metrics.per_patient(correct, cases) == {"a": (2, 3), "b": (1, 1), "c": (1, 4)}
+    assert metrics.patient_recognition_rate(correct, cases) == pytest.approx(
+        (2 / 3 + 1 + 1 / 4) / 3
+    )
+
+
+def frame(labels, predicted, cases="", images=None, classes=("benign", "malignant"), part="test"):
+    names = np.array(classes)
+    table = pd.DataFrame(
+        {
+            "image": images or [f"i{i:04d}.png" for i in range(len(labels))],
+            "case": cases,
+            "slide": "",
+            "magnification": "",
+            "part": part,
+            "label": names[labels],
+        }
+    )
+    probabilities = one_hot(np.asarray(predicted), len(classes))
+    for i, name in enumerate(classes):
+        table[f"p_{name}"] = probabilities[:, i]
+    return table
+
+
+def test_case_table_lists_the_worst_first():
+    table = metrics.case_table(
+        frame([0, 0, 1, 1, 1], [0, 0, 0, 1, 0], cases=["a", "b", "b", "c", "c"])
+    )
+    assert table.to_dict("records") == [
+        {"case": "b", "label": "benign+malignant", "n": 2, "correct": 1, "accuracy": 0.5},
+        {"case": "c", "label": "malignant", "n": 2, "correct": 1, "accuracy": 0.5},
+        {"case": "a", "label": "benign", "n": 1, "correct": 1, "accuracy": 1.0},
+    ]
+
+
+def test_magnifications_are_evaluated_apart():
+    labels, predicted = np.array([0, 0, 1, 1, 0, 1]), np.array([0, 1, 1, 1, 0, 0])
+    result = metrics.compute(
+        labels,
+        one_hot(predicted, 2),
+        ["benign", "malignant"],
+        cases=["a", "a", "b", "b", "a", "b"],
+        magnifications=["100X", "100X", "40X", "40X", "100X", "100X"],
+        positive="malignant",
+        replicates=50,
+    )
+    assert list(result["by_magnification"]) == ["40X", "100X"]
+    part = result["by_magnification"]["100X"]
+    assert (part["n"], part["correct"], part["n_patients"]) == (4, 2, 2)
+    assert part["patient_recognition_rate"] == pytest.approx((2 / 3 + 0) / 2)
+    assert result["patient_recognition_rate"] == pytest.approx((2 / 3 + 2 / 3) / 2)
+    assert part["per_class"]["benign"]["recall"] == pytest.approx(2 / 3)
+
+
+# --- intervals ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("k", "low", "high"), [(398, 95.84, 98.98), (396, 95.22, 98.64), (385, 91.93, 96.58)]
+)
+def test_clopper_pearson_of_the_papers(k, low, high):
+    found = metrics.clopper_pearson(k, 407)
+    assert [round(100 * value, 2) for value in found] == [low, high]
+
+
+def test_clopper_pearson_against_scipy_and_at_the_ends():
+    from scipy.stats import binomtest
+
+    for k, n in ((0, 7), (7, 7), (1, 3), (50, 977), (2350, 2373)):
+        expected = binomtest(k, n).proportion_ci(0.95, method="exact")
+        assert metrics.clopper_pearson(k, n) == pytest.approx((expected.low, expected.high))
+    assert metrics.clopper_pearson(0, 7)[0] == 0
+    assert metrics.clopper_pearson(7, 7)[1] == 1
+    for k, n in ((3, 2), (-1, 2), (0, 0)):
+        with pytest.raises(ValueError, match="proportion"):
+            metrics.clopper_pearson(k, n)
+
+
+def test_bootstrap_of_images_agrees_with_theory():
+    labels = np.zeros(2000, int)
+    predicted = (np.arange(2000) < 200).astype(int)
+    result = metrics.compute(labels, one_hot(predicted, 2), ["a", "b"])
+    error = 1.96 * np.sqrt(0.9 * 0.1 / 2000)
+    assert result["ci_unit"] == "image"
+    np.testing.assert_allclose(result["accuracy_ci"], [0.9 - error, 0.9 + error], atol=0.0015)
+    assert result["accuracy_ci"] == result["intervals"]["accuracy"]
+
+
+def test_bootstrap_over_patients_is_wider_and_agrees_with_theory():
+    rng = np.random.default_rng(0)
+    cases = np.repeat([f"p{i:02d}" for i in range(80)], 25)
+    labels = np.zeros(2000, int)
+    rates = rng.beta(4, 1, 80)
+    predicted = (rng.random(2000) > np.repeat(rates, 25)).astype(int)
+    kept = {"classes": ["a", "b"], "replicates": 4000}
+    clustered = metrics.compute(labels, one_hot(predicted, 2), cases=cases, **kept)
+    by_image = metrics.compute(labels, one_hot(predicted, 2), **kept)
+    assert clustered["ci_unit"] == "patient"
+    assert np.diff(clustered["accuracy_ci"]) > 2 * np.diff(by_image["accuracy_ci"])
+    # equal patients: the standard error of the mean of patients' rates
+    found = (predicted == 0).reshape(80, 25).mean(axis=1)
+    width = 2 * 1.96 * found.std() / np.sqrt(80)
+    assert np.diff(clustered["accuracy_ci"])[0] == pytest.approx(width, rel=0.06)
+
+
+def test_bootstrap_repeats_itself_and_does_not_depend_on_the_order():
+    rng = np.random.default_rng(3)
+    labels, probabilities = rng.integers(0, 3, 150), softmax(rng, 150, 3)
+    cases = rng.choice(list("abcdefgh"), 150)
+    first = metrics.compute(labels, probabilities, "xyz", cases=cases)
+    order = rng.permutation(150)
+    second = metrics.compute(labels[order], probabilities[order], "xyz", cases=cases[order])
+    assert first["intervals"] == second["intervals"]
+    other = metrics.compute(labels, probabilities, "xyz", cases=cases, seed=1)
+    assert first["accuracy_ci"] != other["accuracy_ci"]
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_intervals_agree_with_drawing_images_one_by_one(clustered):
+    rng = np.random.default_rng(8)
+    labels = rng.integers(0, 3, 240)
+    probabilities = softmax(rng, 240, 3)
+    probabilities[np.arange(240), labels] += 0.25
+    probabilities /= 1.25
+    cases = np.array([f"p{i // 8}" for i in range(240)])
+    found = metrics.compute(
+        labels, probabilities, "xyz", cases=cases if clustered else None, replicates=8000
+    )["intervals"]
+    members = [np.flatnonzero(cases == name) for name in np.unique(cases)]
+    drawn = []
+    for _ in range(2000):
+        if clustered:
+            rows = np.concatenate([members[i] for i in rng.integers(0, 30, 30)])
+        else:
+            rows = rng.integers(0, 240, 240)
+        predicted = probabilities[rows].argmax(axis=1)
+        matrix = metrics.confusion_matrix(labels[rows], predicted, 3)
+        tp, above = metrics.micro_at_half(labels[rows], probabilities[rows])
+        drawn.append((metrics.macro(metrics.f1(matrix), matrix), metrics.kappa(matrix), tp / above))
+    for name, values in zip(
+        ("f1_macro", "kappa", "precision_micro_at_half"), np.array(drawn).T, strict=True
+    ):
+        expected = np.percentile(values, [2.5, 97.5])
+        np.testing.assert_allclose(found[name], expected, atol=0.15 * np.diff(expected)[0])
+
+
+def test_no_error_at_all_is_not_certainty():
+    labels = np.arange(50) % 2
+    cases = np.array([f"p{i // 10}" for i in range(50)])
+    by_image = metrics.compute(labels, one_hot(labels, 2), ["a", "b"])
+    assert by_image["accuracy_ci"] == pytest.approx([0.025 ** (1 / 50), 1])
+    by_patient = metrics.compute(labels, one_hot(labels, 2), ["a", "b"], cases=cases)
+    assert by_patient["accuracy_ci"] == pytest.approx([0.025 ** (1 / 5), 1])
+    assert by_patient["ci_method"] == "clopper-pearson"
+    assert by_patient["intervals"]["f1_macro"] is None
+
+
+def test_one_patient_cannot_be_resampled():
+    labels, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    result = metrics.compute(labels, one_hot(predicted, 2), ["a", "b"], cases=["p"] * 4)
+    assert (result["n_patients"], result["ci_unit"]) == (1, "image")
+
+
+def test_a_partly_unknown_patient_means_unknown():
+    labels = np.array([0, 1, 1])
+    result = metrics.compute(labels, one_hot(labels, 2), ["a", "b"], cases=["p", "", "q"])
+    assert result["n_patients"] is None
+    assert result["patient_recognition_rate"] is None
+
+
+def test_everything_is_json():
+    rng = np.random.default_rng(4)
+    result = metrics.compute(
+        rng.integers(0, 2, 30),
+        softmax(rng, 30, 2),
+        ["a", "b"],
+        cases=rng.choice(list("pqrs"), 30),
+        magnifications=rng.choice(["40X", "400X"], 30),
+        positive="b",
+    )
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    needed = [
+        *("n", "accuracy", "accuracy_ci", "balanced_accuracy", "precision_macro", "recall_macro"),
+        *("f1_macro", "precision_micro_at_half", "recall_micro_at_half", "kappa", "mcc", "auc"),
+        *("confusion_matrix", "classes", "per_class", "patient_recognition_rate", "split"),
+        *("synthetic", "positive_class", "ci_unit", "n_patients", "by_magnification"),
+        *("auc_kind", "specificity", "support"),
+    ]
+    assert set(needed) <= set(result)
+
+
+# --- two runs ----------------------------------------------------------------------------------
+
+
+def test_mcnemar_by_hand_and_against_scipy():
+    from scipy.stats import binomtest
+
+    assert metrics.mcnemar(0, 0) == 1
+    assert metrics.mcnemar(5, 0) == pytest.approx(2 / 32)
+    assert metrics.mcnemar(3, 3) == 1
+    for a, b in ((1, 9), (20, 12), (400, 350), (0, 2000)):
+        assert metrics.mcnemar(a, b) == pytest.approx(binomtest(a, a + b).pvalue)
+
+
+def test_compare_pairs_by_image():
+    labels = np.zeros(40, int)
+    a, b = labels.copy(), labels.copy()
+    a[:4] = 1  # a wrong on 0-3
+    b[2:12] = 1  # b wrong on 2-11
+    first, second = frame(labels, a), frame(labels, b).sample(frac=1, random_state=0)
+    result = metrics.compare(first, second)
+    counts = tuple(result[name] for name in ("both_right", "only_a", "only_b", "both_wrong"))
+    assert counts == (28, 8, 2, 2)
+    assert result["difference"] == pytest.approx(0.15)
+    assert result["mcnemar_p"] == pytest.approx(2 * (1 + 10 + 45) / 1024)
+    low, high = result["difference_ci"]
+    # paired standard error: sqrt((10/40 - 0.15^2) / 40) = 0.0754
+    assert low == pytest.approx(0.15 - 1.96 * 0.0754, abs=0.02)
+    assert high == pytest.approx(0.15 + 1.96 * 0.0754, abs=0.02)
+
+
+def test_compare_a_run_with_itself():
+    labels = np.array([0, 1, 0, 1])
+    run = frame(labels, [0, 1, 1, 1], cases=list("aabb"))
+    result = metrics.compare(run, run)
+    assert (result["difference"], result["difference_ci"], result["mcnemar_p"]) == (0, None, 1)
+    assert result["ci_unit"] == "patient"
+
+
+def test_compare_refuses_other_images():
+    labels = np.array([0, 1, 0])
+    with pytest.raises(InputError, match=r"1 only in the first, 1 only in the second"):
+        metrics.compare(
+            frame(labels, labels, images=["a", "b", "c"]),
+            frame(labels, labels, images=["b", "c", "d"]),
+        )
+    with pytest.raises(InputError, match="second run has no predictions"):
+        metrics.compare(frame(labels, labels), frame(labels, labels, part="validation"))

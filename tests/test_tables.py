@@ -1,0 +1,515 @@
+"""Which run fills which row, how a row is judged, and how the tables are shown."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common import metrics, runs, tables
+from common.errors import InputError
+
+CONFIG = """
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Config:
+    network: str = "small"
+    epochs: int = 30
+    split: str = "image"
+    sizes: tuple = (40, 100)
+    seed: int = 0
+    split_seed: int = 0
+    fold: int = 0
+
+
+PRESETS = {
+    "T1-small": Config(),
+    "T1-small-honest": Config(split="patient"),
+    "T1-large": Config(network="large"),
+    "demo": Config(epochs=1),
+}
+HONEST = {"T1-small": "T1-small-honest", "T1-large": "none: no patient is known"}
+LEAKS = {"T1-small": "patients on both sides"}
+"""
+
+HEAD = "table,row,metric,printed,unit,decimals,n_test,preset,metrics_key,select,note"
+
+
+def published(*lines):
+    return "\n".join([HEAD, *lines]) + "\n"
+
+
+DEFAULT = published(
+    "T1,Small,accuracy,95.00,percent,2,2000,T1-small,accuracy,,",
+    "T1,Small,F1,94.00,percent,2,2000,T1-small,f1_macro,,X01: printed twice",
+    "T1,Small,epoch,12,epoch,0,2000,T1-small,best_epoch,,",
+    "T1,Large,accuracy,95.02,percent,2,2000,T1-large,accuracy,,X02: odd; X03: odder",
+)
+
+
+@pytest.fixture
+def paper(tmp_path, monkeypatch):
+    """A paper package named fakepaper, importable; write its published.csv with the function."""
+    folder = tmp_path / "site" / "fakepaper"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    (folder / "config.py").write_text(CONFIG)
+    (folder / "published.csv").write_text(DEFAULT)
+    monkeypatch.syspath_prepend(folder.parent)
+    importlib.invalidate_caches()
+    yield folder
+    for name in ("fakepaper.config", "fakepaper"):
+        sys.modules.pop(name, None)
+
+
+def scored(k, n, *, best_epoch=7, cases=None):
+    """Metrics of a test set of which k of n images are right, the classes in turn."""
+    labels = np.arange(n) % 2
+    predicted = np.where(np.arange(n) < k, labels, 1 - labels)
+    probabilities = np.where(np.eye(2)[predicted] == 1, 0.9, 0.1)
+    result = metrics.compute(labels, probabilities, ["a", "b"], positive="b", cases=cases)
+    return {**result, "best_epoch": best_epoch}
+
+
+def make_run(
+    root, name, result, *, images=7000, expected=7000, synthetic=False, finished=True, **changes
+):
+    config = {
+        "network": "small", "epochs": 30, "split": "image", "sizes": [40, 100],
+        "seed": 0, "split_seed": 0, "fold": 0, **changes,
+    }  # fmt: skip
+    folder = root / "runs" / "fakepaper" / name
+    folder.mkdir(parents=True)
+    record = {
+        "schema": 1,
+        "package": "fakepaper",
+        "preset": "T1-small",
+        "config": config,
+        "classes": ["a", "b"],
+        "n_images": images,
+        "expected_images": expected,
+        "synthetic": synthetic,
+        "finished": f"2026-01-01T00:00:0{len(list(folder.parent.iterdir()))}" if finished else None,
+    }
+    runs.write_json(folder / "config.json", record)
+    runs.write_json(folder / "metrics.json", result)
+    return folder
+
+
+def row_of(table, row="Small", metric="accuracy"):
+    return table[(table["row"] == row) & (table["metric"] == metric)].iloc[0]
+
+
+# --- the printed numbers -----------------------------------------------------------------------
+
+
+def test_recover_count():
+    assert tables.recover_count("97.79", 2, 407) == 398
+    assert tables.recover_count("99.03", 2, 2373) == 2350
+    assert tables.recover_count("93.91", 2, 407) is None
+    assert tables.recover_count("95.29", 2, 407) is None
+    assert tables.recover_count("92.85", 2, 2373) is None
+    assert tables.recover_count("12.5", 1, 8) == 1
+    assert tables.recover_count("0.13", 2, 800) == 1  # 0.125 rounded up
+    assert tables.recover_count("0.12", 2, 800) == 1  # and to even
+    assert tables.recover_count("100.00", 2, 5) == 5
+    assert tables.recover_count("101.00", 2, 5) is None
+
+
+# right, right above 0.5, all above 0.5, as worked out from the three printed figures together
+HER2 = {
+    ("T1", "InceptionV3"): (393, 391, 405),
+    ("T1", "ResNet50"): (396, 396, 407),
+    ("T1", "ConvNeXt (Tiny)"): (398, 398, 407),
+    ("T2", "InceptionV3"): (366, 361, 399),
+    ("T2", "MobileNetV2"): (353, 348, 399),
+    ("T2", "ConvNeXt (Tiny)"): (385, 385, 407),
+    ("T3", "ConvNeXt (Tiny), IHC"): (398, 398, 407),
+    ("T3", "ConvNeXt (Tiny), H&E"): (389, 389, 405),
+    ("T3", "ResNet50, IHC"): (391, 391, 406),
+    ("T3", "ResNet50, H&E"): (393, 392, 406),
+}
+
+
+def test_her2scoring_counts_are_recovered_and_two_numbers_are_impossible():
+    table = tables.published("her2scoring")
+    impossible = []
+    for (name, row), numbers in table.groupby(["table", "row"]):
+        found = {
+            number["metric"]: tables.paper_count(number, numbers)
+            for _, number in numbers.iterrows()
+        }
+        impossible += [(name, row, metric) for metric, (ok, _, _) in found.items() if ok is False]
+        if (name, row) in HER2:
+            correct, tp, above = HER2[name, row]
+            assert found["accuracy"] == (True, correct, 407)
+            assert found["recall"] == (True, tp, 407)
+            assert found["precision"] == (True, tp, above)
+    assert impossible == [("T1", "MobileNetV2", "recall"), ("T2", "ResNet50", "accuracy")]
+
+
+def test_breakhis_counts():
+    table = tables.published("breakhis")
+    found = {
+        (number["table"], number["printed"]): tables.paper_count(number, numbers)
+        for _, numbers in table.groupby(["table", "row"])
+        for _, number in numbers[numbers["metric"] == "accuracy"].iterrows()
+    }
+    counts = {"99.03": 2350, "96.59": 2292, "93.97": 2230, "94.18": 2235, "88.33": 2096}
+    for printed, k in counts.items():
+        assert found["T2", printed] == (True, k, 2373)
+    assert found["T2", "92.50"] == (True, 2195, 2373)
+    assert found["F8", "94.73"] == (True, 2248, 2373)
+    assert found["F8", "92.85"][0] is False
+    macro = table[table["metrics_key"] == "f1_macro"].iloc[0]
+    assert tables.paper_count(macro, table.iloc[:0])[0] is None
+
+
+@pytest.mark.parametrize(("package", "numbers"), [("her2scoring", 48), ("breakhis", 44)])
+def test_published_files_fit_their_packages(package, numbers):
+    table = tables.published(package)
+    assert len(table) == numbers
+    assert not table.duplicated(["table", "row", "metric"]).any()
+    module = importlib.import_module(f"{package}.config")
+    assert set(table["preset"]) <= set(module.PRESETS)
+    for _, number in table.iterrows():
+        decimals = len(number["printed"].partition(".")[2])
+        assert decimals == number["decimals"]
+    # every key but the epoch's is one that metrics have
+    classes = {"her2scoring": ["x", "y"], "breakhis": ["benign", "malignant"]}[package]
+    result = metrics.compute(np.array([0, 1]), np.array([[0.9, 0.1], [0.1, 0.9]]), classes)
+    for key in set(table["metrics_key"]) - {"best_epoch"}:
+        assert tables.lookup(result, key) == 1.0
+
+
+def test_published_file_is_checked(paper):
+    path = paper / "published.csv"
+    for text, message in (
+        (DEFAULT.replace("95.02", "95,02".replace(",", ";")), "line 5, column printed: '95;02'"),
+        (DEFAULT.replace("printed", "shown", 1), "no column printed"),
+        (DEFAULT.replace("2000,T1-large", "many,T1-large"), "column n_test: 'many'"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=message):
+            tables.published("fakepaper")
+    path.write_text(DEFAULT.replace("T1-large", "T9"))
+    with pytest.raises(InputError, match="no preset T9"):
+        tables.load("fakepaper", "runs")
+    path.unlink()
+    with pytest.raises(InputError, match="no such file"):
+        tables.published("fakepaper")
+    with pytest.raises(InputError, match="no such package"):
+        tables.published("nosuchpaper")
+
+
+# --- intervals ---------------------------------------------------------------------------------
+
+
+def test_difference_interval_against_newcombes_example():
+    # Newcombe 1998, method 10, case (a): 56/70 - 48/80, Wilson limits -> 0.0524 to 0.3339
+    def wilson(k, n, z=1.959964):
+        p = k / n
+        centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+        reach = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+        return p, centre - reach, centre + reach
+
+    found = tables.difference_interval(wilson(56, 70), wilson(48, 80))
+    assert [round(value, 4) for value in found] == [0.0524, 0.3339]
+
+
+def test_several_runs_by_hand(paper, tmp_path):
+    for seed, k in enumerate((1800, 1840, 1880)):
+        make_run(tmp_path, f"r{seed}", scored(k, 2000, best_epoch=10 + seed), seed=seed)
+    table = tables.rows("fakepaper", tmp_path / "runs")
+    found = row_of(table)
+    assert (found["ours"], found["sd"], found["n_runs"]) == (pytest.approx(92), pytest.approx(2), 3)
+    # t quantile for two degrees of freedom: 4.302653
+    reach = 4.302653 * 2 / math.sqrt(3)
+    assert found["low"] == pytest.approx(92 - reach)
+    assert found["high"] == pytest.approx(92 + reach)
+    assert found["varied"] == "seed"
+    assert bool(found["independent"])
+    assert pd.isna(found["k"])
+    epoch = row_of(table, metric="epoch")
+    assert (epoch["ours"], epoch["sd"]) == (11, 1)
+
+
+def test_one_run_gives_its_counts_and_bootstrap_interval(paper, tmp_path):
+    result = scored(1900, 2000)
+    make_run(tmp_path, "one", result)
+    found = row_of(tables.rows("fakepaper", tmp_path / "runs"))
+    assert (found["k"], found["n"], found["n_runs"]) == (1900, 2000, 1)
+    assert pd.isna(found["sd"])
+    assert [found["low"], found["high"]] == [100 * v for v in result["accuracy_ci"]]
+    low, high = metrics.clopper_pearson(1900, 2000)
+    assert (found["paper_k"], found["paper_n"]) == (1900, 2000)
+    assert (found["paper_low"], found["paper_high"]) == (100 * low, 100 * high)
+
+
+# --- status ------------------------------------------------------------------------------------
+
+
+def number(printed, n_test=2000, key="accuracy", unit="percent"):
+    return {
+        "printed": printed, "n_test": n_test, "metrics_key": key, "unit": unit, "decimals": 2,
+    }  # fmt: skip
+
+
+def judged(printed, k, n, *, n_test=None, key="accuracy", unit="percent", cases=None):
+    row = number(printed, n if n_test is None else n_test, key, unit)
+    group = tables.Group([None], [scored(k, n, cases=cases)])
+    return tables.status(
+        row, *tables.paper_count(row, pd.DataFrame(columns=["metrics_key"])),
+        tables.estimate(group, key),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("printed", "k", "n", "expected"),
+    [
+        ("95.00", 1900, 2000, "consistent"),
+        ("95.00", 1880, 2000, "consistent"),
+        ("95.00", 1850, 2000, "below"),
+        ("95.00", 1960, 2000, "above"),
+        ("90.00", 34, 40, "inconclusive"),
+        ("90.00", 20, 40, "below"),
+        # 12 of 12 is not certainty: Clopper-Pearson takes the place of the empty bootstrap
+        ("91.67", 12, 12, "inconclusive"),
+    ],
+)
+def test_status_of_comparable_rows(printed, k, n, expected):
+    assert judged(printed, k, n) == (expected, "")
+
+
+def test_status_boundary_is_three_points():
+    # consistent needs a half-width of at most 3 points whatever the difference
+    paper = (0.9, 0.9 - 0.018, 0.9 + 0.018)
+    for width, expected in ((0.0239, "consistent"), (0.0241, "inconclusive")):
+        low, high = tables.difference_interval(paper, (0.9, 0.9 - width, 0.9 + width))
+        assert ((high - low) / 2 <= tables.MARGIN) is (expected == "consistent")
+        row = number("90.00", 500, "f1_macro")
+        ours = tables.Estimate(
+            0.9, None, 1, 0.9 - width, 0.9 + width, None, None, 500, (0.018, 0.018)
+        )
+        assert tables.status(row, None, 0, 0, ours)[0] == expected
+
+
+def test_status_not_comparable():
+    assert judged("95.00", 950, 1000, n_test=2000) == (
+        "not comparable",
+        "another test set: ours of 1000 images, the paper's of 2000",
+    )
+    assert judged("93.91", 382, 407) == (
+        "not comparable",
+        "printed value not possible with n = 407",
+    )
+    assert judged("12", 1900, 2000, key="best_epoch", unit="epoch")[0] == "not comparable"
+    assert judged("95.00", 1900, 2000, n_test=pd.NA)[1] == "the paper's test set is not known"
+    assert judged("95.00", 1900, 2000, key="no.such")[1] == "the runs have no no.such"
+    assert tables.status(number("95.00"), True, 1900, 2000, None) == ("not run", "")
+
+
+def test_status_of_a_macro_average_uses_our_own_width():
+    # no counts: the paper counts as uncertain as one of our runs
+    assert judged("95.00", 1900, 2000, key="f1_macro")[0] == "consistent"
+    assert judged("97.00", 1900, 2000, key="f1_macro")[0] == "below"
+    assert judged("93.00", 1900, 2000, key="f1_macro")[0] == "above"
+    # patients make it wider
+    cases = [f"p{i // 250}" for i in range(2000)]
+    assert judged("97.00", 1900, 2000, key="f1_macro", cases=cases)[0] == "inconclusive"
+
+
+def test_status_without_an_interval_is_inconclusive():
+    assert judged("95.00", 2000, 2000, key="f1_macro") == ("inconclusive", "no interval")
+
+
+def test_magnifications_have_their_own_size_and_interval():
+    labels = np.arange(400) % 2
+    predicted = np.where(np.arange(400) < 380, labels, 1 - labels)
+    probabilities = np.where(np.eye(2)[predicted] == 1, 0.9, 0.1)
+    result = metrics.compute(
+        labels, probabilities, ["a", "b"], magnifications=["40X"] * 300 + ["200X"] * 100
+    )
+    group = tables.Group([None], [result])
+    found = tables.estimate(group, "by_magnification.200X.accuracy")
+    assert (found.value, found.k, found.n, found.n_test) == (0.8, 80, 100, 100)
+    assert [found.low, found.high] == result["by_magnification"]["200X"]["accuracy_ci"]
+    assert tables.estimate(group, "by_magnification.400X.accuracy").value is None
+    recall = tables.estimate(group, "by_magnification.200X.per_class.a.recall")
+    assert (recall.k, recall.n) == (40, 50)
+
+
+# --- which run fills which row -----------------------------------------------------------------
+
+
+def test_nothing_has_run(paper, tmp_path):
+    table = tables.rows("fakepaper", tmp_path / "runs")
+    assert list(table["status"]) == ["not run"] * 4
+    assert list(table["n_runs"]) == [0] * 4
+    assert row_of(table)["command"] == "python -m fakepaper.train --preset T1-small --data-dir DIR"
+
+
+def test_only_whole_equal_real_finished_runs_fill_a_row(paper, tmp_path):
+    good = scored(1900, 2000)
+    make_run(tmp_path, "good", good, seed=3)
+    make_run(tmp_path, "SYNTHETIC-named-but-real", good, seed=4, split_seed=9)
+    make_run(tmp_path, "synthetic", good, synthetic=True)
+    make_run(tmp_path, "unfinished", good, finished=False)
+    make_run(tmp_path, "short", good, epochs=5, network="large")
+    make_run(tmp_path, "part", good, images=422)
+    make_run(tmp_path, "honest", scored(1600, 2000), split="patient")
+    make_run(tmp_path, "sizes", good, sizes=[40])
+    table = tables.rows("fakepaper", tmp_path / "runs")
+    small = row_of(table)
+    assert small["n_runs"] == 2
+    assert small["varied"] == "seed,split_seed"
+    assert small["honest"] == "T1-small-honest"
+    assert (small["honest_n_runs"], small["honest_ours"]) == (1, 80.0)
+    large = row_of(table, "Large")
+    assert (large["n_runs"], large["status"]) == (0, "not run")
+    assert large["honest"] == "none: no patient is known"
+    others = {
+        run.path.name: (nearest, what)
+        for nearest, run, what in tables.load("fakepaper", tmp_path / "runs").others
+    }
+    assert others == {
+        "short": ("T1-large", ["epochs 5 (row: 30)"]),
+        "part": ("T1-small", ["422 of 7000 images"]),
+        "sizes": ("T1-small", ["sizes 40 (row: 40,100)"]),
+    }
+
+
+def test_config_of_another_version_fills_no_row(paper, tmp_path):
+    folder = make_run(tmp_path, "old", scored(1900, 2000), extra=1)
+    record = runs.load(folder).record
+    del record["config"]["epochs"]
+    runs.write_json(folder / "config.json", record)
+    [(_, _, what)] = tables.load("fakepaper", tmp_path / "runs").others
+    assert what == ["extra 1 (row: missing)", "epochs missing (row: 30)"]
+
+
+def test_folds_that_share_test_images_are_marked(paper, tmp_path):
+    names = ["image", "case", "slide", "magnification", "part", "label", "p_a", "p_b"]
+
+    def fold_run(fold, images):
+        folder = make_run(tmp_path, f"f{fold}", scored(1900 + fold, 2000), fold=fold)
+        rows = [[image, "", "", "", "test", "a", 1, 0] for image in images]
+        pd.DataFrame(rows, columns=names).to_csv(folder / "predictions.csv", index=False)
+
+    fold_run(0, ["i1", "i2"])
+    fold_run(1, ["i3"])
+    assert bool(row_of(tables.rows("fakepaper", tmp_path / "runs"))["independent"])
+    fold_run(2, ["i2", "i4"])
+    assert not row_of(tables.rows("fakepaper", tmp_path / "runs"))["independent"]
+    text = tables.markdown(tables.load("fakepaper", tmp_path / "runs"))
+    assert "± over fold; not independent: folds share test images" in text
+
+
+def test_damaged_metrics_are_named(paper, tmp_path):
+    folder = make_run(tmp_path, "bad", scored(1900, 2000))
+    (folder / "metrics.json").write_text("{")
+    with pytest.raises(InputError, match=r"bad/metrics.json: missing or damaged"):
+        tables.rows("fakepaper", tmp_path / "runs")
+
+
+def test_a_twin_that_is_neither_preset_nor_reason_is_an_error(paper, tmp_path):
+    (paper / "config.py").write_text(CONFIG.replace("none: no", "no"))
+    with pytest.raises(InputError, match="HONEST"):
+        tables.load("fakepaper", tmp_path / "runs")
+
+
+# --- how it is shown ---------------------------------------------------------------------------
+
+
+def test_markdown(paper, tmp_path):
+    make_run(tmp_path, "a", scored(1890, 2000), seed=0)
+    make_run(tmp_path, "b", scored(1900, 2000), seed=1)
+    make_run(tmp_path, "honest", scored(1600, 2000), split="patient")
+    make_run(tmp_path, "large", scored(1900, 2000), network="large")
+    make_run(tmp_path, "short", scored(1500, 2000), epochs=5)
+    text = tables.markdown(tables.load("fakepaper", tmp_path / "runs"))
+    lines = text.splitlines()
+    assert lines[0] == "## Table 1"
+    body = [line for line in lines if line.startswith("|")]
+    assert len({len(line) for line in body}) == 1, "columns are aligned"
+    assert max(map(len, body)) < 170
+    assert "| 94.75 ± 0.35 (2) " in body[2]
+    assert "| 80.00 [78." in body[2]
+    assert body[3].startswith("|       | F1")
+    # no count of 2000 gives 95.02, so nothing can be judged
+    assert "| 95.02* | 95.00 (1900/2000) " in body[5]
+    assert "not comparable" in body[5]
+    assert "none [" in body[5]
+    for note in (
+        "* not possible with n = 2000", "X02: odd", "X03: odder", "no patient is known",
+        "± over seed", "may flatter ours: patients on both sides",
+    ):  # fmt: skip
+        assert sum(line.endswith(f"] {note}  ") for line in lines) == 1, note
+    assert any(
+        "short: accuracy 75.00 % (2000 images); epochs 5 (row: 30)" in line for line in lines
+    )
+    assert "(1) `python -m fakepaper.train --preset T1-small --data-dir DIR`  " in lines
+    assert "(2) `python -m fakepaper.train --preset T1-small-honest --data-dir DIR`  " in lines
+
+
+def test_other_formats_and_output(paper, tmp_path, capsys):
+    make_run(tmp_path, "a", scored(1900, 2000))
+    flags = ["--runs-dir", str(tmp_path / "runs")]
+    assert tables.main("fakepaper", [*flags, "--format", "csv"]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert table["ours"].tolist()[:2] == [95.0, pytest.approx(95.0)]
+    assert table["status"].tolist() == ["consistent", "consistent", "not comparable", "not run"]
+    out = tmp_path / "table.tex"
+    assert tables.main("fakepaper", [*flags, "--format", "latex", "--output", str(out)]) == 0
+    assert capsys.readouterr().out == ""
+    text = out.read_text()
+    assert text.count("\\begin{tabular}") == text.count("\\end{tabular}") == 1
+    assert "95\\% interval" in text or "95 \\% interval" in text
+    rows = [line for line in text.splitlines() if line.endswith("\\\\")]
+    assert {line.count(" & ") for line in rows} == {8}
+    assert tables.main("fakepaper", flags) == 0
+    assert "## Table 1" in capsys.readouterr().out
+
+
+# --- README ------------------------------------------------------------------------------------
+
+
+def test_block_shows_every_printed_number(paper):
+    text = tables.block("fakepaper")
+    assert "| Small | 95.00      | 94.00 | 12    | `T1-small` | 1     |" in text
+    assert "| Large | 95.02*     |       |       | `T1-large` | 2, 3  |" in text
+    assert "\\* not possible with n = 2000" in text
+    assert text.endswith("1. X01: printed twice\n2. X02: odd\n3. X03: odder\n")
+
+
+def test_update_readme_replaces_between_markers_only(paper, tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n")
+    assert tables.update_readme(path, "fakepaper") is True
+    text = path.read_text()
+    assert text.startswith(f"before\n{tables.BEGIN}\n\n**Table 1**")
+    assert text.endswith(f"{tables.END}\nafter\n")
+    assert "old" not in text
+    assert tables.update_readme(path, "fakepaper") is False
+    for bad in ("nothing", f"{tables.END}{tables.BEGIN}", tables.BEGIN):
+        path.write_text(bad)
+        with pytest.raises(InputError, match="needs one line"):
+            tables.update_readme(path, "fakepaper")
+        assert path.read_text() == bad
+
+
+@pytest.mark.parametrize("package", ["her2scoring", "breakhis"])
+def test_readmes_hold_the_current_numbers(package):
+    path = Path(importlib.import_module(package).__file__).with_name("README.md")
+    if not path.is_file():
+        pytest.skip(f"{package} has no README.md yet")
+    text = path.read_text(encoding="utf-8")
+    assert f"{tables.BEGIN}\n\n{tables.block(package)}\n{tables.END}" in text
