@@ -1,0 +1,340 @@
+"""Seeds, fitting and exact resume.
+
+`fit` takes a compiled model: optimizer, loss and schedule belong to the paper. A training that is
+killed, at any moment, goes on from its last whole epoch and ends with the same predictions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+import time
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import pandas as pd
+
+from common import runs
+from common.errors import InputError
+
+HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+
+
+def set_seed(seed: int, *, deterministic: bool = True, mixed_precision: str = "off") -> None:
+    """Seed Python, NumPy and the backend; choose deterministic kernels and the number format.
+
+    Parameters
+    ----------
+    seed : int
+    deterministic : bool
+        The same command gives the same bytes. Free on a CPU, slower on a GPU.
+    mixed_precision : {"off", "bfloat16", "float16"}
+    """
+    keras.utils.set_random_seed(seed)
+    keras.mixed_precision.set_dtype_policy(
+        "float32" if mixed_precision == "off" else f"mixed_{mixed_precision}"
+    )
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if deterministic:
+            tf.config.experimental.enable_op_determinism()
+
+
+def trained_epochs(run: str | Path) -> int:
+    """Count the whole epochs that the checkpoint in a run folder holds; 0 when there is none."""
+    found = Checkpoint(Path(run) / "checkpoint", {}).newest()
+    return found[1]["epoch"] if found else 0
+
+
+def fit(
+    model: keras.Model,
+    train: keras.utils.PyDataset,
+    validation: keras.utils.PyDataset | None,
+    run: str | Path,
+    epochs: int,
+    *,
+    keep: Literal["best", "last"] = "best",
+    monitor: Literal["accuracy", "loss"] = "accuracy",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> pd.DataFrame:
+    """Train `model` up to `epochs`, or on from where a killed run stopped.
+
+    Writes `history.csv`, `checkpoint/` and, at the end, `model.keras`; the model is left with the
+    weights that `model.keras` holds.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Compiled, with an accuracy metric named "accuracy".
+    train, validation : PyDataset
+        Batches of (images, one-hot labels). `train` must have been made with
+        `initial_epoch=trained_epochs(run)`.
+    run : path
+        The run folder.
+    epochs : int
+        Total number of epochs.
+    keep : {"best", "last"}
+        Which epoch's weights are kept: the best on `validation`, or the last.
+    monitor : {"accuracy", "loss"}
+        What "best" means. Ties in accuracy go to the lower loss, then to the earlier epoch.
+    callbacks : sequence of keras.callbacks.Callback
+        Outputs such as TensorBoard. State that matters does not belong there: it is not resumed.
+
+    Returns
+    -------
+    history : pandas.DataFrame
+        One row per epoch, columns `HISTORY`.
+
+    Raises
+    ------
+    InputError
+        If the loss becomes NaN or infinite; the last good state is kept.
+    """
+    if validation is None and keep == "best":
+        raise InputError("no validation images to choose the epoch on: use --select-on last")
+    run = Path(run)
+    model.optimizer.build(model.trainable_variables)
+    checkpoint = Checkpoint(
+        run / "checkpoint", {"model": model.variables, "optimizer": model.optimizer.variables}
+    )
+    state = checkpoint.restore() or {"epoch": 0, "best": None, "history": []}
+    start = state["epoch"]
+    if start:
+        print(f"resuming after epoch {start} of {epochs}", file=sys.stderr)
+    recorder = _Recorder(run, checkpoint, state, epochs, keep, monitor, len(train))
+    if start < epochs:
+        try:
+            model.fit(
+                train,
+                epochs=epochs,
+                initial_epoch=start,
+                validation_data=validation,
+                shuffle=False,  # the batches shuffle themselves, by seed and epoch
+                verbose=0,
+                callbacks=[*callbacks, recorder],
+            )
+        except KeyboardInterrupt:
+            done = recorder.state["epoch"]
+            print(
+                f"\ninterrupted; {done} of {epochs} epochs are saved in {run}\n"
+                f"the same command goes on from there",
+                file=sys.stderr,
+            )
+            raise
+    best = recorder.state["best"]
+    source = checkpoint.folder / best["file"]
+    with runs.atomic_path(run / "model.keras") as temporary:
+        shutil.copyfile(source, temporary)
+    model.set_weights(keras.saving.load_model(source, compile=False).get_weights())
+    return _write_history(run, recorder.state["history"])
+
+
+class Checkpoint:
+    """State of a training that can go on exactly, in two generations.
+
+    Works with or without `fit`: a loop of its own saves whatever variables it names.
+
+    Parameters
+    ----------
+    folder : path
+    variables : mapping of str to sequence of keras.Variable
+        All that changes while training. `model.variables` holds weights, moving statistics and
+        the states of seed generators (Dropout); `optimizer.variables` the moments and the step.
+    """
+
+    def __init__(self, folder: str | Path, variables: Mapping[str, Sequence[Any]]):
+        self.folder = Path(folder)
+        self.variables = variables
+
+    def save(self, epoch: int, meta: Mapping[str, Any], files: Iterable[str] = ()) -> None:
+        """Write the state after `epoch`; states before the previous one are deleted.
+
+        Parameters
+        ----------
+        epoch : int
+            Whole epochs (or steps) done.
+        meta : mapping
+            What else must be known to go on; JSON.
+        files : iterable of str
+            Names of files in the folder that this state refers to.
+        """
+        arrays = {
+            f"{group}/{i}": keras.ops.convert_to_numpy(variable.value)
+            for group, variables in self.variables.items()
+            for i, variable in enumerate(variables)
+        }
+        record = {**meta, "epoch": epoch, "files": list(files)}
+        text = np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)
+        with runs.atomic_path(self.folder / f"state-{epoch:06d}.npz") as temporary:
+            np.savez(temporary, meta=text, **arrays)
+        states = self._states()
+        for old in states[2:]:
+            old.unlink()
+        used = {name for state in states[:2] for name in self._meta(state).get("files", ())}
+        for file in self.folder.glob("best-*.keras"):
+            if file.name not in used:
+                file.unlink()
+
+    def newest(self) -> tuple[Path, dict[str, Any]] | None:
+        """Newest state that is whole, and what it says; a cut one is named and passed over."""
+        for state in self._states():
+            meta = self._meta(state)
+            if meta and all((self.folder / name).is_file() for name in meta["files"]):
+                return state, meta
+            print(f"{state}: damaged, using the state before it", file=sys.stderr)
+        return None
+
+    def restore(self) -> dict[str, Any] | None:
+        """Set the variables to the newest whole state; None when there is none.
+
+        Raises
+        ------
+        InputError
+            If the state belongs to another model.
+        """
+        found = self.newest()
+        if found is None:
+            return None
+        path, meta = found
+        with np.load(path) as arrays:
+            for group, variables in self.variables.items():
+                count = sum(name.startswith(f"{group}/") for name in arrays.files)
+                shapes_match = count == len(variables) and all(
+                    arrays[f"{group}/{i}"].shape == tuple(variable.shape)
+                    for i, variable in enumerate(variables)
+                )
+                if not shapes_match:
+                    raise InputError(
+                        f"{path}: holds the state of another model (another version of Keras?); "
+                        f"start anew with --fresh"
+                    )
+                for i, variable in enumerate(variables):
+                    variable.assign(arrays[f"{group}/{i}"])
+        return meta
+
+    def _states(self) -> list[Path]:
+        return sorted(self.folder.glob("state-*.npz"), reverse=True)
+
+    @staticmethod
+    def _meta(path: Path) -> dict[str, Any]:
+        """Read a state's record after checking every byte; {} when it is damaged."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if archive.testzip() is not None:
+                    return {}
+            with np.load(path) as arrays:
+                return json.loads(arrays["meta"].tobytes())
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+            return {}
+
+
+class _Recorder(keras.callbacks.Callback):
+    """Keeps the history, the best weights and the checkpoint, and prints a line per epoch."""
+
+    def __init__(
+        self,
+        run: Path,
+        checkpoint: Checkpoint,
+        state: dict[str, Any],
+        epochs: int,
+        keep: str,
+        monitor: str,
+        steps: int,
+    ):
+        super().__init__()
+        self.run = run
+        self.checkpoint = checkpoint
+        self.state = state
+        self.epochs = epochs
+        self.keep = keep
+        self.monitor = monitor
+        self.steps = steps
+        self.live = sys.stderr.isatty()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.began = self.shown = time.monotonic()
+        # The rate of the epoch's first step: after its last one a schedule has moved on.
+        self.rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        now = time.monotonic()
+        if self.live and now - self.shown > 0.5:
+            self.shown = now
+            left = (now - self.began) / (batch + 1) * (self.steps - batch - 1)
+            print(
+                f"\r  step {batch + 1} of {self.steps}, {left:.0f} s left \x1b[K",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        seconds = time.monotonic() - self.began
+        row = {"epoch": epoch + 1, **{k: float(v) for k, v in (logs or {}).items()}}
+        row["learning_rate"] = self.rate
+        if not all(math.isfinite(value) for value in row.values()):
+            saved = self.state["epoch"]
+            raise InputError(
+                f"the loss became {row['loss']} in epoch {epoch + 1}; the state after epoch "
+                f"{saved} is kept in {self.run}; try a smaller --learning-rate"
+            )
+        best = self._is_best(row)
+        history = [*self.state["history"], row]
+        if best:
+            name = f"best-{epoch + 1:06d}.keras"
+            _save_model(self.model, self.checkpoint.folder / name)
+            record = {"file": name, **row}
+        else:
+            record = self.state["best"]
+        self.state = {"epoch": epoch + 1, "best": record, "history": history}
+        self.checkpoint.save(
+            epoch + 1, {"best": record, "history": history}, files=[record["file"]]
+        )
+        _write_history(self.run, history)
+        self._print(row, best, seconds)
+
+    def _is_best(self, row: Mapping[str, float]) -> bool:
+        best = self.state["best"]
+        if best is None or self.keep == "last":
+            return True
+        if self.monitor == "loss":
+            return row["val_loss"] < best["val_loss"]
+        return (row["val_accuracy"], -row["val_loss"]) > (best["val_accuracy"], -best["val_loss"])
+
+    def _print(self, row: Mapping[str, float], best: bool, seconds: float) -> None:
+        width = len(str(self.epochs))
+        text = (
+            f"epoch {row['epoch']:{width}d}/{self.epochs}  "
+            f"loss {row['loss']:.4f}  accuracy {100 * row['accuracy']:5.1f} %"
+        )
+        if "val_loss" in row:
+            text += f"  |  validation {row['val_loss']:.4f}  {100 * row['val_accuracy']:5.1f} %"
+        text += f"  |  rate {row['learning_rate']:.2g}  {seconds:.0f} s"
+        if best and self.keep == "best":
+            text += "  best so far"
+        print(("\r\x1b[K" if self.live else "") + text, file=sys.stderr, flush=True)
+
+
+def _save_model(model: keras.Model, path: Path) -> None:
+    """Write a model without its optimizer, whose moments would triple the file."""
+    optimizer = model.optimizer
+    model.optimizer, model.compiled = None, False
+    try:
+        with runs.atomic_path(path) as temporary:
+            model.save(temporary)
+    finally:
+        model.optimizer, model.compiled = optimizer, True
+
+
+def _write_history(run: Path, history: list[dict[str, float]]) -> pd.DataFrame:
+    frame = pd.DataFrame(history)
+    frame = frame[[name for name in HISTORY if name in frame]]
+    runs.write_csv(run / "history.csv", frame)
+    return frame

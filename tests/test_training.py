@@ -1,0 +1,171 @@
+"""Fitting: what is written, which epoch is kept, and exact resume."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from common import training
+from common.errors import InputError
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(64, 8)).astype("float32")
+Y = keras.utils.to_categorical((X[:, 0] + 0.5 * X[:, 1] > 0).astype(int), 2)
+
+
+class Data(keras.utils.PyDataset):
+    """Batches whose order depends on the epoch, as `common.pipeline.Batches` has it."""
+
+    def __init__(self, rows=slice(None), epoch=None, noise=None):
+        super().__init__()
+        self.x, self.y, self.epoch, self.noise = X[rows], Y[rows], epoch, noise
+
+    def __len__(self):
+        return len(self.x) // 8
+
+    def __getitem__(self, i):
+        order = np.arange(len(self.x))
+        if self.epoch is not None:
+            order = np.random.default_rng(self.epoch).permutation(order)
+        order = order[8 * i : 8 * i + 8]
+        x = self.x[order]
+        return (x if self.noise is None else x * self.noise), self.y[order]
+
+    def on_epoch_end(self):
+        if self.epoch is not None:
+            self.epoch += 1
+
+
+def build(rate=0.01):
+    training.set_seed(3)
+    model = keras.Sequential(
+        [
+            keras.Input((8,)),
+            keras.layers.Dense(16, "relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(2, "softmax"),
+        ]
+    )
+    schedule = keras.optimizers.schedules.CosineDecay(rate, 48)
+    model.compile(
+        optimizer=keras.optimizers.Adam(schedule),
+        loss="categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def train(folder, epochs=6, **options):
+    model = build()
+    data = Data(slice(0, 48), training.trained_epochs(folder))
+    history = training.fit(model, data, Data(slice(48, 64)), folder, epochs, **options)
+    return model.predict(X, verbose=0), history
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A training that nothing stopped: its folder, predictions and history."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, *train(folder)
+
+
+def test_loss_falls_and_files_are_written(whole):
+    folder, predictions, history = whole
+    assert tuple(history.columns) == training.HISTORY
+    assert history.epoch.tolist() == [1, 2, 3, 4, 5, 6]
+    assert history.loss.iloc[-1] < 0.8 * history.loss.iloc[0]
+    # Cosine from 0.01 over 48 steps, 6 a piece; the rate is the one at the start of each epoch.
+    expected = 0.01 * 0.5 * (1 + np.cos(np.pi * np.arange(6) / 8))
+    np.testing.assert_allclose(history.learning_rate, expected, rtol=1e-5)
+    loaded = keras.saving.load_model(folder / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(X, verbose=0), predictions)
+    np.testing.assert_allclose(pd.read_csv(folder / "history.csv"), history, rtol=1e-8)
+
+
+def test_the_kept_weights_are_those_of_the_best_epoch(whole):
+    _, predictions, history = whole
+    best = history.sort_values(
+        ["val_accuracy", "val_loss", "epoch"], ascending=[False, True, True], kind="stable"
+    ).iloc[0]
+    right = (predictions[48:].argmax(1) == Y[48:].argmax(1)).mean()
+    assert right == pytest.approx(best.val_accuracy)
+    p = np.clip((predictions[48:] * Y[48:]).sum(1), 1e-7, 1)
+    assert -np.log(p).mean() == pytest.approx(best.val_loss, rel=1e-5)
+
+
+def test_last_epoch_is_kept_on_request(tmp_path):
+    predictions, history = train(tmp_path, epochs=3, keep="last")
+    p = np.clip((predictions[48:] * Y[48:]).sum(1), 1e-7, 1)
+    assert -np.log(p).mean() == pytest.approx(history.val_loss.iloc[-1], rel=1e-5)
+
+
+def test_a_stopped_training_goes_on_exactly(whole, tmp_path):
+    folder, expected, history = whole
+    train(tmp_path, epochs=2)
+    train(tmp_path, epochs=5)
+    again, resumed = train(tmp_path, epochs=6)
+    np.testing.assert_array_equal(again, expected)
+    pd.testing.assert_frame_equal(resumed, history)
+    written = [(each / "history.csv").read_bytes() for each in (folder, tmp_path)]
+    assert written[0] == written[1]
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(whole, tmp_path, capsys):
+    _, expected, _ = whole
+    train(tmp_path, epochs=4)
+    newest = sorted((tmp_path / "checkpoint").glob("state-*.npz"))[-1]
+    newest.write_bytes(newest.read_bytes()[:-2000])
+    assert training.trained_epochs(tmp_path) == 3
+    again, _ = train(tmp_path)
+    np.testing.assert_array_equal(again, expected)
+    assert f"{newest}: damaged" in capsys.readouterr().err
+
+
+def test_one_changed_byte_in_a_checkpoint_is_seen(tmp_path):
+    train(tmp_path, epochs=2)
+    newest = sorted((tmp_path / "checkpoint").glob("state-*.npz"))[-1]
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    newest.write_bytes(data)
+    assert training.trained_epochs(tmp_path) == 1
+
+
+def test_only_two_generations_and_the_best_models_they_name_are_kept(whole):
+    names = sorted(file.name for file in (whole[0] / "checkpoint").iterdir())
+    assert [name for name in names if name.startswith("state")] == [
+        "state-000005.npz",
+        "state-000006.npz",
+    ]
+    assert 1 <= len([name for name in names if name.startswith("best")]) <= 2
+    assert not [name for name in names if name.startswith(".part")]
+
+
+def test_another_models_checkpoint_is_refused(tmp_path):
+    train(tmp_path, epochs=1)
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2, "softmax")])
+    model.compile(loss="categorical_crossentropy", metrics=["accuracy"])
+    with pytest.raises(InputError, match="--fresh"):
+        training.fit(model, Data(), Data(), tmp_path, 2)
+
+
+def test_nan_stops_with_the_last_good_state_kept(whole, tmp_path):
+    train(tmp_path, epochs=2)
+    model = build()
+    broken = Data(slice(0, 48), 2, noise=np.nan)
+    with pytest.raises(InputError, match="epoch 3; the state after epoch 2 is kept"):
+        training.fit(model, broken, Data(slice(48, 64)), tmp_path, 6)
+    assert training.trained_epochs(tmp_path) == 2
+    again, _ = train(tmp_path)
+    np.testing.assert_array_equal(again, whole[1])
+
+
+def test_best_needs_validation_images(tmp_path):
+    with pytest.raises(InputError, match="--select-on last"):
+        training.fit(build(), Data(), None, tmp_path, 1)
+
+
+def test_without_validation_the_last_epoch_is_kept(tmp_path):
+    history = training.fit(build(), Data(), None, tmp_path, 2, keep="last")
+    assert tuple(history.columns) == ("epoch", "loss", "accuracy", "learning_rate")
+    assert (tmp_path / "model.keras").is_file()
