@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import base64
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from common import figures, metrics
+from common.errors import InputError
+
+
+def texts(figure) -> list[str]:
+    from matplotlib.text import Text
+
+    figure.canvas.draw()
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def history(epochs: int = 20) -> pd.DataFrame:
+    epoch = np.arange(1, epochs + 1)
+    return pd.DataFrame(
+        {
+            "epoch": epoch,
+            "loss": 1 / epoch,
+            "accuracy": 1 - 0.5 / epoch,
+            "val_loss": 1 / epoch + 0.1,
+            "val_accuracy": 0.9 - 0.3 / epoch,
+            "learning_rate": np.where(epoch <= 10, 1e-4, 1e-5),
+        }
+    )
+
+
+def pictures(count: int, side: int = 16) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (side, side, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def read(path) -> tuple[np.ndarray, dict]:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")), dict(image.info)
+
+
+def everything() -> dict:
+    """One figure of each kind."""
+    rng = np.random.default_rng(0)
+    truth = rng.random(60) < 0.5
+    scores = truth + rng.normal(size=60)
+    curve = metrics.roc_curve(truth, scores)
+    probabilities = rng.dirichlet((1, 1), 60)
+    cases = pd.DataFrame(
+        {"case": ["a", "b", "c"], "label": ["x", "y", "x"], "n": [3, 4, 5],
+         "accuracy": [0.5, 1.0, 0.25]}
+    )  # fmt: skip
+    return {
+        "curves": figures.learning_curves(history()),
+        "matrix": figures.confusion_matrix([[3, 1], [0, 4]], ("x", "y")),
+        "roc": figures.roc({"x": (curve[0], curve[1], metrics.auc(truth, scores))}),
+        "reliability": figures.reliability(
+            metrics.reliability(truth.astype(int), probabilities), 0.125
+        ),
+        "cases": figures.per_case(cases),
+        "gradcam": figures.gradcam_gallery(
+            pictures(2), {"Stage 1": [np.eye(4)] * 2, "Stage 2": [np.zeros((2, 2))] * 2}, ["a", "b"]
+        ),
+        "examples": figures.examples(pictures(3), ["a", "b", "c"]),
+        "mistakes": figures.mistakes(pictures(5), list("abcde")),
+    }
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("figures")
+    return {
+        name: figures.save(figure, folder / f"{name}.png", synthetic=True)
+        for name, figure in everything().items()
+    }
+
+
+def test_the_same_figure_gives_the_same_bytes_without_a_date(saved, tmp_path):
+    for name, figure in everything().items():
+        for _ in range(2):
+            path = figures.save(figure, tmp_path / f"{name}.png", synthetic=True)
+            assert path.read_bytes() == saved[name].read_bytes(), name
+        assert {"SYNTHETIC", "dpi"} <= set(read(path)[1]) <= {"SYNTHETIC", "dpi", "Description"}
+
+
+def test_synthetic_figures_carry_a_strip_that_hides_nothing_and_a_text_chunk(tmp_path):
+    figure = figures.confusion_matrix(np.eye(4, dtype=int), tuple("abcd"))
+    plain, info = read(figures.save(figure, tmp_path / "plain.png"))
+    assert "SYNTHETIC" not in info
+    labelled, info = read(figures.save(figure, tmp_path / "labelled.png", synthetic=True))
+    assert info["SYNTHETIC"] == figures.SYNTHETIC_NOTE
+    strip = labelled.shape[0] - plain.shape[0]
+    assert 25 <= strip <= 60
+    np.testing.assert_array_equal(labelled[strip:], plain)
+    orange = np.array([0xE6, 0x9F, 0x00])
+    assert (labelled[:strip] == orange).all(axis=2).mean() > 0.5
+    assert (labelled[:strip] == 0).all(axis=2).sum() > 100  # black letters
+
+
+def test_strip_shortens_its_words_to_its_width():
+    wide, narrow = figures._strip(900), figures._strip(200)
+    assert wide.shape[1] == 900
+    assert narrow.shape[1] == 200
+    for strip in (wide, narrow):
+        ink = (strip < 80).all(axis=2).any(axis=0)
+        assert ink.any()
+        assert not ink[:4].any()
+        assert not ink[-4:].any()
+
+
+def test_resolution_is_150_dpi_and_width_fits_the_page(saved):
+    for name, path in saved.items():
+        pixels, info = read(path)
+        assert info["dpi"] == pytest.approx((150, 150), abs=0.1)
+        assert pixels.shape[1] <= 150 * figures.WIDTH + 1, name
+        assert (pixels[-1] == 255).all(), f"{name} is cut off below"
+
+
+def test_description_is_kept_for_readers_who_do_not_see(tmp_path):
+    figure = figures.examples(pictures(2), ["benign\n40X", "malignant <b>"])
+    _, info = read(figures.save(figure, tmp_path / "a.png"))
+    assert info["Description"] == "Example images: benign, 40X; malignant <b>"
+    _, info = read(figures.save(figure, tmp_path / "b.png", description="other words"))
+    assert info["Description"] == "other words"
+
+
+def test_data_uri_round_trip_and_jpeg_above_the_limit(tmp_path):
+    path = figures.save(figures.examples(pictures(4, 200), list("abcd")), tmp_path / "a.png")
+    head, data = figures.data_uri(path, limit=10**9).split(",")
+    assert head == "data:image/png;base64"
+    assert base64.b64decode(data) == path.read_bytes()
+    head, data = figures.data_uri(path, limit=1000).split(",")
+    assert head == "data:image/jpeg;base64"
+    decoded = base64.b64decode(data)
+    assert len(decoded) < path.stat().st_size
+    with Image.open(io.BytesIO(decoded)) as image:
+        assert image.size == read(path)[0].shape[1::-1]
+    figure = figures.roc({"x": ([0, 1], [0, 1], 0.5)})
+    assert figures.data_uri(figure).startswith("data:image/png;base64,")
+
+
+def test_data_uri_names_a_file_that_is_no_picture(tmp_path):
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
+    with pytest.raises(InputError, match=r"broken\.png"):
+        figures.data_uri(path)
+
+
+def test_threads_draw_without_pyplot_and_leave_settings_alone():
+    code = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import matplotlib
+before = matplotlib.rcParams.copy()
+from common import figures
+def draw(number):
+    figure = figures.confusion_matrix([[number, 1], [0, 4]], ("x", "y"))
+    return figures.data_uri(figure)
+alone = [draw(n) for n in range(4)]
+with ThreadPoolExecutor(4) as pool:
+    assert list(pool.map(draw, range(4))) == alone
+assert "matplotlib.pyplot" not in sys.modules
+assert matplotlib.rcParams.copy() == before
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+
+
+# --- what is drawn -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "loss", "expected"),
+    [
+        ([0.5, 0.9, 0.7], [1, 2, 3], 2),
+        ([0.9, 0.9, 0.7], [2, 1, 3], 2),  # tie: lower loss
+        ([0.9, 0.9, 0.9], [1, 1, 1], 1),  # tie: earlier
+        ([np.nan, np.nan, 0.1], [1, 1, 1], 3),
+        ([np.nan] * 3, [1, 1, 1], None),
+    ],
+)
+def test_best_epoch(accuracy, loss, expected):
+    frame = pd.DataFrame({"epoch": [1, 2, 3], "val_accuracy": accuracy, "val_loss": loss})
+    assert figures.best_epoch(frame) == expected
+
+
+def test_learning_curves_mark_the_kept_epoch_and_the_step_in_the_rate():
+    figure = figures.learning_curves(history(), best=7)
+    loss, accuracy, rate = figure.axes
+    np.testing.assert_allclose(loss.lines[0].get_ydata(), 1 / np.arange(1, 21))
+    rings = [line for line in accuracy.lines if line.get_markersize() == 7]
+    assert [float(ring.get_xdata()[0]) for ring in rings] == [7]
+    assert float(rings[0].get_ydata()[0]) == pytest.approx(0.9 - 0.3 / 7)
+    for axes in (loss, accuracy, rate):
+        uprights = {tuple(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2}
+        assert {(10.5, 10.5), (7, 7)} <= uprights
+    assert {"training", "validation", "learning rate changes", "kept: epoch 7"} <= set(
+        texts(figure)
+    )
+
+
+def test_learning_curves_without_validation_without_rate_and_with_nan():
+    frame = history(5)[["epoch", "loss", "accuracy"]]
+    figure = figures.learning_curves(frame)
+    assert len(figure.axes) == 2
+    assert "validation" not in texts(figure)
+    frame = history(5).assign(val_loss=np.nan, loss=[np.nan, 1, 2, np.nan, 3])
+    assert texts(figures.learning_curves(frame))
+    assert texts(figures.learning_curves(history(1)))
+
+
+def test_confusion_matrix_counts_and_row_percent():
+    figure = figures.confusion_matrix([[30, 10, 0], [1, 2, 1], [0, 0, 0]], ("a", "b", "c"))
+    found = texts(figure)
+    for expected in ("30", "75.0 %", "10", "25.0 %", "50.0 %"):
+        assert expected in found
+    assert found.count("–") == 3  # the class without images
+    assert {"True class", "Predicted class"} <= set(found)
+
+
+def test_confusion_matrix_with_the_wrong_shape_is_refused():
+    with pytest.raises(InputError, match=r"3 classes.*\(2, 2\)"):
+        figures.confusion_matrix([[1, 0], [0, 1]], ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("count", range(2, 9))
+def test_confusion_matrix_has_no_overlapping_text(count):
+    matrix = np.full((count, count), 1234)
+    figure = figures.confusion_matrix(matrix, [f"class {i}" for i in range(count)])
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    boxes += [label.get_window_extent() for label in figure.axes[0].get_xticklabels()[:1]]
+    boxes += [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    for i, a in enumerate(boxes):
+        for b in boxes[i + 1 :]:
+            assert not a.overlaps(b)
+
+
+def test_roc_draws_the_curves_with_their_areas():
+    curves = {"a": ([0, 0, 1], [0, 1, 1], 1.0), "b": ([0, 1], [0, 1], 0.5)}
+    figure = figures.roc(curves)
+    axes = figure.axes[0]
+    np.testing.assert_array_equal(axes.lines[1].get_xydata(), [[0, 0], [0, 1], [1, 1]])
+    assert {"a 1.000", "b 0.500"} <= set(texts(figure))
+    many = figures.roc({str(i): ([0, 1], [0, 1], 0.5) for i in range(8)})
+    looks = {(line.get_color(), str(line.get_linestyle())) for line in many.axes[0].lines[1:]}
+    assert len(looks) == 8
+
+
+def test_reliability_leaves_empty_bins_out():
+    labels = np.array([0, 0, 0, 1])
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
+    bins = metrics.reliability(labels, probabilities, bins=10)
+    figure = figures.reliability(bins, metrics.ece(labels, probabilities, bins=10))
+    points = figure.axes[0].lines[-1].get_xydata()
+    np.testing.assert_allclose(points, [[0.6, 0.5], [0.9, 1.0]])
+    heights = [bar.get_height() for bar in figure.axes[1].patches]
+    assert sum(heights) == 4
+    # (2 * |0.5 - 0.6| + 2 * |1 - 0.9|) / 4
+    assert "expected calibration error 0.100" in texts(figure)
+
+
+def test_per_case_is_sorted_and_keeps_the_classes_colours():
+    table = pd.DataFrame(
+        {"case": ["p", "q", "r"], "label": ["y", "x", "y"], "n": [10, 20, 30],
+         "accuracy": [0.2, 0.9, 0.5]}
+    )  # fmt: skip
+    figure = figures.per_case(table, ("x", "y"))
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["q", "r", "p"]
+    dots = [line for line in axes.lines if line.get_marker() in figures.MARKERS]
+    assert [float(np.ravel(dot.get_xdata())[0]) for dot in dots] == [0.9, 0.5, 0.2]
+    assert [dot.get_color() for dot in dots] == [figures.COLOURS[i] for i in (0, 1, 1)]
+    assert {"20", "30", "10", "x", "y"} <= set(texts(figure))
+
+
+@pytest.mark.parametrize("count", [1, 31, 100])
+def test_per_case_shows_every_patient(count):
+    table = pd.DataFrame(
+        {"case": [f"c{i}" for i in range(count)], "label": "x", "n": 1,
+         "accuracy": np.linspace(0, 1, count)}
+    )  # fmt: skip
+    assert {f"c{i}" for i in range(count)} <= set(texts(figures.per_case(table)))
+
+
+def test_gradcam_gallery_lets_the_image_show_where_the_map_is_zero():
+    images = [np.full((32, 32, 3), 200, np.uint8)]
+    figure = figures.gradcam_gallery(
+        images, {"Stage 1": [np.zeros((4, 4))], "Stage 2": [np.ones((4, 4))]}, ["title"]
+    )
+    pixels = figures._pixels(figure)
+    colours = []
+    for axes in figure.axes[:3]:
+        box = axes.get_window_extent()
+        row, column = pixels.shape[0] - round((box.y0 + box.y1) / 2), round((box.x0 + box.x1) / 2)
+        colours.append(pixels[row, column].astype(int))
+    np.testing.assert_allclose(colours[0], 200, atol=1)
+    np.testing.assert_allclose(colours[1], 200, atol=1)
+    assert colours[2][2] < 120  # yellow: hardly any blue
+    assert {"Image", "Stage 1", "Stage 2", "title"} <= set(texts(figure))
+
+
+def test_sheets_without_images_are_refused():
+    for draw in (figures.examples, figures.mistakes):
+        with pytest.raises(InputError, match="no images"):
+            draw([], [])
+    with pytest.raises(InputError, match="no images"):
+        figures.gradcam_gallery([], {}, [])
+
+
+def test_names_are_drawn_literally_and_within_their_room():
+    names = ["$\\frac{1}{0$", "日本.png", "bell\x07", "SOB_M_DC-14-" + "9" * 60, "two words " * 9]
+    figure = figures.mistakes(pictures(5), names)
+    figure.canvas.draw()
+    found = [axes.title for axes in figure.axes] + [axes._left_title for axes in figure.axes]
+    shown = [title.get_text() for title in found if title.get_text()]
+    assert shown[:3] == ["$\\frac{1}{0$", "??.png", "bell?"]
+    assert shown[3].startswith("SOB_M_DC")
+    assert "…" in shown[3]
+    assert "\n" in shown[4]
+    for axes in figure.axes[:5]:
+        title = axes._left_title.get_window_extent()
+        assert title.x1 <= axes.get_window_extent().x1 + 6
+    assert texts(figures.roc({"$a_$": ([0, 1], [0, 1], 0.5)}))
+    assert texts(figures.confusion_matrix([[1, 0], [0, 1]], ("$x^$", "y")))

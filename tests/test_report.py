@@ -1,0 +1,667 @@
+from __future__ import annotations
+
+import html.parser
+import io
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import sys
+from base64 import b64decode
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import run_folder
+from PIL import Image
+
+from common import figures, report, runs
+from common.errors import InputError
+
+VOID = {"meta", "br", "img", "link", "input", "hr", "col"}
+
+
+@dataclass
+class Element:
+    tag: str
+    attributes: dict[str, str]
+    children: list[Element | str] = field(default_factory=list)
+
+    def all(self, *tags: str) -> list[Element]:
+        found = []
+        for child in self.children:
+            if isinstance(child, Element):
+                if not tags or child.tag in tags:
+                    found.append(child)
+                found += child.all(*tags)
+        return found
+
+    @property
+    def text(self) -> str:
+        """As a reader sees it, spaces of every kind and length as one."""
+        parts = [
+            child if isinstance(child, str) else child.text if child.tag != "style" else ""
+            for child in self.children
+        ]
+        return re.sub(r"\s+", " ", "".join(parts))
+
+
+class Parser(html.parser.HTMLParser):
+    """Builds a tree and insists that every element is closed where it should be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Element("root", {})
+        self.open = [self.root]
+
+    def handle_starttag(self, tag, attributes):
+        names = [name for name, _ in attributes]
+        assert len(set(names)) == len(names), f"twice the same attribute in {tag}"
+        element = Element(tag, {name: value or "" for name, value in attributes})
+        self.open[-1].children.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_endtag(self, tag):
+        assert self.open[-1].tag == tag, f"</{tag}> closes <{self.open[-1].tag}>"
+        self.open.pop()
+
+    def handle_data(self, data):
+        self.open[-1].children.append(data)
+
+
+def parse(path: Path) -> Element:
+    parser = Parser()
+    parser.feed(path.read_text(encoding="utf-8"))
+    parser.close()
+    assert parser.open == [parser.root], "an element is not closed"
+    return parser.root
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> dict[str, Path]:
+    """Run folders with their pages, by task."""
+    root = tmp_path_factory.mktemp("runs")
+    folders = {
+        "binary": run_folder.make(root, "binary", pictures=False),
+        "four": run_folder.make(root, "four", pictures=False),
+        "eight": run_folder.make(root, "eight", synthetic=True, seed=1),
+    }
+    for folder in folders.values():
+        assert report.write(folder) == folder / "report.html"
+    return folders
+
+
+@pytest.fixture(scope="module", params=["binary", "four", "eight"])
+def task(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def page(finished, task) -> Element:
+    return parse(finished[task] / "report.html")
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Leave figures blank: drawing takes the time, and other tests look at them."""
+    blank = np.full((12, 300, 3), 255, np.uint8)
+    monkeypatch.setattr(figures, "_pixels", lambda figure: blank)
+
+
+@pytest.fixture
+def copy(finished, tmp_path, quick) -> Path:
+    """A copy of a run to spoil."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished["four"], folder)
+    return folder
+
+
+def metrics_of(folder: Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def edit(folder: Path, **changes) -> None:
+    record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    runs.write_json(folder / "config.json", {**record, **changes})
+
+
+def percent(value: float, decimals: int = 2) -> str:
+    return f"{100 * value:.{decimals}f} %"
+
+
+# --- numbers -----------------------------------------------------------------------------------
+
+
+def test_numbers_are_those_of_metrics_json(finished, task, page):
+    scores = metrics_of(finished[task])
+    text = page.text
+    low, high = scores["accuracy_ci"]
+    for expected in (
+        percent(scores["accuracy"]),
+        f"{scores['correct']}/{scores['n']}",
+        f"{100 * low:.1f}–{percent(high, 1)}",
+        f"bootstrap over {scores['ci_unit']}s",
+        percent(scores["balanced_accuracy"]),
+        percent(max(scores["support"].values()) / scores["n"]),
+        f"{scores['kappa']:.3f}",
+        f"{scores['mcc']:.3f}",
+        f"{scores['auc']:.4f}",
+    ):
+        assert expected in text, expected
+    table = next(t for t in page.all("table") if "Each class against" in t.text)
+    rows = {row.all("th")[0].text: row.text for row in table.all("tr")[1:]}
+    assert list(rows) == scores["classes"]
+    for name, values in scores["per_class"].items():
+        for key in ("precision", "recall", "f1", "tnr"):
+            assert percent(values[key]) in rows[name]
+
+
+def test_confusion_table_counts(finished, task, page):
+    scores = metrics_of(finished[task])
+    table = next(t for t in page.all("table") if "Images by true class" in t.text)
+    rows = [[cell.text for cell in row.all("td")] for row in table.all("tbody")[0].all("tr")]
+    assert [[int(value) for value in row[:-1]] for row in rows] == scores["confusion_matrix"]
+
+
+def test_split_table_counts_images_and_patients(finished, page, task):
+    split = pd.read_csv(finished[task] / "split.csv", dtype=str, keep_default_na=False)
+    table = next(t for t in page.all("table") if "of each class in each part" in t.text)
+    for row in table.all("tbody")[0].all("tr"):
+        label = row.all("th")[0].text
+        for cell, part in zip(row.all("td"), ("train", "validation", "test"), strict=False):
+            chosen = split[(split["label"] == label) & (split["part"] == part)]
+            expected = str(len(chosen))
+            if task != "four":
+                expected += f" ({chosen['case'].nunique()})"
+            assert cell.text.strip() == expected
+    known = "No patient has images in more than one part" in page.text
+    assert known == (task != "four")
+    if task == "four":
+        assert "it cannot be excluded" in page.text
+
+
+def test_a_class_with_one_patient_is_named(finished):
+    page = parse(finished["eight"] / "report.html")
+    assert "Class LC has a single patient, who lies in train." in page.text
+
+
+def test_magnifications_and_patients_only_where_known(finished, page, task):
+    headings = [heading.text for heading in page.all("h2")]
+    assert ("Magnifications" in headings) == (task != "four")
+    assert ("Patients" in headings) == (task != "four")
+    if task != "four":
+        scores = metrics_of(finished[task])
+        table = next(t for t in page.all("table") if "by magnification" in t.text)
+        names = [row.all("th")[0].text for row in table.all("tbody")[0].all("tr")]
+        assert names == ["40X", "100X", "200X", "400X"]
+        for name in names:
+            assert percent(scores["by_magnification"][name]["accuracy"]) in table.text
+        rate = percent(scores["patient_recognition_rate"])
+        assert f"(patient recognition rate) {rate}" in page.text
+
+
+def test_mistakes_are_listed_surest_first(finished):
+    folder = finished["binary"]
+    page = parse(folder / "report.html")
+    table = next(t for t in page.all("table") if "Probability of the predicted" in t.text)
+    shown = [float(row.all("td")[-1].text) for row in table.all("tbody")[0].all("tr")]
+    assert shown == sorted(shown, reverse=True)
+    assert len(shown) == report.WRONG_SHOWN
+    frame = pd.read_csv(folder / "predictions.csv")
+    frame = frame[frame["part"] == "test"]
+    wrong = frame[(frame["p_malignant"] > 0.5) != (frame["label"] == "malignant")]
+    worst = wrong.loc[wrong[["p_benign", "p_malignant"]].max(axis=1).idxmax()]
+    assert table.all("tbody")[0].all("th")[0].text == worst["image"]
+    scores = metrics_of(folder)
+    assert len(wrong) == scores["n"] - scores["correct"]
+    assert f"{len(wrong)} of {scores['n']} test images are wrong" in page.text
+
+
+def test_settings_mark_changes_assumptions_and_deviations(finished):
+    table = next(
+        t for t in parse(finished["binary"] / "report.html").all("table") if "default" in t.text
+    )
+    changed = [row for row in table.all("tr") if row.attributes.get("class") == "changed"]
+    assert [row.all("span")[0].text for row in changed] == ["split"]
+    assert "official changed" in changed[0].text
+    assert "deviation: the paper's split cannot be had" in changed[0].text
+    assert "assumed: the rate is not printed" in table.text
+    assert "III.C" in table.text
+
+
+# --- structure ---------------------------------------------------------------------------------
+
+
+def first(element: Element) -> Element:
+    return next(child for child in element.children if isinstance(child, Element))
+
+
+def test_page_is_sound(page):
+    (root,) = page.all("html")
+    assert root.attributes["lang"] == "en"
+    assert len(page.all("h1")) == 1
+    levels = [int(h.tag[1]) for h in page.all("h1", "h2", "h3", "h4")]
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    ids = [e.attributes["id"] for e in page.all() if "id" in e.attributes]
+    assert len(set(ids)) == len(ids)
+    for link in page.all("a"):
+        if link.attributes["href"].startswith("#"):
+            assert link.attributes["href"][1:] in ids
+    for element in page.all():
+        if "aria-labelledby" in element.attributes:
+            assert element.attributes["aria-labelledby"] in ids
+    for table in page.all("table"):
+        assert first(table).tag == "caption"
+        assert len(table.all("caption")) == 1
+        for header in table.all("th"):
+            assert header.attributes["scope"] in {"col", "row", "rowgroup"}
+    for details in page.all("details"):
+        assert first(details).tag == "summary"
+    for region in page.all("div"):
+        if {"scroll", "wide"} & set(region.attributes.get("class", "").split()):
+            # What scrolls must be reachable by keyboard and have a name.
+            assert region.attributes["tabindex"] == "0"
+            assert region.attributes["aria-label"]
+    assert {"header", "main", "footer", "nav"} <= {e.tag for e in page.all()}
+
+
+def test_nothing_is_loaded_and_nothing_runs(page, finished, task):
+    text = (finished[task] / "report.html").read_text(encoding="utf-8")
+    assert not page.all("script", "link", "iframe", "object", "embed", "form", "base")
+    for element in page.all():
+        assert not any(name.startswith("on") for name in element.attributes)
+        if "src" in element.attributes:
+            assert element.attributes["src"].startswith("data:image/")
+        if "href" in element.attributes and element.tag != "a":
+            raise AssertionError(f"{element.tag} loads {element.attributes['href']}")
+    (style,) = re.findall(r"<style>(.*?)</style>", text, flags=re.DOTALL)
+    assert "url(" not in style
+    assert "@import" not in style
+    policy = [m for m in page.all("meta") if "http-equiv" in m.attributes]
+    assert policy[0].attributes["content"].startswith("default-src 'none'")
+
+
+def test_pictures_have_alternative_texts_that_state_findings(page, finished, task):
+    scores = metrics_of(finished[task])
+    pictures = page.all("img")
+    assert len(pictures) >= {"binary": 5, "four": 4, "eight": 8}[task]
+    for picture in pictures:
+        assert len(picture.attributes["alt"]) > 30
+        assert re.search(r"\d", picture.attributes["alt"])
+        _, data = picture.attributes["src"].split(",")
+        with Image.open(io.BytesIO(b64decode(data))) as image:
+            width = int(picture.attributes["width"])
+            assert image.width == pytest.approx(width * 150 / 96, abs=2)
+            assert width <= 704, "wider than the column"
+    alt = " ".join(picture.attributes["alt"] for picture in pictures)
+    trace = np.trace(np.array(scores["confusion_matrix"]))
+    assert f"Confusion matrix of {scores['n']} test images, {trace} on the diagonal" in alt
+    assert f"expected calibration error {scores['ece']:.3f}" in alt
+    assert f"The weights of epoch {scores['best_epoch']} were kept" in alt
+    if task == "binary":
+        assert f"malignant {scores['auc']:.3f}" in alt
+
+
+def test_figures_are_saved_beside_the_page(finished, task):
+    names = {path.stem for path in (finished[task] / "figures").glob("*.png")}
+    assert {"learning_curves", "confusion_matrix", "roc", "reliability"} <= names
+    assert ("per_case" in names) == (task != "four")
+
+
+def test_page_is_small(finished, task):
+    assert (finished[task] / "report.html").stat().st_size < 3e6
+
+
+def test_the_same_files_give_the_same_page(finished):
+    folder = finished["binary"]
+    before = (folder / "report.html").read_bytes()
+    report.write(folder)
+    assert (folder / "report.html").read_bytes() == before
+
+
+def test_synthetic_runs_say_so_everywhere(finished):
+    text = (finished["eight"] / "report.html").read_text(encoding="utf-8")
+    page = parse(finished["eight"] / "report.html")
+    assert page.all("title")[0].text.startswith("SYNTHETIC")
+    (banner,) = [p for p in page.all("p") if p.attributes.get("class") == "synthetic"]
+    assert "not a result on real tissue" in banner.text
+    assert re.search(r"\.synthetic \{ position: sticky; top: 0", text)
+    assert "this run saw synthetic images" in page.text
+    for path in (finished["eight"] / "figures").glob("*.png"):
+        with Image.open(path) as image:
+            assert "SYNTHETIC" in image.info, path.name
+    for task in ("binary", "four"):
+        assert "SYNTHETIC" not in parse(finished[task] / "report.html").text
+
+
+def test_leaks_licence_and_use_are_stated(page, task):
+    assert "Research use, not for diagnosis." in page.text
+    leak = "slides unknown: one patient may lie in several parts"
+    assert (leak in page.text) == (task == "four")
+    licence = "non-commercial" if task == "four" else "CC BY 4.0"
+    assert licence in page.text
+
+
+# --- spoiled folders ---------------------------------------------------------------------------
+
+FILES = (
+    "metrics.json", "environment.json", "split.csv", "history.csv", "predictions.csv",
+    "leakage.json",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_left_out(copy, name):
+    (copy / name).unlink()
+    page = parse(report.write(copy))
+    if name in ("metrics.json", "predictions.csv"):
+        assert f"This run is not complete: {name} missing" in page.text
+    elif name != "leakage.json":
+        assert f"{name} is missing" in page.text
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("content", ["", "{", '{"accuracy": "x"}', "\0"])
+def test_a_damaged_file_is_named_and_stops_nothing(copy, name, content):
+    (copy / name).write_text(content, encoding="utf-8")
+    shutil.rmtree(copy / "figures")
+    text = parse(report.write(copy)).text
+    if content != '{"accuracy": "x"}' or name in ("split.csv", "history.csv", "predictions.csv"):
+        assert f"{name} is damaged and was left out" in text
+
+
+def test_a_damaged_picture_is_named(copy):
+    (copy / "figures" / "gradcam.png").write_bytes(b"no picture")
+    page = parse(report.write(copy))
+    assert "gradcam" in page.text
+
+
+def test_only_config_json(tmp_path, finished):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    shutil.copy(finished["four"] / "config.json", folder)
+    page = parse(report.write(folder))
+    assert "No results" in page.text
+    assert "python -m her2scoring.train --preset T3-convnext_tiny-he" in page.text
+
+
+def test_no_run_folder_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="not a run folder"):
+        report.write(tmp_path)
+
+
+def test_metrics_of_other_predictions_are_noticed(copy):
+    scores = metrics_of(copy)
+    runs.write_json(copy / "metrics.json", {**scores, "correct": scores["correct"] - 1})
+    assert "metrics.json does not belong to predictions.csv" in parse(report.write(copy)).text
+
+
+def test_data_that_were_not_whole_are_noticed(copy):
+    edit(copy, expected_images=4873)
+    page = parse(report.write(copy))
+    assert "The data were not whole: 977 images used, the data set has 4,873" in page.text
+
+
+def test_hostile_names_are_escaped(finished, tmp_path, quick):
+    folder = tmp_path / "run"
+    shutil.copytree(finished["binary"], folder)
+    image = '<script>alert(1)</script>"><img src=x onerror=alert(2)>.png'
+    case = "</table><script>alert(3)</script> $\\frac{1}{$"
+    for name in ("predictions.csv", "split.csv"):
+        frame = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+        right = frame["part"] == "test"
+        victims = frame.loc[right, "case"].unique()[:3]
+        frame.loc[frame["case"].isin(victims), "case"] = case
+        # A sure mistake, so that the table shows it.
+        row = frame.index[right][0]
+        frame.loc[row, "image"] = image
+        if name == "predictions.csv":
+            malignant = frame.loc[row, "label"] == "malignant"
+            frame.loc[row, ["p_benign", "p_malignant"]] = ["1", "0"] if malignant else ["0", "1"]
+        runs.write_csv(folder / name, frame)
+    nasty = "<img src=x onerror=alert(4)>"
+    edit(folder, preset=nasty, command=f"python {nasty}", leaks=[nasty], package="a/../b")
+    (folder / "<b>bold.txt").write_text("x", encoding="utf-8")
+    page = parse(report.write(folder))
+    assert not page.all("script", "b")
+    assert all(e.attributes["src"].startswith("data:") for e in page.all("img"))
+    assert not any(n.startswith("on") for e in page.all() for n in e.attributes)
+    for expected in (image, case, nasty, "<b>bold.txt"):
+        assert expected in page.text
+
+
+# --- beside the paper --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def paper(tmp_path, monkeypatch):
+    """A package whose import would fail, with printed numbers."""
+    package = tmp_path / "a_printed_paper"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(n_test: object) -> None:
+        rows = [
+            "table,row,metric,printed,unit,decimals,n_test,preset,metrics_key,select,note",
+            f"T1,net,accuracy,90.00,percent,2,{n_test},P,accuracy,,first note",
+            f"T1,net,precision,80.0,percent,1,{n_test},P,per_class.2+.precision,,same note",
+            f"T1,net,recall,n/a,percent,1,{n_test},P,per_class.2+.recall,,same note",
+            f"T1,net,epoch,19,epoch,0,{n_test},P,best_epoch,,",
+            f"T2,other,accuracy,10.00,percent,2,{n_test},Q,accuracy,,not ours",
+        ]
+        (package / "published.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+    return write
+
+
+def published(page: Element) -> Element:
+    (found,) = [s for s in page.all("section") if s.attributes["aria-labelledby"] == "published"]
+    return found
+
+
+def test_printed_numbers_stand_beside_ours(copy, paper):
+    scores = metrics_of(copy)
+    paper(scores["n"])
+    edit(copy, package="a_printed_paper", preset="P")
+    section = published(parse(report.write(copy)))
+    assert "a_printed_paper" not in sys.modules
+    rows = [[cell.text for cell in row.all("th", "td")] for row in section.all("tr")]
+    accuracy = f"{100 * scores['accuracy']:.2f}"
+    gap = f"{100 * scores['accuracy'] - 90:+.2f}".replace("-", "−")
+    precision = 100 * scores["per_class"]["2+"]["precision"]
+    recall = f"{100 * scores['per_class']['2+']['recall']:.1f}"
+    best = scores["best_epoch"]
+    assert rows[1:] == [
+        ["T1, net"],
+        ["accuracy (%)", "90.00", accuracy, gap, "first note"],
+        ["precision (%)", "80.0", f"{precision:.1f}",
+         f"{precision - 80:+.1f}".replace("-", "−"), "same note"],
+        ["recall (%)", "n/a", recall, "–"],
+        ["epoch", "19", str(best), f"{best - 19:+d}".replace("-", "−"), ""],
+    ]  # fmt: skip
+    assert [c.attributes["rowspan"] for c in section.all("td") if "rowspan" in c.attributes] == [
+        "2"
+    ]
+    assert "Not comparable" not in section.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "n_test", "reason"),
+    [
+        ({"preset": "P"}, 407, "the paper tested on 407 images"),
+        ({"preset": "P-honest"}, None, "honest twin"),
+        ({"preset": "P-changed"}, None, "settings differ"),
+        ({"preset": "P", "synthetic": True}, None, "synthetic images"),
+        ({"preset": "P", "expected_images": 1}, None, "the data were not whole"),
+    ],
+)
+def test_it_says_why_numbers_are_not_comparable(copy, paper, changes, n_test, reason):
+    paper(n_test or metrics_of(copy)["n"])
+    edit(copy, package="a_printed_paper", **changes)
+    section = published(parse(report.write(copy)))
+    assert "Not comparable" in section.text
+    assert reason in section.text
+
+
+def test_no_section_for_presets_without_printed_numbers(copy, paper):
+    paper(1)
+    edit(copy, package="a_printed_paper", preset="custom")
+    assert "printed numbers" not in parse(report.write(copy)).text
+
+
+# --- command -----------------------------------------------------------------------------------
+
+
+def test_command_writes_pages_and_names_what_is_wrong(copy, tmp_path):
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "common.report", *map(str, arguments)],
+            capture_output=True, text=True, timeout=60,
+            cwd=Path(report.__file__).parent.parent,
+        )  # fmt: skip
+
+    done = run(copy)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, str(copy / "report.html"), "")
+    done = run(tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path}: not a run folder")
+
+
+def test_importing_it_loads_no_framework():
+    code = (
+        "import sys, common.report, common.figures;"
+        "print({'keras', 'tensorflow', 'matplotlib', 'jinja2', 'PIL'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "set()"
+
+
+# --- colours -----------------------------------------------------------------------------------
+
+
+def luminance(colour: str) -> float:
+    if len(colour) == 4:
+        colour = "#" + "".join(2 * c for c in colour[1:])
+    channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark", "print"])
+def test_contrast_meets_wcag_aa(scheme):
+    text = Path(report.__file__).with_name("report.html").read_text(encoding="utf-8")
+    blocks = re.findall(r":root \{(.*?)\}", text, flags=re.DOTALL)
+    assert len(blocks) == 3
+    colours = {}
+    for block in [blocks[0], *({"dark": blocks[1:2], "print": blocks[2:]}.get(scheme, []))]:
+        colours.update(re.findall(r"--([a-z-]+): (#[0-9a-f]{3,6});", block))
+    for front, back in (
+        ("ink", "paper"), ("soft", "paper"), ("link", "paper"), ("ink", "faint"), ("soft", "faint"),
+        ("warn", "warn-back"), ("ink", "warn-back"),
+    ):  # fmt: skip
+        low, high = sorted((luminance(colours[front]), luminance(colours[back])))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (scheme, front, back)
+    assert (luminance(colours["synthetic"]) + 0.05) / 0.05 >= 4.5  # black letters
+
+
+# --- in a browser ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no chromium or google-chrome here to look at the page with")
+    profile = tmp_path_factory.mktemp("profile")
+
+    def run(page: Path, *flags: str) -> str:
+        return subprocess.run(
+            [
+                program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+                "--no-first-run", "--disable-background-networking", "--disable-component-update",
+                "--disable-sync", "--hide-scrollbars", f"--user-data-dir={profile}", *flags,
+                page.as_uri(),
+            ],
+            capture_output=True, text=True, timeout=120, check=True,
+        ).stdout  # fmt: skip
+
+    return run
+
+
+MEASURE = """<script>
+addEventListener("load", () => {
+  document.querySelectorAll("details").forEach(d => d.open = true);
+  const page = document.documentElement, wide = [];
+  document.querySelectorAll("body *").forEach(e => {
+    if (!e.closest(".scroll, .wide") && e.getBoundingClientRect().right > innerWidth + 0.5) {
+      wide.push(e.tagName + "." + e.className);
+    }
+  });
+  document.title = JSON.stringify({inner: innerWidth, scroll: page.scrollWidth, wide,
+    broken: [...document.images].filter(i => !i.naturalWidth).length});
+});
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_no_horizontal_overflow(browser, finished, task, tmp_path, width):
+    text = (finished[task] / "report.html").read_text(encoding="utf-8")
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', MEASURE, text)
+    # A frame gives the width exactly; browser windows have a smallest one.
+    inner = tmp_path / "inner.html"
+    inner.write_text(text, encoding="utf-8")
+    outer = tmp_path / "outer.html"
+    outer.write_text(
+        f'<!DOCTYPE html><iframe src="inner.html" width="{width}" height="900" style="border:0">'
+        "</iframe><script>addEventListener('load', () => { document.title = "
+        "document.querySelector('iframe').contentDocument.title; });</script>",
+        encoding="utf-8",
+    )
+    dom = browser(
+        outer, "--dump-dom", "--window-size=1400,1000", "--allow-file-access-from-files",
+        "--virtual-time-budget=5000",
+    )  # fmt: skip
+    found = json.loads(re.search(r"<title>(\{.*?\})</title>", dom).group(1).replace("&quot;", '"'))
+    assert found == {"inner": width, "scroll": width, "wide": [], "broken": 0}
+
+
+@pytest.mark.slow
+def test_screenshots_show_the_page_and_the_banner(browser, finished, tmp_path):
+    orange = np.array([0xE6, 0x9F, 0x00])
+    for task, banner in (("eight", True), ("binary", False)):
+        for width in (1280, 500):
+            target = tmp_path / f"{task}-{width}.png"
+            browser(
+                finished[task] / "report.html", f"--screenshot={target}",
+                f"--window-size={width},1600",
+            )  # fmt: skip
+            with Image.open(target) as image:
+                pixels = np.asarray(image.convert("RGB"))
+            assert pixels.shape[1] == width
+            assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20, "an empty page"
+            assert ((pixels[10] == orange).all(axis=1).mean() > 0.5) == banner
+
+
+@pytest.mark.slow
+def test_print_holds_everything_and_the_banner_on_every_page(browser, finished, tmp_path):
+    target = tmp_path / "page.pdf"
+    browser(finished["eight"] / "report.html", f"--print-to-pdf={target}", "--no-pdf-header-footer")
+    assert target.read_bytes().startswith(b"%PDF")
+    program = shutil.which("pdftotext")
+    if program is None:
+        pytest.skip("no pdftotext here (poppler-utils) to read the print with")
+    text = subprocess.run(
+        [program, "-layout", str(target), "-"], capture_output=True, text=True, check=True
+    ).stdout
+    pages = text.split("\f")[:-1]
+    assert len(pages) > 5
+    assert all("SYNTHETIC" in re.sub(r"\s", "", page) for page in pages)
+    # What is folded away on the screen is printed.
+    for folded in ("bn_momentum", "SOB-", "figures/roc.png"):
+        assert folded in text
