@@ -1,0 +1,224 @@
+"""From the pixel cache and a table of samples to batches that Keras trains on."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from common.augment import DRAWS, Augmenter
+from common.errors import InputError
+from common.samples import operation
+
+# One stream of random numbers per purpose, so that one does not shift the other.
+_ORDER, _AUGMENT = 0, 1
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of images and one-hot labels for `fit`, `evaluate` and `predict`.
+
+    A batch is (images, labels): RGB uint8 of shape (B, S, S, 3), which a Keras model casts to its
+    own input type (a quarter of float32's bytes to copy), and float32 of shape (B, K). The last
+    batch may be smaller.
+
+    What a sample looks like depends on the seed, the epoch and the sample's place in the table
+    alone: not on the batch size, on the order in which batches are asked for, or on `workers`.
+
+    Call ``fit(..., shuffle=False)``: Keras would shuffle the batches once more, with the global
+    random state. A resumed run gives `initial_epoch` here as well as to `fit`. The epoch advances
+    when a pass ends, in `fit` as in `evaluate`; in a loop of your own call `on_epoch_begin`, take
+    every batch, and call `on_epoch_end`.
+
+    Parameters
+    ----------
+    pixels : common.images.Pixels or ndarray
+        RGB uint8, shape (N, S, S, 3).
+    rows : array of int
+        Which image each sample takes.
+    labels : sequence of str
+        Class name of each sample.
+    classes : sequence of str
+        Class names in their fixed order: the columns of the one-hot labels.
+    batch_size : int
+    seed : int
+    shuffle : bool
+        A new order in each epoch.
+    augmenter : common.augment.Augmenter, optional
+        Drawn anew for each sample in each epoch.
+    samples : DataFrame, optional
+        With columns `op`, `args`, one row per sample: the operation that comes before the
+        augmenter.
+    initial_epoch : int
+        The epoch that the first pass stands for.
+    workers : int
+        Threads in which Keras prepares batches. One is enough beside a real network; OpenCV uses
+        several cores within it.
+    """
+
+    def __init__(
+        self,
+        pixels: Any,
+        rows: Sequence[int],
+        labels: Sequence[str],
+        classes: Sequence[str],
+        *,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = False,
+        augmenter: Augmenter | None = None,
+        samples: pd.DataFrame | None = None,
+        initial_epoch: int = 0,
+        workers: int = 1,
+    ):
+        super().__init__(workers=workers)
+        rows = np.asarray(rows, np.int64)
+        if batch_size < 1:
+            raise InputError(f"batch size {batch_size}: give at least 1")
+        if not len(rows):
+            raise InputError("there are no samples to make batches of")
+        if not len(rows) == len(labels) == (len(rows) if samples is None else len(samples)):
+            raise ValueError("rows, labels and samples differ in length")
+        if rows.min() < 0 or rows.max() >= len(pixels):
+            raise ValueError(f"rows must lie in 0..{len(pixels) - 1}")
+        self.pixels = pixels
+        self.rows = rows
+        self.classes = tuple(classes)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.augmenter = augmenter
+        self.labels = _one_hot(labels, self.classes)
+        self.operations = None
+        if samples is not None:
+            found = [operation(op, args) for op, args in zip(samples.op, samples.args, strict=True)]
+            self.operations = found if any(found) else None
+        self._begun = self._asked_for_last = False
+        self._start(initial_epoch)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose batches are given now, counted from 0."""
+        return self._epoch[0]
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.rows) / self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        if index == 0:
+            _keep_freed_memory()
+        if index == len(self) - 1:
+            self._asked_for_last = True
+        # Read once: another thread may start the next epoch meanwhile.
+        _, order, uniforms = self._epoch
+        chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
+        if self.operations is None and self.augmenter is None:
+            return self.pixels[self.rows[chosen]], self.labels[chosen]
+        images = np.empty((len(chosen), *self.pixels.shape[1:]), np.uint8)
+        for out, sample in zip(images, chosen, strict=True):
+            image = self.pixels[self.rows[sample]]
+            if self.operations is not None and self.operations[sample] is not None:
+                image = self.operations[sample](image)
+                if image.shape != out.shape:
+                    raise InputError(
+                        f"a sample operation gave an image of {image.shape[1]}x{image.shape[0]} px "
+                        f"among images of {out.shape[1]}x{out.shape[0]} px"
+                    )
+            if self.augmenter is None:
+                out[:] = image
+            else:
+                parameters = self.augmenter.parameters(uniforms[sample], image.shape)
+                self.augmenter.apply(image, parameters, out)
+        return images, self.labels[chosen]
+
+    def on_epoch_begin(self) -> None:
+        """Note that a pass has begun; see `on_epoch_end`."""
+        self._begun = True
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next epoch's order and draws, if this one was begun and asked for whole.
+
+        Keras also calls this before the first epoch of every `fit`, when it resets its iterator,
+        and on some backends after it took a batch to learn the shapes. Those are no epochs.
+        """
+        if self._begun and self._asked_for_last:
+            self._start(self.epoch + 1)
+        # Not cleared in on_epoch_begin: workers may have asked for every batch before it.
+        self._begun = self._asked_for_last = False
+
+    def _start(self, epoch: int) -> None:
+        # Drawing all numbers of an epoch at once costs next to nothing, a generator per image
+        # takes longer than a flip. Sample i's numbers are row i, however many samples there are.
+        count = len(self.rows)
+        order = np.arange(count)
+        if self.shuffle:
+            # Sorting uniforms: `permutation` may change between NumPy versions.
+            order = np.argsort(self._random(epoch, _ORDER, count), kind="stable")
+        uniforms = None
+        if self.augmenter is not None:
+            uniforms = self._random(epoch, _AUGMENT, (count, DRAWS))
+        self._epoch = (epoch, order, uniforms)
+
+    def _random(self, epoch: int, stream: int, shape: int | tuple[int, int]) -> np.ndarray:
+        sequence = np.random.SeedSequence((self.seed, epoch, stream))
+        return np.random.Generator(np.random.PCG64(sequence)).random(shape)
+
+
+def batches(
+    samples: pd.DataFrame, pixels: Any, classes: Sequence[str], **arguments: Any
+) -> Batches:
+    """Batches of a table of samples (`image, op, args, label`).
+
+    Parameters
+    ----------
+    samples : DataFrame
+        From `common.samples`.
+    pixels : common.images.Pixels
+        Holds every image that the table names.
+    classes : sequence of str
+    **arguments
+        Of `Batches`: `batch_size`, `seed`, `shuffle`, `augmenter`, `initial_epoch`, `workers`.
+    """
+    rows = pixels.rows(samples["image"])
+    return Batches(pixels, rows, list(samples["label"]), classes, samples=samples, **arguments)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep large freed blocks instead of handing them back to the system.
+
+    TensorFlow 2.21 sets malloc's trim threshold to 128 KiB as soon as a dataset is made from a
+    generator, which is how Keras reads a PyDataset. From then on every tensor beyond that size is
+    mapped and unmapped anew, and the page faults took more than half of an epoch of MobileNetV2 at
+    96 px on a CPU. Called at the first batch of every epoch, since that happens after TensorFlow's
+    own call. The process holds on to its peak memory; whoever minds sets glibc's
+    MALLOC_TRIM_THRESHOLD_, and nothing is touched here.
+    """
+    if keras.backend.backend() != "tensorflow" or not sys.platform.startswith("linux"):
+        return
+    if "MALLOC_TRIM_THRESHOLD_" in os.environ:
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # musl has none
+        # Older versions of glibc take no more than 32 MiB.
+        mallopt(_M_MMAP_THRESHOLD, 2**30) or mallopt(_M_MMAP_THRESHOLD, 2**25)
+        mallopt(_M_TRIM_THRESHOLD, 2**30)
+
+
+def _one_hot(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    column = {name: i for i, name in enumerate(classes)}
+    unknown = sorted({str(label) for label in labels} - set(map(str, column)))
+    if unknown:
+        raise InputError(
+            f"label {', '.join(unknown)} is none of the classes {', '.join(map(str, classes))}"
+        )
+    return np.eye(len(classes), dtype=np.float32)[[column[label] for label in labels]]

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common import samples
+from common.augment import Augmenter
+from common.errors import InputError
+
+
+def split() -> pd.DataFrame:
+    rows = [(f"m{i}.png", "malignant", "train") for i in range(20)]
+    rows += [(f"b{i}.png", "benign", "train") for i in range(3)]
+    rows += [("x.png", "benign", "test"), ("y.png", "malignant", "validation")]
+    return pd.DataFrame(rows, columns=["image", "label", "part"])
+
+
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+
+
+def test_plain_takes_one_part_in_order():
+    table = samples.plain(split())
+    assert list(table.columns) == ["image", "op", "args", "label"]
+    assert table.image.tolist() == split().image.tolist()[:23]
+    assert set(table.op) == {"none"}
+    assert samples.plain(split(), "test").image.tolist() == ["x.png"]
+    with pytest.raises(InputError, match="'dev'"):
+        samples.plain(split(), "dev")
+
+
+def test_oversampling_raises_every_class_to_the_largest():
+    table = samples.oversample(split(), seed=0)
+    assert table.label.value_counts().to_dict() == {"malignant": 20, "benign": 20}
+    pd.testing.assert_frame_equal(table[:23], samples.plain(split()))
+    copies = table[23:]
+    assert set(copies.label) == {"benign"}
+    assert set(copies.op) <= {"flip", "rot90"}
+    # 17 copies of 3 images by 5 operations: each image 5 or 6 times, no pair twice in 15.
+    assert sorted(Counter(copies.image).values()) == [5, 6, 6]
+    pairs = Counter(zip(copies.image, copies.op, copies.args, strict=True))
+    assert len(pairs) == 15
+    assert max(pairs.values()) == 2
+
+
+def test_every_image_is_used_once_before_any_is_used_twice():
+    table = samples.oversample(split(), seed=3, to=26)
+    assert table.label.value_counts().to_dict() == {"malignant": 26, "benign": 26}
+    copies = table[23:]
+    malignant = copies[copies.label == "malignant"]
+    assert len(set(malignant.image)) == 6
+    benign = copies[copies.label == "benign"].image.tolist()
+    for start in range(0, len(benign) - 2, 3):
+        assert len(set(benign[start : start + 3])) == 3
+
+
+def test_a_copy_is_never_the_image_itself():
+    table = samples.oversample(split(), seed=0, to=60)
+    square = picture()[:, :8]
+    for op, args in table.loc[table.op != "none", ["op", "args"]].drop_duplicates().to_numpy():
+        assert not np.array_equal(samples.apply(op, args, square), square)
+
+
+def test_oversampling_is_decided_by_seed_and_images_alone():
+    first = samples.oversample(split(), seed=0)
+    pd.testing.assert_frame_equal(first, samples.oversample(split(), seed=0))
+    assert not first.equals(samples.oversample(split(), seed=1))
+    shuffled = split().sample(frac=1, random_state=0)
+    columns = ["image", "op", "args", "label"]
+    pd.testing.assert_frame_equal(
+        first.sort_values(columns, ignore_index=True),
+        samples.oversample(shuffled, seed=0).sort_values(columns, ignore_index=True),
+    )
+    # Another class does not change what is drawn for this one.
+    more = pd.concat(
+        [split(), pd.DataFrame([("n.png", "normal", "train")], columns=split().columns)]
+    )
+    again = samples.oversample(more, seed=0)
+    pd.testing.assert_frame_equal(
+        first[23:].reset_index(drop=True),
+        again[(again.label == "benign") & (again.op != "none")].reset_index(drop=True),
+    )
+
+
+def test_oversampling_options():
+    flips = samples.oversample(split(), operations=("flip",), seed=0)
+    assert set(flips.op) == {"none", "flip"}
+    # A class that has more keeps all.
+    assert samples.oversample(split(), seed=0, to=5).label.value_counts()["malignant"] == 20
+    # Samples are taken as they are; only unchanged images are copied.
+    table = samples.plain(split())
+    table.loc[table.image == "b0.png", ["op", "args"]] = "flip", '{"axis": "h"}'
+    copies = samples.oversample(table, seed=0)[23:]
+    assert set(copies.image) == {"b1.png", "b2.png"}
+    with pytest.raises(InputError, match="choose from flip, rot90"):
+        samples.oversample(split(), operations=("affine",), seed=0)
+
+
+def test_operations():
+    image = picture()
+    same = samples.apply("none", "", image)
+    np.testing.assert_array_equal(same, image)
+    np.testing.assert_array_equal(samples.apply("synthetic", "", image), image)
+    np.testing.assert_array_equal(samples.apply("flip", '{"axis": "h"}', image), image[:, ::-1])
+    np.testing.assert_array_equal(samples.apply("flip", {"axis": "v"}, image), image[::-1])
+    for k in (1, 2, 3):
+        np.testing.assert_array_equal(samples.apply("rot90", {"k": k}, image), np.rot90(image, k))
+    parameters = {"theta": 30, "tx": 1.5, "flip_vertical": True}
+    np.testing.assert_array_equal(
+        samples.apply("affine", {**parameters, "fill_mode": "reflect"}, image),
+        Augmenter(fill_mode="reflect").apply(image, parameters),
+    )
+
+
+def test_patches():
+    image = np.zeros((8, 12, 3), np.uint8)
+    image[4:, 6:] = 200
+    quarter = samples.apply("patch", {"box": [0.5, 0.5, 1, 1]}, image)
+    assert quarter.shape == image.shape
+    assert (quarter == 200).all()
+    assert samples.apply("patch", {"box": [0, 0, 0.5, 1], "size": 5}, image).shape == (5, 5, 3)
+    whole = samples.apply("patch", {"box": [0, 0, 1, 1]}, picture())
+    np.testing.assert_array_equal(whole, picture())
+    with pytest.raises(InputError, match="enlarge the box"):
+        samples.apply("patch", {"box": [0.5, 0.5, 0.51, 0.51]}, image)
+
+
+@pytest.mark.parametrize(
+    ("op", "args"),
+    [
+        ("blur", ""),
+        ("stain", '{"target": "a.png"}'),
+        ("none", '{"k": 1}'),
+        ("flip", ""),
+        ("flip", '{"axis": "d"}'),
+        ("flip", "axis=h"),
+        ("flip", "[1]"),
+        ("rot90", '{"k": 4}'),
+        ("patch", '{"box": [0, 0, 2, 1]}'),
+        ("patch", '{"box": [0, 0, 1]}'),
+        ("affine", '{"angle": 3}'),
+        ("affine", '{"theta": 3, "fill_mode": "odd"}'),
+    ],
+)
+def test_what_cannot_be_applied_is_named(tmp_path, op, args):
+    with pytest.raises(InputError, match=op):
+        samples.apply(op, args, picture())
+    table = pd.DataFrame([("a.png", op, args, "x")], columns=list(samples.COLUMNS))
+    samples.to_csv(tmp_path / "samples.csv", table)
+    with pytest.raises(InputError, match=r"samples\.csv"):
+        samples.from_csv(tmp_path / "samples.csv")
+
+
+def test_csv_round_trip(tmp_path):
+    table = samples.oversample(split(), seed=0)
+    table.loc[0, ["image", "label"]] = "Großer, Ordner/a.png", "NA"
+    table.loc[1, ["op", "args"]] = "patch", json.dumps({"box": [0, 0, 0.5, 0.5]})
+    samples.to_csv(tmp_path / "samples.csv", table)
+    pd.testing.assert_frame_equal(samples.from_csv(tmp_path / "samples.csv"), table)
+
+
+def test_files_that_are_no_samples_are_named(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        samples.from_csv(tmp_path / "samples.csv")
+    (tmp_path / "samples.csv").write_text("image,op\na.png,none\n")
+    with pytest.raises(InputError, match="no column args, label"):
+        samples.from_csv(tmp_path / "samples.csv")
+    (tmp_path / "samples.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"samples\.csv"):
+        samples.from_csv(tmp_path / "samples.csv")
