@@ -1,0 +1,207 @@
+"""Channel statistics of a data set, and the layer that turns raw pixels into model input.
+
+Every model of this library takes raw RGB pixels in [0, 255]; what its weights expect is made by
+one `InputScaling` layer inside it, so that a saved model cannot be fed a wrong scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import ops
+
+from common.errors import InputError
+
+# Channel mean and standard deviation (R, G, B in [0, 1]) of the ImageNet training images, as used
+# by torchvision's networks and by keras.applications.imagenet_utils in mode "torch".
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# Channel mean in grey levels, in the order B, G, R, that Caffe's networks subtract: the VGG and
+# ResNet weights of Keras come from there (keras.applications.imagenet_utils, mode "caffe").
+CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+
+SCALES = ("caffe", "tf", "torch", "raw")
+# One grey level: below it an image is blank and its z-score would only amplify rounding.
+SMALLEST_STD = 1 / 255
+
+
+def rgb_statistics(
+    pixels,
+    rows: Sequence[int] | None = None,
+    weights: Sequence[float] | None = None,
+    block: int = 256,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every colour channel over a set of images.
+
+    Streams over the images; the sums are exact integers, so neither the order nor the number of
+    images costs accuracy. Give the rows of the training images only: statistics from test images
+    would leak.
+
+    Parameters
+    ----------
+    pixels : array-like, uint8, shape (N, H, W, 3), RGB in [0, 255]
+        May be memory-mapped; it is read `block` images at a time.
+    rows : sequence of int, optional
+        Which images to count, all by default. A row listed twice counts twice.
+    weights : sequence of float, optional
+        Weight of each entry of `rows` (how often an oversampled image occurs, for example).
+    block : int
+        Images read at once.
+
+    Returns
+    -------
+    mean, std : ndarray, float64, shape (3,), R, G, B in [0, 1]
+        `std` is the population standard deviation (divisor n).
+
+    Raises
+    ------
+    InputError
+        If there is nothing to count, or `pixels` or `weights` have the wrong form.
+    """
+    if len(pixels.shape) != 4 or pixels.shape[-1] != 3:
+        raise InputError(f"RGB statistics need images (N, H, W, 3), not {tuple(pixels.shape)}")
+    rows = np.arange(pixels.shape[0]) if rows is None else np.asarray(rows)
+    if rows.size == 0:
+        raise InputError("RGB statistics of no images at all: the training part is empty")
+    if weights is None:
+        weights = np.ones(len(rows), np.int64)
+    weights = np.asarray(weights)
+    if weights.shape != rows.shape:
+        raise InputError(f"{weights.size} weights given for {rows.size} images")
+    if not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() <= 0:
+        raise InputError("weights of images must be finite, not negative and not all zero")
+    if np.array_equal(weights, np.floor(weights)):
+        weights = weights.astype(np.int64)
+
+    # Python numbers: integers of any size, so the products below do not overflow.
+    count, total, squares = 0, [0, 0, 0], [0, 0, 0]
+    for start in range(0, len(rows), block):
+        images = np.asarray(pixels[rows[start : start + block]])
+        if images.dtype != np.uint8:
+            raise InputError(f"RGB statistics need uint8 pixels, not {images.dtype}")
+        for image, weight in zip(images, weights[start : start + block].tolist(), strict=True):
+            values = image.reshape(-1, 3).astype(np.uint32)
+            sums = values.sum(axis=0, dtype=np.uint64).tolist()
+            sums_of_squares = (values * values).sum(axis=0, dtype=np.uint64).tolist()
+            count += weight * len(values)
+            for channel in range(3):
+                total[channel] += weight * sums[channel]
+                squares[channel] += weight * sums_of_squares[channel]
+    mean = [s / count / 255 for s in total]
+    # n * sum(x^2) - sum(x)^2 >= 0 exactly for integer weights; max() is for fractional ones.
+    std = [
+        math.sqrt(max(count * q - s * s, 0)) / count / 255
+        for s, q in zip(total, squares, strict=True)
+    ]
+    return np.array(mean), np.array(std)
+
+
+@keras.saving.register_keras_serializable(package="histopapers")
+class InputScaling(keras.layers.Layer):
+    """Map raw RGB pixels to the input that a network's weights expect.
+
+    Without `mean` and `per_image` this is what the network's own ``preprocess_input`` does, to the
+    last bit. With them the image is z-scored first, and the z-score stands in for ImageNet's own:
+    it is taken back through ImageNet's mean and standard deviation to the scale of the weights,
+    since a z-score itself is on none of the scales below except "torch".
+
+    =======  ==========================  =====================================
+    scale    own scaling of RGB x        after a z-score z
+    =======  ==========================  =====================================
+    caffe    BGR, x - Caffe's mean       BGR, ``255 * z * std_imagenet``
+    tf       ``x / 127.5 - 1``           ``2 * (z * std_imagenet + mean_imagenet) - 1``
+    torch    ``(x / 255 - mean) / std``  ``z``
+    raw      x                           ``255 * (z * std_imagenet + mean_imagenet)``
+    =======  ==========================  =====================================
+
+    The layer has no weights, only constants, and computes in float32 under every mixed-precision
+    policy: bfloat16 has eight bits, too few for pixel values with a fraction.
+
+    Parameters
+    ----------
+    scale : {"caffe", "tf", "torch", "raw"}
+        Convention of the weights, named as in keras.applications.imagenet_utils.
+    mean, std : three floats, optional
+        Z-score every image with these (RGB, in [0, 1]), for example from `rgb_statistics`.
+    per_image : bool
+        Z-score every image with its own channel mean and standard deviation (at least one grey
+        level, so that a blank image becomes zero).
+
+    Raises
+    ------
+    ValueError
+        For an unknown scale or an impossible mean and std.
+    """
+
+    def __init__(
+        self,
+        scale: str,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        per_image: bool = False,
+        **kwargs,
+    ):
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        if scale not in SCALES:
+            raise ValueError(f"unknown scale {scale!r}: one of {', '.join(SCALES)}")
+        if (mean is None) != (std is None):
+            raise ValueError("mean and std belong together: give both or neither")
+        if per_image and mean is not None:
+            raise ValueError("per_image takes each image's own statistics: give no mean and std")
+        if mean is not None:
+            mean, std = [float(value) for value in mean], [float(value) for value in std]
+            if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, mean + std)):
+                raise ValueError(f"mean and std need three finite numbers each: {mean}, {std}")
+            if min(std) < SMALLEST_STD:
+                raise ValueError(f"std {std} is below one grey level (1/255): blank images?")
+            if min(mean) < 0 or max(mean) > 1:
+                raise ValueError(f"mean {mean} must be in [0, 1], not in grey levels")
+        self.scale, self.mean, self.std, self.per_image = scale, mean, std, per_image
+
+    def call(self, images):
+        """Scale `images` (N, H, W, 3), RGB, uint8 or float, [0, 255]."""
+        x = ops.cast(images, "float32")
+        if self.per_image:
+            # In grey levels: their sum is an integer, so the mean of a blank image is exact.
+            mean = ops.mean(x, axis=(1, 2), keepdims=True)
+            std = ops.sqrt(ops.mean(ops.square(x - mean), axis=(1, 2), keepdims=True))
+            return self._from_z((x - mean) / ops.maximum(std, 255 * SMALLEST_STD))
+        if self.mean is not None:
+            return self._from_z((x / 255.0 - _constant(self.mean)) / _constant(self.std))
+        if self.scale == "caffe":
+            return ops.flip(x, axis=-1) - _constant(CAFFE_MEAN_BGR)
+        if self.scale == "tf":
+            return x / 127.5 - 1.0
+        if self.scale == "torch":
+            return (x / 255.0 - _constant(IMAGENET_MEAN)) / _constant(IMAGENET_STD)
+        return x
+
+    def _from_z(self, z):
+        if self.scale == "torch":
+            return z
+        if self.scale == "caffe":
+            return ops.flip(z * _constant(IMAGENET_STD) * 255.0, axis=-1)
+        like_pixels = z * _constant(IMAGENET_STD) + _constant(IMAGENET_MEAN)
+        return 2.0 * like_pixels - 1.0 if self.scale == "tf" else 255.0 * like_pixels
+
+    def compute_output_spec(self, images):
+        """Return the same shape, in float32."""
+        return keras.KerasTensor(images.shape, dtype="float32")
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "scale": self.scale,
+            "mean": self.mean,
+            "std": self.std,
+            "per_image": self.per_image,
+        }
+
+
+def _constant(values: Sequence[float]):
+    return ops.convert_to_tensor(np.array(values, np.float32))
