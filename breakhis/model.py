@@ -1,0 +1,113 @@
+"""ResNet50, VGG19 or another backbone on z-scored images; Adam with PyTorch's weight decay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from breakhis.config import Config
+from common import backbones
+
+
+def build_model(
+    config: Config, mean: np.ndarray | None = None, std: np.ndarray | None = None
+) -> keras.Model:
+    """Build the classifier: the network as published, its last layer replaced (III.D).
+
+    Parameters
+    ----------
+    config : Config
+    mean, std : (3,) float, optional
+        Per-channel statistics of the training images in [0, 1], RGB, for
+        ``normalisation="dataset"`` (eq. 1).
+
+    Returns
+    -------
+    model : keras.Model
+        Takes raw RGB pixels, (N, S, S, 3) in [0, 255]; gives probabilities (N, classes) float32.
+    """
+    # VGG keeps its two dense layers of 4096 units; the others have none.
+    vgg = config.network in ("vgg16", "vgg19")
+    model = backbones.classifier(
+        config.network,
+        config.image_size,
+        config.classes,
+        weights=config.weights,
+        normalisation=config.normalisation,
+        mean=mean,
+        std=std,
+        bn_momentum=config.bn_momentum,
+        keep_top_dense=vgg,
+        dropout=config.dropout if vgg else None,
+    )
+    if config.frozen_layers:
+        backbones.freeze(model, config.frozen_layers, config.network)
+    return model
+
+
+@keras.saving.register_keras_serializable("histopapers")
+class AdamL2(keras.optimizers.Adam):
+    """Adam whose weight decay is PyTorch's: l2 * w joins the gradient before the moments.
+
+    Keras' own `weight_decay` is decoupled (AdamW): at 1e-4 the two train differently.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+    l2 : float
+        The decay; applied to every variable, biases and normalisation included, as PyTorch does.
+    """
+
+    def __init__(self, learning_rate: object = 1e-3, l2: float = 0.0, **kwargs: object):
+        super().__init__(learning_rate, **kwargs)
+        self.l2 = l2
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Update one variable; see `keras.optimizers.Adam`."""
+        decay = keras.ops.cast(self.l2, gradient.dtype) * keras.ops.cast(variable, gradient.dtype)
+        super().update_step(gradient + decay, variable, learning_rate)
+
+    def get_config(self) -> dict:
+        """Arguments of the constructor."""
+        return {**super().get_config(), "l2": self.l2}
+
+
+class Plateau(keras.callbacks.Callback):
+    """Halve the learning rate after `patience` epochs without a lower validation loss.
+
+    Keras' own ReduceLROnPlateau forgets its counters when a run is killed; this one works them out
+    from the run's `history.csv` before every epoch.
+
+    Parameters
+    ----------
+    run : path
+        The run folder.
+    start, end : float
+        First and smallest learning rate.
+    patience : int
+        In epochs.
+    """
+
+    def __init__(self, run: str | Path, start: float, end: float, patience: int = 2):
+        super().__init__()
+        self.history = Path(run) / "history.csv"
+        self.start, self.end, self.patience = start, end, patience
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Set the rate for this epoch."""
+        losses = pd.read_csv(self.history).val_loss[:epoch] if epoch else ()
+        self.model.optimizer.learning_rate = self.rate(losses)
+
+    def rate(self, losses: Sequence[float]) -> float:
+        """Learning rate after epochs with these validation losses."""
+        rate, best, waited = self.start, float("inf"), 0
+        for loss in losses:
+            waited = 0 if loss < best else waited + 1
+            best = min(best, loss)
+            if waited == self.patience:
+                rate, waited = max(rate / 2, self.end), 0
+        return rate

@@ -1,0 +1,165 @@
+"""Classify any image with a trained run: `python -m PKG.predict --run RUN IMAGE...`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common import backend, images, runs
+from common.errors import InputError
+
+NOTICE = "Research use, not for diagnosis."
+
+
+def predict(run: runs.Run, paths: Sequence[Path], *, batch_size: int = 16) -> pd.DataFrame:
+    """Class probabilities of image files.
+
+    Parameters
+    ----------
+    run : Run
+        A finished run.
+    paths : sequence of Path
+        Image files; each is decoded and resized as the run's training images were.
+
+    Returns
+    -------
+    DataFrame
+        One row per image: image, predicted, probability, p_<class>...
+
+    Raises
+    ------
+    InputError
+        Naming every file that cannot be used.
+    """
+    return _table(run, paths, read(run, paths), runs.load_model(run), batch_size)
+
+
+def read(run: runs.Run, paths: Sequence[Path]) -> np.ndarray:
+    """Decode and resize images as the run does: (N, S, S, 3) uint8 RGB."""
+    size, filter = run.config["image_size"], run.config["resize_filter"]
+    pixels, bad = [], []
+    for path in paths:
+        try:
+            pixels.append(images.resize(images.read(path), size, filter))
+        except (InputError, OSError) as error:
+            bad.append(str(error))
+    if bad:
+        raise InputError(f"{len(bad)} of {len(paths)} images cannot be used:\n" + "\n".join(bad))
+    return np.stack(pixels)
+
+
+def _table(
+    run: runs.Run, paths: Sequence[Path], pixels: np.ndarray, model: object, batch_size: int
+) -> pd.DataFrame:
+    probabilities = model.predict(pixels, batch_size=batch_size, verbose=0)
+    classes = run.record["classes"]
+    best = probabilities.argmax(axis=1)
+    return pd.DataFrame(
+        {
+            "image": [path.as_posix() for path in paths],
+            "predicted": [classes[i] for i in best],
+            "probability": probabilities.max(axis=1),
+            **{f"p_{name}": probabilities[:, i] for i, name in enumerate(classes)},
+        }
+    )
+
+
+def main(package: str, arguments: list[str] | None = None) -> int:
+    """Entry point of ``python -m PKG.predict``."""
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {package}.predict",
+        description=f"Classify images with a trained run. {NOTICE}",
+    )
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="files or folders")
+    parser.add_argument("--run", required=True, type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("--output", type=Path, metavar="CSV", help="also write the table there")
+    parser.add_argument(
+        "--gradcam", type=Path, metavar="DIR", help="write a Grad-CAM overlay of each image there"
+    )
+    flags = parser.parse_args(arguments)
+    run = runs.load(flags.run)
+    if run.record["package"] != package:
+        raise InputError(
+            f"--run {flags.run}: a run of {run.record['package']}; use "
+            f"python -m {run.record['package']}.predict"
+        )
+    paths = _files(flags.images)
+    backend.load()
+    pixels = read(run, paths)
+    model = runs.load_model(run)
+    table = _table(run, paths, pixels, model, 16)
+    if run.synthetic:
+        print("SYNTHETIC: this model was trained on synthetic tissue and means nothing elsewhere.")
+    print(_text(table))
+    if flags.output:
+        runs.write_csv(flags.output, table)
+    if flags.gradcam:
+        for path in _overlays(run, paths, pixels, model, table, flags.gradcam):
+            print(path)
+    print(f"{NOTICE} Data set: {run.record['dataset']}, {run.record['licence']}.")
+    return 0
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    """Image files among the paths; of a folder, all images directly in it."""
+    from common.datasets import looks_like_image
+
+    files = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if looks_like_image(p.name))
+            if not inside:
+                raise InputError(f"{path}: no images in this folder")
+            files += inside
+        elif path.exists():
+            files.append(path)
+        else:
+            raise InputError(f"{path}: no such file")
+    return files
+
+
+def _text(table: pd.DataFrame) -> str:
+    """One line per image: class, probability, and the others' probabilities."""
+    width = max(len(name) for name in table.image)
+    classes = [name for name in table.columns if name.startswith("p_")]
+    lines = []
+    for row in table.to_dict("records"):
+        others = "  ".join(f"{name[2:]} {row[name]:.3f}" for name in classes)
+        lines.append(
+            f"{row['image']:<{width}}  {row['predicted']}  {100 * row['probability']:.1f} %  "
+            f"({others})"
+        )
+    return "\n".join(lines)
+
+
+def _overlays(
+    run: runs.Run,
+    paths: Sequence[Path],
+    pixels: np.ndarray,
+    model: object,
+    table: pd.DataFrame,
+    folder: Path,
+) -> list[Path]:
+    """Write each image beside its Grad-CAM at every stage of the network, as PNG."""
+    from common import backbones, figures, gradcam
+
+    stages = backbones.gradcam_layers(run.config["network"])
+    maps = {stage: gradcam.heatmaps(model, pixels, layer) for stage, layer in stages.items()}
+    written = []
+    for i, (path, row) in enumerate(zip(paths, table.to_dict("records"), strict=True)):
+        figure = figures.gradcam_gallery(
+            pixels[i : i + 1],
+            {stage: each[i : i + 1] for stage, each in maps.items()},
+            [f"{path.name}\n{row['predicted']}, {100 * row['probability']:.1f} %"],
+        )
+        target = folder / f"{path.stem}-gradcam.png"
+        if target in written:
+            target = folder / f"{path.stem}-{i}-gradcam.png"
+        figures.save(figure, target, synthetic=run.synthetic)
+        written.append(target)
+    return written

@@ -1,0 +1,163 @@
+"""Settings of the HER2 scoring paper, every value with its source, and its twelve table rows.
+
+Lamiaa Abdel-Hamid, "ConvNeXt for Breast Cancer HER2 Scoring Using Different Types of
+Histopathological Stained Images", 2025, doi 10.12720/jait.16.7.966-972.
+
+Cost of a row: one fine-tuning of 30 epochs on 3,506 images. Command of the main row:
+``python -m her2scoring.train --preset T3-convnext_tiny-he --data-dir D``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from common.config import ASSUMED, DEVIATION, hp
+
+
+@dataclass(frozen=True)
+class Config:
+    """Defaults are the main row: ConvNeXt-Tiny, H&E, four classes (Table III)."""
+
+    # Task
+    stain: Literal["he", "ihc"] = hp("he", "stain of the patches", "III.A")
+    classes: Literal[3, 4] = hp(4, "4: 0, 1+, 2+, 3+; 3: negative, borderline, positive", "III.A")
+    # Data
+    split: Literal["official", "image", "patient", "file"] = hp(
+        "official",
+        "official: BCI's train and test folders",
+        ASSUMED + "the paper's 407 test images cannot be rebuilt (H02)",
+    )
+    validation: float = hp(
+        0.1,
+        "share of the training images",
+        ASSUMED + "the paper has no validation set (H06)",
+        low=0.01,
+        high=0.9,
+    )
+    test: float = hp(
+        0.2,
+        "share of test images, for --split image",
+        ASSUMED + "BCI's own share",
+        low=0.01,
+        high=0.9,
+    )
+    min_tissue: float = hp(
+        0.0,
+        "leave out patches with a smaller share of tissue, 0 to 1",
+        ASSUMED + "the cleaning rule is not given (H13); 0 keeps all",
+        low=0,
+        high=1,
+    )
+    image_size: int = hp(224, "side of the input, px", "III.A", low=32)
+    resize_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(
+        "area", "filter from 1024 px down", ASSUMED + "smaller by 4.57: others alias"
+    )
+    horizontal_flip: bool = hp(True, "random flips, training images only", "III.C")
+    vertical_flip: bool = hp(True, "random flips, training images only", "III.C")
+    shift: float = hp(
+        0.1,
+        "largest shift, share of width and height",
+        ASSUMED + "the size is not given",
+        low=0,
+        high=1,
+    )
+    fill_mode: Literal["nearest", "reflect", "wrap", "constant"] = hp(
+        "nearest", "what a shift leaves bare", ASSUMED + "ImageDataGenerator's default"
+    )
+    # Network
+    network: Literal[
+        "convnext_tiny", "resnet50", "inception_v3", "mobilenet_v2",
+        "resnet101", "vgg16", "vgg19", "densenet201", "nasnet_mobile", "mobilenet", "xception",
+    ] = hp("convnext_tiny", "the first four are the paper's", "III.B")  # fmt: skip
+    weights: str = hp("imagenet", "imagenet, none, or a file of weights without top", "III.B")
+    normalisation: Literal["own", "none"] = hp(
+        "own", "own: the input scaling of the network's weights", ASSUMED + "not mentioned"
+    )
+    head_units: tuple[int, ...] = hp((512, 256), "dense layers before the logits", "III.B")
+    head_activation: Literal["relu", "gelu", "swish"] = hp(
+        "relu", "of the dense layers", ASSUMED + "customary before a softmax"
+    )
+    dropout: float = hp(
+        0.5, "rate after each dense layer", ASSUMED + "the rate is not given", low=0, high=0.99
+    )
+    bn_momentum: float | None = hp(
+        0.9,
+        "replaces BatchNorm momenta above 0.99; None keeps them",
+        DEVIATION + "MobileNetV2's 0.999 never catches up in 30 epochs",
+    )
+    # Training
+    learning_rate: float = hp(1e-4, "Adam's rate at the start", "III.C", low=0)
+    drop_epoch: int = hp(15, "epochs before the rate drops", "III.C", low=1)
+    drop_factor: float = hp(0.1, "what the rate is multiplied by then", "III.C", low=0, high=1)
+    epochs: int = hp(30, "passes over the training images", "III.C", low=1)
+    batch_size: int = hp(16, "images per step", "III.C", low=1)
+    class_weights: Literal["none", "balanced"] = hp(
+        "none", "balanced: n / (classes x n of the class)", ASSUMED + "not mentioned"
+    )
+    select_on: Literal["validation", "test", "last"] = hp(
+        "validation",
+        "whose accuracy chooses the epoch; test is the paper's way and flatters",
+        DEVIATION + "the paper's epoch column shows that it chose on the reported set (H06)",
+    )
+    # Repetition
+    seed: int = hp(0, "of initialisation, order and augmentation", ASSUMED + "not mentioned", low=0)
+    split_seed: int = hp(0, "of split and validation draw", ASSUMED + "not mentioned", low=0)
+    mixed_precision: Literal["off", "bfloat16", "float16"] = hp(
+        "off", "number format of the layers", ASSUMED + "not mentioned"
+    )
+    deterministic: bool = hp(
+        True, "same command, same predictions; slower on a GPU", ASSUMED + "not mentioned"
+    )
+
+
+DEMO_TISSUE = {"slides": 24, "patches_per_slide": 16, "size": 256}
+"""What `--demo` asks `common.datasets.synthetic.bci` for."""
+
+_NETWORKS = ("inception_v3", "resnet50", "mobilenet_v2", "convnext_tiny")
+
+PRESETS: dict[str, Config] = {
+    # Table I: IHC, 3 classes. Table II: H&E, 3 classes. Table III: 4 classes, the two best.
+    **{f"T1-{n}": Config(stain="ihc", classes=3, network=n) for n in _NETWORKS},
+    **{f"T2-{n}": Config(stain="he", classes=3, network=n) for n in _NETWORKS},
+    **{
+        f"T3-{n}-{stain}": Config(stain=stain, classes=4, network=n)
+        for n in ("convnext_tiny", "resnet50")
+        for stain in ("ihc", "he")
+    },
+    # Synthetic tissue, random weights, minutes on a laptop CPU; fills no row.
+    "demo": replace(
+        Config(),
+        network="mobilenet_v2",
+        weights="none",
+        image_size=96,
+        head_units=(64,),
+        dropout=0.2,
+        learning_rate=1e-3,
+        drop_epoch=8,
+        epochs=10,
+        validation=0.15,
+    ),
+}
+"""Table rows by name; each holds only its differences from `Config`."""
+
+HONEST: dict[str, str] = {
+    row: "none: BCI's file names carry no slide, so no patient-wise split can be built"
+    for row in PRESETS
+    if row != "demo"
+}
+"""The honest twin of each row, or why there is none."""
+
+
+def leaks(config: Config) -> list[str]:
+    """What may flatter a run of this config."""
+    found = ["slides unknown: one patient's patches may lie in both training and test"]
+    if config.select_on == "test":
+        found.append("the epoch was chosen on the test images (the paper's way)")
+    if config.split == "official":
+        found.append("validation images may come from the slides that were trained on")
+    return found
+
+
+LEAKS: dict[str, str] = {row: "; ".join(leaks(config)) for row, config in PRESETS.items()}
+"""What may flatter each row, for the table."""

@@ -1,0 +1,75 @@
+"""BCI patches for one stain: index, cleaning, split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from common import splits
+from common.config import Execution
+from common.datasets import bci
+from common.errors import InputError
+from her2scoring.config import Config
+
+
+def load_index(config: Config, data_dir: Path | None) -> pd.DataFrame:
+    """Index the patches of the stain, labelled with the 3 or 4 classes."""
+    return bci.index(data_dir, stain=config.stain, classes=config.classes)
+
+
+def keep_tissue(index: pd.DataFrame, pixels: np.ndarray, smallest: float) -> pd.DataFrame:
+    """Leave out patches whose share of tissue is below `smallest`.
+
+    A pixel is tissue if its mean optical density, white being 240, is at least 0.15.
+
+    Parameters
+    ----------
+    index : DataFrame
+    pixels : (N, H, W, 3) uint8 RGB
+        In the order of `index`.
+    smallest : float
+        0 to 1; 0 keeps all.
+    """
+    if smallest == 0:
+        return index
+    optical_density = -np.log(np.clip(np.arange(256), 1, 240) / 240)
+    share = np.array([(optical_density[image].mean(axis=-1) >= 0.15).mean() for image in pixels])
+    kept = index[share >= smallest].reset_index(drop=True)
+    if kept.empty:
+        raise InputError(f"--min-tissue {smallest}: no patch has that much tissue; lower it")
+    return kept
+
+
+def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.DataFrame:
+    """Assign every patch to train, validation or test."""
+    match config.split:
+        case "official":
+            return splits.official(index, validation=config.validation, seed=config.split_seed)
+        case "image":
+            return splits.by_image(
+                index,
+                test=config.test,
+                validation=config.validation,
+                seed=config.split_seed,
+                stratify=True,
+            )
+        case "file":
+            return splits.from_file(index, execution.split_file)
+        case "patient":
+            raise InputError(
+                "--split patient: BCI's file names carry no slide or patient, so no patient-wise "
+                "split can be built; if you know the slides, give your split with --split file "
+                "--split-file CSV"
+            )
+
+
+def class_weights(split: pd.DataFrame, config: Config, classes: Sequence[str]) -> np.ndarray | None:
+    """Weights n / (classes x n of the class) of the training part; None when they are not used."""
+    if config.class_weights == "none":
+        return None
+    labels = split.label[split.part == "train"]
+    counts = np.array([(labels == name).sum() for name in classes])
+    return np.where(counts > 0, len(labels) / (len(classes) * np.maximum(counts, 1)), 0.0)
