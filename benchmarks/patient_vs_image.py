@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 
 from breakhis.config import PRESETS, Config
+from common import backend, errors, evaluation, metrics, runs
 from common import config as configuration
-from common import errors, evaluation, metrics, runs
 from common.datasets import breakhis
 
 FOLDS = 4
@@ -109,6 +109,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/patient-vs-image"))
     flags = parser.parse_args()
     index = breakhis.index(flags.data_dir, classes=2)
+    backend.load()
     patient, image = [], []
     for seed in range(flags.seeds):
         config = dataclasses.replace(

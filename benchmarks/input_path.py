@@ -1,0 +1,299 @@
+"""Measure the input path against `ImageDataGenerator` and against arrays in memory.
+
+Prints, for every case, what was measured on both sides, the ratio, its target and PASS or MISS.
+Both sides run in turn in one process, so that another load on the machine meets both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+
+from common import images
+from common.augment import Augmenter
+from common.errors import InputError, main
+from common.pipeline import Batches
+
+CLASSES = ("benign", "malignant")
+# her2scoring's augmentation.
+SHIFTS = {
+    "horizontal_flip": True, "vertical_flip": True,
+    "width_shift_range": 0.1, "height_shift_range": 0.1,
+}  # fmt: skip
+AFFINE = {**SHIFTS, "rotation_range": 20, "shear_range": 10, "zoom_range": 0.2}
+SIZE, BATCH = 224, 16
+
+
+def generator(**arguments: object) -> object:
+    from tensorflow.keras.preprocessing.image import ImageDataGenerator
+
+    return ImageDataGenerator(**arguments)
+
+
+def trivial_model() -> keras.Model:
+    x = keras.Input((SIZE, SIZE, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(x, keras.layers.Dense(2, activation="softmax")(pooled))
+    model.compile("sgd", loss="categorical_crossentropy")
+    return model
+
+
+class EpochTimes(keras.callbacks.Callback):
+    """Seconds of each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
+        self.seconds.append(time.perf_counter() - self.start)
+
+
+def epochs(model: keras.Model, batches: object, count: int, **arguments: object) -> list[float]:
+    times = EpochTimes()
+    model.fit(batches, epochs=count, verbose=0, callbacks=[times], **arguments)
+    return times.seconds
+
+
+def line(name: str, ours: str, theirs: str, ratio: float, target: float, least: bool) -> bool:
+    met = ratio >= target if least else ratio <= target
+    sign = ">=" if least else "<="
+    print(
+        f"{'PASS' if met else 'MISS'}  {name}: {ratio:.2f} (target {sign} {target}); "
+        f"ours {ours}, theirs {theirs}",
+        flush=True,
+    )
+    return met
+
+
+def whole_epochs(
+    title: str, folder: Path, names: list[str], labels: list[str], pairs: int
+) -> list[bool]:
+    """First epoch with a cold cache, and the epochs after it, inside `fit`."""
+    count = len(names)
+    model = trivial_model()
+    # Tracing is no part of an epoch: uint8 and float32 batches are traced apart.
+    warm = np.zeros((BATCH, SIZE, SIZE, 3), np.float32), np.zeros((BATCH, 2), np.float32)
+    tail = count % BATCH or BATCH
+    for x, y in (warm, (warm[0].astype(np.uint8), warm[1])):
+        epochs(model, Constant([(x, y), (x[:tail], y[:tail])]), 1)
+    first, later, their_first, their_later = [], [], [], []
+    for _ in range(pairs):
+        flow = generator(**SHIFTS).flow_from_directory(
+            folder, (SIZE, SIZE), classes=list(CLASSES), batch_size=BATCH, seed=0
+        )
+        seconds = epochs(model, flow, 2)
+        their_first.append(seconds[0])
+        their_later.append(seconds[1])
+        with tempfile.TemporaryDirectory() as cache:
+            start = time.perf_counter()
+            pixels = images.cached(folder, names, SIZE, cache_dir=cache, progress=False)
+            caching = time.perf_counter() - start
+            batches = Batches(
+                pixels, np.arange(count), labels, CLASSES,
+                batch_size=BATCH, shuffle=True, augmenter=Augmenter(**SHIFTS),
+            )  # fmt: skip
+            seconds = epochs(model, batches, 4, shuffle=False)
+        first.append(caching + seconds[0])
+        later.append(statistics.median(seconds[1:]))
+    results = []
+    for name, ours, theirs, target in (
+        ("second epoch in fit against flow_from_directory (aim 40)", later, their_later, 20.0),
+        ("first epoch, cold cache, against flow_from_directory", first, their_first, 1.8),
+    ):
+        ours, theirs = statistics.median(ours), statistics.median(theirs)
+        results.append(
+            line(
+                f"{title}, {name}",
+                f"{count / ours:.0f} images/s",
+                f"{count / theirs:.0f} images/s",
+                theirs / ours,
+                target,
+                least=True,
+            )
+        )
+    return results
+
+
+class Constant(keras.utils.PyDataset):
+    """The same few batches, for tracing."""
+
+    def __init__(self, batches: list[tuple[np.ndarray, np.ndarray]]):
+        super().__init__()
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.batches[index]
+
+
+def in_memory(pixels: np.ndarray, pairs: int) -> bool:
+    """Full affine augmentation of arrays in memory, one worker on either side, without a model."""
+    count = len(pixels)
+    labels = [CLASSES[i % 2] for i in range(count)]
+    flow = generator(**AFFINE).flow(
+        pixels.astype(np.float32), np.eye(2)[np.arange(count) % 2], batch_size=BATCH, seed=0
+    )
+    batches = Batches(
+        pixels, np.arange(count), labels, CLASSES,
+        batch_size=BATCH, shuffle=True, augmenter=Augmenter(**AFFINE),
+    )  # fmt: skip
+    ours, theirs = [], []
+    for _ in range(pairs):
+        theirs.append(seconds_for(lambda: [flow[i] for i in range(len(flow))]))
+        ours.append(seconds_for(lambda: [batches[i] for i in range(len(batches))]))
+    mine, other = statistics.median(ours), statistics.median(theirs)
+    return line(
+        "in memory, full affine, one worker",
+        f"{count / mine:.0f} images/s",
+        f"{count / other:.0f} images/s",
+        other / mine,
+        8.0,
+        least=True,
+    )
+
+
+def beside_a_network(pixels: np.ndarray, pairs: int) -> bool:
+    """An epoch of MobileNetV2 at 96 px: `fit` with augmented batches, and bare arrays."""
+    small = np.stack([images.resize(image, 96) for image in pixels])
+    small = small[: len(small) // BATCH * BATCH]
+    count = len(small)
+    labels = [CLASSES[i % 2] for i in range(count)]
+    batches = Batches(
+        small, np.arange(count), labels, CLASSES,
+        batch_size=BATCH, shuffle=True, augmenter=Augmenter(**SHIFTS),
+    )  # fmt: skip
+    x, y = small.astype(np.float32), batches.labels
+    model = keras.applications.MobileNetV2((96, 96, 3), weights=None, classes=2)
+    model.compile("adam", loss="categorical_crossentropy")
+
+    def bare() -> None:
+        for start in range(0, count, BATCH):
+            model.train_on_batch(x[start : start + BATCH], y[start : start + BATCH])
+
+    bare()
+    epochs(model, batches, 1, shuffle=False)
+    ours, theirs = [], []
+    for _ in range(pairs):
+        theirs.append(seconds_for(bare))
+        ours.extend(epochs(model, batches, 1, shuffle=False))
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    return line(
+        "MobileNetV2 epoch through fit, in train_on_batch's time",
+        f"{statistics.median(ours):.2f} s",
+        f"{statistics.median(theirs):.2f} s",
+        ratio,
+        1.05,
+        least=False,
+    )
+
+
+def peak_memory(folder: Path, names: list[str]) -> bool:
+    """Memory that a build of the cache takes above the imports, in a process of its own."""
+    script = (
+        "import sys; from common import images\n"
+        # Not getrusage's ru_maxrss, which a child inherits from its parent.
+        "def peak(): return int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])\n"
+        "before = peak()\n"
+        "names = sys.stdin.read().splitlines()\n"
+        "images.cached(sys.argv[1], names, 224, cache_dir=sys.argv[2], progress=False)\n"
+        "print((peak() - before) / 1024)"
+    )
+    root = Path(__file__).resolve().parent.parent
+    with tempfile.TemporaryDirectory() as cache:
+        result = subprocess.run(
+            [sys.executable, "-c", script, str(folder), cache],
+            input="\n".join(names), capture_output=True, text=True, check=True, cwd=root,
+        )  # fmt: skip
+    mebibytes = float(result.stdout)
+    decoded = len(names) * images.read(folder / names[0]).nbytes / 2**20
+    return line(
+        f"MiB above the imports while caching {len(names)} images",
+        f"{mebibytes:.0f} MiB",
+        f"{decoded:.0f} MiB for all images decoded",
+        mebibytes,
+        128.0,
+        least=False,
+    )
+
+
+def seconds_for(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def large_pngs(folder: Path, count: int) -> list[str]:
+    """Write tissue-like 1024 px PNGs of about 1.5 MB: smooth colours and a little noise."""
+    rng = np.random.default_rng(0)
+    names = []
+    for i in range(count):
+        coarse = rng.normal(0, 45, (64, 64, 3)).astype(np.float32)
+        image = cv2.resize(coarse, (1024, 1024), interpolation=cv2.INTER_CUBIC)
+        image += np.float32((205, 150, 190)) + rng.normal(0, 3, image.shape)
+        name = f"{CLASSES[i % 2]}/{i:03}.png"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / name), np.clip(image, 0, 255).astype(np.uint8))
+        names.append(name)
+    return names
+
+
+def run() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", type=Path, help="BreakHis images (default: test data)")
+    parser.add_argument("--pairs", type=int, default=3, help="repetitions of either side")
+    parser.add_argument("--large", type=int, default=32, help="number of 1024 px images")
+    arguments = parser.parse_args()
+    data_dir = arguments.data_dir
+    if data_dir is None and os.environ.get("HISTOPAPERS_TEST_DATA"):
+        data_dir = Path(os.environ["HISTOPAPERS_TEST_DATA"]) / "data" / "breakhis_100x"
+    with tempfile.TemporaryDirectory() as scratch:
+        if data_dir is None:
+            from common.datasets import synthetic
+
+            data_dir = Path(scratch) / "breakhis"
+            synthetic.breakhis(data_dir)
+            print("no --data-dir: synthetic images")
+        # The generator takes its classes from folders: the parent of benign and malignant.
+        folders = sorted(data_dir.rglob(CLASSES[0]))
+        if not folders:
+            raise InputError(f"{data_dir}: no folders {' and '.join(CLASSES)} below it")
+        folder = folders[0].parent
+        names = [
+            path.relative_to(folder).as_posix()
+            for name in CLASSES
+            for path in sorted((folder / name).rglob("*.png"))
+        ]
+        labels = [Path(name).parts[0] for name in names]
+        print(f"{len(names)} images of {images.read(folder / names[0]).shape[1::-1]} px")
+        met = whole_epochs("BreakHis", folder, names, labels, arguments.pairs)
+        large = Path(scratch) / "large"
+        large_names = large_pngs(large, arguments.large)
+        large_labels = [Path(name).parts[0] for name in large_names]
+        met += whole_epochs("1024 px", large, large_names, large_labels, arguments.pairs)
+        pixels = np.stack([images.resize(images.read(folder / name), SIZE) for name in names])
+        met.append(in_memory(pixels, arguments.pairs))
+        met.append(beside_a_network(pixels, 9))
+        met.append(peak_memory(folder, names))
+    print(f"{sum(met)} of {len(met)} targets met")
+    return 0
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,78 @@
+"""The wheel works outside the source tree, and imports stay light."""
+
+import configparser
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def python(code, **options):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, **options
+    )
+
+
+@pytest.mark.slow
+def test_the_wheel_works_elsewhere(tmp_path):
+    built = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", tmp_path, ROOT],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("histopapers-*.whl")
+    site = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel],
+        check=True,
+    )
+    assert not (site / "tests").exists()
+    assert (site / "common" / "report.html").is_file()
+    # -P and a foreign folder: nothing of the source tree is in reach.
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    for paper in ("her2scoring", "breakhis"):
+        for module, arguments in (("train", ["--help"]), ("tables", [])):
+            done = subprocess.run(
+                [sys.executable, "-P", "-m", f"{paper}.{module}", *arguments],
+                capture_output=True, text=True, cwd=tmp_path, env=environment, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            assert "T3-convnext_tiny-he" in done.stdout or "T2-binary" in done.stdout
+    where = python(
+        "import common; print(common.__file__)", cwd=tmp_path, env=environment
+    ).stdout.strip()
+    assert where == str(site / "common" / "__init__.py")
+
+
+@pytest.mark.parametrize("module", ["datasets", "metrics", "tables", "splits", "runs", "config"])
+def test_rooms_without_a_framework_import_none(module):
+    done = python(
+        f"import sys, common.{module}\n"
+        "heavy = {'keras', 'tensorflow', 'jax', 'sklearn', 'scipy', 'matplotlib', 'cv2', 'tyro'}\n"
+        "print(sorted(heavy & set(sys.modules)))",
+        cwd=ROOT,
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_common_never_imports_a_paper_and_papers_never_each_other():
+    papers = {"her2scoring", "breakhis"}
+    for folder in ("common", *papers):
+        for file in (ROOT / folder).rglob("*.py"):
+            for number, line in enumerate(file.read_text().splitlines(), start=1):
+                words = line.split()
+                if words[:1] in (["import"], ["from"]):
+                    package = words[1].split(".")[0]
+                    assert package not in papers - {folder}, f"{file}:{number}: {line}"
+
+
+def test_one_version():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    version = setup["metadata"]["version"]
+    assert f"version: {version}" in (ROOT / "CITATION.cff").read_text()
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
