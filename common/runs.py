@@ -293,6 +293,8 @@ def open_run(
     try:
         if fresh:
             _empty(path, keep=".lock")
+        for half in path.rglob(".part-*"):  # what a killed process was writing
+            half.unlink()
         if (path / "config.json").exists():
             yield load(path)
             return
