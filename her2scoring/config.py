@@ -111,7 +111,7 @@ class Config:
     )
 
 
-DEMO_TISSUE = {"slides": 24, "patches_per_slide": 16, "size": 256}
+DEMO_TISSUE = {"slides": 48, "patches_per_slide": 8, "size": 256}
 """What `--demo` asks `common.datasets.synthetic.bci` for."""
 
 _NETWORKS = ("inception_v3", "resnet50", "mobilenet_v2", "convnext_tiny")

@@ -1,4 +1,4 @@
-"""Commands about data sets: `python -m common.datasets info|verify|synthetic NAME`."""
+"""Commands about data sets: `python -m common.datasets info|download|verify|synthetic NAME`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("name", choices=datasets.MODULES)
     command.add_argument("--data-dir", help=data_help)
     command.set_defaults(run=lambda o: info(datasets.get(o.name), o.data_dir))
+
+    command = commands.add_parser("download", help="download and unpack it; continues if stopped")
+    command.add_argument("name", choices=datasets.MODULES)
+    command.add_argument(
+        "--data-dir", help=f"folder to put it in (default: ${datasets.DATA_VARIABLE})"
+    )
+    source = command.add_mutually_exclusive_group()
+    source.add_argument("--url", help="address of a mirror (default: the data set's own host)")
+    source.add_argument("--archive", metavar="FILE", help="unpack an archive that you have")
+    command.add_argument("--keep-archive", action="store_true", help="do not delete it at the end")
+    command.set_defaults(run=download)
 
     command = commands.add_parser("verify", help="check that a copy is whole and readable")
     command.add_argument("name", choices=datasets.MODULES)
@@ -75,6 +86,20 @@ def info(card: ModuleType, data_dir: str | None) -> int:
         print(f"\n{name}: {_summary(index)}")
         print(_table(card, index).to_string())
     return 0
+
+
+def download(options: argparse.Namespace) -> int:
+    """Bring a data set into a folder; 1 if it is not whole then."""
+    from common import download as downloads
+
+    whole = downloads.dataset(
+        datasets.get(options.name),
+        options.data_dir,
+        url=options.url,
+        archive=options.archive,
+        keep_archive=options.keep_archive,
+    )
+    return 0 if whole else 1
 
 
 def verify(card: ModuleType, data_dir: str | None) -> int:
@@ -166,7 +191,7 @@ def _groups(card: ModuleType, index: pd.DataFrame) -> bool:
 
 def _readable(root: Path, index: pd.DataFrame) -> bool:
     """Open every image: its header, then its pixels, to find damaged files and exact copies."""
-    from common import images, splits
+    from common import images, leakage
 
     problems = images.check([root / name for name in index["image"]])
     for path, problem in problems[:_PROBLEMS_SHOWN]:
@@ -176,7 +201,7 @@ def _readable(root: Path, index: pd.DataFrame) -> bool:
     if problems:
         print("  exact copies: not looked for among damaged images")
         return False
-    pixels, _ = splits.fingerprints(root, list(index["image"]), near=False)
+    pixels, _ = leakage.fingerprints(root, list(index["image"]), near=False)
     same: dict[bytes, list[str]] = {}
     for name, digest in zip(index["image"], pixels, strict=True):
         same.setdefault(digest, []).append(name.rpartition("/")[2])

@@ -1,0 +1,177 @@
+"""Files of synthetic data: images that say what they are, and folders that are whole or resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.datasets import SYNTHETIC_MARKER
+from common.errors import InputError
+from common.runs import atomic_path, write_json, write_text
+
+VERSION = 1  # of what is drawn; raise it when the same parameters give other pixels
+MANIFEST = "synthetic.json"
+KEYWORD = b"histopapers"
+STATEMENT = b"SYNTHETIC tissue, not a patient"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_NOTICE = """\
+SYNTHETIC: every image below this folder was drawn by a program (histopapers).
+It shows no patient. The folders and names are those of {title}; the content is not.
+Never mix it with real images, and report no result on it as one on tissue.
+"""
+
+
+# --- images ------------------------------------------------------------------------------------
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Write a uint8 image, RGB (H, W, 3) or grey (H, W), as a PNG that says it is synthetic."""
+    import cv2
+
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    data = cv2.imencode(".png", image)[1].tobytes()
+    text = _chunk(b"tEXt", KEYWORD + b"\0" + STATEMENT)
+    header = len(_PNG) + 25  # IHDR is always the first chunk and always 25 bytes long
+    _write(path, data[:header] + text + data[header:])
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum
+
+
+def is_synthetic_png(path: str | os.PathLike) -> bool:
+    """Whether a PNG carries the text chunk of a synthetic image; its pixels are not decoded.
+
+    False for a file that is no PNG or is damaged.
+    """
+    with Path(path).open("rb") as file:
+        if file.read(len(_PNG)) != _PNG:
+            return False
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"tEXt" and length < 4096:
+                if file.read(length) == KEYWORD + b"\0" + STATEMENT:
+                    return True
+                file.seek(4, os.SEEK_CUR)
+            elif kind == b"IEND":
+                return False
+            else:
+                file.seek(length + 4, os.SEEK_CUR)
+    return False
+
+
+def write_tiff(path: Path, image: np.ndarray) -> None:
+    """Write a uint8 RGB image (H, W, 3) as a TIFF whose ImageDescription says it is synthetic.
+
+    Uncompressed, one strip: what TIFF 6.0 calls a baseline RGB image.
+    """
+    height, width, _ = image.shape
+    pixels = np.ascontiguousarray(image).tobytes()
+    description = STATEMENT + b"\0"
+    description += b"\0" * (len(description) % 2)
+    short, long, text = 3, 4, 2
+    entries = 11
+    after = 8 + 2 + 12 * entries + 4
+    samples, strip = after + len(description), after + len(description) + 6
+    tags = [
+        (256, long, 1, width),
+        (257, long, 1, height),
+        (258, short, 3, samples),  # bits per sample: 8, 8, 8
+        (259, short, 1, 1),  # not compressed
+        (262, short, 1, 2),  # RGB
+        (270, text, len(description), after),
+        (273, long, 1, strip),
+        (277, short, 1, 3),  # samples per pixel
+        (278, long, 1, height),  # rows per strip
+        (279, long, 1, len(pixels)),
+        (284, short, 1, 1),  # channels interleaved
+    ]
+    directory = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    _write(
+        path,
+        struct.pack("<2sHIH", b"II", 42, 8, entries) + directory + struct.pack("<I", 0)
+        + description + struct.pack("<3H", 8, 8, 8) + pixels,
+    )  # fmt: skip
+
+
+def _write(path: Path, data: bytes) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+# --- folders -----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def folder(root: Path, title: str, parameters: Mapping[str, Any]) -> Iterator[bool]:
+    """Open a folder of synthetic data; gives True if it has to be filled, False if it is whole.
+
+    One process at a time fills a folder; others wait. It is marked as whole when the block ends
+    without an error.
+
+    Raises
+    ------
+    InputError
+        If the folder holds synthetic data of other parameters, or anything else.
+    """
+    import filelock
+
+    wanted = json.loads(json.dumps({"version": VERSION, **parameters}))
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(root / ".synthetic.lock")
+        with lock:
+            whole = _claim(root, title, wanted)
+            yield not whole
+            if not whole:
+                write_json(root / MANIFEST, {"parameters": wanted, "whole": True})
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise InputError(
+            f"{root}: synthetic data cannot be written there ({error.strerror}); "
+            "give another folder"
+        ) from None
+
+
+def _claim(root: Path, title: str, wanted: Mapping[str, Any]) -> bool:
+    """Check or write the manifest; whether the folder is already whole."""
+    file = root / MANIFEST
+    if file.exists():
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            parameters, whole = found["parameters"], bool(found["whole"])
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{file}: damaged; delete the folder, or choose another") from None
+        if parameters != wanted:
+            differing = sorted(
+                name for name in {*parameters, *wanted} if parameters.get(name) != wanted.get(name)
+            )
+            raise InputError(
+                f"{root}: holds synthetic data made with other parameters "
+                f"({', '.join(differing)}); delete it, or choose another folder"
+            )
+        for left in [] if whole else root.rglob(".part-*"):  # by a killed process
+            left.unlink()
+        return whole
+    strangers = [entry.name for entry in root.iterdir() if entry.name not in _OURS]
+    if strangers:
+        raise InputError(
+            f"{root}: holds other files ({strangers[0]}); synthetic data are never mixed with "
+            "others: choose another folder"
+        )
+    # The marker comes first: no image may lie here without it.
+    write_text(root / SYNTHETIC_MARKER, _NOTICE.format(title=title))
+    write_json(file, {"parameters": wanted, "whole": False})
+    return False
+
+
+_OURS = {".synthetic.lock", SYNTHETIC_MARKER}
