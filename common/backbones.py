@@ -11,10 +11,12 @@ process. Otherwise the names would depend on what was built before.
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import re
 import socket
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from common import errors
 from common.errors import InputError
 from common.normalise import IMAGENET_MEAN, IMAGENET_STD, InputScaling
 
@@ -366,6 +369,42 @@ def freeze(model: keras.Model, layers: int | str, application: str, prefix: str 
     return frozen
 
 
+def download(name: str, image_size: int = 224) -> list[Path]:
+    """Let Keras fetch a network's ImageNet weights, for later use without a network connection.
+
+    Parameters
+    ----------
+    name : str
+        One of `NETWORKS`. VGG comes with and without its dense layers.
+    image_size : int
+        Side of the square images in px: Keras keeps MobileNet's and MobileNetV2's weights for
+        128, 160 and 192 px (MobileNetV2: 96 too) in files of their own.
+
+    Returns
+    -------
+    list of Path
+        The network's files in Keras' cache, of other sizes too.
+
+    Raises
+    ------
+    InputError
+        If the network is unknown, or a file cannot be had.
+    """
+    _network(name, image_size)
+    _load(name, image_size, "imagenet", include_top=False)
+    if name in ("vgg16", "vgg19"):
+        _load(name, 224, "imagenet", include_top=True)
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    if not os.access(home, os.W_OK):  # as keras.utils.get_file decides
+        home = Path("/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir()) / ".keras"
+
+    def network(file: Path) -> str:
+        # Every file begins with its network's name, mobilenet_v2's therefore also with another's.
+        return max((n for n in NETWORKS if file.name.startswith(f"{n}_")), key=len, default="")
+
+    return sorted(file for file in (home / "models").glob("*.h5") if network(file) == name)
+
+
 def parameters(model: keras.Model) -> dict[str, int]:
     """Count the parameters of a model: `total`, `trainable`, `non_trainable`."""
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_weights)
@@ -470,9 +509,10 @@ def _download(name: str, image_size: int, include_top: bool) -> keras.Model:
         file = _DOWNLOADED_AS.get(file, file)
         raise InputError(
             f"no ImageNet weights for {name}: the file {file} is not in {folder} or damaged there, "
-            "and could not be downloaded. Build the network once on a machine with network access "
-            "and copy the file from its ~/.keras/models to that folder, or use --weights PATH or "
-            f"--weights none. Keras says: {' '.join(str(error).split())[:300]}"
+            f"and could not be downloaded. Run `python -m common.backbones download {name}` on a "
+            "machine with network access and copy the file from its ~/.keras/models to that "
+            "folder, or use --weights PATH or --weights none. "
+            f"Keras says: {' '.join(str(error).split())[:300]}"
         ) from error
     finally:
         socket.setdefaulttimeout(before)
@@ -576,3 +616,25 @@ def _remember_layers(name: str, application: keras.Model) -> None:
     _layer_names[name] = [
         names[layer.name] for layer in application.layers if layer.name not in top
     ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fetch ImageNet weights: ``python -m common.backbones download NAME...|all``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m common.backbones", description="ImageNet weights of the networks."
+    )
+    command = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "download", help="let Keras fetch weights, to copy them to a machine without network"
+    )
+    command.add_argument("names", nargs="+", choices=[*NETWORKS, "all"], metavar="NAME")
+    command.add_argument("--image-size", type=int, default=224, metavar="PX", help="default: 224")
+    options = parser.parse_args(arguments)
+    names = list(NETWORKS) if "all" in options.names else list(dict.fromkeys(options.names))
+    for name in names:
+        for file in download(name, options.image_size):
+            print(f"{name}: {file} ({file.stat().st_size / 1e6:.1f} MB)", flush=True)
+    print("copy these files to ~/.keras/models (or $KERAS_HOME/models) of the other machine")
+
+
+if __name__ == "__main__":
+    errors.main(main)

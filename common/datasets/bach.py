@@ -19,7 +19,15 @@ CITATION = (
     "Images. Medical Image Analysis 56, 2019, 122-139. doi:10.1016/j.media.2019.05.010"
 )
 HOME = "https://zenodo.org/records/3632035"
-OBTAIN = f"ICIAR2018_BACH_Challenge.zip (10.4 GB) from Zenodo, {HOME}"
+OBTAIN = (
+    "`python -m common.datasets download bach --data-dir DIR` fetches and unpacks it: "
+    f"ICIAR2018_BACH_Challenge.zip (10.4 GB) from Zenodo, {HOME}"
+)
+ARCHIVE = "ICIAR2018_BACH_Challenge.zip"
+ARCHIVE_BYTES = 10_400_000_000  # about; the record has the exact size and an MD5
+URL = f"{HOME}/files/{ARCHIVE}"
+RECORD = "https://zenodo.org/api/records/3632035"
+FOLDER = "ICIAR2018_BACH_Challenge"
 LAYOUT = """\
   ICIAR2018_BACH_Challenge/Photos/
     {Benign/b001.tif, InSitu/is001.tif, Invasive/iv001.tif, Normal/n001.tif}, 100 of each

@@ -21,6 +21,10 @@ CITATION = (
 )
 HOME = "https://bupt-ai-cz.github.io/BCI/"
 OBTAIN = f"from the authors' page, {HOME}, by cloud drive. No checksum is published."
+# Its authors give it out by cloud drive: there is no address to download from.
+ARCHIVE = URL = RECORD = None
+ARCHIVE_BYTES = 20_000_000_000  # no archive of it is larger
+FOLDER = "BCI_dataset"
 LAYOUT = """\
   BCI_dataset/{HE,IHC}/{train,test}/
     00000_train_1+.png        number, part, HER2 score; the same name under HE and IHC"""

@@ -22,9 +22,15 @@ CITATION = (
 )
 HOME = "https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/"
 OBTAIN = (
+    "`python -m common.datasets download breakhis --data-dir DIR` fetches and unpacks it: "
     "BreaKHis_v1.tar.gz (about 4 GB) from the page of the Vision, Robotics and Imaging group of "
     f"UFPR, {HOME}. No checksum is published."
 )
+ARCHIVE = "BreaKHis_v1.tar.gz"
+ARCHIVE_BYTES = 4_000_000_000  # about
+URL = f"http://www.inf.ufpr.br/vri/databases/{ARCHIVE}"
+RECORD = None  # no page states its size and checksum
+FOLDER = "BreaKHis_v1"
 LAYOUT = """\
   BreaKHis_v1/histology_slides/breast/
     {benign,malignant}/SOB/<tumour type>/SOB_B_A_14-22549AB/{40X,100X,200X,400X}/
