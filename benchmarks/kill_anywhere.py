@@ -1,7 +1,7 @@
 """Kill a training at random moments and see whether it ends with the same bytes.
 
 One run is left alone. Then the same command is started in another folder and killed with SIGKILL
-after a random part of the time that the first one took, again and again until it ends by itself; its
+after a random part of the time that the first one took, over and over until it ends by itself; its
 predictions.csv and history.csv must be those of the first, byte for byte. Every write lies in the
 killed time too: the image cache, checkpoints, models, predictions, figures, the report.
 
