@@ -4,8 +4,7 @@ The pointing game: how often the hottest point of the map lies on tumour. By cha
 often as tumour covers the image, so images that are mostly tumour are left out. Beside it, the
 sanity check: rank correlation of the maps with those of the same network with random weights.
 
-    python -m benchmarks.pointing --run runs/her2scoring/SYNTHETIC-demo-... \\
-        --data-dir runs/demo-data/bci
+    python -m benchmarks.pointing --run RUN --data-dir runs/demo-data/bci
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from common import backbones, backend, errors, evaluation, gradcam, images, metrics, runs
+from common import backend, errors, evaluation, gradcam, images, metrics, runs
 
 MOST_TUMOUR = 0.6
 

@@ -127,7 +127,8 @@ def test_help_prints_sources_without_a_framework(paper):
         f"from {paper} import train\n"
         f"try:\n    train.main()\n"
         f"finally:\n"
-        f"    loaded = {{'keras', 'tensorflow', 'sklearn', 'matplotlib', 'cv2'}} & set(sys.modules)\n"
+        f"    heavy = {{'keras', 'tensorflow', 'sklearn', 'matplotlib', 'cv2'}}\n"
+        f"    loaded = heavy & set(sys.modules)\n"
         f"    assert not loaded, loaded\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
