@@ -515,11 +515,6 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--run", required=True, metavar="RUN", help="a run folder")
     flags = parser.parse_args(arguments)
-    run = runs.load(flags.run)
-    if run.record["package"] != package:
-        raise InputError(
-            f"--run {flags.run}: a run of {run.record['package']}, not of {package}; use "
-            f"python -m {run.record['package']}.evaluate"
-        )
-    print(summary(evaluate_run(flags.run)))
+    run = runs.load(flags.run, package)
+    print(summary(evaluate_run(run.path)))
     return 0

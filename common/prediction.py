@@ -82,12 +82,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         "--gradcam", type=Path, metavar="DIR", help="write a Grad-CAM overlay of each image there"
     )
     flags = parser.parse_args(arguments)
-    run = runs.load(flags.run)
-    if run.record["package"] != package:
-        raise InputError(
-            f"--run {flags.run}: a run of {run.record['package']}; use "
-            f"python -m {run.record['package']}.predict"
-        )
+    run = runs.load(flags.run, package)
     paths = _files(flags.images)
     backend.load()
     pixels = read(run, paths)

@@ -317,13 +317,14 @@ def _empty(folder: Path, keep: str) -> None:
             entry.unlink()
 
 
-def load(path: str | Path) -> Run:
-    """Read the run in folder `path`.
+def load(path: str | Path, package: str | None = None) -> Run:
+    """Read the run in folder `path`, which `package` must have made if it is given.
 
     Raises
     ------
     InputError
-        If the folder is no run folder, its `config.json` is damaged, or a newer version wrote it.
+        If the folder is no run folder, its `config.json` is damaged, a newer version wrote it, or
+        it is another package's.
     """
     path = Path(path)
     file = path / "config.json"
@@ -340,6 +341,8 @@ def load(path: str | Path) -> Run:
         raise InputError(
             f"{file}: damaged ({error}); delete the folder, or train again with --fresh"
         ) from None
+    if package is not None and record["package"] != package:
+        raise InputError(f"{path}: a run of {record['package']}, not of {package}")
     return Run(path, record)
 
 

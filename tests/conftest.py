@@ -15,3 +15,8 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("HISTOPAPERS_TEST_DATA is unset: no real images to test on")
     return Path(folder)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name archives by their kind: compressed bytes hold the time, and differ between workers."""
+    return "bytes" if isinstance(val, bytes) and len(val) > 40 else None
