@@ -314,6 +314,14 @@ class _Page:
                 f"The data were not whole: {images:,} images used, the data set has "
                 f"{expected:,}. This run fills no row of the paper’s tables."
             )
+        split = self.split
+        if split is not None:
+            empty = [name for name in self.classes if not (split["label"] == name).any()]
+            if empty:
+                found.append(
+                    f"The data hold no image of {', '.join(empty)}. Every table keeps the class, "
+                    "empty."
+                )
         if self.test is not None and self.metrics:
             right, total = int(self._correct().sum()), len(self.test)
             if (self.metrics.get("correct"), self.metrics.get("n")) != (right, total):

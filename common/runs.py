@@ -166,6 +166,10 @@ def describe(
         What may flatter the result, in words.
     """
     config, execution = request.config, request.execution
+    classes = dataset.CLASSES[config.classes]
+    missing = datasets.missing_classes(index, classes)
+    if missing:
+        print(f"no images of {', '.join(missing)}: every table keeps it, empty", file=sys.stderr)
     data = datasets.index_hash(index)
     if config.split == "file":
         # Another split of the same images is another run.
@@ -179,7 +183,7 @@ def describe(
         "weights": weights_id(config.weights),
         "dataset": dataset.NAME,
         "licence": dataset.LICENCE,
-        "classes": dataset.CLASSES[config.classes],
+        "classes": classes,
         "positive": dataset.POSITIVE[config.classes],
         "n_images": len(index),
         "expected_images": dataset.EXPECTED_IMAGES,

@@ -192,7 +192,7 @@ by_patient = by_group
 
 def from_fold_files(
     index: pd.DataFrame,
-    fold_dir: str | os.PathLike,
+    fold_dir: str | os.PathLike | None,
     fold: int,
     *,
     validation: float,
@@ -227,6 +227,8 @@ def from_fold_files(
     _check_fractions(None, validation)
     if fold not in (1, 2, 3, 4, 5):
         raise InputError(f"--fold {fold}: the official BreakHis folds are 1 to 5")
+    if fold_dir is None:
+        raise InputError(f"the official split needs --fold-files DIR. {breakhis.FOLDS}")
     path = Path(fold_dir) / f"dsfold{fold}.txt"
     if not path.is_file():
         raise InputError(f"{path}: missing. {breakhis.FOLDS}; give their folder with --fold-files")
@@ -325,7 +327,7 @@ def k_folds(
 # --- reading, writing, checking ----------------------------------------------------------------
 
 
-def from_file(index: pd.DataFrame, path: str | os.PathLike) -> pd.DataFrame:
+def from_file(index: pd.DataFrame, path: str | os.PathLike | None) -> pd.DataFrame:
     """Use the parts in a CSV with the columns `image` and `part`, such as a run's split.csv.
 
     Images are matched by their path; where no path of the file is known here (another layout), by
@@ -336,6 +338,8 @@ def from_file(index: pd.DataFrame, path: str | os.PathLike) -> pd.DataFrame:
     InputError
         If the file names images that are unknown or twice, or leaves images out.
     """
+    if path is None:
+        raise InputError("a split from a file needs --split-file CSV, with columns image and part")
     path = Path(path)
     table = read(path)
     given = table["image"].str.replace("\\", "/", regex=False)

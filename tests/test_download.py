@@ -871,6 +871,8 @@ def start(*arguments) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "common.datasets", "download", *map(str, arguments)],
         cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # A shell that starts tests in the background has them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
 
 

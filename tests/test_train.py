@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import cv2
 import numpy as np
@@ -17,7 +16,7 @@ from common import datasets, evaluation, runs
 from common.datasets import synthetic
 
 PAPERS = ("her2scoring", "breakhis")
-SMALL = ("--demo", "--image-size", "32", "--epochs", "2", "--batch-size", "16")
+SMALL = ("--demo", "--image-size", "32", "--epochs", "3", "--batch-size", "16")
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +84,7 @@ def test_a_run_writes_all_its_files(paper, finished, tissue):
     assert record["finished"]
     assert record["synthetic"] is True
     assert record["config"]["image_size"] == 32
-    assert len(pd.read_csv(path / "history.csv")) == 2
+    assert len(pd.read_csv(path / "history.csv")) == 3
     split = pd.read_csv(path / "split.csv", dtype=str)
     predictions = pd.read_csv(path / "predictions.csv", dtype={"label": str})
     assert set(predictions.image) == set(split.image[split.part != "train"])
@@ -109,7 +108,6 @@ def test_metrics_come_from_the_predictions_alone(paper, finished, tmp_path):
 def test_a_finished_run_answers_from_its_files(finished, tissue, cache):
     path, first = finished("her2scoring")
     stamp = (path / "predictions.csv").stat().st_mtime_ns
-    began = time.monotonic()
     again = run(
         "her2scoring", *SMALL, "--data-dir", tissue["her2scoring"],
         "--runs-dir", path.parent.parent, "--cache-dir", cache,
@@ -118,7 +116,6 @@ def test_a_finished_run_answers_from_its_files(finished, tissue, cache):
     assert (path / "predictions.csv").stat().st_mtime_ns == stamp
     assert again.stdout == first.stdout
     assert "epoch" not in again.stderr
-    assert time.monotonic() - began < 60
 
 
 def test_a_saved_model_takes_raw_pixels_and_gives_the_predictions_again(finished, tissue, tmp_path):
@@ -143,29 +140,26 @@ def test_a_saved_model_takes_raw_pixels_and_gives_the_predictions_again(finished
     assert "Research use, not for diagnosis" in done.stdout
 
 
-def test_a_killed_run_goes_on_to_the_same_result(tissue, cache, tmp_path):
-    """Kill with SIGKILL when the first epoch has been saved; the same command goes on."""
+def test_a_killed_run_goes_on_to_the_same_result(finished, tissue, cache, tmp_path):
+    """Kill with SIGKILL when the second epoch has been saved; the same command goes on."""
+    first, _ = finished("her2scoring")
     arguments = (
-        *SMALL, "--epochs", "4", "--data-dir", tissue["her2scoring"], "--cache-dir", cache,
+        *SMALL, "--data-dir", tissue["her2scoring"], "--cache-dir", cache, "--runs-dir", tmp_path,
     )  # fmt: skip
-    whole = run("her2scoring", *arguments, "--runs-dir", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
-
-    process = subprocess.Popen(
-        command("her2scoring", *arguments, "--runs-dir", tmp_path / "cut"),
+    with subprocess.Popen(
+        command("her2scoring", *arguments),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    for line in process.stderr:
-        if line.startswith("epoch 2/4"):
-            process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    again = run("her2scoring", *arguments, "--runs-dir", tmp_path / "cut")
+    ) as process:
+        for line in process.stderr:
+            if line.startswith("epoch 2/3"):
+                process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    again = run("her2scoring", *arguments)
     assert again.returncode == 0, again.stderr
     assert "resuming after epoch" in again.stderr
-    (first,) = (tmp_path / "whole" / "her2scoring").iterdir()
-    (second,) = (tmp_path / "cut" / "her2scoring").iterdir()
+    (second,) = (tmp_path / "her2scoring").iterdir()
     for name in ("predictions.csv", "history.csv", "metrics.json", "split.csv"):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
     assert not list(second.rglob(".part-*"))
@@ -257,6 +251,7 @@ def test_runs_folder_that_cannot_be_written(tissue, cache, tmp_path):
     assert (tmp_path / "runs").read_text() == "a file"
 
 
+@pytest.mark.slow
 def test_a_class_with_one_image(tissue, cache, tmp_path):
     folder = shutil.copytree(tissue["her2scoring"], tmp_path / "data")
     zeros = sorted(folder.rglob("*_0.png"))
