@@ -26,6 +26,9 @@ lint: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.input_path
+	@if [ -n "$$HISTOPAPERS_TEST_DATA" ]; then \
+		$(BIN)/python -m benchmarks.stain --data-dir "$$HISTOPAPERS_TEST_DATA"; \
+	else echo "stain: skipped, HISTOPAPERS_TEST_DATA names no real images"; fi
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -222,13 +222,13 @@ def test_presets_reproduce_their_packages(
     pixels, mean, matrix = PEERS[kind, preset]
     normalizer = kind(preset).fit(target)
     result = normalizer.transform(image)
-    # StainTools' dictionary learning stops after a second, short of the minimum.
+    # StainTools' dictionary learning stops after a second, and draws its pixels at random.
     loose = kind is VahadaneNormalizer
     found = result[::19, ::23].reshape(-1, 3)[:12].astype(int)
     assert abs(found - pixels).max() <= (3 if loose else 1)
     np.testing.assert_allclose(result.mean(axis=(0, 1)), mean, atol=1.0 if loose else 0.05)
     if matrix is not None:
-        assert degrees(normalizer.stain_matrix(image), np.array(matrix)) < (2 if loose else 0.01)
+        assert degrees(normalizer.stain_matrix(image), np.array(matrix)) < (1 if loose else 0.01)
 
 
 def test_brightness_is_standardised_as_in_staintools(image: np.ndarray) -> None:

@@ -1,0 +1,27 @@
+"""Stain normalisation and stain augmentation of H&E images, without a deep-learning framework.
+
+An image is RGB uint8, (H, W, 3), a batch (N, H, W, 3). Light that passes stained tissue follows
+Beer and Lambert: with the optical density OD = -ln(pixel / white level), OD = C M, where the rows
+of the stain matrix M (2, 3) are the colours of haematoxylin and eosin and C their concentrations.
+Macenko and Vahadane estimate M for each image, scale C so that its high percentiles are those of
+the target, and mix again with the target's M; Reinhard matches means and spreads in CIELAB.
+
+>>> normalizer = MacenkoNormalizer().fit(target)
+>>> normalised, flag = normalizer.transform(image, return_flags=True)
+>>> images.cached(data_dir, names, 224, transform=normalizer.transform,
+...               transform_id=normalizer.identity())
+
+`python -m common.stain` does the same for folders; `common.stain.accelerator` for batches on a GPU.
+"""
+
+from common.stain.augmenter import StainAugmenter
+from common.stain.conventions import PRESETS, Conventions
+from common.stain.estimation import RUIFROK, Flag, Stains
+from common.stain.files import METHODS, choose_target, load
+from common.stain.normalizers import MacenkoNormalizer, Normalizer, VahadaneNormalizer
+from common.stain.reinhard import ReinhardNormalizer
+
+__all__ = [
+    "METHODS", "PRESETS", "RUIFROK", "Conventions", "Flag", "MacenkoNormalizer", "Normalizer",
+    "ReinhardNormalizer", "StainAugmenter", "Stains", "VahadaneNormalizer", "choose_target", "load",
+]  # fmt: skip
