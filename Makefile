@@ -27,7 +27,7 @@ lint: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.input_path
 	@if [ -n "$$HISTOPAPERS_TEST_DATA" ]; then \
-		$(BIN)/python -m benchmarks.stain --data-dir "$$HISTOPAPERS_TEST_DATA"; \
+		$(BIN)/python -m benchmarks.stain --data-dir "$$HISTOPAPERS_TEST_DATA/data/breakhis_100x"; \
 	else echo "stain: skipped, HISTOPAPERS_TEST_DATA names no real images"; fi
 
 $(VENV)/installed: setup.cfg pyproject.toml

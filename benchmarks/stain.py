@@ -135,6 +135,16 @@ def copies(method: str) -> float:
     return float(done.stdout)
 
 
+def memory() -> bool:
+    """Measure memory; before images are loaded, for a process inherits its parent's peak."""
+    met = []
+    for name in DEFAULTS:
+        used = copies(name)
+        text = f"{used:.1f} times the image (target <= 4), 6000 x 6000 px"
+        met.append(line(f"{name}, memory beside the input", used <= 4, text))
+    return all(met)
+
+
 def compare(paths: Sequence[Path], peers: Peers, repeats: int) -> bool:
     pictures = [images.read(path) for path in paths]
     target = choose_target(pictures)
@@ -204,10 +214,6 @@ def compare(paths: Sequence[Path], peers: Peers, repeats: int) -> bool:
         for path, a, m, fine in zip(paths, angle[peer], mean[peer], good, strict=True):
             if not fine:
                 print(f"      {path.name}: {a:.2f} degrees, {m:.2f} grey levels")
-    for name in DEFAULTS:
-        used = copies(name)
-        text = f"{used:.1f} times the image (target <= 4), 6000 x 6000 px"
-        met.append(line(f"{name}, memory beside the input", used <= 4, text))
     return all(met)
 
 
@@ -227,10 +233,11 @@ def _main() -> int:
     if not paths:
         raise InputError(f"{arguments.data_dir}: holds no images")
     cv2.setNumThreads(1)
+    met = memory()
     with tempfile.TemporaryDirectory() as work:
         peers = Peers(arguments.peers or Path(work) / "peers", Path(work))
         try:
-            met = compare(paths, peers, arguments.repeats)
+            met = compare(paths, peers, arguments.repeats) and met
         finally:
             peers.stop()
     return 0 if met else 1
