@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from common import datasets, errors, evaluation, figures, metrics, runs
+from common import datasets, errors, evaluation, figures, metrics, runs, tables
 from common.errors import InputError
 
 if TYPE_CHECKING:
@@ -693,7 +693,7 @@ class _Page:
         groups: dict[str, list[dict[str, Any]]] = {}
         for row in table.itertuples():
             group = groups.setdefault(f"{row.table}, {row.row}", [])
-            ours = _lookup(self.metrics, row.metrics_key)
+            ours = tables.lookup(self.metrics, row.metrics_key)
             shown, difference = "–", "–"
             if _known(ours):
                 decimals = int(row.decimals or 2)
@@ -800,16 +800,6 @@ class _Page:
             and not path.name.startswith(".part-")
             and path.relative_to(root).parts[0] != "checkpoint"
         ]
-
-
-def _lookup(values: Mapping[str, Any], path: str) -> Any:
-    """Follow a path such as `per_class.benign.precision` into nested mappings."""
-    found: Any = values
-    for key in path.split("."):
-        if not isinstance(found, Mapping) or key not in found:
-            return None
-        found = found[key]
-    return found
 
 
 def main(arguments: list[str] | None = None) -> int:
