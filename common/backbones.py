@@ -300,7 +300,8 @@ def classifier(
         x = keras.layers.GlobalAveragePooling2D(name=f"{prefix}pool")(x)
         if dropout:
             x = keras.layers.Dropout(dropout, name=f"{prefix}dropout")(x)
-    x = keras.layers.Dense(classes, name="logits")(x)
+    # float32 under every policy: bfloat16 knows 2.0 and 2.016, and nothing between.
+    x = keras.layers.Dense(classes, dtype="float32", name="logits")(x)
     x = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, x, name=name)
 

@@ -27,7 +27,7 @@ def load() -> str:
     # read them set the variable themselves.
     silent = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
     try:
-        with _no_stderr() if silent else contextlib.nullcontext():
+        with no_stderr() if silent else contextlib.nullcontext():
             import keras
     except ImportError as error:
         wanted = os.environ.get("KERAS_BACKEND", "tensorflow")
@@ -40,7 +40,7 @@ def load() -> str:
 
 
 @contextlib.contextmanager
-def _no_stderr() -> Iterator[None]:
+def no_stderr() -> Iterator[None]:
     """Keep what C++ code writes to the error stream before its logging is set up."""
     sys.stderr.flush()
     kept = os.dup(2)

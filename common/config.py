@@ -72,6 +72,9 @@ class Execution:
         None, "folder with dsfold1.txt ... dsfold5.txt, for BreakHis' official split"
     )
     workers: int = _option(1, "threads that prepare batches; one keeps up with a real network")
+    skip_bad: bool = _option(
+        False, "leave out images that cannot be used instead of stopping; the run says which"
+    )
     fresh: bool = _option(False, "delete what an earlier run of the same config left, start anew")
 
 
@@ -91,6 +94,8 @@ def parse(
     package: str,
     description: str,
     arguments: Sequence[str] | None = None,
+    execution_class: type[Any] = Execution,
+    module: str = "train",
 ) -> Request[C]:
     """Read a training command's flags.
 
@@ -107,6 +112,10 @@ def parse(
         Shown by `--help`.
     arguments : sequence of str, optional
         Default: `sys.argv[1:]`.
+    execution_class : type
+        `Execution`, a subclass of it with what one paper adds, or what another command needs.
+    module : str
+        The command's module in the package.
     """
     import tyro
 
@@ -114,7 +123,7 @@ def parse(
     name, rest = _take_preset(arguments, presets)
     start = presets[name] if name else config_class()
     flags = _described(config_class, start)
-    execution_flags = _described(Execution, Execution())
+    execution_flags = _described(execution_class, execution_class())
     both = dataclasses.make_dataclass(
         "Flags",
         [
@@ -123,22 +132,25 @@ def parse(
         ],
         frozen=True,
     )
-    listing = "\n".join(f"  {preset}" for preset in presets)
     description = (
         f"{description}\n\nEvery value names its source in [brackets]: the paper's section or "
-        f"table, or why we assumed it.\n\n--preset NAME starts from one of (--demo is short for "
-        f"--preset demo):\n{listing}"
+        f"table, or why we assumed it."
     )
+    if presets:
+        listing = "\n".join(f"  {preset}" for preset in presets)
+        description += (
+            f"\n\n--preset NAME starts from one of (--demo is short for --preset demo):\n{listing}"
+        )
     parsed = tyro.cli(
         tyro.conf.OmitArgPrefixes[both],
         args=rest,
-        prog=f"python -m {package}.train",
+        prog=f"python -m {package}.{module}",
         description=description,
         config=(tyro.conf.OmitSubcommandPrefixes,),
     )
     config = config_class(**_shallow(parsed.config))
     check(config)
-    execution = Execution(**_shallow(parsed.execution))
+    execution = execution_class(**_shallow(parsed.execution))
     if execution.data_dir is None and os.environ.get("HISTOPAPERS_DATA"):
         execution = dataclasses.replace(execution, data_dir=Path(os.environ["HISTOPAPERS_DATA"]))
     return Request(config, execution, preset_name(config, presets, name))

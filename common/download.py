@@ -633,6 +633,9 @@ def _differences(card: ModuleType, root: Path) -> str:
         warnings.simplefilter("ignore")  # on names and labels; `verify` shows them
         for choice in choices:
             index = card.index(root, classes=max(card.CLASSES), **choice)
+            empty = index.loc[index["bytes"] == 0, "image"].tolist()
+            if empty:
+                raise InputError(f"{root}: {len(empty)} images are empty: {datasets.listed(empty)}")
             counts = datasets.counts(index, list(card.COUNTED_BY))
             cells = {*counts, *card.EXPECTED_COUNTS}
             wrong += sum(counts.get(c, 0) != card.EXPECTED_COUNTS.get(c, 0) for c in cells)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 
 class InputError(ValueError):
     """Something the user gave is wrong; the message names it and says what to do."""
+
+
+class WriteError(InputError):
+    """A file cannot be written: the disk is full, or the folder is closed to us."""
 
 
 def main(function: Callable[[], int | None]) -> None:
@@ -16,23 +22,39 @@ def main(function: Callable[[], int | None]) -> None:
 
     An `InputError`, or an operating-system error that names a file, becomes one line on stderr and
     exit code 2; Ctrl-C exits with 130; a reader that closed the pipe (``| head``) is no error.
-    Anything else is a defect of ours and keeps its traceback.
+    Anything else is a defect of ours and keeps its traceback. Warnings are one line each.
     """
+    warnings.showwarning = _show_warning
     try:
-        sys.exit(function() or 0)
+        code = function() or 0
+        # Here and not at exit, where a full disk behind `> file` would be no error of ours.
+        sys.stdout.flush()
+        sys.exit(code)
     except InputError as error:
         message = str(error)
     except BrokenPipeError:
-        # Python would complain once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         sys.exit(0)
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
-        where = f" ({error.filename})" if error.filename is not None else ""
-        message = f"{error.strerror or error}{where}"
+        where = f"{error.filename}: " if error.filename is not None else ""
+        message = f"{where}{error.strerror or error}"
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         sys.exit(130)
     print(f"error: {message}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_output()
     sys.exit(2)
+
+
+def _forget_output() -> None:
+    # Python would complain once more when it flushes stdout at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show_warning(message: Any, *place: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)

@@ -10,29 +10,34 @@ import argparse
 import collections
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
 import stat
-import struct
 import sys
 import time
+import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import filelock
 import numpy as np
 
+from common import formats, memory
 from common.errors import InputError, main
+from common.formats import ImageError
 from common.runs import write_text
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 # The cache's layout and everything that decides a pixel's value; raise it when either changes.
-VERSION = 1
+VERSION = 2
 
 FILTERS = {
     "area": cv2.INTER_AREA,
@@ -42,224 +47,10 @@ FILTERS = {
     "lanczos": cv2.INTER_LANCZOS4,
 }
 
-# A patch, not a whole slide: 128 megapixels are 384 MiB once decoded.
-MAX_PIXELS = 2**27
 MAX_BYTES = 2**30
-
-_EXTENSIONS = {
-    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".tif": "TIFF", ".tiff": "TIFF",
-    ".bmp": "BMP", ".gif": "GIF", ".webp": "WebP",
-}  # fmt: skip
-_OTHER_FORMATS = {b"GIF8": "GIF", b"BM": "BMP", b"RIFF": "WebP", b"\x00\x00\x00\x0cjP": "JPEG 2000"}
 
 _COMMIT_SECONDS = 5.0  # a killed build loses no more than this
 _LIST_AT_MOST = 20
-
-
-class _ImageError(Exception):
-    """What is wrong with an image, and what to do; the caller knows the file's name."""
-
-
-# --- checking a file without decoding it -------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Header:
-    width: int
-    height: int
-    alpha: bool
-
-
-_RESAVE = "save it as 8-bit RGB, or take the original image"
-_CUT = "is cut short; copy or download it again"
-
-
-def _inspect(data: bytes, extension: str) -> _Header:
-    """Check header, structure and end marker of an encoded image; cheap beside decoding it."""
-    if not data:
-        raise _ImageError("is empty (0 bytes); copy or download it again")
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        kind, header = "PNG", _png
-    elif data.startswith(b"\xff\xd8\xff"):
-        kind, header = "JPEG", _jpeg
-    elif data[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
-        kind, header = "TIFF", _tiff
-    else:
-        for magic, name in _OTHER_FORMATS.items():
-            if data.startswith(magic):
-                raise _ImageError(f"is a {name} file; PNG, JPEG and TIFF are read: convert it")
-        raise _ImageError(
-            f"is not an image (it begins with {data[:8]!r}); remove it, or download it again"
-        )
-    claimed = _EXTENSIONS.get(extension.lower(), kind)
-    if claimed != kind:
-        raise _ImageError(
-            f"is a {kind} file with a {claimed} name, so not the original; "
-            "take the original image, or rename the file"
-        )
-    try:
-        found = header(data)
-    except (struct.error, IndexError):
-        raise _ImageError(_CUT) from None
-    if found.width == 0 or found.height == 0:
-        raise _ImageError(f"has no pixels ({found.width}x{found.height}); download it again")
-    if found.width * found.height > MAX_PIXELS:
-        raise _ImageError(
-            f"is {found.width}x{found.height} px, more than {MAX_PIXELS // 2**20} megapixels; "
-            "cut it into patches"
-        )
-    return found
-
-
-def _png(data: bytes) -> _Header:
-    view = memoryview(data)
-    width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
-    position, ended = 8, False
-    transparent = animated = False
-    orientation = 1
-    while position + 12 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, position)
-        end = position + 8 + length
-        if end + 4 > len(data):
-            break
-        # OpenCV's reader does not look at the checksums: a flipped bit would pass as pixels.
-        if zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
-            raise _ImageError("is damaged (a PNG checksum is wrong); copy or download it again")
-        if name == b"IEND":
-            ended = True
-            break
-        if name == b"tRNS":
-            transparent = True
-        elif name == b"acTL":
-            animated = struct.unpack_from(">I", data, position + 8)[0] > 1
-        elif name == b"eXIf":
-            orientation = _orientation(data[position + 8 : end])
-        position = end + 4
-    if not ended:
-        raise _ImageError(_CUT)
-    if animated:
-        raise _ImageError("is an animation; save the frame that is meant as an image of its own")
-    if colour == 3:
-        raise _ImageError(f"has palette colours; {_RESAVE}")
-    if colour in (0, 4):
-        raise _ImageError(f"is a grey-scale image; {_RESAVE}")
-    if colour not in (2, 6):
-        raise _ImageError(f"has an unknown PNG colour type ({colour}); {_RESAVE}")
-    _require_8_bit(depth)
-    if transparent:
-        raise _ImageError(f"has a transparent colour; {_RESAVE}")
-    _require_upright(orientation)
-    return _Header(width, height, alpha=colour == 6)
-
-
-def _jpeg(data: bytes) -> _Header:
-    position, orientation = 2, 1
-    frame: tuple[int, int, int, int] | None = None
-    while True:
-        if data[position] != 0xFF:
-            raise _ImageError("is damaged (a JPEG marker is missing); copy or download it again")
-        marker = data[position + 1]
-        if marker == 0xFF:  # padding before a marker
-            position += 1
-            continue
-        if marker == 0xD9:
-            raise _ImageError(_CUT)
-        if marker == 0xDA:  # compressed pixels follow
-            break
-        length = struct.unpack_from(">H", data, position + 2)[0]
-        body = position + 4
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            frame = struct.unpack_from(">BHHB", data, body)
-        elif marker == 0xE1 and data[body : body + 6] == b"Exif\x00\x00":
-            orientation = _orientation(data[body + 6 : body + length - 2])
-        position += 2 + length
-    if frame is None or data.rfind(b"\xff\xd9", position) < 0:
-        raise _ImageError(_CUT)
-    depth, height, width, components = frame
-    _require_8_bit(depth)
-    if components == 1:
-        raise _ImageError(f"is a grey-scale image; {_RESAVE}")
-    if components == 4:
-        raise _ImageError(f"has CMYK colours; {_RESAVE}")
-    _require_upright(orientation)
-    return _Header(width, height, alpha=False)
-
-
-_TIFF_TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
-
-
-def _tiff_pages(data: bytes) -> Iterator[dict[int, tuple[int, ...]]]:
-    """Integer tags of every page of a TIFF, or of EXIF data, which is a TIFF without pixels."""
-    order = "<" if data[:2] == b"II" else ">"
-    big = struct.unpack_from(order + "H", data, 2)[0] == 43
-    word, count_format, entry_size, field = ("Q", "Q", 20, 8) if big else ("I", "H", 12, 4)
-    offset = struct.unpack_from(order + word, data, 8 if big else 4)[0]
-    seen = set()
-    while offset and offset not in seen:
-        seen.add(offset)
-        entries = struct.unpack_from(order + count_format, data, offset)[0]
-        first = offset + struct.calcsize(order + count_format)
-        tags = {}
-        for entry in range(first, first + entries * entry_size, entry_size):
-            tag, kind, count = struct.unpack_from(order + "HH" + word, data, entry)
-            if kind not in _TIFF_TYPES:
-                continue
-            values = f"{order}{count}{_TIFF_TYPES[kind]}"
-            at = entry + entry_size - field
-            if struct.calcsize(values) > field:
-                at = struct.unpack_from(order + word, data, at)[0]
-            tags[tag] = struct.unpack_from(values, data, at)
-        yield tags
-        offset = struct.unpack_from(order + word, data, first + entries * entry_size)[0]
-
-
-def _tiff(data: bytes) -> _Header:
-    # Pages marked as reduced copies (NewSubfileType bit 0) are previews of the first one.
-    pages = [page for page in _tiff_pages(data) if not page.get(254, (0,))[0] & 1]
-    if not pages or 256 not in pages[0] or 257 not in pages[0]:
-        raise _ImageError(_CUT)
-    if len(pages) > 1:
-        raise _ImageError(f"holds {len(pages)} images; save the one that is meant on its own")
-    page = pages[0]
-    offsets = page.get(273) or page.get(324) or ()
-    lengths = page.get(279) or page.get(325) or ()
-    if not offsets or any(
-        offset + length > len(data) for offset, length in zip(offsets, lengths, strict=False)
-    ):
-        raise _ImageError(_CUT)
-    photometric = page.get(262, (2,))[0]
-    if photometric in (0, 1):
-        raise _ImageError(f"is a grey-scale image; {_RESAVE}")
-    if photometric == 3:
-        raise _ImageError(f"has palette colours; {_RESAVE}")
-    if photometric == 5:
-        raise _ImageError(f"has CMYK colours; {_RESAVE}")
-    _require_8_bit(max(page.get(258, (1,))))
-    samples = page.get(277, (1,))[0]
-    if photometric not in (2, 6) or samples not in (3, 4):
-        raise _ImageError(f"has unusual colours (TIFF photometric {photometric}); {_RESAVE}")
-    _require_upright(page.get(274, (1,))[0])
-    return _Header(page[256][0], page[257][0], alpha=samples == 4)
-
-
-def _orientation(exif: bytes) -> int:
-    # Damaged EXIF data is the writer's slip, not a fault of the pixels.
-    with contextlib.suppress(struct.error, IndexError):
-        for tags in _tiff_pages(exif):
-            return tags.get(274, (1,))[0]
-    return 1
-
-
-def _require_8_bit(depth: int) -> None:
-    if depth != 8:
-        raise _ImageError(f"has {depth} bits per channel; {_RESAVE}")
-
-
-def _require_upright(orientation: int) -> None:
-    if orientation not in (0, 1):
-        raise _ImageError(
-            f"is turned by its EXIF orientation ({orientation}); save it with its pixels turned"
-        )
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -269,35 +60,67 @@ def _load(path: str | Path) -> tuple[bytes, os.stat_result]:
     try:
         status = os.stat(path)  # noqa: PTH116 (Path() per file costs more than the call)
         if stat.S_ISDIR(status.st_mode):
-            raise _ImageError("is a folder; name an image file")
+            raise ImageError("is a folder; name an image file")
         if not stat.S_ISREG(status.st_mode):
-            raise _ImageError("is not a regular file; name an image file")
+            raise ImageError("is not a regular file; name an image file")
         if status.st_size > MAX_BYTES:
-            raise _ImageError(f"is larger than {MAX_BYTES // 2**20} MiB; cut it into patches")
+            raise ImageError(f"is larger than {MAX_BYTES // 2**20} MiB; cut it into patches")
         with open(path, "rb") as file:  # noqa: PTH123
             status = os.fstat(file.fileno())
             return file.read(), status
     except FileNotFoundError:
-        raise _ImageError("does not exist; check the folder that was given") from None
+        if Path(path).is_symlink():
+            raise ImageError("is a link that leads nowhere; mend or remove it") from None
+        raise ImageError("does not exist; check the folder that was given") from None
     except OSError as error:
-        raise _ImageError(f"cannot be read ({error.strerror}); check its permissions") from None
+        raise ImageError(f"cannot be read ({error.strerror}); check its permissions") from None
 
 
 def _decode(data: bytes, extension: str) -> np.ndarray:
-    header = _inspect(data, extension)
-    buffer = np.frombuffer(data, np.uint8)
-    flags = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR_RGB
-    try:
-        image = cv2.imdecode(buffer, flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        image = None
+    header = formats.inspect(data, extension)
+    image = _decode_strictly(data, header) if header.forgiven else _decode_fast(data, header)
     if image is None or image.shape[:2] != (header.height, header.width):
-        raise _ImageError("is damaged (it cannot be decoded); copy or download it again")
+        raise ImageError(f"cannot be decoded, so is damaged or unusual; {formats.AGAIN}")
     if header.alpha:
         if image.ndim != 3 or image.shape[2] != 4 or image[..., 3].min() < 255:
-            raise _ImageError(f"is partly transparent; {_RESAVE}")
-        image = cv2.cvtColor(image, cv2.COLOR_BGRA2RGB)
+            raise ImageError(f"is partly transparent; {formats.RESAVE}")
+        image = np.ascontiguousarray(image[..., :3])
     return image
+
+
+def _decode_fast(data: bytes, header: formats.Header) -> np.ndarray | None:
+    """Decode what `formats.inspect` has verified; RGB, or RGBA with an alpha channel."""
+    flags = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR_RGB
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+    if header.alpha and image is not None and image.ndim == 3 and image.shape[2] == 4:
+        return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
+    return image
+
+
+def _decode_strictly(data: bytes, header: formats.Header) -> np.ndarray | None:
+    """Decode with Pillow, which stops at broken data where OpenCV goes on."""
+    image = _decode_with_pillow(data, header)
+    if header.segments and image is not None:
+        filled = _decode_with_pillow(formats.with_filler(data, header.segments), header)
+        if filled is None or not np.array_equal(image, filled):
+            raise ImageError(f"is cut short or damaged; {formats.AGAIN}")
+    return image
+
+
+def _decode_with_pillow(data: bytes, header: formats.Header) -> np.ndarray | None:
+    from PIL import Image
+
+    # It warns of odd metadata, which are not the pixels, and of sizes, which have been checked.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    try:
+        with Image.open(io.BytesIO(data), formats=[header.kind]) as image:
+            image.load()
+            return np.array(image) if image.mode in ("RGB", "RGBA") else None
+    except Exception:  # a damaged file makes it raise almost anything; all of it means the same
+        return None
 
 
 def read(path: str | Path) -> np.ndarray:
@@ -319,19 +142,20 @@ def read(path: str | Path) -> np.ndarray:
 
     Notes
     -----
-    A PNG is verified to the last bit by its checksums. JPEG and TIFF carry none: a cut file is
-    found, a bit flipped among the pixels is not.
+    A PNG is verified to the last bit by its checksums. JPEG and TIFF carry none: a cut file and
+    broken structure are found, a bit flipped among the pixels is not always.
     """
     try:
         return _decode(_load(path)[0], Path(path).suffix)
-    except _ImageError as problem:
+    except ImageError as problem:
         raise InputError(f"{path}: {problem}") from None
 
 
 def check(paths: Sequence[str | Path], workers: int | None = None) -> list[tuple[str | Path, str]]:
-    """Find all files that `read` would refuse by their structure, without decoding them.
+    """Find all files that `read` would refuse by their structure.
 
-    Only images with an alpha channel are decoded, to see whether it is opaque.
+    Only what must be is decoded: images with an alpha channel, to see whether it is opaque, JPEGs
+    and compressed TIFFs, whose damage shows nowhere else.
 
     Returns
     -------
@@ -342,9 +166,10 @@ def check(paths: Sequence[str | Path], workers: int | None = None) -> list[tuple
     def problem(path: str | Path) -> str | None:
         try:
             data, _ = _load(path)
-            if _inspect(data, Path(path).suffix).alpha:
+            header = formats.inspect(data, Path(path).suffix)
+            if header.alpha or header.forgiven:
                 _decode(data, Path(path).suffix)
-        except _ImageError as found:
+        except ImageError as found:
             return str(found)
         return None
 
@@ -383,10 +208,27 @@ class Pixels:
 
     Index it like an array of shape (N, S, S, 3), uint8, RGB: an int gives a read-only view of one
     image, a slice or an array of ints a copy of several. The order is that of `images`.
+
+    Attributes
+    ----------
+    images : tuple of str
+    digests : tuple of str
+        SHA-256 of each image's file.
+    skipped : tuple of (image, reason)
+        What could not be used and is not among `images`.
     """
 
-    def __init__(self, images: Sequence[str], store: np.ndarray, order: np.ndarray):
+    def __init__(
+        self,
+        images: Sequence[str],
+        store: np.ndarray,
+        order: np.ndarray,
+        digests: Sequence[str] = (),
+        skipped: Sequence[tuple[str, str]] = (),
+    ):
         self.images = tuple(images)
+        self.digests = tuple(digests)
+        self.skipped = tuple(skipped)
         self._store = store
         self._order = order
         self._row: dict[str, int] | None = None
@@ -424,6 +266,17 @@ class Pixels:
         """Positions of several images, for instance of a split's column `image`."""
         return np.fromiter((self.row(image) for image in images), np.int64)
 
+    def renamed(self, images: Sequence[str]) -> Pixels:
+        """The same pixels under other names, for instance shorter ones of files elsewhere."""
+        if len(images) != len(self):
+            raise ValueError(f"{len(images)} names for {len(self)} images")
+        return Pixels(images, self._store, self._order, self.digests, self.skipped)
+
+    def kept(self, index: pd.DataFrame) -> pd.DataFrame:
+        """Rows of an index, whose images were asked for, without those that were skipped."""
+        skipped = {image for image, _ in self.skipped}
+        return index[~index["image"].isin(skipped)].reset_index(drop=True) if skipped else index
+
 
 def cache_folder(cache_dir: str | Path | None = None) -> Path:
     """`cache_dir`, else $HISTOPAPERS_CACHE, else `histopapers` in the user's cache folder."""
@@ -446,6 +299,7 @@ def cached(
     progress: bool = True,
     transform: Callable[[np.ndarray], np.ndarray] | None = None,
     transform_id: str = "none",
+    skip_bad: bool = False,
 ) -> Pixels:
     """Decode and resize images once; from then on map them from the cache.
 
@@ -474,12 +328,14 @@ def cached(
         RGB uint8 (H, W, 3) in and out. Called from several threads.
     transform_id : str
         Says everything that decides what `transform` does; another text is another cache.
+    skip_bad : bool
+        Leave out images that cannot be used; the result's `skipped` names them.
 
     Raises
     ------
     InputError
-        All images that cannot be used are named at once; the good ones stay cached. Also if the
-        cache cannot be written there or the disk is full.
+        All images that cannot be used are named at once; the good ones stay cached. Also if no
+        image can be used, the cache cannot be written there or the disk is full.
     """
     if filter not in FILTERS:
         raise InputError(f"resize filter {filter!r}: choose from {', '.join(FILTERS)}")
@@ -506,9 +362,20 @@ def cached(
                 rows = store.find(paths)
             missing = list(dict.fromkeys(np.array(paths, object)[rows < 0]))
             if missing:
-                store.build(missing, transform, workers, progress)
+                problems = store.build(missing, transform, workers, progress)
                 rows = store.find(paths)
-    return Pixels(images, store.map(), rows)
+                for path in np.array(paths, object)[rows < 0]:
+                    problems.setdefault(path, "changed while it was read; start the command again")
+                if problems and (not skip_bad or (rows < 0).all()):
+                    raise InputError(_all_problems(problems))
+    good = np.flatnonzero(rows >= 0)
+    skipped = [(images[i], problems[paths[i]]) for i in np.flatnonzero(rows < 0)]
+    if skipped:
+        lines = [f"{image}: {reason}" for image, reason in skipped]
+        _say(progress, _several(f"{len(lines)} images are left out (--skip-bad):", lines))
+    rows = rows[good]
+    digests = [store.rows[row][0] for row in rows]
+    return Pixels([images[i] for i in good], store.map(), rows, digests, skipped)
 
 
 class _Store:
@@ -643,15 +510,25 @@ class _Store:
         transform: Callable[[np.ndarray], np.ndarray] | None,
         workers: int,
         progress: bool,
-    ) -> None:
-        """Append the images in `paths`; memory holds a few of them at a time."""
+    ) -> dict[str, str]:
+        """Append the images in `paths`; memory holds a few of them at a time.
+
+        Returns
+        -------
+        dict
+            Path of each image that cannot be used, and why.
+        """
+        memory.keep_freed()
         start = last = time.monotonic()
-        problems: list[str] = []
+        problems: dict[str, str] = {}
+        before = {path: self.rows[self.files[path][2]][0] for path in paths if path in self.files}
         level = cv2.utils.logging.getLogLevel()
-        # Scanners' private TIFF tags would print a warning per image.
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+        # Scanners' private TIFF tags would print a warning per image; errors are ours to report.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         pool = ThreadPoolExecutor(workers)
         try:
+            for half in self.folder.glob(".part-*"):  # what a killed build was writing
+                half.unlink()
             self.pixels_file.touch()
             with self.pixels_file.open("r+b") as file:
                 # A memmap that hits a full disk dies by SIGBUS; this fails with a message.
@@ -664,15 +541,16 @@ class _Store:
                     for path, future in _few_at_a_time(work, 2 * workers):
                         try:
                             self._append(file, path, *future.result())
-                        except _ImageError as problem:
-                            problems.append(f"{path}: {problem}")
+                        except ImageError as problem:
+                            problems[path] = str(problem)
                         bar.step()
                         if time.monotonic() - last > _COMMIT_SECONDS:
                             self.commit(file)
                             last = time.monotonic()
                 finally:
-                    self.commit(file)
+                    # What was reserved and is not used goes back first: it may be the last room.
                     file.truncate(len(self.rows) * self.row_bytes)
+                    self.commit(file)
         except OSError as error:
             raise InputError(
                 f"{self.folder}: the image cache cannot be written ({error.strerror}; "
@@ -681,8 +559,16 @@ class _Store:
         finally:
             pool.shutdown(cancel_futures=True)
             cv2.utils.logging.setLogLevel(level)
+        changed = [
+            path
+            for path, digest in before.items()
+            if path not in problems and self.rows[self.files[path][2]][0] != digest
+        ]
+        if changed:
+            text = f"image cache: {len(changed)} images have changed and were read again:"
+            _say(progress, _several(text, changed))
         if problems:
-            raise InputError(_all_problems(problems))
+            return problems
         seconds = time.monotonic() - start
         _say(
             progress,
@@ -690,6 +576,7 @@ class _Store:
             f"({len(paths) / max(seconds, 1e-3):.0f} images/s); it now holds {len(self.rows)} "
             f"images, {_size(len(self.rows) * self.row_bytes)}, in {self.folder}",
         )
+        return problems
 
     def _prepare(
         self, path: str, transform: Callable[[np.ndarray], np.ndarray] | None
@@ -703,7 +590,7 @@ class _Store:
             try:
                 image = transform(image)
             except InputError as error:
-                raise _ImageError(str(error)) from None
+                raise ImageError(str(error)) from None
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
                 raise TypeError(f"transform gave {image.dtype} {image.shape}, not uint8 (H, W, 3)")
         return digest, status, np.ascontiguousarray(resize(image, self.size, self.filter))
@@ -741,13 +628,16 @@ def _reserve(descriptor: int, used: int, wanted: int) -> None:
         raise
 
 
-def _all_problems(problems: Sequence[str]) -> str:
-    if len(problems) == 1:
-        return problems[0]
-    lines = [f"{len(problems)} images cannot be used:", *problems[:_LIST_AT_MOST]]
-    if len(problems) > _LIST_AT_MOST:
-        lines.append(f"... and {len(problems) - _LIST_AT_MOST} more")
-    return "\n  ".join(lines)
+def _all_problems(problems: Mapping[str, str]) -> str:
+    lines = [f"{path}: {reason}" for path, reason in problems.items()]
+    if len(lines) == 1:
+        return lines[0]
+    return _several(f"{len(lines)} images cannot be used:", lines)
+
+
+def _several(head: str, lines: Sequence[str]) -> str:
+    more = [f"... and {len(lines) - _LIST_AT_MOST} more"] if len(lines) > _LIST_AT_MOST else []
+    return "\n  ".join([head, *lines[:_LIST_AT_MOST], *more])
 
 
 class _Progress:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
-import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,14 +10,13 @@ import keras
 import numpy as np
 import pandas as pd
 
+from common import memory
 from common.augment import DRAWS, Augmenter
 from common.errors import InputError
 from common.samples import operation
 
 # One stream of random numbers per purpose, so that one does not shift the other.
 _ORDER, _AUGMENT = 0, 1
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 
 
 class Batches(keras.utils.PyDataset):
@@ -33,10 +29,11 @@ class Batches(keras.utils.PyDataset):
     What a sample looks like depends on the seed, the epoch and the sample's place in the table
     alone: not on the batch size, on the order in which batches are asked for, or on `workers`.
 
-    Call ``fit(..., shuffle=False)``: Keras would shuffle the batches once more, with the global
-    random state. A resumed run gives `initial_epoch` here as well as to `fit`. The epoch advances
-    when a pass ends, in `fit` as in `evaluate`; in a loop of your own call `on_epoch_begin`, take
-    every batch, and call `on_epoch_end`.
+    `common.training.fit` says which epoch it is in (`start`). In a loop of your own do the same, or
+    call `on_epoch_begin`, take every batch, and call `on_epoch_end`. Keras' own `fit` does the
+    latter: give it ``shuffle=False``, or it shuffles the batches once more with the global random
+    state, and on JAX call `start` in a callback's `on_epoch_begin`: there Keras takes a batch of
+    its own before the first epoch, which is a whole pass where there is only one.
 
     Parameters
     ----------
@@ -60,8 +57,8 @@ class Batches(keras.utils.PyDataset):
     initial_epoch : int
         The epoch that the first pass stands for.
     workers : int
-        Threads in which Keras prepares batches. One is enough beside a real network; OpenCV uses
-        several cores within it.
+        Threads in which Keras prepares batches; on JAX always one. One is enough beside a real
+        network; OpenCV uses several cores within it.
     """
 
     def __init__(
@@ -79,7 +76,9 @@ class Batches(keras.utils.PyDataset):
         initial_epoch: int = 0,
         workers: int = 1,
     ):
-        super().__init__(workers=workers)
+        # On JAX, Keras 3.15 takes a batch before the first epoch and leaves what its other threads
+        # had prepared in their queue: the epoch would begin with the second batch.
+        super().__init__(workers=1 if keras.backend.backend() == "jax" else workers)
         rows = np.asarray(rows, np.int64)
         if batch_size < 1:
             raise InputError(f"batch size {batch_size}: give at least 1")
@@ -102,7 +101,7 @@ class Batches(keras.utils.PyDataset):
             found = [operation(op, args) for op, args in zip(samples.op, samples.args, strict=True)]
             self.operations = found if any(found) else None
         self._begun = self._asked_for_last = False
-        self._start(initial_epoch)
+        self._epoch = self._draw(initial_epoch)
 
     @property
     def epoch(self) -> int:
@@ -116,7 +115,8 @@ class Batches(keras.utils.PyDataset):
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         if index == 0:
-            _keep_freed_memory()
+            # At every epoch: TensorFlow undoes it when it makes its dataset.
+            memory.keep_freed()
         if index == len(self) - 1:
             self._asked_for_last = True
         # Read once: another thread may start the next epoch meanwhile.
@@ -149,14 +149,20 @@ class Batches(keras.utils.PyDataset):
         """Go on to the next epoch's order and draws, if this one was begun and asked for whole.
 
         Keras also calls this before the first epoch of every `fit`, when it resets its iterator,
-        and on some backends after it took a batch to learn the shapes. Those are no epochs.
+        on JAX after it took a batch to learn the shapes. Those are no epochs.
         """
         if self._begun and self._asked_for_last:
-            self._start(self.epoch + 1)
+            self.start(self.epoch + 1)
         # Not cleared in on_epoch_begin: workers may have asked for every batch before it.
         self._begun = self._asked_for_last = False
 
-    def _start(self, epoch: int) -> None:
+    def start(self, epoch: int) -> None:
+        """Give the batches of `epoch`, counted from 0, from now on."""
+        if epoch != self.epoch:
+            self._epoch = self._draw(epoch)
+
+    def _draw(self, epoch: int) -> tuple[int, np.ndarray, np.ndarray | None]:
+        """An epoch's number, its order of the samples and the uniform numbers of each sample."""
         # Drawing all numbers of an epoch at once costs next to nothing, a generator per image
         # takes longer than a flip. Sample i's numbers are row i, however many samples there are.
         count = len(self.rows)
@@ -167,7 +173,7 @@ class Batches(keras.utils.PyDataset):
         uniforms = None
         if self.augmenter is not None:
             uniforms = self._random(epoch, _AUGMENT, (count, DRAWS))
-        self._epoch = (epoch, order, uniforms)
+        return epoch, order, uniforms
 
     def _random(self, epoch: int, stream: int, shape: int | tuple[int, int]) -> np.ndarray:
         sequence = np.random.SeedSequence((self.seed, epoch, stream))
@@ -191,27 +197,6 @@ def batches(
     """
     rows = pixels.rows(samples["image"])
     return Batches(pixels, rows, list(samples["label"]), classes, samples=samples, **arguments)
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep large freed blocks instead of handing them back to the system.
-
-    TensorFlow 2.21 sets malloc's trim threshold to 128 KiB as soon as a dataset is made from a
-    generator, which is how Keras reads a PyDataset. From then on every tensor beyond that size is
-    mapped and unmapped anew, and the page faults took more than half of an epoch of MobileNetV2 at
-    96 px on a CPU. Called at the first batch of every epoch, since that happens after TensorFlow's
-    own call. The process holds on to its peak memory; whoever minds sets glibc's
-    MALLOC_TRIM_THRESHOLD_, and nothing is touched here.
-    """
-    if keras.backend.backend() != "tensorflow" or not sys.platform.startswith("linux"):
-        return
-    if "MALLOC_TRIM_THRESHOLD_" in os.environ:
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # musl has none
-        # Older versions of glibc take no more than 32 MiB.
-        mallopt(_M_MMAP_THRESHOLD, 2**30) or mallopt(_M_MMAP_THRESHOLD, 2**25)
-        mallopt(_M_TRIM_THRESHOLD, 2**30)
 
 
 def _one_hot(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:

@@ -117,7 +117,10 @@ def apply(op: str, args: str | Mapping[str, Any], image: np.ndarray) -> np.ndarr
         turns); ``patch`` ``{"box": [left, top, right, bottom]}`` (fractions of the image's sides,
         so that a box holds at every size; the patch is resized to the image's own size or to
         ``"size"``); ``affine`` (parameters of `common.augment.Augmenter.apply`, and
-        ``"fill_mode"``). `args` is a JSON object, as text or as a mapping; "" is an empty one.
+        ``"fill_mode"``); ``stain``, either ``{"seed": int}`` and arguments of
+        `common.stain.StainAugmenter` (stain concentrations drawn once, from the seed), or
+        ``{"normalizer": state}`` with the `state()` of a fitted `common.stain` normaliser (stained
+        like its target). `args` is a JSON object, as text or as a mapping; "" is an empty one.
     image : ndarray
         RGB, shape (H, W, 3), uint8.
 
@@ -155,10 +158,13 @@ def operation(op: str, args: str) -> Callable[[np.ndarray], np.ndarray] | None:
             return functools.partial(_patch, box=(left, top, right, bottom), size=size)
         if op == "affine":
             return _affine(given)
+        if op == "stain":
+            return _stain(given)
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"sample operation {op} with args {args!r}: {error}") from None
     raise InputError(
-        f"sample operation {op!r} is unknown; known: none, synthetic, flip, rot90, patch, affine"
+        f"sample operation {op!r} is unknown; "
+        "known: none, synthetic, flip, rot90, patch, affine, stain"
     )
 
 
@@ -206,6 +212,23 @@ def _affine(given: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
     if not set(given) <= known:
         raise ValueError(f"knows {', '.join(sorted(known))}")
     return functools.partial(augmenter.apply, parameters=given)
+
+
+def _stain(given: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
+    from common import stain
+
+    if "normalizer" in given:
+        (state,) = _take(given, "normalizer")
+        return stain.from_state(state).transform
+    seed = given.pop("seed", None)
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError("needs a seed, a whole number, or a normalizer, a fitted one's state()")
+    known = {"stains", "sigma_alpha", "sigma_beta", "background"}
+    if not set(given) <= known:
+        raise ValueError(f"knows seed, {', '.join(sorted(known))}")
+    augmenter = stain.StainAugmenter(**given)
+    drawn = augmenter.draw(np.random.default_rng(seed))
+    return functools.partial(augmenter.apply, parameters=drawn)
 
 
 def to_csv(path: str | Path, samples: pd.DataFrame) -> None:

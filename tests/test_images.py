@@ -513,7 +513,7 @@ def test_command_line_shows_and_clears(tmp_path):
         )  # fmt: skip
 
     shown = command("--info", "--cache-dir", str(tmp_path / "cache"))
-    assert "v1-16px-area-none: 3 images" in shown.stdout
+    assert "v2-16px-area-none: 3 images" in shown.stdout
     cleared = command("--clear", "--cache-dir", str(tmp_path / "cache"))
     assert (shown.returncode, cleared.returncode) == (0, 0), cleared.stderr
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["mine.txt"]

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import epoch_draws
 import keras
 import numpy as np
 import pandas as pd
@@ -225,6 +226,11 @@ def test_few_batches_are_no_special_case(batch_size, workers):
     found = make(shuffle=True, batch_size=batch_size, workers=workers)
     assert seen_by_fit(found, 3).shape == (3, 22 // batch_size)
     assert found.epoch == 3
+
+
+def test_draws_depend_on_seed_epoch_and_index_alone():
+    # Several threads on TensorFlow: above, with `fit` itself.
+    epoch_draws.check(epoch_draws.all_cases(threads=(1,)))
 
 
 def test_a_second_fit_goes_on_with_the_next_epoch():

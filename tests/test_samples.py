@@ -10,6 +10,7 @@ import pytest
 from common import samples
 from common.augment import Augmenter
 from common.errors import InputError
+from common.stain import RUIFROK, MacenkoNormalizer, StainAugmenter
 
 
 def split() -> pd.DataFrame:
@@ -129,11 +130,49 @@ def test_patches():
         samples.apply("patch", {"box": [0.5, 0.5, 0.51, 0.51]}, image)
 
 
+def stained() -> np.ndarray:
+    """Two stains in random amounts, RGB uint8 (24, 32, 3)."""
+    amounts = np.random.default_rng(1).gamma(2, 0.4, (24, 32, 2))
+    return (255 * np.exp(-amounts @ RUIFROK)).round().astype(np.uint8)
+
+
+def test_stain_is_drawn_from_its_seed():
+    image = stained()
+    args = {"seed": 7, "sigma_alpha": 0.2, "sigma_beta": 0.1}
+    augmenter = StainAugmenter(sigma_alpha=0.2, sigma_beta=0.1)
+    drawn = augmenter.draw(np.random.default_rng(7))
+    expected = augmenter.apply(image, drawn)
+    assert (expected != image).any()
+    for _ in range(2):
+        np.testing.assert_array_equal(samples.apply("stain", args, image), expected)
+    other = samples.apply("stain", {**args, "seed": 8}, image)
+    assert (other != expected).any()
+    still = {"seed": 7, "sigma_alpha": 0, "sigma_beta": 0, "stains": "macenko"}
+    np.testing.assert_array_equal(samples.apply("stain", still, image), image)
+
+
+def test_stain_normalised_copy():
+    image, target = stained(), (stained() // 2 + 100).astype(np.uint8)
+    normalizer = MacenkoNormalizer(white_level=255).fit(target)
+    args = json.dumps({"normalizer": normalizer.state()})
+    expected = normalizer.transform(image)
+    assert (expected != image).any()
+    np.testing.assert_array_equal(samples.apply("stain", args, image), expected)
+    blank = np.full_like(image, 255)
+    np.testing.assert_array_equal(samples.apply("stain", args, blank), blank)
+
+
 @pytest.mark.parametrize(
     ("op", "args"),
     [
         ("blur", ""),
+        ("stain", ""),
         ("stain", '{"target": "a.png"}'),
+        ("stain", '{"seed": 1.5}'),
+        ("stain", '{"seed": 1, "sigma": 0.2}'),
+        ("stain", '{"seed": 1, "sigma_alpha": 2}'),
+        ("stain", '{"normalizer": {"method": "macenko"}}'),
+        ("stain", '{"normalizer": "macenko"}'),
         ("none", '{"k": 1}'),
         ("flip", ""),
         ("flip", '{"axis": "d"}'),

@@ -5,12 +5,14 @@ lie, so the official layout, a copy with an extra level and a copy by class give
 for the folder in `image`. No image is decoded.
 
 Columns of an index (str unless noted): `image` path below the data folder with forward slashes |
-`bytes` int64 | `label` class of the chosen task | `type` finest class | `case`, `slide`, `folder`
-"" where unknown | `magnification` | `official` part given by the data set | `synthetic` bool.
+`bytes` int64, 0 where nothing can be read: an empty file, a link that leads nowhere | `label` class
+of the chosen task | `type` finest class | `case`, `slide`, `folder` "" where unknown |
+`magnification` | `official` part given by the data set | `synthetic` bool.
 """
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 import hashlib
 import importlib
@@ -21,12 +23,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from common.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MODULES = {
     "breakhis": "common.datasets.breakhis",
@@ -148,11 +152,13 @@ def _says_synthetic(path: Path) -> bool:
     from common.datasets import synthetic
 
     suffix = path.suffix.lower()
-    if suffix == ".png":
-        return synthetic.is_synthetic_png(path)
-    if suffix in (".tif", ".tiff"):
-        with path.open("rb") as file:  # the description lies right behind the directory
-            return synthetic.files.STATEMENT in file.read(4096)
+    # A file that cannot be opened says nothing; who reads its pixels reports it.
+    with contextlib.suppress(OSError):
+        if suffix == ".png":
+            return synthetic.is_synthetic_png(path)
+        if suffix in (".tif", ".tiff"):
+            with path.open("rb") as file:  # the description lies right behind the directory
+                return synthetic.files.STATEMENT in file.read(4096)
     return False
 
 
@@ -193,7 +199,10 @@ def scan(root: Path) -> tuple[list[File], list[str]]:
             with os.scandir(folder) as entries:
                 listing = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            raise InputError(f"{folder}: cannot be read ({error.strerror})") from None
+            raise InputError(
+                f"{folder}: cannot be read ({error.strerror}); give yourself the right to read it, "
+                "or take it out of the data folder"
+            ) from None
         if (identity.st_dev, identity.st_ino) in seen:
             continue
         seen.add((identity.st_dev, identity.st_ino))
@@ -243,8 +252,7 @@ def assemble(
     Raises
     ------
     InputError
-        If no file is recognised, a file is empty or a broken link, or one name stands for two
-        different files.
+        If no file is recognised, or one name stands for different files.
     """
     files, folders = found
     if near_misses:
@@ -257,38 +265,16 @@ def assemble(
         warnings.warn(text, stacklevel=3)
     if not rows:
         raise InputError(_nothing(card, root, files, folders, wanted))
-    sizes: dict[str, int] = {}
-    empty, broken = [], []
-    for file in files:
-        if file.path not in rows:
-            continue
-        try:
-            information = file.entry.stat()
-        except OSError:
-            broken.append(file.path)
-            continue
-        if not stat.S_ISREG(information.st_mode):
-            broken.append(file.path)
-        elif information.st_size == 0:
-            empty.append(file.path)
-        sizes[file.path] = information.st_size
-    if broken:
-        raise InputError(
-            f"{root}: {len(broken)} images are links that lead nowhere or no regular files: "
-            f"{listed(broken)}"
-        )
-    if empty:
-        raise InputError(
-            f"{root}: {len(empty)} images are empty (0 bytes); copy or unpack them again: "
-            f"{listed(empty, len(empty))}"
-        )
+    import pandas as pd
+
+    sizes = {file.path: _size(file) for file in files if file.path in rows}
     kept = _without_copies(root, [file for file in files if file.path in rows], sizes)
     index = pd.DataFrame(
         [{"image": file.path, "bytes": sizes[file.path], **rows[file.path]} for file in kept]
     )
     # Beside a marked folder there may be real images; among unmarked ones, one that says it is
     # synthetic makes all of them suspect.
-    unmarked = [file.path for file in kept if not file.marked]
+    unmarked = [file.path for file in kept if not file.marked and sizes[file.path]]
     everything = is_synthetic(root, unmarked)
     index["synthetic"] = [everything or file.marked for file in kept]
     index = index.sort_values("image", ignore_index=True)[list(COLUMNS)]
@@ -334,6 +320,15 @@ def _is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
+def _size(file: File) -> int:
+    """Bytes of a file; 0 if it leads nowhere or is no regular file."""
+    try:
+        information = file.entry.stat()
+    except OSError:
+        return 0
+    return information.st_size if stat.S_ISREG(information.st_mode) else 0
+
+
 def _without_copies(root: Path, files: list[File], sizes: Mapping[str, int]) -> list[File]:
     """Keep one of byte-identical files of the same name; different files of one name are an error.
 
@@ -341,22 +336,25 @@ def _without_copies(root: Path, files: list[File], sizes: Mapping[str, int]) -> 
     pair beforehand, as only one stain is indexed at a time.
     """
     first: dict[str, File] = {}
-    copies = []
+    copies, different = [], []
     for file in files:
         name = file.name.casefold()
         if name not in first:
             first[name] = file
             continue
         other = first[name]
-        same = sizes[file.path] == sizes[other.path] and filecmp.cmp(
-            root / other.path, root / file.path, shallow=False
+        same = sizes[file.path] == sizes[other.path] and (
+            sizes[file.path] == 0 or filecmp.cmp(root / other.path, root / file.path, shallow=False)
         )
-        if not same:
-            raise InputError(
-                f"{root}: {other.path} and {file.path} have the same name but different content; "
-                "give a --data-dir that holds one copy of the data set"
-            )
-        copies.append(file.path)
+        if same:
+            copies.append(file.path)
+        else:
+            different.append(f"{other.path} and {file.path}")
+    if different:
+        raise InputError(
+            f"{root}: {len(different)} files have the name of another but different content: "
+            f"{listed(different)}; give a --data-dir that holds one copy of the data set"
+        )
     if copies:
         warnings.warn(
             f"{root}: {len(copies)} files are copies of others of the same name and are left out: "

@@ -104,7 +104,8 @@ def index(
     others = sum(stained != stain for stained, *_ in images.values())
     if not rows and others:
         raise InputError(
-            f"{root}: no {STAINS[stain]} image of BCI; the folder holds {others} of the other stain"
+            f"{root}: no {STAINS[stain]} image of BCI; the folder holds {others} of the other "
+            "stain: give the folder above HE and IHC, or the other --stain"
         )
     return datasets.assemble(sys.modules[__name__], root, rows, found, near_misses, strict=strict)
 
@@ -134,7 +135,7 @@ def pairs(data_dir: str | os.PathLike | None) -> pd.DataFrame:
     if alone:
         raise InputError(
             f"{root}: {len(alone)} images have no partner in the other stain: "
-            f"{datasets.listed(alone)}"
+            f"{datasets.listed(alone)}; copy the missing ones, or remove these"
         )
     rows = [
         {"number": number, "part": part, **paths[part, number], "score": scores[part, number]}
@@ -186,6 +187,7 @@ def _scores(root: Path, images: dict) -> dict[tuple[str, str], str]:
         first.setdefault(key, path)
     if wrong:
         raise InputError(
-            f"{root}: {len(wrong)} numbers have two different HER2 scores: {datasets.listed(wrong)}"
+            f"{root}: {len(wrong)} numbers have two different HER2 scores: "
+            f"{datasets.listed(wrong)}; take both files from the original data set"
         )
     return scores

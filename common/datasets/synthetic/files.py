@@ -7,7 +7,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,17 @@ Never mix it with real images, and report no result on it as one on tissue.
 # --- images ------------------------------------------------------------------------------------
 
 
-def write_png(path: Path, image: np.ndarray) -> None:
-    """Write a uint8 image, RGB (H, W, 3) or grey (H, W), as a PNG that says it is synthetic."""
+def write_png(path: Path, image: np.ndarray, statements: Sequence[bytes] = (STATEMENT,)) -> None:
+    """Write a uint8 image, RGB (H, W, 3) or grey (H, W), as a PNG that says what it is.
+
+    `statements` become text chunks; by default that the image is synthetic.
+    """
     import cv2
 
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     data = cv2.imencode(".png", image)[1].tobytes()
-    text = _chunk(b"tEXt", KEYWORD + b"\0" + STATEMENT)
+    text = b"".join(_chunk(b"tEXt", KEYWORD + b"\0" + each) for each in statements)
     header = len(_PNG) + 25  # IHDR is always the first chunk and always 25 bytes long
     _write(path, data[:header] + text + data[header:])
 

@@ -282,7 +282,7 @@ def _membranes(tissue: Tissue, cells: Cells, membrane: Membrane) -> np.ndarray:
     y, x = np.nonzero(edge | rim)
     owner = cells.owner[y, x]
     value = strength[owner]
-    if membrane.complete < 1.0:
+    if membrane.complete < 1.0 and len(y):  # a small field may hold no membrane
         around = np.arctan2(y - nuc.y[owner], x - nuc.x[owner])
         phase = rng.uniform(0.0, 2 * np.pi, (2, n))
         arc = np.cos(around - phase[0, owner]) + 0.6 * np.cos(2 * around - phase[1, owner])
