@@ -825,6 +825,63 @@ def test_accelerated_layer_is_saved_and_picky(target: np.ndarray, tmp_path: Path
             StainNormalization(wrong)
 
 
+@pytest.mark.slow
+def test_accelerated_batch_agrees_under_jax(target: np.ndarray, tmp_path: Path) -> None:
+    """Eager and compiled, where `MacenkoNormalizer.transform` is the oracle."""
+    pytest.importorskip("jax")
+    made = [mixture(OTHER, seed=s, strength=0.8, shape=(230, 300)) for s in range(2)]
+    batch = np.stack([*made, np.full_like(made[0], 255), np.zeros_like(made[0])])
+    normalizer = MacenkoNormalizer().fit(target)
+    normalizer.save(tmp_path / "stain.json")
+    np.save(tmp_path / "batch.npy", batch)
+    code = (
+        "import jax, numpy as np\n"
+        "from pathlib import Path\n"
+        "from common import stain\n"
+        "from common.stain.accelerator import StainNormalization\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "layer = StainNormalization(stain.load(folder / 'stain.json'))\n"
+        "batch = np.load(folder / 'batch.npy')\n"
+        "np.save(folder / 'eager.npy', np.asarray(layer(batch)))\n"
+        "np.save(folder / 'compiled.npy', np.asarray(jax.jit(layer)(batch)))\n"
+        "np.save(folder / 'flags.npy', np.asarray(layer.flags(batch)))\n"
+        "import keras\n"
+        "assert keras.backend.backend() == 'jax'\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        cwd=Path(__file__).parents[1], env={**os.environ, "KERAS_BACKEND": "jax"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    expected, flags = normalizer.transform(batch, return_flags=True)
+    for name in ("eager", "compiled"):
+        assert abs(np.load(tmp_path / f"{name}.npy") - expected).max() <= 1
+    assert np.load(tmp_path / "flags.npy").tolist() == flags.tolist()
+
+
+def test_typical_target_is_read_whole_and_fitted(tmp_path: Path) -> None:
+    """Chosen on small pixels, fitted on the file."""
+    pictures = [mixture(HE + step * (OTHER - HE), seed=9) for step in (0.0, 0.5, 1.0)]
+    names = [f"{i}.png" for i in range(3)]
+    for name, picture in zip(names, pictures, strict=True):
+        cv2.imwrite(str(tmp_path / name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    small = images.cached(tmp_path, names, 48, cache_dir=tmp_path / "cache", progress=False)
+    for kind in NORMALIZERS:
+        normalizer = kind()
+        assert stain.fit_typical(normalizer, tmp_path, names, small) == "1.png"
+        assert normalizer.identity() == kind().fit(pictures[1]).identity()
+
+
+@pytest.mark.parametrize("kind", NORMALIZERS)
+def test_state_makes_the_same_normalizer(kind: type, target: np.ndarray) -> None:
+    normalizer = kind().fit(target)
+    again = stain.from_state(json.loads(json.dumps(normalizer.state())))
+    assert again.identity() == normalizer.identity()
+    for wrong in ({}, {**normalizer.state(), "method": "x"}, {**normalizer.state(), "target": 1}):
+        with pytest.raises(InputError, match="damaged"):
+            stain.from_state(wrong)
+
+
 def test_importing_loads_no_framework() -> None:
     code = (
         "import sys, common.stain; print([m for m in ('keras', 'tensorflow') if m in sys.modules])"

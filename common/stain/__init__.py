@@ -17,11 +17,12 @@ the target, and mix again with the target's M; Reinhard matches means and spread
 from common.stain.augmenter import StainAugmenter
 from common.stain.conventions import PRESETS, Conventions
 from common.stain.estimation import RUIFROK, Flag, Stains
-from common.stain.files import METHODS, choose_target, load
+from common.stain.files import METHODS, choose_target, fit_typical, from_state, load
 from common.stain.normalizers import MacenkoNormalizer, Normalizer, VahadaneNormalizer
 from common.stain.reinhard import ReinhardNormalizer
 
 __all__ = [
     "METHODS", "PRESETS", "RUIFROK", "Conventions", "Flag", "MacenkoNormalizer", "Normalizer",
-    "ReinhardNormalizer", "StainAugmenter", "Stains", "VahadaneNormalizer", "choose_target", "load",
+    "ReinhardNormalizer", "StainAugmenter", "Stains", "VahadaneNormalizer", "choose_target",
+    "fit_typical", "from_state", "load",
 ]  # fmt: skip

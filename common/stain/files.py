@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,20 @@ def load(path: str | Path) -> Normalizer:
     if not isinstance(state, dict) or state.get("stain_normalizer") != VERSION:
         raise InputError(f"{path}: is no stain normaliser of this version; {again}")
     try:
+        return from_state(state)
+    except InputError as error:
+        raise InputError(f"{path}: {error}; {again}") from None
+
+
+def from_state(state: Mapping[str, Any]) -> Normalizer:
+    """Make the fitted normaliser again whose `Normalizer.state` this is.
+
+    Raises
+    ------
+    InputError
+        It is none, or another version's.
+    """
+    try:
         kind = METHODS[state["method"]]
         normalizer = kind(state["preset"], engine=state["engine"])
         conventions = state["conventions"]
@@ -50,10 +65,10 @@ def load(path: str | Path) -> Normalizer:
             raise InputError("its conventions are not those of this version")
         normalizer.conventions = replace(normalizer.conventions, **conventions)
         normalizer.set_target(**state["target"])
-    except InputError as error:
-        raise InputError(f"{path}: {error}; {again}") from None
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: is damaged; {again}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("the state of a stain normaliser is damaged") from None
     return normalizer
 
 
@@ -94,3 +109,34 @@ def choose_target(
     median = np.median(matrices, axis=0)
     distances = ((np.array(matrices) - median) ** 2).sum(axis=(1, 2))
     return places[int(np.argmin(distances))]
+
+
+def fit_typical(
+    normalizer: Normalizer, data_dir: str | Path, names: Sequence[str], pixels: image_files.Pixels
+) -> str:
+    """Fit a normaliser to the image whose stains are nearest the median of all: `choose_target`.
+
+    Parameters
+    ----------
+    normalizer : Normalizer
+        Takes the target, which is read at its full size.
+    data_dir : path
+    names : sequence of str
+        Images below `data_dir`; training images only.
+    pixels : common.images.Pixels
+        Holds them decoded, at any size: there the stains of each are estimated.
+
+    Returns
+    -------
+    str
+        Name of the target.
+
+    Raises
+    ------
+    InputError
+        None of the images has stained tissue.
+    """
+    chooser = normalizer if isinstance(normalizer, StainMatrixNormalizer) else None
+    chosen = names[choose_target((pixels[row] for row in pixels.rows(names)), chooser)]
+    normalizer.fit(image_files.read(Path(data_dir) / chosen))
+    return chosen
