@@ -48,12 +48,16 @@ def train(request: configuration.Request[Config]) -> Run:
         config.image_size,
         filter=config.resize_filter,
         cache_dir=execution.cache_dir,
+        skip_bad=execution.skip_bad,
     )
+    index = pixels.kept(index)
     split = data.make_split(index, config, execution)
     samples, split = data.make_samples(split, config)
 
-    record = runs.describe("breakhis", request, breakhis, index, leaks=leaks(config))
-    with runs.open_run(execution.runs_dir, record, fresh=execution.fresh) as run:
+    record = runs.describe(
+        "breakhis", request, breakhis, index, leaks=leaks(config), skipped=pixels.skipped
+    )
+    with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=pixels) as run:
         if not run.finished:
             backend.load()
             from common import evidence

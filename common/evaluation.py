@@ -11,19 +11,22 @@ import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from common import metrics as scores
 from common import runs
 from common.errors import InputError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 COLUMNS = ("image", "case", "slide", "magnification", "part", "label")
 PARTS = ("train", "validation", "test")
 SYNTHETIC_LABEL = "SYNTHETIC - generated images, not a result on real tissue"
 SUM_TOLERANCE = 1e-3
+RESTORE = "restore the file, or train again with --fresh"
 
 
 # --- predictions -------------------------------------------------------------------------------
@@ -174,7 +177,7 @@ def read_predictions(path: str | Path, classes: Sequence[str] | None = None) -> 
         that do not add up to 1, an unknown label or part, an image that stands there twice.
     """
     path = Path(path)
-    advice = "restore the file, or train again with --fresh"
+    advice = RESTORE
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -222,6 +225,8 @@ def read_predictions(path: str | Path, classes: Sequence[str] | None = None) -> 
         records.append(record)
     if not records:
         raise InputError(f"{path}: no predictions in it; {advice}")
+    import pandas as pd
+
     return pd.DataFrame(records, columns=wanted)
 
 
@@ -250,7 +255,7 @@ def read_run(run: runs.Run | str | Path) -> pd.DataFrame:
     split_path = run.path / "split.csv"
     if not split_path.is_file():
         return predictions
-    split = pd.read_csv(split_path, dtype=str, keep_default_na=False)
+    split = _read_split(split_path)
     expected = split[split["part"] == "test"].set_index("image")["label"]
     found = predictions[predictions["part"] == "test"].set_index("image")["label"]
     for images, what in (
@@ -259,13 +264,23 @@ def read_run(run: runs.Run | str | Path) -> pd.DataFrame:
     ):
         if len(images):
             raise InputError(
-                f"{path}: {len(images)} test images are {what}, for example {images[0]}; "
-                "restore the file, or train again with --fresh"
+                f"{path}: {len(images)} test images are {what}, for example {images[0]}; {RESTORE}"
             )
     other = found.index[found.to_numpy() != expected.reindex(found.index).to_numpy()]
     if len(other):
-        raise InputError(f"{path}: {other[0]} has another label than in split.csv")
+        raise InputError(f"{path}: {other[0]} has another label than in split.csv; {RESTORE}")
     return predictions
+
+
+def _read_split(path: Path) -> pd.DataFrame:
+    from common import splits
+
+    if not path.read_bytes().endswith(b"\n"):
+        raise InputError(f"{path}: cut short, its last line does not end; {RESTORE}")
+    split = splits.read(path)
+    if "label" not in split:
+        raise InputError(f"{path}: no column label; {RESTORE}")
+    return split
 
 
 # --- metrics -----------------------------------------------------------------------------------
@@ -352,16 +367,27 @@ def evaluate_run(run_path: str | Path) -> dict[str, Any]:
 
 
 def best_epoch(run: runs.Run) -> int | None:
-    """Epoch whose weights the run keeps, counted from 1; None without a readable history.csv.
+    """Epoch whose weights the run keeps, counted from 1; None without a history.csv.
 
     The rule of `common.training.fit`: best accuracy, then lower loss, then earlier, on what is
     watched (config ``monitor``: the loss alone); the last epoch where nothing is watched.
     """
-    try:
-        history = pd.read_csv(run.path / "history.csv")
-        watched = history[["epoch", "val_accuracy", "val_loss"]].astype(float)
-    except (OSError, ValueError, KeyError):
+    import pandas as pd
+
+    path = run.path / "history.csv"
+    if not path.is_file():
         return None
+    try:
+        whole = path.read_bytes().endswith(b"\n")
+        history = pd.read_csv(path).astype(float)
+        whole &= history["epoch"].tolist() == list(range(1, len(history) + 1))
+    except (OSError, ValueError, KeyError):
+        whole = False
+    if not whole:
+        raise InputError(f"{path}: cut short or damaged; {RESTORE}")
+    if not {"val_accuracy", "val_loss"} <= set(history):
+        return None
+    watched = history[["epoch", "val_accuracy", "val_loss"]]
     if watched.empty:
         return None
     if run.config.get("select_on") == "last" or watched.isna().any(axis=None):
@@ -384,7 +410,8 @@ def read_metrics(run: runs.Run | str | Path) -> dict[str, Any]:
     path = run.path / "metrics.json"
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
-        result["n"], result["accuracy"]
+        for key in ("fid", "kid") if run.record.get("kind") == "gan" else ("n", "accuracy"):
+            result[key]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(
             f"{path}: missing or damaged; python -m common.metrics recompute {run.path}"

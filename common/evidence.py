@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common import backbones, evaluation, figures, gradcam, leakage, runs
+from common import evaluation, figures, gradcam, leakage, runs
 from common.images import Pixels
 
 EXAMPLES_PER_CLASS = 4
@@ -105,7 +105,7 @@ def gallery(run: runs.Run, model: object, test: pd.DataFrame, pixels: Pixels) ->
         f"{100 * probabilities[i].max():.0f} %"
         for i in chosen
     ]
-    stages = backbones.gradcam_layers(run.config["network"])
+    stages = gradcam.stages(run)
     maps = {
         stage.replace("_", " ").capitalize(): gradcam.heatmaps(model, shown, layer)
         for stage, layer in stages.items()

@@ -20,12 +20,30 @@ import contextlib
 import difflib
 import random
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from common.errors import InputError
 
+if TYPE_CHECKING:
+    from common.runs import Run
+
 METHODS = ("gradcam", "gradcam++")
+
+
+def stages(run: Run) -> dict[str, str]:
+    """Stage -> layer that the pictures of a run show, the last stage last.
+
+    `gradcam_layers` in the run's `config.json` where the paper's model noted them (a network of
+    its own), otherwise those of the application that `network` names.
+    """
+    noted = run.record.get("gradcam_layers")
+    if noted:
+        return noted
+    from common import backbones
+
+    return backbones.gradcam_layers(run.config["network"])
 
 
 def heatmaps(

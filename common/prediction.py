@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,17 +38,28 @@ def predict(run: runs.Run, paths: Sequence[Path], *, batch_size: int = 16) -> pd
 
 
 def read(run: runs.Run, paths: Sequence[Path]) -> np.ndarray:
-    """Decode and resize images as the run does: (N, S, S, 3) uint8 RGB."""
+    """Decode, stain-normalise and resize images as the run does: (N, S, S, 3) uint8 RGB."""
     size, filter = run.config["image_size"], run.config["resize_filter"]
+    normalise = _stain(run)
     pixels, bad = [], []
     for path in paths:
         try:
-            pixels.append(images.resize(images.read(path), size, filter))
+            pixels.append(images.resize(normalise(images.read(path)), size, filter))
         except (InputError, OSError) as error:
             bad.append(str(error))
     if bad:
         raise InputError(f"{len(bad)} of {len(paths)} images cannot be used:\n" + "\n".join(bad))
     return np.stack(pixels)
+
+
+def _stain(run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
+    """Stain normalisation of the run's test images, where its `config.json` holds one."""
+    state = run.record.get("stain_normalizer")
+    if state is None:
+        return lambda image: image
+    from common import stain
+
+    return stain.from_state(state).transform
 
 
 def _table(
@@ -84,8 +95,8 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     run = runs.load(flags.run, package)
     paths = _files(flags.images)
-    backend.load()
     pixels = read(run, paths)
+    backend.load()
     model = runs.load_model(run)
     table = _table(run, paths, pixels, model, 16)
     if run.synthetic:
@@ -141,9 +152,9 @@ def _overlays(
     folder: Path,
 ) -> list[Path]:
     """Write each image beside its Grad-CAM at every stage of the network, as PNG."""
-    from common import backbones, figures, gradcam
+    from common import figures, gradcam
 
-    stages = backbones.gradcam_layers(run.config["network"])
+    stages = gradcam.stages(run)
     maps = {stage: gradcam.heatmaps(model, pixels, layer) for stage, layer in stages.items()}
     written = []
     for i, (path, row) in enumerate(zip(paths, table.to_dict("records"), strict=True)):

@@ -7,18 +7,23 @@ starting weights. The same command finds the same folder again and resumes it.
 from __future__ import annotations
 
 import contextlib
+import csv
 import datetime
+import errno
 import hashlib
 import importlib
+import io
 import json
 import math
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,12 +31,14 @@ from typing import TYPE_CHECKING, Any
 
 from common import config as configuration
 from common import datasets
-from common.errors import InputError
+from common.errors import InputError, WriteError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     import pandas as pd
+
+    from common.images import Pixels
 
 SCHEMA = 1
 SYNTHETIC_PREFIX = "SYNTHETIC-"
@@ -46,11 +53,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     The temporary file lies in the same folder, so the rename is atomic, and keeps the suffix, so
     that writers which look at it (Keras, OpenCV) behave. After an error nothing is left behind.
+
+    Raises
+    ------
+    WriteError
+        If the disk is full or the folder cannot be written; names `path` and what to do.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise _unwritable(path, error) from None
     temporary = Path(name)
     try:
         yield temporary
@@ -60,9 +75,30 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner can read
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if disk_is_full(error):
+            raise _unwritable(path, error) from None
         raise
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error means that there is no room, whoever raised it."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    # HDF5 wraps the system's error into a text of its own.
+    return os.strerror(errno.ENOSPC) in str(error)
+
+
+def _unwritable(path: Path, error: BaseException) -> WriteError:
+    if not disk_is_full(error):
+        reason = getattr(error, "strerror", None) or error
+        return WriteError(f"{path}: cannot be written ({reason}); give another folder")
+    return WriteError(
+        f"{path}: cannot be written, the disk is full; make room there, then start the same "
+        "command again"
+    )
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -150,6 +186,7 @@ def describe(
     index: pd.DataFrame,
     *,
     leaks: Sequence[str] = (),
+    skipped: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
     """Gather what `config.json` says of a run before it starts.
 
@@ -164,6 +201,8 @@ def describe(
         The images used.
     leaks : sequence of str
         What may flatter the result, in words.
+    skipped : sequence of (image, reason)
+        What `--skip-bad` left out (`Pixels.skipped`).
     """
     config, execution = request.config, request.execution
     classes = dataset.CLASSES[config.classes]
@@ -189,6 +228,7 @@ def describe(
         "expected_images": dataset.EXPECTED_IMAGES,
         "synthetic": bool(index.synthetic.any()),
         "leaks": leaks,
+        "skipped": [{"image": image, "reason": reason} for image, reason in skipped],
         "command": command_line(package),
     }
 
@@ -221,13 +261,24 @@ class Run:
 
     def closing_words(self) -> str:
         """Say where the results are, and whether other code than today's made them."""
-        lines = [f"\nrun     {self.path}", f"report  {self.path / 'report.html'}"]
+        lines = [f"\nrun     {self.path}"]
+        if (self.path / "report.html").is_file():  # a GAN's run has none
+            lines.append(f"report  {self.path / 'report.html'}")
         made_by = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
         if made_by["commit"] != commit():
             lines.append(
                 f"made by commit {str(made_by['commit'])[:10]}, not the present one; "
                 f"--fresh trains again"
             )
+        skipped = self.record.get("skipped") or []
+        if skipped:
+            lines.append(
+                f"LEFT OUT {len(skipped)} images that cannot be used (--skip-bad), so this run "
+                "fills no row of a table:"
+            )
+            lines += [f"  {each['image']}: {each['reason']}" for each in skipped[: datasets.SHOWN]]
+            if len(skipped) > datasets.SHOWN:
+                lines.append(f"  and {len(skipped) - datasets.SHOWN} more, see config.json")
         if self.synthetic:
             lines.append("SYNTHETIC tissue: a demonstration, not a result about patients")
         lines.append("research use, not for diagnosis")
@@ -256,11 +307,17 @@ class Run:
 
 @contextlib.contextmanager
 def open_run(
-    runs_dir: str | Path, record: Mapping[str, Any], *, fresh: bool = False
+    runs_dir: str | Path,
+    record: Mapping[str, Any],
+    *,
+    fresh: bool = False,
+    pixels: Pixels | None = None,
 ) -> Iterator[Run]:
     """Create the run folder for `record`, or find the one that the same command made before.
 
-    The folder is locked while the block runs, so that two processes never write to one run.
+    The folder is locked while the block runs, so that two processes never write to one run. A
+    `config.json` that was cut while the run was not finished is written anew: the folder's name
+    says that it is this run's.
 
     Parameters
     ----------
@@ -271,11 +328,14 @@ def open_run(
         decide the folder's name.
     fresh : bool
         Start anew: what the folder held is deleted.
+    pixels : Pixels, optional
+        The images as they are now. What bytes they have is kept in `images.csv`.
 
     Raises
     ------
     InputError
-        If the folder cannot be written, its `config.json` is damaged, or another process has it.
+        If the folder cannot be written, its `config.json` is damaged, another process has it, or
+        images have changed since the run began.
     """
     import filelock
 
@@ -292,23 +352,76 @@ def open_run(
         ) from None
     except OSError as error:
         raise InputError(
-            f"{path}: cannot write runs there ({error.strerror}); give a folder with --runs-dir"
+            f"{path}: cannot write runs there ({error.strerror}); make room, or give another "
+            "folder with --runs-dir"
         ) from None
     try:
         if fresh:
             _empty(path, keep=".lock")
         for half in path.rglob(".part-*"):  # what a killed process was writing
             half.unlink()
-        if (path / "config.json").exists():
-            yield load(path)
-            return
-        started = _now()
         full = {"schema": SCHEMA, "run_id": identity, **record}
-        full |= {"created": started.isoformat(), "finished": None}
-        write_json(path / "config.json", full)
-        yield load(path)
+        full |= {"created": _now().isoformat(), "finished": None}
+        if not _can_go_on(path):
+            write_json(path / "config.json", full)
+        run = load(path)
+        if pixels is not None:
+            _require_same_images(run.path / "images.csv", pixels)
+        yield run
     finally:
         lock.release()
+
+
+def _can_go_on(path: Path) -> bool:
+    """Whether a folder holds a run; a damaged `config.json` that can be made again is named."""
+    file = path / "config.json"
+    if not file.exists():
+        return False
+    try:
+        load(path)
+    except InputError as error:
+        # A finished run has no checkpoint, and what it noted would be lost.
+        if error.__cause__ is None or not any((path / "checkpoint").glob("state-*.npz")):
+            raise
+        print(f"{file}: damaged, written anew; the run goes on", file=sys.stderr)
+        return False
+    return True
+
+
+def _require_same_images(file: Path, pixels: Pixels) -> None:
+    """Write down what the images hold; refuse to go on with others under the same names."""
+    now = {
+        name.rpartition("/")[2]: digest
+        for name, digest in zip(pixels.images, pixels.digests, strict=True)
+    }
+    if file.exists():
+        before = _image_digests(file)
+        if before is None:
+            print(f"{file}: damaged, written anew", file=sys.stderr)
+            before = {}
+        changed = sorted(name for name in now if before.get(name, now[name]) != now[name])
+        if changed:
+            raise InputError(
+                f"{file.parent}: {len(changed)} images have changed since this run began: "
+                f"{datasets.listed(changed)}; put the old ones back, or start anew with --fresh"
+            )
+        if before.keys() == now.keys():
+            return
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    writer.writerows([("image", "sha256"), *sorted(now.items())])
+    write_text(file, rows.getvalue())
+
+
+def _image_digests(file: Path) -> dict[str, str] | None:
+    """What `images.csv` says: name and SHA-256; None if it is damaged."""
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            found = {row["image"]: row["sha256"] for row in csv.DictReader(lines)}
+    except (ValueError, KeyError, csv.Error):
+        return None
+    whole = all(re.fullmatch("[0-9a-f]{64}", digest or "") for digest in found.values())
+    return found if whole else None
 
 
 def _empty(folder: Path, keep: str) -> None:
@@ -338,13 +451,15 @@ def load(path: str | Path, package: str | None = None) -> Run:
         record = json.loads(file.read_text(encoding="utf-8"))
         if record["schema"] > SCHEMA:
             raise InputError(f"{file}: written by a newer version of histopapers; update yours")
-        record["package"], record["config"], record["finished"], record["synthetic"]
-    except (ValueError, KeyError, TypeError) as error:
+        record["config"], record["finished"], record["synthetic"]
+        if not record["package"].isidentifier():  # it is imported by this name
+            raise ValueError(f"package {record['package']!r}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
             f"{file}: damaged ({error}); delete the folder, or train again with --fresh"
-        ) from None
+        ) from error
     if package is not None and record["package"] != package:
         raise InputError(f"{path}: a run of {record['package']}, not of {package}")
     return Run(path, record)
@@ -357,23 +472,72 @@ def find(runs_dir: str | Path, package: str) -> list[Run]:
     return sorted(runs, key=lambda run: run.record["finished"])
 
 
-def load_model(run: Run | str | Path) -> Any:
+def load_model(run: Run | str | Path, name: str = "model.keras", module: str = "model") -> Any:
     """Load a run's best model; it takes raw RGB pixels in [0, 255].
 
     The package that made the run is imported first, because its own layers must be known to Keras.
-    Nothing but registered layers is loaded: Keras' safe mode stays on.
+    Nothing but Keras' and this project's own layers is loaded, and Keras' safe mode stays on: a
+    file runs no code of its own.
+
+    Parameters
+    ----------
+    run : Run or path
+    name : str
+        The model's file in the run folder; a GAN keeps its generator.
+    module : str
+        The package's module that defines its layers.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, or asks for other code.
     """
     run = run if isinstance(run, Run) else load(run)
-    file = run.path / "model.keras"
+    file = run.path / name
     if not file.is_file():
         raise InputError(f"{file}: missing; run the training command again to finish this run")
-    importlib.import_module(f"{run.record['package']}.model")
+    advice = "restore the file, or train again with --fresh"
+    try:
+        foreign = _foreign_code(file)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        raise InputError(f"{file}: damaged or no Keras model; {advice}") from None
+    if foreign:
+        raise InputError(
+            f"{file}: refused, it wants to run code of its own ({foreign}); a model of this "
+            f"project never does: {advice}"
+        )
+    importlib.import_module(f"{run.record['package']}.{module}")
     import keras
 
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        raise InputError(f"{file}: cannot be loaded as a Keras model: {error}") from None
+    except Exception as error:  # a damaged file makes zip, HDF5 and Keras raise almost anything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{file}: damaged; {advice}. Keras says: {reason}") from None
+
+
+def _foreign_code(file: Path) -> str:
+    """Name what in a model file would run code that is neither Keras' nor ours; "" if nothing."""
+    with zipfile.ZipFile(file) as archive:
+        waiting = [json.loads(archive.read("config.json"))]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list):
+            waiting += item
+        if not isinstance(item, dict):
+            continue
+        waiting += item.values()
+        name, module = str(item.get("class_name", "")), str(item.get("module") or "keras")
+        ours = str(item.get("registered_name")).startswith("histopapers>")
+        if name in _RUNS_CODE:
+            return name
+        if "class_name" in item and not ours and module.split(".")[0] not in ("keras", "builtins"):
+            return f"{module}.{name}"
+    return ""
+
+
+# Objects of Keras that hold or fetch code: Python byte code, pickles, other programs' functions.
+_RUNS_CODE = ("Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer")
 
 
 def environment(command: str) -> dict[str, Any]:
@@ -394,10 +558,10 @@ def environment(command: str) -> dict[str, Any]:
     }
 
 
-def command_line(package: str, arguments: list[str] | None = None) -> str:
+def command_line(package: str, arguments: list[str] | None = None, module: str = "train") -> str:
     """The command that was typed, as it can be typed again."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    return shlex.join(["python", "-m", f"{package}.train", *arguments])
+    return shlex.join(["python", "-m", f"{package}.{module}", *arguments])
 
 
 def commit() -> str | None:

@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -74,8 +75,9 @@ def fit(
     model : keras.Model
         Compiled, with an accuracy metric named "accuracy".
     train, validation : PyDataset
-        Batches of (images, one-hot labels). `train` must have been made with
-        `initial_epoch=trained_epochs(run)`.
+        Batches of (images, one-hot labels). If `train` has a method `start`, as
+        `common.pipeline.Batches` has, each epoch begins with ``train.start(epoch)``, counted from
+        0; another must have been made to begin with epoch `trained_epochs(run)`.
     run : path
         The run folder.
     epochs : int
@@ -96,6 +98,21 @@ def fit(
     ------
     InputError
         If the loss becomes NaN or infinite; the last good state is kept.
+
+    Notes
+    -----
+    The commands train on one device. To use several with TensorFlow, build and compile the model
+    and call `fit` under one strategy; every batch is then divided among them::
+
+        with tf.distribute.MirroredStrategy().scope():
+            model = build_model(config)
+            model.compile(...)
+            training.fit(model, train, validation, run, epochs)
+
+    `batch_size` stays the whole batch, and loss and steps are those of one device up to rounding,
+    with two exceptions: BatchNorm takes its statistics from each device's share of a batch, unless
+    its layers are made with ``synchronized=True``, and Dropout draws on each device. So the number
+    of devices belongs to what must be kept for the same result, and to what a report should say.
     """
     if validation is None and keep == "best":
         raise InputError("no validation images to choose the epoch on: use --select-on last")
@@ -108,7 +125,9 @@ def fit(
     start = state["epoch"]
     if start:
         print(f"resuming after epoch {start} of {epochs}", file=sys.stderr)
-    recorder = _Recorder(run, checkpoint, state, epochs, keep, monitor, len(train))
+        # A run that was killed between the two has an epoch more in the checkpoint.
+        _write_history(run, state["history"])
+    recorder = _Recorder(run, checkpoint, state, epochs, keep, monitor, train)
     if start < epochs:
         try:
             model.fit(
@@ -121,7 +140,7 @@ def fit(
                 callbacks=[*callbacks, recorder],
             )
         except KeyboardInterrupt:
-            done = recorder.state["epoch"]
+            done = trained_epochs(run)  # on disk: the interruption may have come while saving
             print(
                 f"\ninterrupted; {done} of {epochs} epochs are saved in {run}\n"
                 f"the same command goes on from there",
@@ -166,7 +185,7 @@ class Checkpoint:
             Names of files in the folder that this state refers to.
         """
         arrays = {
-            f"{group}/{i}": keras.ops.convert_to_numpy(variable.value)
+            f"{group}/{i}": variable.numpy()  # also of a variable that several devices mirror
             for group, variables in self.variables.items()
             for i, variable in enumerate(variables)
         }
@@ -184,11 +203,13 @@ class Checkpoint:
 
     def newest(self) -> tuple[Path, dict[str, Any]] | None:
         """Newest state that is whole, and what it says; a cut one is named and passed over."""
-        for state in self._states():
+        states = self._states()
+        for state in states:
             meta = self._meta(state)
-            if meta and all((self.folder / name).is_file() for name in meta["files"]):
+            if meta and all(_is_whole(self.folder / name) for name in meta["files"]):
                 return state, meta
-            print(f"{state}: damaged, using the state before it", file=sys.stderr)
+            instead = "starting anew" if state is states[-1] else "using the state before it"
+            print(f"{state}: damaged, or a file beside it; {instead}", file=sys.stderr)
         return None
 
     def restore(self) -> dict[str, Any] | None:
@@ -204,20 +225,32 @@ class Checkpoint:
             return None
         path, meta = found
         with np.load(path) as arrays:
-            for group, variables in self.variables.items():
-                count = sum(name.startswith(f"{group}/") for name in arrays.files)
-                shapes_match = count == len(variables) and all(
-                    arrays[f"{group}/{i}"].shape == tuple(variable.shape)
-                    for i, variable in enumerate(variables)
+            try:
+                whole = all(
+                    self._assign(group, variables, arrays)
+                    for group, variables in self.variables.items()
                 )
-                if not shapes_match:
-                    raise InputError(
-                        f"{path}: holds the state of another model (another version of Keras?); "
-                        f"start anew with --fresh"
-                    )
-                for i, variable in enumerate(variables):
-                    variable.assign(arrays[f"{group}/{i}"])
+            except ValueError:  # objects, which NumPy would have to unpickle
+                whole = False
+        if not whole:
+            raise InputError(
+                f"{path}: holds the state of another model (another version of Keras?); "
+                f"start anew with --fresh"
+            )
         return meta
+
+    @staticmethod
+    def _assign(group: str, variables: Sequence[Any], arrays: Mapping[str, np.ndarray]) -> bool:
+        """Set a group of variables; False if the arrays are not theirs."""
+        names = [f"{group}/{i}" for i in range(len(variables))]
+        if sum(name.startswith(f"{group}/") for name in arrays) != len(names):
+            return False
+        pairs = list(zip(names, variables, strict=True))
+        if any(arrays[name].shape != tuple(variable.shape) for name, variable in pairs):
+            return False
+        for name, variable in pairs:
+            variable.assign(arrays[name])
+        return True
 
     def _states(self) -> list[Path]:
         return sorted(self.folder.glob("state-*.npz"), reverse=True)
@@ -225,14 +258,22 @@ class Checkpoint:
     @staticmethod
     def _meta(path: Path) -> dict[str, Any]:
         """Read a state's record after checking every byte; {} when it is damaged."""
+        if not _is_whole(path):
+            return {}
         try:
-            with zipfile.ZipFile(path) as archive:
-                if archive.testzip() is not None:
-                    return {}
             with np.load(path) as arrays:
                 return json.loads(arrays["meta"].tobytes())
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+        except (OSError, ValueError, KeyError, EOFError):
             return {}
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether every byte of a zip archive (.npz, .keras) is as it was written."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError):
+        return False
 
 
 class _Recorder(keras.callbacks.Callback):
@@ -246,7 +287,7 @@ class _Recorder(keras.callbacks.Callback):
         epochs: int,
         keep: str,
         monitor: str,
-        steps: int,
+        train: keras.utils.PyDataset,
     ):
         super().__init__()
         self.run = run
@@ -255,21 +296,25 @@ class _Recorder(keras.callbacks.Callback):
         self.epochs = epochs
         self.keep = keep
         self.monitor = monitor
-        self.steps = steps
+        self.train = train
         self.live = sys.stderr.isatty()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        # Named here and not counted by the batches: Keras' own passes before the first epoch differ
+        # between backends.
+        if hasattr(self.train, "start"):
+            self.train.start(epoch)
         self.began = self.shown = time.monotonic()
         # The rate of the epoch's first step: after its last one a schedule has moved on.
-        self.rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self.rate = _learning_rate(self.model.optimizer)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         now = time.monotonic()
         if self.live and now - self.shown > 0.5:
             self.shown = now
-            left = (now - self.began) / (batch + 1) * (self.steps - batch - 1)
+            left = (now - self.began) / (batch + 1) * (len(self.train) - batch - 1)
             print(
-                f"\r  step {batch + 1} of {self.steps}, {left:.0f} s left \x1b[K",
+                f"\r  step {batch + 1} of {len(self.train)}, {left:.0f} s left \x1b[K",
                 end="",
                 file=sys.stderr,
                 flush=True,
@@ -281,9 +326,10 @@ class _Recorder(keras.callbacks.Callback):
         row["learning_rate"] = self.rate
         if not all(math.isfinite(value) for value in row.values()):
             saved = self.state["epoch"]
+            kept = f"the state after epoch {saved} is kept in {self.run}"
             raise InputError(
-                f"the loss became {row['loss']} in epoch {epoch + 1}; the state after epoch "
-                f"{saved} is kept in {self.run}; try a smaller --learning-rate"
+                f"the loss became {row['loss']} in epoch {epoch + 1}; "
+                f"{kept if saved else 'no epoch before it is saved'}; try a smaller --learning-rate"
             )
         best = self._is_best(row)
         history = [*self.state["history"], row]
@@ -320,6 +366,14 @@ class _Recorder(keras.callbacks.Callback):
         if best and self.keep == "best":
             text += "  best so far"
         print(("\r\x1b[K" if self.live else "") + text, file=sys.stderr, flush=True)
+
+
+def _learning_rate(optimizer: keras.Optimizer) -> float:
+    """Rate of the next step; of a MultiOptimizer, the rate of the variables it does not name."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # float16's loss scaling
+    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        optimizer = optimizer.optimizers[-1]  # its default comes last
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
 
 
 def _save_model(model: keras.Model, path: Path) -> None:
