@@ -545,6 +545,77 @@ def mistakes(images: Sequence[Any], titles: Sequence[str], columns: int | None =
     return _sheet(images, titles, columns, "Wrongly classified images", frame=VERMILLION)
 
 
+def mosaic(rows: Mapping[str, Sequence[Any]], columns: int) -> Figure:
+    """Small images of equal size, close together, in a block per name.
+
+    Parameters
+    ----------
+    rows : mapping
+        What stands beside a block, for instance a class, to its images, uint8 (S, S, 3), RGB.
+    columns : int
+        Images per line.
+    """
+    blocks = {name: np.asarray(images) for name, images in rows.items() if len(images)}
+    if not blocks:
+        raise InputError("no images to draw")
+    lines = {name: math.ceil(len(images) / columns) for name, images in blocks.items()}
+    side = (WIDTH - 0.4) / columns
+    figure = _figure(WIDTH, side * sum(lines.values()) + 0.1 * len(blocks))
+    figure.set_label("; ".join(f"{len(images)} images, {name}" for name, images in blocks.items()))
+    grid = figure.subplots(
+        len(blocks), squeeze=False, gridspec_kw={"height_ratios": list(lines.values())}
+    )[:, 0]
+    for axes, (name, images) in zip(grid, blocks.items(), strict=True):
+        height, width = images.shape[1:3]
+        canvas = np.full((lines[name] * height, columns * width, 3), 255, np.uint8)
+        for i, image in enumerate(images):
+            top, left = i // columns * height, i % columns * width
+            canvas[top : top + height, left : left + width] = image
+        axes.imshow(canvas, interpolation="nearest")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        _label(axes, y=_words(name, TEXT))
+    return figure
+
+
+def curves(panels: Mapping[str, Mapping[str, tuple[Any, ...]]], x_label: str) -> Figure:
+    """Panels below each other over one horizontal axis, each with a few named curves.
+
+    Parameters
+    ----------
+    panels : mapping
+        Label of the vertical axis to curves: name to (x, y) or (x, y, error of y). One value of y
+        for many of x is drawn as a line of reference.
+    x_label : str
+    """
+    figure = _figure(WIDTH, 0.5 + 1.7 * len(panels))
+    grid = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for axes, (label, named) in zip(grid, panels.items(), strict=True):
+        _style(axes)
+        _label(axes, y=label)
+        for number, (name, (x, y, *error)) in enumerate(named.items()):
+            x, colour = np.asarray(x, float), COLOURS[number]
+            if np.ndim(y) == 0:
+                axes.axhline(float(y), color=GREY, linewidth=1.2, linestyle=":", label=name)
+                continue
+            y = np.asarray(y, float)
+            axes.plot(
+                x, y, color=colour, linestyle=STYLES[number], linewidth=1.4, label=name,
+                marker=MARKERS[number] if len(x) <= 40 else None, markersize=3.5,
+            )  # fmt: skip
+            if error:
+                spread = np.asarray(error[0], float)
+                axes.fill_between(x, y - spread, y + spread, color=colour, alpha=0.2, linewidth=0)
+        if len(named) > 1:
+            axes.legend(
+                frameon=False, prop=_font(SMALL), labelcolor=INK, handlelength=2.6,
+                ncols=len(named), loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2,
+            )  # fmt: skip
+    _label(grid[-1], x=x_label, y=grid[-1].get_ylabel())
+    figure.align_ylabels(grid)
+    return figure
+
+
 def _listing(what: str, titles: Sequence[str]) -> str:
     """Say in words what a sheet of pictures shows."""
     return f"{what}: " + "; ".join(str(title).replace("\n", ", ") for title in titles)

@@ -174,6 +174,33 @@ def mcc(matrix: np.ndarray) -> np.ndarray:
     return _ratio(covariance, np.sqrt(spread_true) * np.sqrt(spread_predicted))
 
 
+def class_scores(matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores of each class against the rest.
+
+    Parameters
+    ----------
+    matrix : array (..., K, K)
+        Confusion matrices, true classes in rows.
+
+    Returns
+    -------
+    dict of float arrays (..., K)
+        ``precision, recall, fpr, tnr, f1, kappa, mcc``.
+    """
+    counts = one_vs_rest(matrix)
+    tp, tn, fp, fn = (counts[name] for name in ("tp", "tn", "fp", "fn"))
+    two_by_two = np.stack([np.stack([tn, fp], -1), np.stack([fn, tp], -1)], -2)  # (..., K, 2, 2)
+    return {
+        "precision": precision(matrix),
+        "recall": recall(matrix),
+        "fpr": _ratio(fp, fp + tn),
+        "tnr": _ratio(tn, fp + tn),
+        "f1": f1(matrix),
+        "kappa": kappa(two_by_two),
+        "mcc": mcc(two_by_two),
+    }
+
+
 def per_class(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Counts and scores of each class against the rest.
 
@@ -190,20 +217,10 @@ def per_class(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str,
         ``{name: {support, tp, tn, fp, fn, precision, recall, fpr, tnr, f1, kappa, mcc}}``.
     """
     counts = one_vs_rest(matrix)
-    tp, tn, fp, fn = (counts[name] for name in ("tp", "tn", "fp", "fn"))
-    two_by_two = np.stack([np.stack([tn, fp], -1), np.stack([fn, tp], -1)], -2)  # (K, 2, 2)
-    scores = {
-        "precision": precision(matrix),
-        "recall": recall(matrix),
-        "fpr": _ratio(fp, fp + tn),
-        "tnr": _ratio(tn, fp + tn),
-        "f1": f1(matrix),
-        "kappa": kappa(two_by_two),
-        "mcc": mcc(two_by_two),
-    }
+    scores = class_scores(matrix)
     return {
         name: {
-            "support": int(tp[i] + fn[i]),
+            "support": int(counts["tp"][i] + counts["fn"][i]),
             **{key: int(value[i]) for key, value in counts.items()},
             **{key: float(value[i]) for key, value in scores.items()},
         }
@@ -428,6 +445,35 @@ def case_table(predictions: pd.DataFrame) -> pd.DataFrame:
 # --- intervals ---------------------------------------------------------------------------------
 
 
+def roc_by_magnification(
+    predictions: pd.DataFrame, positive: str
+) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
+    """ROC curve of a two-class problem at each magnification.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As in predictions.csv.
+    positive : str
+        The positive class.
+
+    Returns
+    -------
+    dict
+        Magnification to (false positive rates, true positive rates, area under the curve), as
+        `common.figures.roc` takes it; unknown ones, and those with images of one class, are left
+        out.
+    """
+    curves = {}
+    for name in sorted(set(predictions["magnification"]) - {""}, key=_by_number):
+        part = predictions[predictions["magnification"] == name]
+        truth, scores = (part["label"] == positive).to_numpy(), part[f"p_{positive}"].to_numpy()
+        curve = roc_curve(truth, scores)
+        if curve is not None:
+            curves[name] = (curve[0], curve[1], auc(truth, scores))
+    return curves
+
+
 def clopper_pearson(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
     """Exact interval of a proportion k/n.
 
@@ -594,7 +640,7 @@ def _scores(matrix: np.ndarray, half: np.ndarray, classes: Sequence[str]) -> dic
 
     `matrix` is (..., K, K), `half` is (..., 2): the two counts of `micro_at_half`.
     """
-    by_class = {"precision": precision(matrix), "recall": recall(matrix), "f1": f1(matrix)}
+    by_class = class_scores(matrix)
     scores = {
         "accuracy": accuracy(matrix),
         "balanced_accuracy": balanced_accuracy(matrix),
@@ -663,6 +709,10 @@ def _section(
         "precision_macro": float(values["precision_macro"]),
         "recall_macro": float(values["recall_macro"]),
         "f1_macro": float(values["f1_macro"]),
+        "fpr_macro": float(values["fpr_macro"]),
+        "tnr_macro": float(values["tnr_macro"]),
+        "kappa_macro": float(values["kappa_macro"]),
+        "mcc_macro": float(values["mcc_macro"]),
         "tp_at_half": tp_at_half,
         "above_half": above_half,
         "precision_micro_at_half": float(values["precision_micro_at_half"]),

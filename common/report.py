@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from common import datasets, errors, evaluation, figures, metrics, runs, tables
-from common.errors import InputError
+from common.errors import InputError, WriteError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -192,6 +192,8 @@ class _Page:
         """Give a section's content; None if what it is made of does not fit together."""
         try:
             return make()
+        except WriteError:  # a page without its pictures is no page
+            raise
         except DAMAGE as error:
             self.damaged.append(
                 f"{name}: left out, the run's files do not fit ({type(error).__name__}: {error})"
@@ -211,6 +213,7 @@ class _Page:
             "per_class": self._per_class,
             "per_case": self._per_case,
             "magnifications": self._magnifications,
+            "roc_by_magnification": self._roc_by_magnification,
             "wrong": self._wrong,
             "published": self._published,
             "settings": self._settings,
@@ -313,6 +316,21 @@ class _Page:
             found.append(
                 f"The data were not whole: {images:,} images used, the data set has "
                 f"{expected:,}. This run fills no row of the paper’s tables."
+            )
+        skipped = self.record.get("skipped") or []
+        if skipped:
+            names = "; ".join(f"{each['image']}: {each['reason']}" for each in skipped)
+            found.append(
+                f"{_plural(len(skipped), 'image')} could not be used and "
+                f"{'was' if len(skipped) == 1 else 'were'} left out (--skip-bad), so this run "
+                f"fills no row of the paper’s tables: {names}."
+            )
+        generated = self.record.get("generated")
+        if generated:
+            counts = ", ".join(f"{n:,} {name}" for name, n in generated["images"].items())
+            found.append(
+                f"Images that the GAN {generated['gan']} generated were trained on as well "
+                f"({counts}). None is among the images tested on."
             )
         split = self.split
         if split is not None:
@@ -647,6 +665,17 @@ class _Page:
                 }
             )  # fmt: skip
         return rows or None
+
+    def _roc_by_magnification(self) -> dict[str, Any] | None:
+        positive = self.record.get("positive")
+        if self.test is None or positive not in self.classes:
+            return None
+        curves = metrics.roc_by_magnification(self.test, positive)
+        if len(curves) < 2:
+            return None
+        areas = ", ".join(f"{name} {area:.3f}" for name, (_, _, area) in curves.items())
+        alt = f"ROC curves by magnification. Area under the curve: {areas}."
+        return self._draw("roc_by_magnification", figures.roc(curves), alt)
 
     def _wrong(self) -> dict[str, Any] | None:
         """List the mistakes in which the network was surest."""

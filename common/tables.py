@@ -15,21 +15,25 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from common import config as configuration
-from common import evaluation, runs
+from common import datasets, evaluation, runs
 from common.errors import InputError
-from common.metrics import LEVEL, clopper_pearson
+from common.metrics import LEVEL, class_scores, clopper_pearson
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = (
     *("table", "row", "metric", "printed", "unit", "decimals", "n_test", "preset"),
     *("metrics_key", "select", "note"),
 )
 BEGIN, END = "<!-- published:begin -->", "<!-- published:end -->"
+SCALES = {"percent": 100, "fraction": 1}
+"""Units of scores on the test images, and what 1 is in them. Others have no interval."""
 MARGIN = 0.03
 """Largest half-width of the interval of a difference that still counts as agreement."""
 
@@ -43,14 +47,17 @@ def published(package: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per printed number, columns `COLUMNS`; ``printed`` stays text (``97.30``),
-        ``decimals`` is int, ``n_test`` a nullable Int64.
+        One row per printed number, columns `COLUMNS` and ``rounds``; ``printed`` stays text
+        (``97.30``), ``decimals`` is int, ``n_test`` a nullable Int64. ``rounds`` may be missing
+        from the file: of how many runs the number is a mean, "" for one.
 
     Raises
     ------
     InputError
         If the file or a column is missing, or a number is none.
     """
+    import pandas as pd
+
     path = _folder(package) / "published.csv"
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -58,7 +65,9 @@ def published(package: str) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}")
-    table = table.loc[:, list(COLUMNS)]
+    if "rounds" not in table:
+        table["rounds"] = ""
+    table = table.loc[:, [*COLUMNS, "rounds"]]
     for column, kind in (("decimals", "int64"), ("n_test", "Int64"), ("printed", "float64")):
         numbers = pd.to_numeric(table[column], errors="coerce")
         wrong = numbers.isna() & ~((table[column] == "") & (column == "n_test"))
@@ -108,7 +117,7 @@ def paper_count(row: Mapping[str, Any], siblings: pd.DataFrame) -> tuple[bool | 
     row : mapping
         A row of published.csv.
     siblings : DataFrame
-        All numbers printed in the same row of the same table.
+        All numbers that must agree with it, see `paper_counts`.
 
     Returns
     -------
@@ -118,14 +127,21 @@ def paper_count(row: Mapping[str, Any], siblings: pd.DataFrame) -> tuple[bool | 
     k, n : int
         The counts where `possible` is True, else 0, 0.
     """
-    if row["unit"] != "percent" or pd.isna(row["n_test"]):
+    if row["unit"] in ("fraction", "images"):
+        return _beside_counts(row, siblings)
+    if row["unit"] != "percent" or _unknown(row["n_test"]):
         return None, 0, 0
-    n_test = int(row["n_test"])
+    n_test, rounds = int(row["n_test"]), int(row.get("rounds") or 1)
     score = row["metrics_key"].rsplit(".", 1)[-1]
     per_class = row["metrics_key"].startswith("per_class.") or ".per_class." in row["metrics_key"]
     if score in ("accuracy", "recall_micro_at_half") and not per_class:
-        k = recover_count(row["printed"], row["decimals"], n_test)
-        return (False, 0, 0) if k is None else (True, k, n_test)
+        k = recover_count(row["printed"], row["decimals"], n_test * rounds)
+        if k is None:
+            return False, 0, 0
+        # Rounds share their test images: their sum is no count of independent ones.
+        return (True, k, n_test) if rounds == 1 else (None, 0, 0)
+    if score == "f1" and per_class:
+        return (None if _f1_fits(row, siblings, rounds) else False), 0, 0
     if score == "precision_micro_at_half":
         # The recall beside it has the same numerator; its denominator is then the only unknown.
         key = row["metrics_key"].replace("precision_micro", "recall_micro")
@@ -139,6 +155,111 @@ def paper_count(row: Mapping[str, Any], siblings: pd.DataFrame) -> tuple[bool | 
             if len(fits) == 1:
                 return True, k, fits[0]
     return None, 0, 0
+
+
+def paper_counts(table: pd.DataFrame) -> list[tuple[bool | None, int, int]]:
+    """`paper_count` of every number in a table such as `published` reads.
+
+    A number's siblings are those of the same row of the same table; where a table prints a model's
+    classes in rows of their own, as fractions beside counts, those of the model.
+    """
+    rows, models = (dict(list(table.groupby(["table", name]))) for name in ("row", "preset"))
+    found = []
+    for row in table.to_dict("records"):
+        beside = row["unit"] in ("fraction", "images")
+        groups, name = (models, row["preset"]) if beside else (rows, row["row"])
+        found.append(paper_count(row, groups[row["table"], name]))
+    return found
+
+
+def _beside_counts(row: Mapping[str, Any], siblings: pd.DataFrame) -> tuple[bool | None, int, int]:
+    """`paper_count` of a number printed beside the four counts of its class, or of a mean of such.
+
+    A mean over the classes may be that of the printed or of the exact scores.
+    """
+    keys, values = siblings["metrics_key"], siblings["printed"]
+    printed = {key: float(value) for key, value in zip(keys, values, strict=True)}
+    path, _, score = str(row["metrics_key"]).rpartition(".")
+    if not path and score.endswith("_macro"):
+        name = score.removesuffix("_macro")
+        paths = [key.rpartition(".")[0] for key in printed if key.endswith(f".{name}")]
+        exact = [_score_of_counts(printed, each, name) for each in paths]
+        if not paths or None in exact:
+            return None, 0, 0
+        means = np.mean(exact), np.mean([printed[f"{each}.{name}"] for each in paths])
+        fits = any(_rounds_to_printed(mean, row) for mean in means)
+        return (None if fits else False), 0, 0
+    counts = _counts_of(printed, path)
+    if counts is None:
+        return None, 0, 0
+    if score in counts:
+        possible = _unknown(row["n_test"]) or sum(counts.values()) == row["n_test"]
+        return (None if possible else False), 0, 0
+    exact = _score_of_counts(printed, path, score)
+    if exact is None or not _rounds_to_printed(exact, row):
+        return (None if exact is None else False), 0, 0
+    over = {"precision": ("tp", "fp"), "recall": ("tp", "fn"), "fpr": ("fp", "tn"),
+            "tnr": ("tn", "fp")}.get(score)  # fmt: skip
+    if over is None:
+        return None, 0, 0
+    k, n = int(counts[over[0]]), int(counts[over[0]] + counts[over[1]])
+    return (True, k, n) if n else (None, 0, 0)
+
+
+def _f1_fits(row: Mapping[str, Any], siblings: pd.DataFrame, rounds: int) -> bool:
+    """Whether a class' printed F1 can follow from the precision and the recall beside it.
+
+    The F1 of one round is their harmonic mean. The mean of several rounds' F1 is at most the mean
+    of the two printed means, as no harmonic mean is above the arithmetic one. It is least, being
+    concave, where all that is missing from 1 is missing in one round, or in one round each.
+    """
+    path = str(row["metrics_key"]).removesuffix("f1")
+    ends = []
+    for name in ("precision", "recall"):
+        found = siblings[siblings["metrics_key"] == path + name]
+        if found.empty:
+            return True
+        value, half = float(found["printed"].iloc[0]), 0.5 * 10.0 ** -int(found["decimals"].iloc[0])
+        ends.append((max(value - half, 0) / 100, min(value + half, 100) / 100))
+    low, high = (_f1_range(*pair, rounds) for pair in zip(*ends, strict=True))
+    half = 0.5 * 10.0 ** -int(row["decimals"]) + 1e-9
+    return 100 * low[0] - half <= float(row["printed"]) <= 100 * high[1] + half
+
+
+def _f1_range(precision: float, recall: float, rounds: int) -> tuple[float, float]:
+    """Least and largest mean F1 of rounds with these mean precision and recall."""
+
+    def harmonic(p: float, r: float) -> float:
+        return 2 * p * r / (p + r) if p + r else 0.0
+
+    if rounds == 1:
+        return harmonic(precision, recall), harmonic(precision, recall)
+    worst = [1 - rounds * (1 - each) for each in (precision, recall)]
+    if min(worst) < 0:
+        return 0.0, (precision + recall) / 2
+    together = harmonic(*worst) + rounds - 1
+    apart = harmonic(worst[0], 1) + harmonic(1, worst[1]) + rounds - 2
+    return min(together, apart) / rounds, (precision + recall) / 2
+
+
+def _counts_of(printed: Mapping[str, float], path: str) -> dict[str, float] | None:
+    names = ("tp", "tn", "fp", "fn")
+    if not all(f"{path}.{name}" in printed for name in names):
+        return None
+    return {name: printed[f"{path}.{name}"] for name in names}
+
+
+def _score_of_counts(printed: Mapping[str, float], path: str, score: str) -> float | None:
+    counts = _counts_of(printed, path)
+    if counts is None:
+        return None
+    matrix = np.array([[counts["tn"], counts["fp"]], [counts["fn"], counts["tp"]]])
+    scores = class_scores(matrix)
+    return float(scores[score][1]) if score in scores else None
+
+
+def _rounds_to_printed(value: float, row: Mapping[str, Any]) -> bool:
+    return abs(value - float(row["printed"])) <= 0.5 * 10.0 ** -int(row["decimals"]) + 1e-9
 
 
 # --- our runs ----------------------------------------------------------------------------------
@@ -308,18 +429,21 @@ def status(
     """
     if ours is None:
         return "not run", ""
-    if row["unit"] != "percent":
-        return "not comparable", f"an {row['unit']} has no test set to compare on"
+    if row["unit"] not in SCALES:
+        return "not comparable", _NO_TEST_SET.get(row["unit"], "not a score on test images")
     if possible is False:
-        return "not comparable", f"printed value not possible with n = {row['n_test']}"
+        return "not comparable", f"printed value {_impossible(row)}"
     if ours.value is None:
         return "not comparable", f"the runs have no {row['metrics_key']}"
-    if pd.isna(row["n_test"]):
+    if _unknown(row["n_test"]):
         return "not comparable", "the paper's test set is not known"
     if ours.n_test != row["n_test"]:
         found = "of several sizes" if ours.n_test is None else f"of {ours.n_test} images"
-        return "not comparable", f"another test set: ours {found}, the paper's of {row['n_test']}"
-    value = float(row["printed"]) / 100
+        return (
+            "not comparable",
+            f"another test set: ours {found}, the paper's of {int(row['n_test'])}",
+        )
+    value = float(row["printed"]) / SCALES[row["unit"]]
     if possible:
         value = k / n
         paper = (value, *clopper_pearson(k, n))
@@ -338,6 +462,29 @@ def status(
     return ("consistent" if (high - low) / 2 <= MARGIN else "inconclusive"), ""
 
 
+_NO_TEST_SET = {
+    "epoch": "an epoch has no test set to compare on",
+    "images": "a count; the shares beside it are compared",
+    "FID": "FID and KID compare only over equal features and equally many images",
+    "KID": "FID and KID compare only over equal features and equally many images",
+    "ms": "a latency compares on the same device alone; the bundle's bench.py measures it there",
+    "MB": "a memory use compares on the same device alone; the bundle's bench.py measures it there",
+}
+
+
+def _impossible(row: Mapping[str, Any]) -> str:
+    """What speaks against a printed number, in words."""
+    if row["unit"] == "fraction":
+        return "does not follow from the counts printed beside it"
+    if row["unit"] == "images":
+        return f"is one of four counts that do not add up to n = {int(row['n_test'])}"
+    if str(row["metrics_key"]).endswith(".f1"):
+        return "does not follow from the precision and recall printed beside it"
+    rounds = int(row.get("rounds") or 1)
+    several = f" in {rounds} rounds" if rounds > 1 else ""
+    return f"not possible with n = {int(row['n_test'])}{several}"
+
+
 @dataclass
 class Paper:
     """A paper package's presets, and the runs that belong to each."""
@@ -350,6 +497,8 @@ class Paper:
     groups: dict[str, Group] = field(default_factory=dict)
     others: list[tuple[str, runs.Run, list[str]]] = field(default_factory=list)
     """Runs that fill no row: the nearest preset, the run, what differs."""
+    trained_by: Mapping[str, str] = field(default_factory=dict)
+    """Training command of presets that are not ``train``'s."""
 
 
 def load(package: str, runs_dir: str | Path) -> Paper:
@@ -364,9 +513,10 @@ def load(package: str, runs_dir: str | Path) -> Paper:
     paper = Paper(
         package,
         published(package),
-        module.PRESETS,
+        module.PRESETS | getattr(module, "OTHER_PRESETS", {}),
         getattr(module, "HONEST", {}),
         getattr(module, "LEAKS", {}),
+        trained_by=getattr(module, "TRAINED_BY", {}),
     )
     unknown = [name for name in paper.table["preset"].unique() if name not in paper.presets]
     if unknown:
@@ -392,6 +542,10 @@ def load(package: str, runs_dir: str | Path) -> Paper:
         images, expected = run.record.get("n_images"), run.record.get("expected_images")
         if images is None or images != expected:
             what.append(f"{images} of {expected} images")
+        skipped = run.record.get("skipped") or []
+        if skipped:
+            names = datasets.listed([f"{each['image']}: {each['reason']}" for each in skipped], 3)
+            what.append(f"{len(skipped)} left out by --skip-bad ({names})")
         if what:
             paper.others.append((nearest, run, what))
             continue
@@ -413,9 +567,10 @@ def _shown(config: Any, name: str) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def command(package: str, preset: str) -> str:
-    """Command that makes a run of a preset."""
-    return f"python -m {package}.train --preset {preset} --data-dir DIR"
+def command(package: str, preset: str, trained_by: Mapping[str, str] | None = None) -> str:
+    """Command that makes a run of a preset; `trained_by` as in `Paper`."""
+    module = (trained_by or {}).get(preset, "train")
+    return f"python -m {package}.{module} --preset {preset} --data-dir DIR"
 
 
 def rows(package: str, runs_dir: str | Path) -> pd.DataFrame:
@@ -441,15 +596,14 @@ def rows(package: str, runs_dir: str | Path) -> pd.DataFrame:
 
 
 def _rows(paper: Paper) -> pd.DataFrame:
+    import pandas as pd
+
     records = []
     independent = {name: group.independent for name, group in paper.groups.items()}
-    for _, row in paper.table.iterrows():
-        siblings = paper.table[
-            (paper.table["table"] == row["table"]) & (paper.table["row"] == row["row"])
-        ]
-        possible, k, n = paper_count(row, siblings)
+    for (_, row), counted in zip(paper.table.iterrows(), paper_counts(paper.table), strict=True):
+        possible, k, n = counted
         paper_low, paper_high = clopper_pearson(k, n) if possible else (None, None)
-        scale = 100 if row["unit"] == "percent" else 1
+        scale = SCALES.get(row["unit"], 1)
         twin = paper.honest.get(row["preset"], "none: not set up")
         group, twin_group = paper.groups.get(row["preset"]), paper.groups.get(twin)
         ours = estimate(group, row["metrics_key"]) if group else None
@@ -460,8 +614,8 @@ def _rows(paper: Paper) -> pd.DataFrame:
             "paper_possible": possible,
             "paper_k": k if possible else None,
             "paper_n": n if possible else None,
-            "paper_low": _scaled(paper_low, 100),
-            "paper_high": _scaled(paper_high, 100),
+            "paper_low": _scaled(paper_low, scale),
+            "paper_high": _scaled(paper_high, scale),
             **_columns(ours, scale),
             "k": ours.k if ours else None,
             "n": ours.n if ours else None,
@@ -472,8 +626,10 @@ def _rows(paper: Paper) -> pd.DataFrame:
             "honest": twin,
             **{f"honest_{name}": value for name, value in _columns(beside, scale).items()},
             "leaks": paper.leaks.get(row["preset"], ""),
-            "command": command(paper.package, row["preset"]),
-            "honest_command": command(paper.package, twin) if twin in paper.presets else "",
+            "command": command(paper.package, row["preset"], paper.trained_by),
+            "honest_command": (
+                command(paper.package, twin, paper.trained_by) if twin in paper.presets else ""
+            ),
         }
         records.append(record)
     table = pd.DataFrame(records)
@@ -523,26 +679,38 @@ def _number(value: float, decimals: int) -> str:
     return f"{value:.{decimals}f}"
 
 
+def _unknown(value: Any) -> bool:
+    """Whether a table's cell is empty: None, NaN or pandas' NA."""
+    import pandas as pd
+
+    return bool(pd.isna(value))
+
+
+def _decimals(record: Mapping[str, Any]) -> int:
+    least = {"percent": 2, "fraction": 3}.get(record["unit"], 1)
+    return max(int(record["decimals"]), least)
+
+
 def _ours(record: Mapping[str, Any], prefix: str = "") -> str:
     """Value with k/n for one run; mean ± sd (runs) for several."""
     value, sd = record[f"{prefix}ours"], record[f"{prefix}sd"]
-    decimals = max(int(record["decimals"]), 1 if record["unit"] != "percent" else 2)
-    if pd.isna(value):
+    decimals = _decimals(record)
+    if _unknown(value):
         return "–"
-    if not pd.isna(sd):
+    if not _unknown(sd):
         runs_count = record[f"{prefix}n_runs"]
         return f"{_number(value, decimals)} ± {_number(sd, decimals)} ({runs_count})"
-    if record["unit"] != "percent":
-        return _number(value, 0)
-    if not prefix and not pd.isna(record["k"]):
+    if record["unit"] not in SCALES:
+        return _number(value, int(record["decimals"]))
+    if not prefix and not _unknown(record["k"]):
         return f"{_number(value, decimals)} ({record['k']}/{record['n']})"
     return _number(value, decimals)
 
 
 def _interval(record: Mapping[str, Any], prefix: str = "") -> str:
     low, high = record[f"{prefix}low"], record[f"{prefix}high"]
-    decimals = 2 if record["unit"] == "percent" else 1
-    return "–" if pd.isna(low) else f"{_number(low, decimals)} to {_number(high, decimals)}"
+    decimals = {"percent": 2, "fraction": 3}.get(record["unit"], 1)
+    return "–" if _unknown(low) else f"{_number(low, decimals)} to {_number(high, decimals)}"
 
 
 class _Notes:
@@ -566,10 +734,10 @@ def _cells(
         lines, before = [], None
         for _, record in part.iterrows():
             # Missing where the counts are unknown; only a plain False says that none fits.
-            impossible = record["paper_possible"] is not pd.NA and not record["paper_possible"]
+            impossible = not _unknown(record["paper_possible"]) and not record["paper_possible"]
             texts = split_notes(record["note"])
             if impossible:
-                texts.append(f"* not possible with n = {record['n_test']}")
+                texts.append(f"* {_impossible(record)}")
             elif record["reason"]:
                 texts.append(record["reason"])
             texts += [f"may flatter ours: {text}" for text in record["leaks"].split("; ") if text]
@@ -586,7 +754,7 @@ def _cells(
                 honest = "not run"
             else:
                 honest = _ours(record, "honest_")
-                if not pd.isna(record["honest_low"]):
+                if not _unknown(record["honest_low"]):
                     honest += f" [{_interval(record, 'honest_')}]"
             asked = f"({commands.mark(record['command'])})"
             if record["honest_command"]:
@@ -615,7 +783,8 @@ def split_notes(note: str) -> list[str]:
     return [text for text in re.split(r"; (?=[A-Z]\d\d: )", note) if text]
 
 
-def _markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table whose columns also line up in a terminal."""
     widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
     out = []
     for line in (header, ["-" * width for width in widths], *lines):
@@ -635,7 +804,10 @@ def _other_lines(paper: Paper, presets: set[str]) -> list[str]:
             continue
         try:
             metrics = evaluation.read_metrics(run)
-            found = f"accuracy {100 * metrics['accuracy']:.2f} % ({metrics.get('n')} images)"
+            if "accuracy" in metrics:
+                found = f"accuracy {100 * metrics['accuracy']:.2f} % ({metrics.get('n')} images)"
+            else:
+                found = f"FID {metrics['fid']:.4f}, KID {metrics['kid']:.4f}"
         except InputError:
             found = "no metrics.json"
         lines.append(f"- {preset}: {run.path.as_posix()}: {found}; {'; '.join(what)}")
@@ -649,7 +821,7 @@ def markdown(paper: Paper) -> str:
     out: list[str] = []
     listed: set[str] = set()
     for name, lines in _cells(table, commands, notes):
-        out += [f"## {table_title(name)}", "", *_markdown_table(HEADER, lines), ""]
+        out += [f"## {table_title(name)}", "", *markdown_table(HEADER, lines), ""]
         part = table[table["table"] == name]
         presets = {*part["preset"], *part["honest"]} - listed  # once, where the row comes first
         listed |= presets
@@ -657,8 +829,8 @@ def markdown(paper: Paper) -> str:
         if others:
             out += ["Runs that fill no row, with what differs:", "", *others, ""]
     out += [
-        "Percentages unless the metric is an epoch. ours: one run with its k/n, or mean ± standard "
-        "deviation (runs).",
+        "Percentages, or in the unit that the paper prints. ours: one run with its k/n, or mean ± "
+        "standard deviation (runs).",
         "Interval: bootstrap for one run, t for the mean of several. status: our 95 % interval "
         "against the paper's",
         "(Clopper-Pearson, or as wide as ours where its counts are not known); above, below: ours, "
@@ -710,8 +882,9 @@ def _escaped(text: str) -> str:
 def block(package: str) -> str:
     """Markdown of all printed numbers, one table per printed table, from published.csv alone."""
     table = published(package)
+    counts = paper_counts(table)
     notes = _Notes()
-    sizes: dict[int, None] = {}
+    impossible: dict[str, None] = {}
     out: list[str] = []
     for name, part in table.groupby("table", sort=False):
         shown = list(dict.fromkeys(part["metric"]))
@@ -720,19 +893,20 @@ def block(package: str) -> str:
             cells = {metric: "" for metric in shown}
             marks: list[str] = []
             for _, number in numbers.iterrows():
-                impossible = paper_count(number, numbers)[0] is False
-                cells[number["metric"]] = number["printed"] + "*" * impossible
+                wrong = counts[number.name][0] is False
+                cells[number["metric"]] = number["printed"] + "*" * wrong
                 marks += [m for m in map(notes.mark, split_notes(number["note"])) if m not in marks]
-                if impossible:
-                    sizes[int(number["n_test"])] = None
+                if wrong:
+                    impossible[_impossible(number)] = None
             presets = ", ".join(f"`{preset}`" for preset in dict.fromkeys(numbers["preset"]))
             lines.append([str(row), *cells.values(), presets, ", ".join(sorted(marks, key=int))])
         units = dict(zip(part["metric"], part["unit"], strict=True))
         heads = [f"{metric} %" if units[metric] == "percent" else metric for metric in shown]
         header = ["row", *heads, "preset", "notes"]
-        out += [f"**{table_title(str(name))}**", "", *_markdown_table(header, lines), ""]
-    for n in sizes:
-        out += [f"\\* not possible with n = {n}: no count of test images rounds to it.", ""]
+        out += [f"**{table_title(str(name))}**", "", *markdown_table(header, lines), ""]
+    for text in impossible:
+        why = ": no count of test images rounds to it" if text.startswith("not possible") else ""
+        out += [f"\\* {text}{why}.", ""]
     out += [f"{i}. {text}" for i, text in enumerate(notes.texts, 1)]
     return "\n".join(out).rstrip() + "\n"
 

@@ -424,7 +424,7 @@ def test_hostile_names_are_escaped(finished, tmp_path, quick):
             frame.loc[row, ["p_benign", "p_malignant"]] = ["1", "0"] if malignant else ["0", "1"]
         runs.write_csv(folder / name, frame)
     nasty = "<img src=x onerror=alert(4)>"
-    edit(folder, preset=nasty, command=f"python {nasty}", leaks=[nasty], package="a/../b")
+    edit(folder, preset=nasty, command=f"python {nasty}", leaks=[nasty])
     (folder / "<b>bold.txt").write_text("x", encoding="utf-8")
     page = parse(report.write(folder))
     assert not page.all("script", "b")
@@ -432,6 +432,9 @@ def test_hostile_names_are_escaped(finished, tmp_path, quick):
     assert not any(n.startswith("on") for e in page.all() for n in e.attributes)
     for expected in (image, case, nasty, "<b>bold.txt"):
         assert expected in page.text
+    edit(folder, package="a/../b")
+    with pytest.raises(InputError, match=r"config\.json: damaged"):
+        report.write(folder)
 
 
 # --- beside the paper --------------------------------------------------------------------------
