@@ -1,0 +1,388 @@
+"""How good generated images are: FID, KID, precision and recall, and whether they are copies.
+
+All distances are taken between feature vectors in float64 NumPy; which network made the features
+does not matter to them, and decides the values. `FeatureNetwork` makes features with one of
+`common.backbones` and says how.
+
+No value from here is comparable with a published FID or KID. Those come from the Inception network
+of 2015 (file `inception-2015-12-05`), whose layers differ from Keras' InceptionV3 (pooling without
+the padding, a maximum in the last block) and whose weights come from another training. Values
+compare with each other where network, weights, size, resize filter and the real images are equal:
+what `FeatureNetwork.record` says.
+
+References
+----------
+FID: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", 2017. KID: Binkowski et al.,
+"Demystifying MMD GANs", 2018. Precision, recall: Kynkaanniemi et al., "Improved Precision and
+Recall Metric for Assessing Generative Models", 2019.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from common.errors import InputError
+
+_ROWS_AT_ONCE = 1024  # of a matrix of distances
+
+
+# --- Frechet distance --------------------------------------------------------------------------
+
+
+def fid(real: np.ndarray, generated: np.ndarray) -> float:
+    """Frechet distance between two sets of features, each taken as a Gaussian.
+
+    ``|m1 - m2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^(1/2))`` with covariances that divide by n - 1.
+    With X, Y the centred features over the roots of n - 1, the last trace is the sum of the
+    singular values of ``X Y'``: no root of a matrix is taken, and fewer images than features
+    (singular covariances) are no special case. They do make the value large, however: compare it
+    only with values of equally many images.
+
+    Parameters
+    ----------
+    real, generated : array-like of float, (N, D) and (M, D)
+
+    Returns
+    -------
+    float
+        Not negative, but for rounding.
+
+    Raises
+    ------
+    InputError
+        For fewer than two vectors, vectors of unequal length, or values that are not finite.
+    """
+    real, generated = _features(real, generated)
+    means = real.mean(axis=0), generated.mean(axis=0)
+    x, y = (
+        _reduced((each - mean) / np.sqrt(len(each) - 1))
+        for each, mean in zip((real, generated), means, strict=True)
+    )
+    between = float(np.sum((means[0] - means[1]) ** 2))
+    root = float(np.linalg.svd(x @ y.T, compute_uv=False).sum())
+    return between + float(np.sum(x**2) + np.sum(y**2)) - 2 * root
+
+
+def _reduced(x: np.ndarray) -> np.ndarray:
+    """A matrix with the same ``x' x`` and at most as many rows as columns."""
+    return np.linalg.qr(x, mode="r") if x.shape[0] > x.shape[1] else x
+
+
+# --- kernel distance ---------------------------------------------------------------------------
+
+
+class Kid(NamedTuple):
+    """A kernel distance and how far it can be trusted."""
+
+    value: float
+    """Unbiased estimate from all vectors; it may be negative where the sets hardly differ."""
+    error: float
+    """Standard error: standard deviation of the blocks' estimates over the root of their number."""
+    blocks: np.ndarray
+    """Unbiased estimate from each block, float64."""
+
+
+def kid(real: np.ndarray, generated: np.ndarray, *, blocks: int = 10, seed: int = 0) -> Kid:
+    """Kernel distance: squared maximum mean discrepancy with the kernel ``(x . y / D + 1)^3``.
+
+    Unbiased, therefore usable with few images, other than `fid`. Both sets are shuffled by `seed`
+    and cut into `blocks` disjoint parts, whose estimates are independent of each other; their
+    spread gives the standard error. Since a small block's estimate is noisier than its share of
+    the whole, the error errs on the large side.
+
+    Parameters
+    ----------
+    real, generated : array-like of float, (N, D) and (M, D)
+    blocks : int
+        At least 2, and few enough for two vectors of each set in each block.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        As `fid`; or for blocks that do not fit.
+    """
+    real, generated = _features(real, generated)
+    fewest = min(len(real), len(generated))
+    if not 2 <= blocks <= fewest // 2:
+        raise InputError(
+            f"{blocks} blocks of {fewest} images: give at least 2 blocks, each of 2 images or more"
+        )
+    rng = np.random.Generator(np.random.PCG64(seed))
+    parts = [
+        np.array_split(each[np.argsort(rng.random(len(each)))], blocks)
+        for each in (real, generated)
+    ]
+    estimates = np.array([_mmd(x, y) for x, y in zip(*parts, strict=True)])
+    error = float(estimates.std(ddof=1) / np.sqrt(blocks))
+    return Kid(_mmd(real, generated), error, estimates)
+
+
+def _mmd(x: np.ndarray, y: np.ndarray) -> float:
+    n, m = len(x), len(y)
+    xx, yy, xy = _kernel(x, x), _kernel(y, y), _kernel(x, y)
+    within = (xx.sum() - np.trace(xx)) / (n * (n - 1)) + (yy.sum() - np.trace(yy)) / (m * (m - 1))
+    return float(within - 2 * xy.mean())
+
+
+def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+# --- coverage ----------------------------------------------------------------------------------
+
+
+def precision_recall(
+    real: np.ndarray, generated: np.ndarray, *, neighbours: int = 3
+) -> tuple[float, float]:
+    """Share of generated images that look real, and share of real images that are covered.
+
+    A set's region is made of balls around its vectors, each reaching to its k-th nearest neighbour
+    in the set. Precision: generated vectors inside the real region. Recall: real vectors inside
+    the generated region.
+
+    Parameters
+    ----------
+    real, generated : array-like of float, (N, D) and (M, D)
+    neighbours : int
+        k; fewer than there are vectors.
+    """
+    real, generated = _features(real, generated)
+    if not 1 <= neighbours < min(len(real), len(generated)):
+        raise InputError(
+            f"{neighbours} neighbours among {min(len(real), len(generated))} images: give fewer"
+        )
+
+    def inside(points: np.ndarray, centres: np.ndarray) -> float:
+        radii = np.concatenate(
+            [
+                # Each vector is its own nearest, at distance 0.
+                np.partition(rows, neighbours, axis=1)[:, neighbours]
+                for rows in _distances(centres, centres)
+            ]
+        )
+        hits = [(rows <= radii).any(axis=1) for rows in _distances(points, centres)]
+        return float(np.concatenate(hits).mean())
+
+    return inside(generated, real), inside(real, generated)
+
+
+# --- copies ------------------------------------------------------------------------------------
+
+
+def nearest(
+    queries: np.ndarray,
+    references: np.ndarray,
+    *,
+    query_groups: Sequence[Any] | None = None,
+    reference_groups: Sequence[Any] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest reference of each query: its position and the Euclidean distance.
+
+    Parameters
+    ----------
+    queries, references : array-like of float, (N, D) and (M, D)
+    query_groups, reference_groups : sequence, optional
+        A query's references of its own group are passed over, for instance an image itself and
+        its mirror images.
+
+    Returns
+    -------
+    positions : int array (N,)
+    distances : float64 array (N,)
+        Infinite where every reference is of the query's group.
+    """
+    queries, references = _features(queries, references, least=1)
+    positions, distances = [], []
+    first = 0
+    for rows in _distances(queries, references):
+        if query_groups is not None:
+            own = np.asarray(query_groups)[first : first + len(rows), None]
+            rows = np.where(own == np.asarray(reference_groups)[None, :], np.inf, rows)
+        first += len(rows)
+        chosen = rows.argmin(axis=1)
+        positions.append(chosen)
+        distances.append(rows[np.arange(len(rows)), chosen])
+    return np.concatenate(positions), np.concatenate(distances)
+
+
+def memorisation(
+    training: np.ndarray, generated: np.ndarray, groups: Sequence[Any] | None = None
+) -> dict[str, Any]:
+    """Whether generated images repeat training images.
+
+    A generated image's distance to its nearest training image is divided by that image's distance
+    to its nearest other training image. A copy has ratio 0; images drawn anew from the same
+    distribution have ratios around 1.
+
+    Parameters
+    ----------
+    training, generated : array-like of float, (N, D) and (M, D)
+    groups : sequence, optional
+        One per training vector: variants of one image (flips) share a group.
+
+    Returns
+    -------
+    dict
+        `nearest` (positions), `ratio` (float64 array), `median_ratio`, `smallest_ratio`,
+        `below_half` (share of generated images with a ratio under 0.5).
+    """
+    groups = np.arange(len(training)) if groups is None else np.asarray(groups)
+    if len(np.unique(groups)) < 2:
+        raise InputError("copies are judged by the distances between training images: give others")
+    positions, distances = nearest(generated, training)
+    _, own = nearest(training, training, query_groups=groups, reference_groups=groups)
+    # Of two equal training images each would be the other's copy.
+    own = np.where(own > 0, own, np.median(own))
+    ratio = distances / own[positions]
+    return {
+        "nearest": positions,
+        "ratio": ratio,
+        "median_ratio": float(np.median(ratio)),
+        "smallest_ratio": float(ratio.min()),
+        "below_half": float((ratio < 0.5).mean()),
+    }
+
+
+# --- shared ------------------------------------------------------------------------------------
+
+
+def _features(x: np.ndarray, y: np.ndarray, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    arrays = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    for name, array in zip(("first", "second"), arrays, strict=True):
+        if array.ndim != 2 or len(array) < least:
+            raise InputError(
+                f"features of the {name} set have the shape {array.shape}: give (images, features) "
+                f"of at least {least} images"
+            )
+        if not np.isfinite(array).all():
+            raise InputError(f"features of the {name} set are not finite")
+    if arrays[0].shape[1] != arrays[1].shape[1]:
+        raise InputError(
+            f"the sets have {arrays[0].shape[1]} and {arrays[1].shape[1]} features: use one network"
+        )
+    return arrays
+
+
+def _distances(x: np.ndarray, y: np.ndarray):
+    """Euclidean distances, some rows of `x` at a time; exactly 0 between equal vectors."""
+    from scipy.spatial.distance import cdist
+
+    for start in range(0, len(x), _ROWS_AT_ONCE):
+        yield cdist(x[start : start + _ROWS_AT_ONCE], y)
+
+
+# --- features ----------------------------------------------------------------------------------
+
+
+class FeatureNetwork:
+    """A network of `common.backbones` up to its pooled last feature map.
+
+    Parameters
+    ----------
+    network : str
+        Key of `common.backbones.NETWORKS`; the papers say InceptionV3.
+    size : int
+        Side in px that images are resized to; 299 is InceptionV3's own.
+    weights : str or path
+        "imagenet", "none" (random: differences only, no meaning) or a file.
+    resize_filter : str
+        Of `common.images.resize`: 8-bit pixels go in and come out, as from a file. FID moves by
+        several points between filters.
+    cache_dir : path, optional
+        Where `__call__` keeps features; None keeps none.
+    """
+
+    def __init__(
+        self,
+        network: str = "inception_v3",
+        size: int = 299,
+        *,
+        weights: str | Path = "imagenet",
+        resize_filter: str = "linear",
+        cache_dir: str | Path | None = None,
+    ):
+        import keras
+
+        from common import backbones, images, runs
+
+        if resize_filter not in images.FILTERS:
+            raise InputError(
+                f"resize filter {resize_filter!r}: choose from {', '.join(images.FILTERS)}"
+            )
+        inputs, feature_map = backbones.features(network, size, weights=weights, bn_momentum=None)
+        pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")(feature_map)
+        self.model = keras.Model(inputs, pooled, name=f"{network}_features")
+        self.size, self.filter = size, resize_filter
+        self.cache_dir = None if cache_dir is None else Path(cache_dir) / "features"
+        self.record = {
+            "network": network,
+            "weights": runs.weights_id(str(weights)),
+            "size": size,
+            "resize": f"OpenCV {resize_filter}, 8 bit",
+            "features": int(pooled.shape[1]),
+            "comparable": "not comparable with published values",
+        }
+
+    def __call__(self, pixels: Any, *, batch_size: int = 32, keep: bool = False) -> np.ndarray:
+        """Features of images.
+
+        Parameters
+        ----------
+        pixels : array-like or common.images.Pixels
+            RGB uint8, (N, H, W, 3).
+        batch_size : int
+        keep : bool
+            Look in the cache first, and keep what was computed there.
+
+        Returns
+        -------
+        float32 array (N, D)
+        """
+        file = None
+        if keep and self.cache_dir is not None:
+            file = self.cache_dir / f"{self._key(pixels)}.npy"
+            if file.is_file():
+                try:
+                    return np.load(file, allow_pickle=False)
+                except (ValueError, EOFError, OSError):
+                    file.unlink()  # damaged: computed anew
+        found = np.concatenate(
+            [
+                self._batch(np.asarray(pixels[start : start + batch_size]), batch_size)
+                for start in range(0, len(pixels), batch_size)
+            ]
+        )
+        if file is not None:
+            from common.runs import atomic_path
+
+            with atomic_path(file) as temporary:
+                np.save(temporary, found)
+        return found
+
+    def _batch(self, batch: np.ndarray, batch_size: int) -> np.ndarray:
+        from common import images
+
+        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3:
+            raise InputError(f"images are uint8 (N, H, W, 3), not {batch.dtype} {batch.shape}")
+        resized = np.zeros((batch_size, self.size, self.size, 3), np.float32)
+        for out, image in zip(resized, batch, strict=False):
+            out[:] = images.resize(image, self.size, self.filter)
+        # Always whole batches: another shape would be compiled anew.
+        return np.asarray(self.model.predict_on_batch(resized))[: len(batch)]
+
+    def _key(self, pixels: Any) -> str:
+        digest = hashlib.sha256(repr(sorted(self.record.items())).encode())
+        if self.record["weights"] == "none":
+            for weight in self.model.get_weights():
+                digest.update(np.ascontiguousarray(weight))
+        for start in range(0, len(pixels), 256):
+            chunk = np.ascontiguousarray(pixels[start : start + 256])
+            digest.update(repr(chunk.shape).encode())
+            digest.update(chunk)
+        return digest.hexdigest()

@@ -1,0 +1,221 @@
+"""Settings of the conditional Wasserstein GAN, every value with its source, and its table rows.
+
+A GAN's `metrics.json`: `fid`, `kid`, `kid_se`, `precision`, `recall`, `kimg` of the last
+evaluation; `points`, a list of the same for every evaluation; `floor` {`fid`, `kid`, `kid_se`,
+`images`}: two halves of the real images against each other; `features` (network, weights, size,
+resize, "not comparable with published values"); `real_images`, `generated_images`,
+`memorisation`. In `config.json` `kind` is "gan"; a classifier's has none.
+
+Cost of a row: 120 to 690 kimg at 512 px, which needs a graphics card. Command of the main row:
+``python -m gan_fusion.train_gan --preset T9-batch32 --data-dir D``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from common.config import ASSUMED, DEVIATION, hp
+from common.errors import InputError
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """Defaults are the paper's choice: benign BreakHis images, gamma 1.0, batch 32 (Table 9)."""
+
+    # Data
+    dataset: Literal["breakhis", "bach"] = hp("breakhis", "data set", "methods")
+    magnifications: tuple[str, ...] = hp(
+        ("40X", "100X", "200X", "400X"), "which BreakHis images are used, together", "Table 7"
+    )
+    labels: tuple[str, ...] = hp(
+        ("benign",), "classes it learns to draw; empty: all of the data set", "Table 7 (G16)"
+    )
+    split: Literal["counts", "image", "patient", "file"] = hp(
+        "counts", "the classifier's split", "Table 2 (leaks patients: G33)"
+    )
+    group: Literal["case", "slide", "folder"] = hp(
+        "case", "what counts as one patient", ASSUMED + "letter suffixes may be one patient"
+    )
+    test: float = hp(
+        0.3, "share of the images, for --split image and patient", ASSUMED + "as the classifier",
+        low=0.01, high=0.9,
+    )  # fmt: skip
+    validation: float = hp(
+        0.2, "share of the training images", "Table 2: 1551 of 7749", low=0.01, high=0.9
+    )
+    train_on: Literal["train", "all"] = hp(
+        "train",
+        "all also sees validation and test images, as printed; no classifier takes its images",
+        DEVIATION + "the paper's 2480 images hold the classifier's test images (G15)",
+    )
+    image_size: int = hp(512, "side of the images, px; a power of two", "Table 7", low=32, high=512)
+    resize_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(
+        "area", "filter from the original size down", ASSUMED + "not mentioned"
+    )
+    flips: bool = hp(
+        True, "mirror real images at random, both ways", ASSUMED + "tissue has no up or left"
+    )
+    # Networks
+    latent: int = hp(128, "length of the noise vector", ASSUMED + "not given", low=1)
+    channels: int = hp(
+        8192,
+        "channels of a feature map are this over its side in px, up to --channels-most",
+        ASSUMED + "not given",
+        low=64,
+    )
+    channels_most: int = hp(256, "most channels of a feature map", ASSUMED + "not given", low=4)
+    # Losses
+    generator_loss: Literal["hinge", "wasserstein"] = hp(
+        "hinge", "max(0, 1 - D(G)), or -D(G)", "eq. 2 (G17)"
+    )
+    feature_weight: float = hp(
+        0.0, "lambda of the feature loss", ASSUMED + "optional, not given (eq. 2)", low=0
+    )
+    penalty: float = hp(
+        10.0, "weight of the gradient penalty", ASSUMED + "the WGAN-GP paper's own (G17)", low=0
+    )
+    gamma: float = hp(1.0, "weight of R1, as gamma / 2", "Tables 7-8, read as R1's weight (G18)",
+                      low=0)  # fmt: skip
+    drift: float = hp(
+        1e-3,
+        "weight of the squared scores of real images",
+        ASSUMED + "a linear critic has no zero, the hinge needs one",
+        low=0,
+    )
+    # Training
+    kimg: float = hp(600, "thousands of real images shown to the critic", "Table 9", low=0.001)
+    batch_size: int = hp(32, "images per critic step", "Table 9", low=1)
+    learning_rate: float = hp(0.0025, "Adam's rate, generator", "Table 7", low=0)
+    critic_learning_rate: float = hp(0.0025, "Adam's rate, critic", "Table 7", low=0)
+    beta_1: float = hp(0.0, "Adam's first moment", ASSUMED + "the WGAN-GP paper's", low=0, high=1)
+    beta_2: float = hp(0.9, "Adam's second moment", ASSUMED + "the WGAN-GP paper's", low=0, high=1)
+    critic_steps: int = hp(
+        5, "critic steps per generator step", ASSUMED + "the WGAN-GP paper's (G17)", low=1
+    )
+    critic_first: int = hp(
+        100, "critic steps before the generator's first", ASSUMED + "only named (methods)", low=0
+    )
+    average: float = hp(
+        0.999,
+        "decay per generator step of the averaged generator, whose images are used; 0: none",
+        ASSUMED + "not mentioned",
+        low=0,
+        high=0.99999,
+    )
+    # Evaluation
+    evaluate_every: float = hp(20, "kimg between evaluations", ASSUMED + "not given", low=0.001)
+    samples: int = hp(2000, "images generated for FID and KID", ASSUMED + "not given", low=20)
+    feature_network: Literal[
+        "inception_v3", "mobilenet_v2", "resnet50", "densenet201", "vgg16", "xception",
+    ] = hp("inception_v3", "network whose features are compared", "FID section (G20)")  # fmt: skip
+    feature_size: int = hp(299, "side in px of its input", ASSUMED + "InceptionV3's own", low=32)
+    feature_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(
+        "linear", "filter to that size", ASSUMED + "not mentioned"
+    )
+    weights: str = hp(
+        "imagenet", "of the feature network: imagenet, none, or a file", "FID section"
+    )
+    # Repetition
+    seed: int = hp(0, "of initialisation, order, noise", ASSUMED + "not given", low=0)
+    split_seed: int = hp(0, "of the split", ASSUMED + "as the classifier", low=0)
+    mixed_precision: Literal["off", "bfloat16"] = hp(
+        "off", "number format of the layers; penalties stay in float32", ASSUMED + "not mentioned"
+    )
+    deterministic: bool = hp(
+        True, "same command, same images; slower on a GPU", ASSUMED + "not mentioned"
+    )
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of the data set's task."""
+        return {"breakhis": 2, "bach": 4}[self.dataset]
+
+
+_GAMMAS = {0.5: 240, 1.0: 300, 1.5: 300, 1.55: 300, 2.0: 300, 5.0: 120, 6.55: 320}
+_BATCHES = {16: 620, 32: 600, 64: 644, 128: 690}
+
+_ROWS: dict[str, GanConfig] = {
+    # Table 8 gives no batch size, Table 9 no gamma: the ones found best (G19).
+    **{f"T8-gamma{g}": GanConfig(gamma=g, kimg=kimg) for g, kimg in _GAMMAS.items()},
+    **{f"T9-batch{n}": GanConfig(batch_size=n, kimg=kimg) for n, kimg in _BATCHES.items()},
+    # The paper uses images of a GAN on ICIAR (Table 12) and describes none.
+    "T12-gan": GanConfig(dataset="bach", labels=(), kimg=300),
+}
+
+
+def honest(row: GanConfig, kimg: float) -> GanConfig:
+    """Training patients only, and as many images shown as to the other rows of the table (G19)."""
+    return replace(row, split="patient", kimg=kimg)
+
+
+GAN_ROWS: dict[str, GanConfig] = {
+    **_ROWS,
+    **{
+        f"{name}-honest": honest(row, 300 if name.startswith("T8") else 600)
+        for name, row in _ROWS.items()
+        if row.dataset == "breakhis"
+    },
+}
+"""Table rows by name; those of BreakHis each with its honest twin."""
+
+PRESETS: dict[str, GanConfig] = {
+    **GAN_ROWS,
+    # Both classes at 64 px with a small network, for a machine without a graphics card.
+    "small": replace(
+        GanConfig(),
+        labels=(),
+        split="patient",
+        magnifications=("100X",),
+        image_size=64,
+        channels=1024,
+        channels_most=128,
+        kimg=100,
+        batch_size=16,
+        critic_steps=1,
+        evaluate_every=10,
+        samples=1000,
+        feature_network="mobilenet_v2",
+        feature_size=96,
+    ),
+    # Synthetic tissue, random features, minutes on a laptop CPU; fills no row.
+    "demo": replace(
+        GanConfig(),
+        labels=(),
+        split="patient",
+        magnifications=("100X",),
+        image_size=32,
+        channels=512,
+        channels_most=64,
+        kimg=8,
+        batch_size=16,
+        critic_steps=1,
+        critic_first=20,
+        average=0.99,
+        evaluate_every=2,
+        samples=200,
+        # Random features of the others are nearly zero, and so are all distances between them.
+        feature_network="vgg16",
+        feature_size=32,
+        weights="none",
+    ),
+}
+"""Table rows by name, and settings for small machines; each holds only its differences."""
+
+
+def check_size(size: int) -> None:
+    """Refuse sides that are no power of two between 32 and 512 px."""
+    if size not in (32, 64, 128, 256, 512):
+        raise InputError(f"--image-size {size}: a GAN draws 32, 64, 128, 256 or 512 px")
+
+
+def leaks(config: GanConfig) -> list[str]:
+    """What may flatter a classifier that trains on this GAN's images."""
+    found = []
+    if config.train_on == "all":
+        found.append("the GAN sees validation and test images (G15)")
+    if config.dataset == "bach":
+        found.append("BACH publishes no patients: images of one may lie on both sides")
+    elif config.split in ("counts", "image"):
+        found.append("image-wise split: most patients lie in both training and test (G33)")
+    return found

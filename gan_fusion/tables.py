@@ -1,0 +1,173 @@
+"""The paper's tables with our runs beside them, and what the GAN's images change.
+
+python -m gan_fusion.tables                every printed number
+python -m gan_fusion.tables per-class      Tables 11 and 12 in the paper's form
+python -m gan_fusion.tables gan-effect     runs without and with generated images
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from common import errors, evaluation, metrics, tables
+from common.errors import InputError
+from gan_fusion.config import HONEST
+
+SCORES = ("TP", "TN", "FP", "FN", "precision", "recall", "FPR", "TNR", "F1", "kappa", "MCC")
+"""Columns of Tables 11 and 12."""
+
+PAIRS = tuple(
+    (f"{table}-{reading}-trad", f"{table}-{reading}-trad-gan")
+    for table in ("T11", "T12")
+    for reading in ("fusion", "counts")
+)
+"""Rows that differ in the GAN's images alone."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``python -m gan_fusion.tables``."""
+    import argparse
+
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    views = {"per-class": per_class, "gan-effect": gan_effect}
+    if not arguments or arguments[0] not in views:
+        return tables.main("gan_fusion", arguments)
+    parser = argparse.ArgumentParser(prog=f"python -m gan_fusion.tables {arguments[0]}")
+    parser.add_argument("--runs-dir", default="runs", metavar="DIR", help="default: runs")
+    flags = parser.parse_args(arguments[1:])
+    print(views[arguments[0]](tables.load("gan_fusion", flags.runs_dir)), end="")
+    return 0
+
+
+def per_class(paper: tables.Paper) -> str:
+    """Tables 11 and 12 as printed, each line with ours and our honest twin's below it, Markdown."""
+    out = []
+    table = paper.table.assign(possible=[each[0] for each in tables.paper_counts(paper.table)])
+    for name in ("T11", "T12"):
+        printed = table[table["table"] == name]
+        lines = []
+        for row, numbers in printed.groupby("row", sort=False):
+            lines.append([str(row), "paper", *_printed_cells(numbers)])
+            preset = numbers["preset"].iloc[0]
+            for who, key in (("ours", preset), ("honest", HONEST[preset])):
+                if key in paper.groups:
+                    lines.append(["", who, *_our_cells(numbers, paper.groups[key])])
+        header = ["model, category", "", *SCORES]
+        out += [f"## {tables.table_title(name)}", "", *tables.markdown_table(header, lines), ""]
+    out += [
+        "\\* does not agree with the counts: they do not add up to the size of the test set, the",
+        "score is not theirs, or the average is neither that of the printed nor of the exact",
+        "scores. Ours: one run, or the mean of several. honest: patients kept apart, another and",
+        "larger test set; BACH publishes no patients.",
+    ]
+    return "\n".join(out) + "\n"
+
+
+def _printed_cells(numbers: pd.DataFrame) -> Iterator[str]:
+    by_metric = numbers.set_index("metric")
+    for score in SCORES:
+        if score not in by_metric.index:
+            yield ""  # averages have no counts
+            continue
+        number = by_metric.loc[score]
+        yield number["printed"] + "*" * (number["possible"] is False)
+
+
+def _our_cells(numbers: pd.DataFrame, group: tables.Group) -> Iterator[str]:
+    by_metric = numbers.set_index("metric")
+    for score in SCORES:
+        if score not in by_metric.index:
+            yield ""
+            continue
+        number = by_metric.loc[score]
+        value = tables.estimate(group, number["metrics_key"]).value
+        decimals = 1 if number["unit"] == "images" and len(group.runs) > 1 else number["decimals"]
+        yield "–" if value is None else f"{value:.{decimals}f}"
+
+
+def gan_effect(paper: tables.Paper) -> str:
+    """Accuracy without and with generated images, the paper's and ours, with intervals."""
+    lines = []
+    for without, with_gan in PAIRS:
+        for who, pair in (
+            ("paper's way", (without, with_gan)),
+            ("honest", (HONEST[without], HONEST[with_gan])),
+        ):
+            if who == "honest" and pair[0] not in paper.presets:
+                lines.append([with_gan, who, "", "", "", "", pair[0].removeprefix("none: ")])
+                continue
+            cells = [_accuracy(paper.groups.get(preset)) for preset in pair]
+            claimed = _claimed(paper, *pair) if who != "honest" else ""
+            lines.append([with_gan, who, claimed, *cells, *_difference(paper, *pair)])
+    header = ["row", "split", "paper", "without GAN", "with GAN", "difference", "95 % interval"]
+    out = [
+        "## Effect of the GAN's images on accuracy (%)",
+        "",
+        *tables.markdown_table(header, lines),
+        "",
+        "paper: Table 14's accuracies, in brackets what the counts of Tables 11 and 12 give.",
+        "difference: with minus without, in points, over runs of equal seeds on the same test",
+        "images; the interval of a single pair is the paired bootstrap over patients (over images",
+        "where they are unknown).",
+    ]
+    return "\n".join(out) + "\n"
+
+
+def _claimed(paper: tables.Paper, without: str, with_gan: str) -> str:
+    """Printed accuracies, then those of the printed counts, without -> with."""
+    found = []
+    for preset in (without, with_gan):
+        rows = paper.table[paper.table["preset"] == preset]
+        accuracy = rows.loc[(rows["table"] == "T14"), "printed"].iloc[0]
+        hits = rows[rows["metrics_key"].str.endswith(".tp") & rows["table"].str.match("T1[12]")]
+        right = hits["printed"].astype(int).sum()
+        size = f" ({right}/{hits['n_test'].iloc[0]})" if len(hits) else ""
+        found.append(f"{accuracy}{size}")
+    return " -> ".join(found)
+
+
+def _accuracy(group: tables.Group | None) -> str:
+    if group is None:
+        return "not run"
+    ours = tables.estimate(group, "accuracy")
+    text = f"{100 * ours.value:.2f}"
+    if ours.sd is not None:
+        return f"{text} ± {100 * ours.sd:.2f} ({ours.n_runs})"
+    return f"{text} ({ours.k}/{ours.n})"
+
+
+def _difference(paper: tables.Paper, without: str, with_gan: str) -> tuple[str, str]:
+    """Mean difference over pairs of runs of equal seeds, and the interval of a single pair."""
+    groups = [paper.groups.get(name) for name in (without, with_gan)]
+    if None in groups:
+        return "", ""
+    first, second = ({_seeds(run): run for run in group.runs} for group in groups)
+    results: list[dict[str, Any]] = []
+    for seeds in sorted(set(first) & set(second)):
+        try:
+            pair = (evaluation.read_run(each[seeds]) for each in (second, first))
+            results.append(metrics.compare(*pair))
+        except InputError as error:
+            return "", f"not comparable: {error}"
+    if not results:
+        return "", "no two runs share seed and split seed"
+    mean = 100 * sum(each["difference"] for each in results) / len(results)
+    if len(results) > 1:
+        return f"{mean:+.2f} ({len(results)} pairs)", ""
+    interval = results[0]["difference_ci"]
+    if interval is None:
+        return f"{mean:+.2f}", "none: every image counts the same"
+    low, high = (100 * value for value in interval)
+    return f"{mean:+.2f}", f"{low:+.2f} to {high:+.2f}"
+
+
+def _seeds(run: Any) -> tuple[int, int]:
+    return run.config["seed"], run.config["split_seed"]
+
+
+if __name__ == "__main__":
+    errors.main(main)
