@@ -1,0 +1,1237 @@
+from __future__ import annotations
+
+import csv
+import errno
+import importlib.util
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import cv2
+import edge_bundle
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import images
+from common.errors import InputError as CommonInputError
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory) -> Path:
+    """Folder with the stand-in runtime, which this process imports in the real one's place."""
+    folder = edge_bundle.install_runtime(tmp_path_factory.mktemp("runtime"))
+    with pytest.MonkeyPatch.context() as patch:
+        module = edge_bundle.load_runtime(folder)
+        patch.setitem(sys.modules, "ai_edge_litert.interpreter", module)
+        yield folder
+    edge_bundle.forget_device()
+
+
+@pytest.fixture(scope="module")
+def bundle(runtime, tmp_path_factory) -> Path:
+    return edge_bundle.build(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def infer(bundle, monkeypatch):
+    """The module infer, working on `bundle`."""
+    monkeypatch.setattr(edge_bundle.device("classifier"), "FOLDER", bundle)
+    for later in ("camera", "heatmap", "serve"):  # imported when they are needed
+        edge_bundle.device(later)
+    return edge_bundle.device("infer")
+
+
+@pytest.fixture
+def stick(tmp_path) -> Path:
+    """A folder of three pictures, one of them in a folder below."""
+    folder = tmp_path / "stick"
+    for seed, name in enumerate(("a.png", "b/c.tif", "d.jpg")):
+        edge_bundle.save(folder / name, edge_bundle.picture(seed))
+    return folder
+
+
+@pytest.fixture
+def error():
+    """The device's InputError."""
+    return edge_bundle.device("errors").InputError
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def start(bundle: Path, runtime: Path, *arguments: object, program: str = "infer.py", **options):
+    """Run one of the bundle's programs in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-c", LAUNCH, str(runtime), str(bundle / program),
+         *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+    )  # fmt: skip
+
+
+# As `python3 infer.py`, with the stand-in runtime found first.
+LAUNCH = """
+import runpy, sys
+sys.path.insert(0, sys.argv[1])
+sys.argv = sys.argv[2:]
+sys.path.insert(0, sys.argv[0].rsplit("/", 1)[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def finish(process: subprocess.Popen) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+# --- pixels ------------------------------------------------------------------------------------
+
+SIZES = [
+    (460, 700), (456, 700), (448, 448), (448, 672), (224, 224), (225, 223), (100, 150), (200, 700),
+    (700, 200), (1, 1), (3, 900), (1080, 1350),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_resize_is_opencv_s_area_filter_to_the_last_bit(height, width):
+    rng = np.random.default_rng(height)
+    image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    ours = edge_bundle.device("pixels").resize(image, 224)
+    assert np.array_equal(ours, cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA))
+
+
+def test_resize_of_any_size_is_opencv_s():
+    rng = np.random.default_rng(0)
+    resize = edge_bundle.device("pixels").resize
+    for _ in range(120):
+        height, width = rng.integers(1, 300, 2)
+        size = int(rng.choice([32, 48, 64, 96]))
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        expected = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+        assert np.array_equal(resize(image, size), expected), (height, width, size)
+
+
+@pytest.mark.data
+def test_real_pictures_are_read_and_resized_as_in_training(real_data):
+    pixels = edge_bundle.device("pixels")
+    files = sorted((real_data / "data/breakhis_100x").rglob("*.png"))[::24]
+    for file in files:
+        read = pixels.read(file)
+        assert np.array_equal(read, images.read(file))
+        for size in (224, 96):
+            assert np.array_equal(pixels.resize(read, size), images.resize(read, size))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_formats_are_read_as_in_training(tmp_path, suffix):
+    file = edge_bundle.save(tmp_path / f"x.{suffix}", edge_bundle.picture(0))
+    assert np.array_equal(edge_bundle.device("pixels").read(file), images.read(file))
+
+
+def test_opaque_alpha_is_dropped(tmp_path):
+    picture = edge_bundle.picture(0)
+    alpha = np.full((*picture.shape[:2], 1), 255, np.uint8)
+    file = edge_bundle.save(tmp_path / "x.png", np.concatenate([picture, alpha], axis=2))
+    assert np.array_equal(edge_bundle.device("pixels").read(file), picture)
+
+
+def _flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 64]) + data[at + 1 :]
+
+
+def _turned() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return _encoded("JPEG", exif=exif)
+
+
+def _encoded(kind: str, mode: str = "RGB", **options) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(edge_bundle.picture(0)).convert(mode).save(data, kind, **options)
+    return data.getvalue()
+
+
+def _deep_png() -> bytes:
+    deep = (edge_bundle.picture(0).astype(np.uint16) * 257)[..., ::-1]
+    return cv2.imencode(".png", deep)[1].tobytes()
+
+
+def _see_through() -> bytes:
+    picture = np.dstack([edge_bundle.picture(0), np.full((60, 90), 200, np.uint8)])
+    return cv2.imencode(".png", picture)[1].tobytes()
+
+
+BAD = {
+    "empty.png": (lambda: b"", "empty"),
+    "text.png": (lambda: b"not a picture at all", "not a PNG"),
+    "cut.png": (lambda: _encoded("PNG")[:2000], "cut short"),
+    "flipped.png": (lambda: _flipped(_encoded("PNG"), 3000), "damaged"),
+    "head.png": (lambda: _encoded("PNG")[:20], "cut short"),
+    "cut.jpg": (lambda: _encoded("JPEG")[:900], "cut short"),
+    "cut.tif": (lambda: _encoded("TIFF")[:9000], "cut short"),
+    "grey.png": (lambda: _encoded("PNG", "L"), "no 8-bit RGB"),
+    "grey.jpg": (lambda: _encoded("JPEG", "L"), "no 8-bit RGB"),
+    "palette.png": (lambda: _encoded("PNG", "P"), "no 8-bit RGB"),
+    "cmyk.jpg": (lambda: _encoded("JPEG", "CMYK"), "no 8-bit RGB"),
+    "deep.png": (_deep_png, "no 8-bit RGB"),
+    "see-through.png": (_see_through, "transparent"),
+    "other-name.png": (lambda: _encoded("JPEG"), "JPEG file with a PNG name"),
+    "turned.jpg": (_turned, "EXIF"),
+    "pages.tif": (
+        lambda: _encoded("TIFF", save_all=True, append_images=[Image.new("RGB", (9, 9))]),
+        "2 pictures",
+    ),
+    "bitmap.png": (lambda: _encoded("BMP"), "not a PNG"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_are_refused_as_in_training(tmp_path, name):
+    make, reason = BAD[name]
+    pixels = edge_bundle.device("pixels")
+    file = tmp_path / name
+    file.write_bytes(make())
+    with pytest.raises(pixels.ImageError, match=reason) as caught:
+        pixels.read(file)
+    # Only what more bytes could mend is waited for.
+    assert caught.value.incomplete == (name.startswith(("empty", "text", "cut", "head", "bitmap"))
+                                       or name == "flipped.png")  # fmt: skip
+    with pytest.raises(CommonInputError):
+        images.read(file)
+
+
+def test_what_is_no_file_does_not_hold_the_program_up(tmp_path):
+    pixels = edge_bundle.device("pixels")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    for name in ("pipe.png", "folder.png", "/dev/zero", "missing.png"):
+        with pytest.raises(pixels.ImageError):
+            pixels.read(tmp_path / name)
+
+
+def test_a_picture_too_large_for_the_device_is_not_decoded(tmp_path):
+    header = struct.pack(">IIBBBBB", 9000, 9000, 8, 2, 0, 0, 0)
+    png = bytearray(_encoded("PNG"))
+    png[16 : 16 + len(header)] = header
+    import zlib
+
+    png[29:33] = struct.pack(">I", zlib.crc32(png[12:29]))
+    file = tmp_path / "huge.png"
+    file.write_bytes(png)
+    pixels = edge_bundle.device("pixels")
+    with pytest.raises(pixels.ImageError, match="9000x9000 px, more than 32 megapixels"):
+        pixels.read(file)
+
+
+# --- is it tissue ------------------------------------------------------------------------------
+
+
+def _screenshot(paper: int, ink: tuple[int, int, int]) -> np.ndarray:
+    image = np.full((460, 700, 3), paper, np.uint8)
+    for y in range(15, 460, 14):
+        cv2.putText(image, "Dear colleague, the result of " * 4, (5, y), 0, 0.45, ink, 1)
+    return image
+
+
+NOT_TISSUE = {
+    "white": (lambda: np.full((230, 350, 3), 255, np.uint8), "blank"),
+    "grey": (lambda: np.full((230, 350, 3), 128, np.uint8), "one plain colour"),
+    "pink": (lambda: np.full((230, 350, 3), (230, 150, 190), np.uint8), "one plain colour"),
+    "text": (lambda: _screenshot(255, (0, 0, 0)), "not the colours"),
+    "text on black": (lambda: _screenshot(20, (220, 220, 220)), "not the colours"),
+    "blue text": (lambda: _screenshot(255, (0, 0, 160)), "not the colours"),
+    "noise": (
+        lambda: np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8),
+        "not the colours",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_TISSUE)
+def test_what_is_no_tissue_is_flagged(name):
+    make, reason = NOT_TISSUE[name]
+    pixels = edge_bundle.device("pixels")
+    assert pixels.tissue(pixels.resize(make(), 224))[1].startswith(reason)
+
+
+@pytest.mark.parametrize("name", ["china.jpg", "flower.jpg"])
+def test_photographs_are_flagged(name):
+    # Found, but not imported: that takes seconds.
+    folder = Path(importlib.util.find_spec("sklearn").submodule_search_locations[0])
+    pixels = edge_bundle.device("pixels")
+    photograph = pixels.read(folder / "datasets/images" / name)
+    assert pixels.tissue(pixels.resize(photograph, 224))[1].startswith("not the colours")
+
+
+def test_tissue_measures_of_a_picture_done_by_hand():
+    pixels = edge_bundle.device("pixels")
+    picture = np.full((8, 8, 3), 255, np.uint8)
+    picture[:2] = (150, 90, 160)  # a quarter: green absorbs most
+    picture[2] = (90, 150, 160)  # an eighth: red does
+    measures, problem = pixels.tissue(picture)
+    assert measures["dark"] == 0.375
+    assert measures["stained"] == pytest.approx(2 / 3)
+    brightness = np.repeat([400 / 3, 400 / 3, 255], [16, 8, 40])
+    assert measures["contrast"] == pytest.approx(brightness.std(), rel=1e-5)
+    assert problem == ""
+
+
+@pytest.mark.data
+def test_real_tissue_passes(real_data):
+    pixels = edge_bundle.device("pixels")
+    files = sorted((real_data / "data/breakhis_100x").rglob("*.png"))[::5]
+    flagged = [f for f in files if pixels.tissue(pixels.resize(pixels.read(f), 224))[1]]
+    assert len(files) == 43
+    assert flagged == []
+
+
+# --- results.csv -------------------------------------------------------------------------------
+
+
+def _row(number: int) -> dict[str, object]:
+    return {"image": f"{number}.png", "bytes": number, "mtime_ns": 5, "model": "m",
+            "status": "unusable", "reason": "x, \"y\"\nz"}  # fmt: skip
+
+
+def test_a_torn_last_line_is_removed_wherever_it_was_torn(tmp_path):
+    Results = edge_bundle.device("results").Results
+    path = tmp_path / "results.csv"
+    table = Results(path, edge_bundle.CLASSES)
+    table.add(_row(1))
+    before = path.read_bytes()
+    table.add(_row(2))
+    table.close()
+    whole = path.read_bytes()
+    tails = [whole[len(before) : cut] for cut in range(len(before), len(whole), 5)]
+    for tail in [*tails, b"\0" * 99]:
+        path.write_bytes(before + tail)
+        table = Results(path, edge_bundle.CLASSES)
+        assert path.read_bytes() == before
+        assert ("1.png", 1, 5, "m") in table
+        assert ("2.png", 2, 5, "m") not in table
+        table.add(_row(2))
+        table.close()
+        assert path.read_bytes() == whole
+    for cut in range(0, whole.index(b"\n"), 9):  # the first line, of a file that was just begun
+        path.write_bytes(whole[:cut])
+        Results(path, edge_bundle.CLASSES).close()
+        assert path.read_bytes() == whole[: whole.index(b"\n") + 1]
+
+
+def test_a_file_that_is_not_ours_or_is_damaged_inside_is_left_alone(tmp_path, error):
+    Results = edge_bundle.device("results").Results
+    path = tmp_path / "results.csv"
+    path.write_bytes(b"name,age\nx,3\n")
+    with pytest.raises(error, match="another table"):
+        Results(path, edge_bundle.CLASSES)
+    assert path.read_bytes() == b"name,age\nx,3\n"
+    path.unlink()
+    table = Results(path, edge_bundle.CLASSES)
+    table.add(_row(1))
+    table.add(_row(2))
+    table.close()
+    lines = path.read_bytes().splitlines(keepends=True)
+    damaged = lines[0] + lines[1][:9] + b"\0\0\0\n" + lines[2]
+    path.write_bytes(damaged)
+    with pytest.raises(error, match="line 2 is damaged"):
+        Results(path, edge_bundle.CLASSES)
+    assert path.read_bytes() == damaged
+
+
+def test_two_programs_never_write_to_one_file(tmp_path, error):
+    Results = edge_bundle.device("results").Results
+    table = Results(tmp_path / "results.csv", edge_bundle.CLASSES)
+    with pytest.raises(error, match=r"another infer\.py"):
+        Results(tmp_path / "results.csv", edge_bundle.CLASSES)
+    table.close()
+    Results(tmp_path / "results.csv", edge_bundle.CLASSES).close()
+
+
+def test_a_write_that_fails_half_way_leaves_whole_lines(tmp_path, monkeypatch, error):
+    results = edge_bundle.device("results")
+    path = tmp_path / "results.csv"
+    table = results.Results(path, edge_bundle.CLASSES)
+    table.add(_row(1))
+    before = path.read_bytes()
+    write = os.write
+
+    def fails(descriptor, data):
+        if len(data) < 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[: len(data) // 2])
+
+    monkeypatch.setattr(results.os, "write", fails)
+    with pytest.raises(error, match=r"No space left on device.*results before are safe"):
+        table.add(_row(2))
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert ("2.png", 2, 5, "m") not in table
+    table.add(_row(2))
+    table.close()
+    assert [row["image"] for row in rows(path)] == ["1.png", "2.png"]
+
+
+# --- pictures and folders ----------------------------------------------------------------------
+
+
+def test_an_image_gets_label_probability_and_a_line(infer, tmp_path, capsys):
+    for seed in range(4):
+        image = edge_bundle.picture(seed)
+        file = edge_bundle.save(tmp_path / f"{seed}.png", image)
+        assert infer.main([str(file)]) == 0
+        p = edge_bundle.probabilities(image)
+        label = edge_bundle.CLASSES[int(p[1] >= 0.5)]
+        row = rows(tmp_path / "results.csv")[seed]
+        assert row["image"] == f"{seed}.png"
+        assert row["status"] == "classified"
+        assert row["label"] == label
+        assert float(row["p_malignant"]) == pytest.approx(p[1], abs=1e-6)
+        assert float(row["probability"]) == pytest.approx(p.max(), abs=1e-6)
+        assert row["bytes"] == str(file.stat().st_size)
+        out = capsys.readouterr().out
+        assert f"{seed}.png  {label}  {100 * p.max():.1f} %" in out
+        assert "SYNTHETIC" in out
+        assert "research use, not for diagnosis" in out
+    assert {row["label"] for row in rows(tmp_path / "results.csv")} == set(edge_bundle.CLASSES)
+
+
+def test_a_folder_is_classified_once(infer, stick, capsys):
+    assert infer.main([str(stick)]) == 0
+    first = rows(stick / "results.csv")
+    assert [row["image"] for row in first] == ["a.png", "b/c.tif", "d.jpg"]
+    assert {row["status"] for row in first} == {"classified"}
+    assert infer.main([str(stick)]) == 0
+    assert "3 have a result already" in capsys.readouterr().out
+    assert rows(stick / "results.csv") == first
+    # Another picture under the same name is another picture.
+    edge_bundle.save(stick / "a.png", edge_bundle.picture(9))
+    infer.main([str(stick)])
+    assert [row["image"] for row in rows(stick / "results.csv")][3:] == ["a.png"]
+    infer.main([str(stick), "--again"])
+    assert len(rows(stick / "results.csv")) == 7
+
+
+def test_names_of_any_kind(infer, stick, tmp_path):
+    names = ['comma, quote".png', "line\nbreak.png", "=1+1.png", "bytes-\udcff.png", "ü.PNG"]
+    for name in names:
+        shutil.copy(stick / "a.png", stick / name)
+    for _ in range(2):
+        infer.main([str(stick), "--csv", str(tmp_path / "r.csv")])
+    found = [row["image"] for row in rows(tmp_path / "r.csv")]
+    expected = [name.replace("\n", "\\n").replace("\udcff", "\\udcff") for name in names]
+    assert sorted(found) == sorted([*expected, "a.png", "b/c.tif", "d.jpg"])
+
+
+def test_links_hidden_and_other_files(infer, stick, tmp_path, monkeypatch):
+    outside = edge_bundle.save(tmp_path / "outside/secret.png", edge_bundle.picture(5))
+    (stick / "z-link.png").symlink_to(outside)
+    (stick / "z-folder").symlink_to(outside.parent)
+    (stick / "z-loop").symlink_to(stick)
+    for name in ("._a.png", ".Trash/x.png", "notes.txt", "$RECYCLE.BIN/y.png"):
+        (stick / name).parent.mkdir(exist_ok=True)
+        shutil.copy(stick / "a.png", stick / name)
+    pixels = edge_bundle.device("pixels")
+    opened, read = [], pixels.read
+    monkeypatch.setattr(pixels, "read", lambda path: opened.append(str(path)) or read(path))
+    assert infer.main([str(stick)]) == 1
+    found = {row["image"]: row for row in rows(stick / "results.csv")}
+    assert set(found) == {"a.png", "b/c.tif", "d.jpg", "z-link.png", "z-folder", "z-loop"}
+    for name in ("z-link.png", "z-folder", "z-loop"):
+        assert found[name]["status"] == "unusable"
+        assert found[name]["reason"] == "is a link; links are not followed"
+    assert sorted(opened) == sorted(str(stick / name) for name in ("a.png", "b/c.tif", "d.jpg"))
+
+
+def test_bad_pictures_stop_nothing(infer, stick, capsys):
+    for name, (make, _) in BAD.items():
+        (stick / name).write_bytes(make())
+    assert infer.main([str(stick)]) == 1
+    found = rows(stick / "results.csv")
+    assert len(found) == 3 + len(BAD)
+    for row in found:
+        if row["image"] in BAD:
+            assert (row["status"], row["label"]) == ("unusable", "")
+            assert BAD[row["image"]][1] in row["reason"]
+    assert f"3 classified, 0 not tissue, {len(BAD)} unusable" in capsys.readouterr().out
+
+
+def test_what_is_not_tissue_is_flagged_instead_of_classified(infer, stick, tmp_path):
+    edge_bundle.save(stick / "blank.png", np.full((60, 90, 3), 245, np.uint8))
+    assert infer.main([str(stick)]) == 0
+    row = rows(stick / "results.csv")[2]
+    assert (row["image"], row["status"], row["label"]) == ("blank.png", "not tissue", "")
+    assert row["reason"].startswith("blank")
+    assert row["p_malignant"] == ""
+    infer.main([str(stick), "--any-picture", "--csv", str(tmp_path / "r.csv")])
+    row = rows(tmp_path / "r.csv")[2]
+    assert (row["image"], row["status"]) == ("blank.png", "classified")
+    assert row["reason"].startswith("blank")
+
+
+def test_kernels_are_named_after_what_computes_the_convolutions(bundle):
+    classifier = edge_bundle.device("classifier")
+    loaded = classifier.load(bundle)
+    # The stand-in gives a delegate its softmax always, as tflite-runtime does.
+    for kernels, family in (("default", "xnnpack"), ("builtin", "builtin")):
+        assert classifier.Classifier(loaded, kernels=kernels).family == family
+    model = classifier.Classifier(loaded)
+    model._interpreter.delegated = False
+    assert model._family("default") == "builtin"
+
+
+def test_the_threshold_decides(runtime, bundle):
+    classifier = edge_bundle.device("classifier")
+    loaded = classifier.load(bundle)
+    model = classifier.Classifier(loaded)
+    for threshold, label, probability in ((0.4, "malignant", 0.45), (0.46, "benign", 0.55)):
+        loaded.preprocessing["threshold"] = threshold
+        assert model.decide(np.array([0.55, 0.45])) == (label, probability)
+    loaded.preprocessing.update(positive=None)
+    assert model.decide(np.array([0.55, 0.45])) == ("benign", 0.55)
+
+
+# --- a folder that is watched ------------------------------------------------------------------
+
+
+@pytest.fixture
+def watcher(infer, tmp_path):
+    classifier, results = edge_bundle.device("classifier"), edge_bundle.device("results")
+    table = results.Results(tmp_path / "r.csv", edge_bundle.CLASSES)
+    session = infer.Session(classifier.Classifier(classifier.load()), table)
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    yield infer.Watcher(session, folder)
+    table.close()
+
+
+def test_a_picture_that_is_still_copied_is_left_alone(watcher, tmp_path):
+    whole = edge_bundle.save(tmp_path / "x.png", edge_bundle.picture(0)).read_bytes()
+    target = watcher.folder / "x.png"
+    for second in range(6):
+        target.write_bytes(whole[: (second + 1) * 1000])
+        assert not watcher.look(second)
+    assert rows(tmp_path / "r.csv") == []
+    target.write_bytes(whole)
+    assert not watcher.look(6)
+    assert watcher.look(7)
+    assert not watcher.look(8)
+    assert [row["status"] for row in rows(tmp_path / "r.csv")] == ["classified"]
+
+
+def test_a_copy_that_stalls_is_tried_again_and_then_given_up(watcher, tmp_path):
+    whole = edge_bundle.save(tmp_path / "x.png", edge_bundle.picture(0)).read_bytes()
+    target = watcher.folder / "x.png"
+    target.write_bytes(whole[:3000])
+    written = [second for second in range(30) if watcher.look(second)]
+    # Seen at 0, tried at 1, then 1, 3 and 9 seconds later.
+    assert written == [14]
+    assert rows(tmp_path / "r.csv")[0]["status"] == "unusable"
+    target.write_bytes(whole)
+    assert [second for second in range(30, 40) if watcher.look(second)] == [31]
+    assert rows(tmp_path / "r.csv")[1]["status"] == "classified"
+
+
+def test_a_picture_that_no_waiting_mends_is_given_up_at_once(watcher, tmp_path):
+    (watcher.folder / "grey.png").write_bytes(_encoded("PNG", "L"))
+    assert [second for second in range(5) if watcher.look(second)] == [1]
+    assert "no 8-bit RGB" in rows(tmp_path / "r.csv")[0]["reason"]
+
+
+def test_a_drive_may_be_pulled_out_and_come_back(watcher, tmp_path, capsys):
+    edge_bundle.save(watcher.folder / "a.png", edge_bundle.picture(0))
+    watcher.look(0)
+    watcher.look(1)
+    away = watcher.folder.rename(tmp_path / "away")
+    for second in range(2, 5):
+        assert not watcher.look(second)
+    assert capsys.readouterr().err.count("waiting for") == 1
+    edge_bundle.save(away / "b.png", edge_bundle.picture(1))
+    away.rename(watcher.folder)
+    for second in range(5, 8):
+        watcher.look(second)
+    assert [row["image"] for row in rows(tmp_path / "r.csv")] == ["a.png", "b.png"]
+
+
+# --- a camera ----------------------------------------------------------------------------------
+
+
+def test_a_camera_s_pictures_are_kept_and_classified(infer, tmp_path, monkeypatch):
+    source = edge_bundle.save(tmp_path / "scene.png", edge_bundle.picture(3))
+    arguments = ["--camera", "--camera-command", f"cp {source} {{}}", "--shots", "3",
+                 "--every", "0.01", "--captures", str(tmp_path / "shots")]  # fmt: skip
+    assert infer.main(arguments) == 0
+    found = rows(tmp_path / "shots/results.csv")
+    kept = sorted(path.name for path in (tmp_path / "shots").glob("*.png"))
+    assert len(kept) == 3
+    assert [row["image"] for row in found] == kept
+    assert {row["p_malignant"] for row in found} == {
+        f"{edge_bundle.probabilities(edge_bundle.picture(3))[1]:.6f}"
+    }
+
+
+def test_a_camera_that_fails(infer, tmp_path, error, capsys, monkeypatch):
+    shots = ["--captures", str(tmp_path / "shots"), "--every", "0.01"]
+    with pytest.raises(error, match="three times in a row: false took no picture"):
+        infer.main(["--camera", "--camera-command", "false {}", *shots])
+    assert capsys.readouterr().err.count("camera: ") == 2
+    with pytest.raises(error, match="a program that is installed"):
+        infer.main(["--camera", "--camera-command", "no-such-program {}", *shots])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(error, match="no program for a camera here"):
+        infer.main(["--camera", *shots])
+
+
+# --- activation maps ---------------------------------------------------------------------------
+
+
+def test_evidence_is_what_a_class_has_over_the_mean():
+    maps = np.zeros((2, 2, 2))
+    maps[..., 0] = [[1, 5], [3, 3]]
+    maps[..., 1] = [[3, 1], [3, 7]]
+    evidence = edge_bundle.device("heatmap").evidence
+    assert np.allclose(evidence(maps, 0), [[0, 1], [0, 0]])
+    assert np.allclose(evidence(maps, 1), [[0.5, 0], [0, 1]])
+    assert np.allclose(evidence(np.ones((2, 2, 2)), 0), 0)
+
+
+def test_drawings_among_the_pictures_are_no_pictures(infer, stick):
+    for _ in range(2):
+        infer.main([str(stick), "--cam", str(stick / "b")])
+    assert (stick / "b/b_c.tif-cam.png").exists()
+    assert [row["image"] for row in rows(stick / "results.csv")] == ["a.png", "b/c.tif", "d.jpg"]
+
+
+def test_maps_keep_the_colours_of_what_spoke_for_the_label(infer, stick, tmp_path):
+    image = edge_bundle.picture(0)
+    image[:, :45] = (220, 40, 180)  # 5 for malignant
+    image[:, 45:] = (150, 110, 114)  # 1.8 against it
+    edge_bundle.save(stick / "a.png", image)
+    infer.main([str(stick), "--cam", str(tmp_path / "maps")])
+    names = sorted(path.name for path in (tmp_path / "maps").iterdir())
+    assert names == ["a.png-cam.png", "b_c.tif-cam.png", "d.jpg-cam.png"]
+    label = rows(stick / "results.csv")[0]["label"]
+    with Image.open(tmp_path / "maps/a.png-cam.png") as drawing:
+        assert "SYNTHETIC" in drawing.info
+        assert drawing.size == (448, 299 + 40)
+        pixels = np.asarray(drawing).astype(int)
+    spread = pixels.max(axis=2) - pixels.min(axis=2)
+    assert label == "malignant"
+    # Only what speaks for the label keeps its colours.
+    assert spread[150, 60] > 100
+    assert spread[150, 400] < 5
+
+
+# --- the page ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shown(bundle, tmp_path_factory) -> Path:
+    """A stick with a file of a nasty name, a blank picture and a bad one."""
+    folder = tmp_path_factory.mktemp("shown")
+    for seed, name in enumerate(("<img src=x onerror=alert(1)>.png", "a.png", "b/c.tif", "d.jpg")):
+        edge_bundle.save(folder / name, edge_bundle.picture(seed))
+    edge_bundle.save(folder / "blank.png", np.full((60, 90, 3), 245, np.uint8))
+    (folder / "cut.png").write_bytes(BAD["cut.png"][0]())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(bundle, shown):
+    """Address of a page that shows what became of these files."""
+    edge_bundle.device("heatmap")
+    infer = edge_bundle.device("infer")
+    classifier, results = edge_bundle.device("classifier"), edge_bundle.device("results")
+    model = classifier.Classifier(classifier.load(bundle))
+    seen = edge_bundle.device("serve").Page(model.bundle)
+    table = results.Results(shown / "results.csv", edge_bundle.CLASSES)
+    session = infer.Session(model, table, maps=shown / ".maps", page=seen)
+    address = seen.start("127.0.0.1", 0)
+    infer.classify_all(session, infer.pictures(shown), False)
+    yield address
+    table.close()
+    seen.stop()
+
+
+def get(address: str, path: str, **headers: str) -> tuple[int, bytes, dict]:
+    """GET a path exactly as it is written."""
+    import http.client
+
+    connection = http.client.HTTPConnection(address.split("/")[2], timeout=5)
+    connection.putrequest("GET", path, skip_host="Host" in headers)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    answer = connection.getresponse()
+    try:
+        return answer.status, answer.read(), dict(answer.headers)
+    finally:
+        connection.close()
+
+
+def test_the_page_s_state(page, shown):
+    status, data, _ = get(page, "/state.json")
+    state = json.loads(data)
+    assert status == 200
+    assert state["synthetic"] is True
+    assert state["counts"] == {"classified": 4, "not tissue": 1, "unusable": 1}
+    names = [row["name"] for row in state["rows"]]
+    assert names == ["d.jpg", "cut.png", "blank.png", "b/c.tif", "a.png",
+                     "<img src=x onerror=alert(1)>.png"]  # fmt: skip
+    newest, bad, flagged = state["rows"][:3]
+    expected = edge_bundle.probabilities(images.read(shown / "d.jpg"))
+    assert newest["probabilities"]["malignant"] == pytest.approx(expected[1], abs=1e-6)
+    assert (bad["status"], bad["probability"], bad["images"]) == ("unusable", None, [])
+    assert (flagged["status"], flagged["images"]) == ("not tissue", ["picture"])
+    for kind, size in (("picture", (90, 60)), ("map", (448, 339))):
+        status, data, _ = get(page, f"/{kind}/{newest['id']}")
+        with Image.open(io.BytesIO(data)) as image:
+            assert (image.format, image.size) == ("JPEG", size)
+
+
+def test_the_page_gives_nothing_else(page):
+    for path in (
+        "/results.csv", "/manifest.json", "/../manifest.json", "/picture/../../manifest.json",
+        "/%2e%2e/manifest.json", "//etc/passwd", "/picture/0", "/picture/99", "/picture/-1",
+        "/picture/1/", "/map/2e1", "/page.js/../serve.py", "/serve.py", "/picture/1?x", "/.",
+        "/picture/" + "9" * 400, "*", "http://127.0.0.1/page.css",
+    ):  # fmt: skip
+        status, data, _ = get(page, path)
+        assert (status, data) == (404, b"no such page\n"), path
+
+
+def test_the_page_answers_only_to_this_device(page):
+    for host in ("evil.example", "evil.example:8000", "127.0.0.1.evil.example", ""):
+        assert get(page, "/state.json", Host=host)[0] == 403, host
+    for host in ("127.0.0.1", "localhost:8000", "[::1]:8000"):
+        assert get(page, "/state.json", Host=host)[0] == 200, host
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_changes_nothing(page):
+    _, html, headers = get(page, "/")
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "Access-Control-Allow-Origin" not in headers
+    for name in ("/page.css", "/page.js"):
+        status, data, _ = get(page, name)
+        assert status == 200
+        html += data
+    assert not re.search(rb"https?://|//[a-z]+\.|@import|innerHTML|url\(", html)
+    for method in ("POST", "PUT", "DELETE"):
+        request = urllib.request.Request(page + "state.json", method=method, data=b"x")
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request, timeout=5)
+        assert caught.value.code == 501
+        caught.value.close()
+
+
+def test_the_page_forgets_old_pictures(infer, bundle):
+    serve, classifier = edge_bundle.device("serve"), edge_bundle.device("classifier")
+    shown = serve.Page(classifier.load())
+    picture = edge_bundle.picture(0)
+    for number in range(1, serve.KEPT + 11):
+        row = {"image": f"{number}.png", "time": "t", "status": "unusable", "reason": "r"}
+        shown.show(row, picture, None)
+    state = shown.state()
+    assert len(state["rows"]) == serve.KEPT
+    assert state["counts"] == {"unusable": serve.KEPT + 10}
+    assert state["rows"][0]["name"] == f"{serve.KEPT + 10}.png"
+    assert shown.image("picture", 10) is None
+    assert shown.image("picture", 11) is not None
+
+
+def test_a_port_in_use_is_named(page, infer, stick, error, tmp_path):
+    port = page.rsplit(":", 1)[1].strip("/")
+    with pytest.raises(error, match=rf"--port {port}.*try --port"):
+        infer.main([str(stick), "--serve", "--port", port, "--csv", str(tmp_path / "r.csv")])
+
+
+# --- damage ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copy(bundle, tmp_path, monkeypatch) -> Path:
+    """A copy of the bundle to spoil."""
+    folder = tmp_path / "copy"
+    shutil.copytree(bundle, folder)
+    monkeypatch.setattr(edge_bundle.device("classifier"), "FOLDER", folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name", ["model-int8.tflite", "labels.txt", "preprocessing.json", "pixels.py"]
+)
+def test_a_changed_file_is_never_used(copy, stick, error, name):
+    infer = edge_bundle.device("infer")
+    data = (copy / name).read_bytes()
+    (copy / name).write_bytes(_flipped(data, len(data) // 2))
+    with pytest.raises(error, match=rf"{name}: is not the file that was bundled"):
+        infer.main([str(stick)])
+    (copy / name).unlink()
+    with pytest.raises(error, match=rf"{name}: is missing; copy the whole bundle again"):
+        infer.main([str(stick)])
+    assert not (stick / "results.csv").exists()
+
+
+def test_a_damaged_manifest_is_noticed_wherever_it_was_damaged(copy, error):
+    classifier = edge_bundle.device("classifier")
+    path = copy / "manifest.json"
+    data = path.read_bytes()
+    original = json.loads(data)
+    for at in range(0, len(data), 61):
+        path.write_bytes(_flipped(data, at))
+        try:
+            unharmed = json.loads(path.read_bytes()) == original  # a space between two words
+        except ValueError:
+            unharmed = False
+        if not unharmed:
+            with pytest.raises(error, match=r"manifest\.json"):
+                classifier.read_manifest(copy)
+    for content in (b"", b"{}", b"[]", b"null", data[:-9]):
+        path.write_bytes(content)
+        with pytest.raises(error, match=r"manifest\.json.*copy the whole bundle again"):
+            classifier.read_manifest(copy)
+    path.unlink()
+    with pytest.raises(error, match="missing; this folder is no bundle"):
+        classifier.read_manifest(copy)
+
+
+def test_a_newer_bundle_is_refused(copy, error):
+    classifier = edge_bundle.device("classifier")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["schema"] = 99
+    manifest["seal"] = classifier.seal(manifest)
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(error, match="made by a newer version"):
+        classifier.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"size": 64}, r"takes \(1, 64, 64, 3\) uint8"),
+        ({"dtype": "int8"}, r"int8 scale and zero point \(1.0, 0\)"),
+        ({"quantization": [0.0186, 114]}, r"zero point \(0.0186, 114\)"),
+    ],
+)
+def test_a_model_with_another_contract_is_refused(runtime, tmp_path, change, found):
+    with pytest.raises(CommonInputError, match=found + r".*needs one input \(1, 32, 32, 3\)"):
+        edge_bundle.build(tmp_path, **change)
+    assert not (tmp_path / "bundle").exists()
+    assert not list(tmp_path.glob(".part-*"))
+
+
+@pytest.mark.parametrize(
+    ("bits", "machine", "needs"),
+    [(2**63, "aarch64", "64bit"), (2**31 - 1, "armv7l", "32bit"), (2**63, "x86_64", "64bit")],
+)
+def test_no_runtime(infer, stick, error, monkeypatch, bits, machine, needs):
+    classifier = edge_bundle.device("classifier")
+    monkeypatch.setattr(classifier, "RUNTIMES", {"ai-edge-litert": "no_such_runtime.interpreter"})
+    monkeypatch.setattr(classifier.sys, "maxsize", bits)
+    monkeypatch.setattr(classifier.platform, "machine", lambda: machine)
+    with pytest.raises(error, match=rf"no runtime.*pip install -r .*requirements-{needs}\.txt"):
+        infer.main([str(stick)])
+
+
+def test_a_runtime_that_is_broken_says_why(infer, stick, error, monkeypatch, tmp_path):
+    package = tmp_path / "broken_runtime"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ImportError('GLIBC_2.38 not found')")
+    monkeypatch.syspath_prepend(tmp_path)
+    classifier = edge_bundle.device("classifier")
+    monkeypatch.setattr(classifier, "RUNTIMES", {"tflite-runtime": "broken_runtime.interpreter"})
+    with pytest.raises(error, match=r"tflite-runtime: GLIBC_2\.38 not found"):
+        infer.main([str(stick)])
+
+
+# --- the self-test -----------------------------------------------------------------------------
+
+
+def verdicts(folder: Path) -> dict[str, tuple[bool, str]]:
+    check = edge_bundle.device("selftest").check
+    found = check(folder, runtime=None, kernels="default", threads=None)
+    return {name: (well, text) for name, text, well in found}
+
+
+def reseal(folder: Path) -> None:
+    """Make a spoiled bundle look as if it had been made so."""
+    classifier = edge_bundle.device("classifier")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name, entry in manifest["files"].items():
+        entry["sha256"] = classifier.file_hash(folder / name)
+    manifest["seal"] = classifier.seal(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_the_self_test_passes_on_a_whole_bundle(bundle):
+    found = verdicts(bundle)
+    assert list(found) == ["files", "pixels", "tissue", "outputs"]
+    assert all(well for well, _ in found.values())
+    assert (
+        "xnnpack kernels: probabilities equal bit by bit to those of the same kernels"
+        in (found["outputs"][1])
+    )
+
+
+def test_the_self_test_finds_every_damaged_file(copy):
+    for path in sorted(path for path in copy.rglob("*") if path.is_file()):
+        name = path.relative_to(copy).as_posix()
+        if name == "manifest.json":
+            continue
+        data = path.read_bytes()
+        path.write_bytes(data + b"x")
+        found = verdicts(copy)
+        assert list(found) == ["files"], name
+        assert not found["files"][0]
+        assert found["files"][1] == f"{name} is not the file that was bundled (its SHA-256 differs)"
+        path.write_bytes(data)
+    assert all(well for well, _ in verdicts(copy).values())
+
+
+@pytest.mark.parametrize(
+    ("family", "shift", "well"),
+    [
+        ("xnnpack", 0, True), ("xnnpack", 1e-5, False), ("xnnpack", float("nan"), False),
+        ("other", 0.015, True), ("other", 0.03, False),
+    ],
+)  # fmt: skip
+def test_the_self_test_compares_outputs(copy, family, shift, well):
+    """Within one family of kernels to the bit, between families to the tolerance."""
+    path = copy / "golden/expected.json"
+    expected = json.loads(path.read_text())
+    for each in expected["pictures"]:
+        if "outputs" in each:
+            p = np.add(each["outputs"]["xnnpack"], [shift, -shift])
+            each["outputs"] = {family: p.tolist()}
+            each["label"] = {family: each["label"]["xnnpack"]}
+    path.write_text(json.dumps(expected))
+    reseal(copy)
+    found = verdicts(copy)
+    assert [found[name][0] for name in ("files", "pixels", "tissue")] == [True] * 3
+    assert found["outputs"][0] == well
+    assert ("other kernels (other)" in found["outputs"][1]) == (family == "other")
+
+
+def test_the_self_test_notices_another_decoder_and_another_label(copy):
+    path = copy / "golden/expected.json"
+    original = path.read_text()
+    expected = json.loads(original)
+    expected["pictures"][0]["pixels_sha256"] = "0" * 64
+    expected["pictures"][1]["label"]["xnnpack"] = "neither"
+    expected["pictures"][2]["tissue"] = True
+    expected["pictures"] = expected["pictures"][:2]
+    path.write_text(json.dumps(expected))
+    reseal(copy)
+    found = verdicts(copy)
+    assert not found["pixels"][0]
+    assert expected["pictures"][0]["file"] in found["pixels"][1]
+    assert not found["outputs"][0]
+    assert "a label differs" in found["outputs"][1]
+
+
+def test_the_self_test_s_exit_code(copy, capsys):
+    selftest = edge_bundle.device("selftest")
+    assert selftest.main([]) == 0
+    assert capsys.readouterr().out.endswith("passed\n")
+    (copy / "golden/blank.png").unlink()
+    assert selftest.main([]) == 1
+    assert "FAIL  golden/blank.png is missing" in capsys.readouterr().out
+
+
+# --- measuring ---------------------------------------------------------------------------------
+
+
+def test_bench_writes_what_it_shows(infer, tmp_path, capsys, monkeypatch):
+    bench = edge_bundle.device("bench")
+    monkeypatch.setattr(bench, "start_to_answer", lambda bundle, flags: 0.5)
+    assert bench.main(["--runs", "20", "--threads", "2", "--json", str(tmp_path / "b.json")]) == 0
+    found = json.loads((tmp_path / "b.json").read_text())
+    text = capsys.readouterr().out
+    assert found["runs"] == 20
+    assert found["threads"] == 2
+    assert found["kernels"] == "xnnpack"
+    assert found["valid"] is True
+    assert found["median_ms"] <= found["p95_ms"] <= found["p99_ms"]
+    assert f"{found['mean_ms']:.1f} ms   (20 runs)" in text
+    assert f"{found['peak_memory_mib']:.1f} MiB" in text
+    assert "SYNTHETIC" in text
+    assert "Raspberry Pi 4 (1 GB)         1065 ms" in text
+    assert "May not: any other pair." in text
+    assert "This is not one" in text
+
+
+def test_published_latencies_are_the_paper_s(bundle):
+    published = Path(sys.modules["wrn_edge.bundle"].__file__).parent / "published.csv"
+    paper = {row["row"]: row["printed"] for row in rows(published) if row["table"] == "T6"}
+    assert {row["row"]: row["printed"] for row in rows(bundle / "published.csv")} == paper
+    assert len(paper) == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "during", "problem"),
+    [
+        (None, [], ""),
+        (0, [0, 0], ""),
+        (0, [0, 0x4], "throttled"),
+        (0, [0x50005], "under-voltage, throttled"),
+        (0x50000, [0x50000], ""),  # long ago, and not now
+        (0x50000, [0xD0000], "too hot"),  # came and went between two looks
+        (0x50005, [0x50005], "under-voltage, throttled"),
+    ],
+)
+def test_a_throttled_run_is_invalid(before, during, problem):
+    assert edge_bundle.device("bench").throttle_problem(before, during) == problem
+
+
+def test_bench_marks_a_throttled_run(infer, tmp_path, capsys, monkeypatch):
+    bench = edge_bundle.device("bench")
+    answers = iter([0x0, 0x0, 0x80008])
+    monkeypatch.setattr(bench, "throttled_bits", lambda: next(answers))
+    monkeypatch.setattr(bench, "start_to_answer", lambda bundle, flags: 0.5)
+    assert bench.main(["--runs", "5", "--json", str(tmp_path / "b.json")]) == 1
+    assert "INVALID: too hot during the run" in capsys.readouterr().out
+    found = json.loads((tmp_path / "b.json").read_text())
+    assert (found["valid"], found["throttled"]) == (False, ["0x0", "0x80008"])
+
+
+def test_the_firmware_s_answer_is_read(tmp_path, monkeypatch):
+    bench = edge_bundle.device("bench")
+    program = tmp_path / "vcgencmd"
+    program.write_text("#!/bin/sh\necho throttled=0x50005\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert bench.throttled_bits() == 0x50005
+    program.write_text("#!/bin/sh\necho VCHI initialization failed\n")
+    assert bench.throttled_bits() is None
+    program.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert bench.throttled_bits() is None
+
+
+# --- as programs -------------------------------------------------------------------------------
+
+
+def test_a_killed_program_loses_nothing_and_repeats_nothing(bundle, runtime, tmp_path):
+    folder = tmp_path / "stick"
+    data = edge_bundle.save(folder / "000.png", edge_bundle.picture(0)).read_bytes()
+    names = [f"{number:03d}.png" for number in range(70)]
+    for name in names:
+        (folder / name).write_bytes(data)
+    process = start(bundle, runtime, folder)
+    told = [process.stdout.readline().split()[0] for _ in range(30)]
+    process.send_signal(signal.SIGKILL)
+    finish(process)
+    kept = [row["image"] for row in rows(folder / "results.csv")]
+    assert kept[:30] == told == names[:30]
+    assert len(kept) < 70
+    code, out, err = finish(start(bundle, runtime, folder))
+    assert (code, err) == (0, "")
+    assert f"{len(kept)} have a result already" in out
+    assert [row["image"] for row in rows(folder / "results.csv")] == names
+
+
+def test_errors_are_one_line_and_exit_code_2(bundle, runtime, tmp_path):
+    for arguments, words in (
+        ([tmp_path / "missing.png"], "no such file or folder"),
+        ([], "give images or folders"),
+        ([tmp_path, "--csv", tmp_path / "no/such/r.csv"], "cannot be written"),
+    ):
+        code, out, err = finish(start(bundle, runtime, *arguments))
+        assert code == 2
+        assert words in err
+        assert "Traceback" not in err
+        assert out == ""
+
+
+def test_only_numpy_pillow_and_the_runtime_are_imported(bundle, runtime, stick):
+    program = bundle / "only.py"
+    program.write_text(
+        "import sys\n"
+        "before = set(sys.modules)\n"  # what an environment loads at the interpreter's start
+        "import errors, infer\n"
+        "code = infer.main(sys.argv[1:])\n"
+        "own = {'errors', 'infer', 'classifier', 'pixels', 'results', 'heatmap', 'serve'}\n"
+        "names = {name.split('.')[0] for name in set(sys.modules) - before if '.' in name or not "
+        "name.startswith('_')}\n"
+        "print(sorted(names - set(sys.stdlib_module_names) - own))\n"
+        "print({'http.server', 'ssl', 'hashlib', 'camera'} & set(sys.modules))\n"
+    )
+    try:
+        code, out, err = finish(start(bundle, runtime, stick, program="only.py"))
+    finally:
+        program.unlink()
+    assert (code, err) == (0, "")
+    allowed, heavy = out.splitlines()[-2:]
+    assert set(eval(allowed)) == {"PIL", "ai_edge_litert", "numpy"}
+    assert heavy == "set()"
+
+
+def _in_small_disk(options: str, *command: str) -> subprocess.CompletedProcess:
+    """Run a shell command with a tmpfs of its own at $1."""
+    allowed = subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False)
+    if allowed.returncode:
+        pytest.skip("no right to mount a small disk here (unshare -rm)")
+    return subprocess.run(["unshare", "-rm", "sh", "-c", *command], capture_output=True, text=True,
+                          timeout=60, check=False)  # fmt: skip
+
+
+def _launch(bundle: Path, runtime: Path) -> list[str]:
+    return [sys.executable, "-I", "-c", LAUNCH, str(runtime), str(bundle / "infer.py")]
+
+
+def test_a_full_disk(bundle, runtime, tmp_path):
+    folder, disk = tmp_path / "stick", tmp_path / "disk"
+    disk.mkdir()
+    data = edge_bundle.save(folder / "000.png", edge_bundle.picture(0)).read_bytes()
+    for number in range(60):
+        (folder / f"{number:03d}.png").write_bytes(data)
+    script = (
+        'disk=$1; folder=$2; kept=$3; shift 3; mount -t tmpfs -o size=4k tmpfs "$disk" && '
+        '"$@" "$folder" --csv "$disk/r.csv"; code=$?; cp "$disk/r.csv" "$kept"; exit $code'
+    )
+    kept = tmp_path / "kept.csv"
+    done = _in_small_disk("", script, "sh", str(disk), str(folder), str(kept),
+                          *_launch(bundle, runtime))  # fmt: skip
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr
+    assert "results before are safe" in done.stderr
+    told = [line.split()[0] for line in done.stdout.splitlines() if ".png " in line]
+    found = rows(kept)
+    assert [row["image"] for row in found] == told
+    assert 10 < len(told) < 60
+    assert all(row["p_malignant"] for row in found)
+
+
+def test_a_drive_that_cannot_be_written(bundle, runtime, tmp_path, stick):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = (
+        'disk=$1; folder=$2; other=$3; shift 3; mount -t tmpfs tmpfs "$disk" && '
+        'cp -r "$folder"/. "$disk" && mount -o remount,ro "$disk" && "$@" "$disk"; echo $?; '
+        '"$@" "$disk" --csv "$other"; echo $?'
+    )
+    other = tmp_path / "r.csv"
+    done = _in_small_disk("", script, "sh", str(disk), str(stick), str(other),
+                          *_launch(bundle, runtime))  # fmt: skip
+    assert "results.csv: cannot be written (Read-only file system)" in done.stderr
+    assert "--csv" in done.stderr
+    assert done.stdout.splitlines()[0] == "2"
+    assert done.stdout.splitlines()[-1] == "0"
+    assert len(rows(other)) == 3
+
+
+@pytest.mark.slow
+def test_five_thousand_pictures_in_bounded_memory(bundle, runtime, tmp_path):
+    folder = tmp_path / "stick"
+    data = edge_bundle.save(folder / "x.png", edge_bundle.picture(0, 20, 30)).read_bytes()
+    (folder / "x.png").unlink()
+    program = tmp_path / "measured.py"
+    program.write_text(
+        f"import sys; sys.path.insert(0, {str(bundle)!r})\n"
+        "import bench, infer, time\n"
+        "start = time.process_time()\n"
+        "code = infer.main(sys.argv[1:])\n"
+        "print(bench.peak_memory(), time.process_time() - start)\n"
+    )
+    memory, seconds = {}, {}
+    for count in (500, 5000):
+        for number in range(count):
+            (folder / f"{number:04d}.png").write_bytes(data)
+        arguments = [sys.executable, "-I", "-c", LAUNCH, str(runtime), str(program), str(folder),
+                     "--csv", str(tmp_path / f"{count}.csv")]  # fmt: skip
+        out = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
+        memory[count], seconds[count] = map(float, out.splitlines()[-1].split())
+        assert len(rows(tmp_path / f"{count}.csv")) == count
+        assert len({row["image"] for row in rows(tmp_path / f"{count}.csv")}) == count
+    assert memory[5000] < memory[500] + 8
+    # Ten times the pictures; a cost that grew with what is done would be a hundred.
+    assert seconds[5000] < 20 * seconds[500]
+
+
+# --- in a browser ------------------------------------------------------------------------------
+
+MEASURE = """
+addEventListener("load", () => setTimeout(() => {
+  const frame = document.querySelector("iframe"), page = frame.contentDocument;
+  const style = frame.contentWindow.getComputedStyle;
+  const small = [...page.querySelectorAll("button")].filter(b => b.offsetParent)
+    .filter(b => b.getBoundingClientRect().height < 44).length;
+  const wide = [...page.querySelectorAll("body *")]
+    .filter(e => e.getBoundingClientRect().right > frame.clientWidth + 0.5).length;
+  document.title = JSON.stringify({
+    scroll: page.documentElement.scrollWidth, tall: page.documentElement.scrollHeight, small, wide,
+    label: page.getElementById("label").textContent,
+    rows: [...page.querySelectorAll("li .name")].map(e => e.textContent),
+    pictures: [...page.images].filter(i => i.naturalWidth).length,
+    banner: !page.getElementById("synthetic").hidden,
+    made: page.querySelectorAll("li img").length});
+}, 2500));
+"""
+
+
+@pytest.fixture
+def browser(tmp_path):
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no chromium or google-chrome here to look at the page with")
+
+    def run(address: str, *flags: str) -> str:
+        return subprocess.run(
+            [
+                program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+                "--no-first-run", "--disable-background-networking", "--disable-component-update",
+                "--disable-sync", "--hide-scrollbars", f"--user-data-dir={tmp_path / 'profile'}",
+                *flags, address,
+            ],
+            capture_output=True, text=True, timeout=120, check=True,
+        ).stdout  # fmt: skip
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "height"), [(800, 480), (360, 640)])
+def test_the_page_fits_a_small_screen(page, browser, tmp_path, monkeypatch, width, height):
+    # Framed by a page of the same origin, which the page's own policy forbids otherwise.
+    serve = edge_bundle.device("serve")
+    policy = serve._POLICY.replace("frame-ancestors 'none'", "frame-ancestors 'self'")
+    outer = tmp_path / "outer.html"
+    outer.write_text(
+        f'<!DOCTYPE html><title>-</title><iframe src="/" width="{width}" height="{height}" '
+        f'style="border:0"></iframe><script>{MEASURE}</script>'
+    )
+    monkeypatch.setattr(serve, "_POLICY", policy.replace("default-src 'none'; ", "").replace(
+        "script-src 'self'", "script-src 'self' 'unsafe-inline'"))  # fmt: skip
+    monkeypatch.setitem(serve._FILES, "/outer", (str(outer), "text/html"))
+    dom = browser(page + "outer", "--dump-dom", "--window-size=1000,800", "--timeout=9000",
+                  "--virtual-time-budget=8000")  # fmt: skip
+    found = json.loads(re.search(r"<title>(\{.*?\})</title>", dom).group(1).replace("&quot;", '"')
+                       .replace("&lt;", "<").replace("&gt;", ">"))  # fmt: skip
+    assert found["scroll"] == width
+    assert (found["small"], found["wide"], found["made"]) == (0, 0, 0)
+    if height == 480:
+        assert found["tall"] == height, "what matters is on one screen"
+    assert found["label"] in edge_bundle.CLASSES
+    assert found["rows"][0] == "d.jpg"
+    assert "<img src=x onerror=alert(1)>.png" in found["rows"]
+    assert found["pictures"] == 1
+    assert found["banner"] is True
+
+
+def test_time_is_written_with_its_zone(infer, stick):
+    infer.main([str(stick)])
+    written = rows(stick / "results.csv")[0]["time"]
+    assert abs(time.mktime(time.strptime(written[:19], "%Y-%m-%dT%H:%M:%S")) - time.time()) < 60
+    assert re.fullmatch(r"[+-]\d{4}", written[19:])

@@ -1,0 +1,358 @@
+"""The bundle's model: its files checked, a runtime found, pictures classified."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from errors import InputError
+
+SCHEMA = 1
+FOLDER = Path(__file__).resolve().parent
+
+# LiteRT first; tflite-runtime is the only one for 32-bit systems; TensorFlow takes 600 MB.
+RUNTIMES = {
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "tflite-runtime": "tflite_runtime.interpreter",
+    "tensorflow": "tensorflow.lite.python.interpreter",
+}
+KERNELS = ("default", "builtin", "reference")
+
+
+# --- the bundle's files ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What the bundle's files say; `manifest` is manifest.json."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    classes: tuple[str, ...]
+    preprocessing: dict[str, Any]
+
+    @property
+    def model(self) -> Path:
+        """The model's file."""
+        return self.folder / self.manifest["model"]["file"]
+
+    @property
+    def model_id(self) -> str:
+        """Start of the SHA-256 of the model's file; stands in every result."""
+        return self.manifest["files"][self.manifest["model"]["file"]]["sha256"][:10]
+
+    @property
+    def image_size(self) -> int:
+        """Side of the model's square input, px."""
+        return self.preprocessing["image_size"]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the model was trained on generated images."""
+        return self.manifest["synthetic"]
+
+    @property
+    def exact(self) -> bool:
+        """Whether the model computes in integers, so that equal kernels give equal bits."""
+        return self.manifest["model"]["precision"] == "int8"
+
+    def notice(self) -> str:
+        """What must stand beside every result."""
+        words = "research use, not for diagnosis"
+        return f"SYNTHETIC: a model of generated images; {words}" if self.synthetic else words
+
+
+def _sha256(data: bytes = b"") -> Any:
+    """A SHA-256 to be updated; from Python's own module, because hashlib loads 4 MB of OpenSSL."""
+    for name in ("_sha2", "_sha256"):
+        with contextlib.suppress(ModuleNotFoundError):
+            return importlib.import_module(name).sha256(data)
+    return importlib.import_module("hashlib").sha256(data)
+
+
+def seal(manifest: dict[str, Any]) -> str:
+    """SHA-256 over a manifest without its own `seal`."""
+    rest = {key: value for key, value in manifest.items() if key != "seal"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return _sha256(text.encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, as hex."""
+    digest = _sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read manifest.json and check it against its own seal."""
+    path = folder / "manifest.json"
+    again = "copy the whole bundle again"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing; this folder is no bundle, or {again}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); {again}") from None
+    if not isinstance(manifest, dict) or "seal" not in manifest:
+        raise InputError(f"{path}: is no manifest of a bundle; {again}")
+    if manifest["seal"] != seal(manifest):
+        raise InputError(f"{path}: was changed or damaged (its seal does not fit); {again}")
+    if manifest["schema"] > SCHEMA:
+        raise InputError(f"{path}: made by a newer version; use the programs that came with it")
+    return manifest
+
+
+def damaged_files(folder: Path, manifest: dict[str, Any], names: Sequence[str]) -> dict[str, str]:
+    """Names of files that are not as the manifest says, with the reason."""
+    found = {}
+    for name in names:
+        try:
+            if file_hash(folder / name) != manifest["files"][name]["sha256"]:
+                found[name] = "is not the file that was bundled (its SHA-256 differs)"
+        except FileNotFoundError:
+            found[name] = "is missing"
+        except OSError as error:
+            found[name] = f"cannot be read ({error.strerror})"
+    return found
+
+
+def load(folder: Path | None = None) -> Bundle:
+    """Read the bundle in `folder` (by default our own); check all but its golden files.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, damaged or changed.
+    """
+    folder = folder or FOLDER
+    manifest = read_manifest(folder)
+    needed = [name for name in manifest["files"] if not name.startswith("golden/")]
+    for name, problem in damaged_files(folder, manifest, needed).items():
+        raise InputError(f"{folder / name}: {problem}; copy the whole bundle again")
+    preprocessing = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+    labels = (folder / "labels.txt").read_text(encoding="utf-8").split("\n")
+    return Bundle(folder, manifest, tuple(filter(None, labels)), preprocessing)
+
+
+# --- the runtime -------------------------------------------------------------------------------
+
+
+def find_runtime(name: str | None = None) -> tuple[str, ModuleType]:
+    """Import the first runtime that is installed, or the one named.
+
+    Raises
+    ------
+    InputError
+        If none can be imported; says what to install on this machine.
+    """
+    failed = []
+    for package in [name] if name else RUNTIMES:
+        try:
+            return package, importlib.import_module(RUNTIMES[package])
+        except ModuleNotFoundError as error:
+            # A module that the runtime itself lacks is news, the runtime's own absence is not.
+            if error.name != RUNTIMES[package].split(".")[0]:
+                failed.append(f"{package}: {error}")
+        except (ImportError, OSError, AttributeError) as error:
+            failed.append(f"{package}: {error}")
+    narrow = sys.maxsize < 2**32 or platform.machine() in ("armv6l", "armv7l")
+    needs = "requirements-32bit.txt" if narrow else "requirements-64bit.txt"
+    reasons = "".join(f"\n  {reason}" for reason in failed)
+    raise InputError(
+        f"no runtime for the model here: python3 -m pip install -r {FOLDER / needs}{reasons}"
+    )
+
+
+def runtime_version(name: str) -> str:
+    """Installed version of a runtime."""
+    import importlib.metadata  # costs 30 ms, and classifying needs it not
+
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the C++ runtime writes on stderr (each load is announced there)."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TensorFlow's advice to move to LiteRT
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+class Classifier:
+    """A loaded model.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    threads : int, optional
+        By default one per core, four at most.
+    runtime : str, optional
+        A key of `RUNTIMES`; by default the first that is installed.
+    kernels : {"default", "builtin", "reference"}
+        Which implementations compute: the runtime's own choice (XNNPACK where it has it), its
+        built-in ones, or its slow reference ones.
+
+    Raises
+    ------
+    InputError
+        If there is no runtime, it cannot read the model, or the model is not the one described.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        threads: int | None = None,
+        runtime: str | None = None,
+        kernels: str = "default",
+    ):
+        self.bundle = bundle
+        self.runtime, module = find_runtime(runtime)
+        self.threads = threads or min(4, os.cpu_count() or 1)
+        resolver = module.OpResolverType
+        types = {
+            "default": resolver.AUTO,
+            "builtin": resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            "reference": resolver.BUILTIN_REF,
+        }
+        try:
+            with _quiet():
+                self._interpreter = module.Interpreter(
+                    model_path=str(bundle.model),
+                    num_threads=self.threads,
+                    experimental_op_resolver_type=types[kernels],
+                )
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{bundle.model}: {self.runtime} cannot read this model ({error}); "
+                "copy the whole bundle again, or install the runtime that its manifest names"
+            ) from None
+        self._input = self._check_input()
+        self._probabilities, self._features = self._check_outputs()
+        self.family = self._family(kernels)
+
+    def _check_input(self) -> dict[str, Any]:
+        inputs = self._interpreter.get_input_details()
+        size = self.bundle.image_size
+        wanted = f"one input (1, {size}, {size}, 3), uint8 pixels as they are or float32"
+        detail = inputs[0]
+        # (0.0, 0) is no quantisation at all.
+        plain = detail["quantization"] in ((0.0, 0), (1.0, 0))
+        plain &= detail["dtype"] in (np.uint8, np.float32)
+        if len(inputs) != 1 or tuple(detail["shape"]) != (1, size, size, 3) or not plain:
+            found = ", ".join(
+                f"{tuple(map(int, each['shape']))} {np.dtype(each['dtype']).name} "
+                f"scale and zero point {each['quantization']}"
+                for each in inputs
+            )
+            raise InputError(f"{self.bundle.model}: takes {found}; this bundle needs {wanted}")
+        return detail
+
+    def _check_outputs(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Details of the probabilities (1, K) and of the feature maps (1, h, w, C), if any."""
+        count = len(self.bundle.classes)
+        outputs = {len(each["shape"]): each for each in self._interpreter.get_output_details()}
+        probabilities = outputs.get(2)
+        if probabilities is None or tuple(probabilities["shape"]) != (1, count):
+            shapes = [tuple(map(int, each["shape"])) for each in outputs.values()]
+            raise InputError(
+                f"{self.bundle.model}: gives {shapes}, not probabilities of {count} classes"
+            )
+        return probabilities, outputs.get(4)
+
+    def _family(self, kernels: str) -> str:
+        """Whose kernels compute the convolutions; those of one family give the same bits.
+
+        tflite-runtime gives XNNPACK the softmax alone: that there is a delegate says nothing. The
+        built-in kernels of 32-bit ARM round differently from those of 64-bit processors.
+        """
+        builtin = "builtin" if sys.maxsize > 2**32 else "builtin-32bit"
+        if kernels != "default":
+            return builtin if kernels == "builtin" else kernels
+        operators = self._interpreter._get_ops_details()
+        delegates = [each for each in operators if each["op_name"] == "DELEGATE"]
+        taken = {tensor for each in delegates for tensor in each["inputs"]}
+        weights = {each["inputs"][1] for each in operators if each["op_name"] == "CONV_2D"}
+        return "xnnpack" if taken & weights else builtin
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        """Class probabilities of one picture.
+
+        Parameters
+        ----------
+        pixels : ndarray
+            RGB, shape (S, S, 3), uint8.
+
+        Returns
+        -------
+        ndarray
+            Shape (K,), float32.
+        """
+        pixels = np.ascontiguousarray(pixels[None], dtype=self._input["dtype"])
+        self._interpreter.set_tensor(self._input["index"], pixels)
+        self._interpreter.invoke()
+        return self._value(self._probabilities)[0]
+
+    @property
+    def gives_maps(self) -> bool:
+        """Whether the model has its last feature maps as a second output."""
+        return self._features is not None
+
+    def activation_maps(self) -> np.ndarray:
+        """Class activation maps of the last picture: feature maps times the last layer's weights.
+
+        Returns
+        -------
+        ndarray
+            Shape (h, w, K), float32. Their mean over the picture, plus the last layer's bias, are
+            the logits.
+        """
+        weights = np.load(self.bundle.folder / "class-weights.npy", allow_pickle=False)
+        return self._value(self._features)[0] @ weights
+
+    def _value(self, detail: dict[str, Any]) -> np.ndarray:
+        value = self._interpreter.get_tensor(detail["index"]).astype(np.float32)
+        scale, zero_point = detail["quantization"]
+        return (value - np.float32(zero_point)) * np.float32(scale) if scale else value
+
+    def decide(self, probabilities: np.ndarray) -> tuple[str, float]:
+        """Label of a picture and that label's probability.
+
+        With a positive class, that one from its threshold on, else the other; without, the
+        likeliest.
+        """
+        classes = self.bundle.classes
+        positive = self.bundle.preprocessing["positive"]
+        if positive is None:
+            best = int(probabilities.argmax())
+        else:
+            best = classes.index(positive)
+            if probabilities[best] < self.bundle.preprocessing["threshold"]:
+                best = 1 - best
+        return classes[best], float(probabilities[best])
