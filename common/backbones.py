@@ -12,6 +12,7 @@ process. Otherwise the names would depend on what was built before.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import re
@@ -411,6 +412,24 @@ def parameters(model: keras.Model) -> dict[str, int]:
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_weights)
     fixed = sum(int(np.prod(v.shape)) for v in model.non_trainable_weights)
     return {"total": trainable + fixed, "trainable": trainable, "non_trainable": fixed}
+
+
+def multiply_accumulates(model: keras.Model) -> int:
+    """Count the multiply-accumulates of a model's convolutions and dense layers for one image.
+
+    Batch normalisation, activations, pooling and additions are not counted, as is usual.
+    """
+    import keras
+
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            # Its kernel is (height, width, input channels, multiplier).
+            total += math.prod(layer.output.shape[1:3]) * math.prod(layer.kernel.shape)
+        elif isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+            # A grouped convolution's kernel has the channels of one group, as it multiplies.
+            total += math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
+    return total
 
 
 def _network(name: str, image_size: int | None = None) -> Network:

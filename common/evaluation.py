@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,6 @@ COLUMNS = ("image", "case", "slide", "magnification", "part", "label")
 PARTS = ("train", "validation", "test")
 SYNTHETIC_LABEL = "SYNTHETIC - generated images, not a result on real tissue"
 SUM_TOLERANCE = 1e-3
-RESTORE = "restore the file, or train again with --fresh"
 
 
 # --- predictions -------------------------------------------------------------------------------
@@ -177,7 +176,7 @@ def read_predictions(path: str | Path, classes: Sequence[str] | None = None) -> 
         that do not add up to 1, an unknown label or part, an image that stands there twice.
     """
     path = Path(path)
-    advice = RESTORE
+    advice = runs.RESTORE
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -264,11 +263,12 @@ def read_run(run: runs.Run | str | Path) -> pd.DataFrame:
     ):
         if len(images):
             raise InputError(
-                f"{path}: {len(images)} test images are {what}, for example {images[0]}; {RESTORE}"
+                f"{path}: {len(images)} test images are {what}, for example {images[0]}; "
+                f"{runs.RESTORE}"
             )
     other = found.index[found.to_numpy() != expected.reindex(found.index).to_numpy()]
     if len(other):
-        raise InputError(f"{path}: {other[0]} has another label than in split.csv; {RESTORE}")
+        raise InputError(f"{path}: {other[0]} has another label than in split.csv; {runs.RESTORE}")
     return predictions
 
 
@@ -276,10 +276,10 @@ def _read_split(path: Path) -> pd.DataFrame:
     from common import splits
 
     if not path.read_bytes().endswith(b"\n"):
-        raise InputError(f"{path}: cut short, its last line does not end; {RESTORE}")
+        raise InputError(f"{path}: cut short, its last line does not end; {runs.RESTORE}")
     split = splits.read(path)
     if "label" not in split:
-        raise InputError(f"{path}: no column label; {RESTORE}")
+        raise InputError(f"{path}: no column label; {runs.RESTORE}")
     return split
 
 
@@ -366,11 +366,25 @@ def evaluate_run(run_path: str | Path) -> dict[str, Any]:
     return result
 
 
+def preference(row: Mapping[str, float], monitor: str = "accuracy") -> tuple[float, ...]:
+    """What an epoch is preferred by, the larger the better; of equals the earlier is kept.
+
+    Parameters
+    ----------
+    row : mapping
+        One epoch of history.csv, with `val_accuracy` and `val_loss`.
+    monitor : {"accuracy", "loss"}
+        Validation accuracy, and at equal accuracy the lower loss; or the loss alone.
+    """
+    if monitor == "loss":
+        return (-row["val_loss"],)
+    return row["val_accuracy"], -row["val_loss"]
+
+
 def best_epoch(run: runs.Run) -> int | None:
     """Epoch whose weights the run keeps, counted from 1; None without a history.csv.
 
-    The rule of `common.training.fit`: best accuracy, then lower loss, then earlier, on what is
-    watched (config ``monitor``: the loss alone); the last epoch where nothing is watched.
+    By `preference`, as `common.training.fit` keeps it; the last epoch where nothing is watched.
     """
     import pandas as pd
 
@@ -384,7 +398,7 @@ def best_epoch(run: runs.Run) -> int | None:
     except (OSError, ValueError, KeyError):
         whole = False
     if not whole:
-        raise InputError(f"{path}: cut short or damaged; {RESTORE}")
+        raise InputError(f"{path}: cut short or damaged; {runs.RESTORE}")
     if not {"val_accuracy", "val_loss"} <= set(history):
         return None
     watched = history[["epoch", "val_accuracy", "val_loss"]]
@@ -392,10 +406,9 @@ def best_epoch(run: runs.Run) -> int | None:
         return None
     if run.config.get("select_on") == "last" or watched.isna().any(axis=None):
         return int(watched["epoch"].iloc[-1])
-    columns, ascending = ["val_accuracy", "val_loss", "epoch"], [False, True, True]
-    if run.config.get("monitor") == "loss":
-        columns, ascending = columns[1:], ascending[1:]
-    return int(watched.sort_values(columns, ascending=ascending)["epoch"].iloc[0])
+    monitor = run.config.get("monitor", "accuracy")
+    kept = max(watched.to_dict("records"), key=lambda row: preference(row, monitor))
+    return int(kept["epoch"])
 
 
 def read_metrics(run: runs.Run | str | Path) -> dict[str, Any]:

@@ -139,18 +139,6 @@ def _literal(texts: Any) -> None:
 # --- training ----------------------------------------------------------------------------------
 
 
-def best_epoch(history: pd.DataFrame) -> int | None:
-    """Epoch with the highest validation accuracy; ties go to the lower loss, then the earlier."""
-    if not {"epoch", "val_accuracy"} <= set(history.columns):
-        return None
-    known = history[history["val_accuracy"].notna()]
-    if known.empty:
-        return None
-    loss = known["val_loss"] if "val_loss" in known else pd.Series(0.0, index=known.index)
-    order = np.lexsort((known["epoch"], loss.fillna(np.inf), -known["val_accuracy"]))
-    return int(known["epoch"].iloc[order[0]])
-
-
 def learning_curves(history: pd.DataFrame, best: int | None = None) -> Figure:
     """Loss and accuracy against the epoch; the learning rate below them where it changes.
 
@@ -160,14 +148,13 @@ def learning_curves(history: pd.DataFrame, best: int | None = None) -> Figure:
         `epoch, loss, accuracy, val_loss, val_accuracy, learning_rate`; the last three may be
         missing or empty.
     best : int, optional
-        Epoch whose weights were kept; by default the one with the highest validation accuracy.
+        Epoch whose weights were kept (`common.evaluation.best_epoch`), to be marked.
     """
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
     history = history.apply(pd.to_numeric, errors="coerce")
     epochs = history["epoch"].to_numpy(dtype=float)
-    best = best_epoch(history) if best is None else best
     rate = history.get("learning_rate", pd.Series(np.nan, index=history.index)).to_numpy(float)
     changes = np.flatnonzero(~np.isclose(rate[1:], rate[:-1], rtol=1e-3)) + 1
     changes = changes[np.isfinite(rate[changes]) & np.isfinite(rate[changes - 1])]

@@ -496,7 +496,7 @@ class _Page:
         if history is None:
             return None
         best = self.metrics.get("best_epoch")
-        best = int(best) if _known(best) else figures.best_epoch(history)
+        best = int(best) if _known(best) else None
         last = history.iloc[-1]
         alt = (
             f"Loss and accuracy over {len(history)} epochs. At the end, training loss "

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 SYNTHETIC_PREFIX = "SYNTHETIC-"
+RESTORE = "restore the file, or train again with --fresh"
 
 
 # --- writing files -----------------------------------------------------------------------------
@@ -496,15 +497,14 @@ def load_model(run: Run | str | Path, name: str = "model.keras", module: str = "
     file = run.path / name
     if not file.is_file():
         raise InputError(f"{file}: missing; run the training command again to finish this run")
-    advice = "restore the file, or train again with --fresh"
     try:
         foreign = _foreign_code(file)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        raise InputError(f"{file}: damaged or no Keras model; {advice}") from None
+        raise InputError(f"{file}: damaged or no Keras model; {RESTORE}") from None
     if foreign:
         raise InputError(
             f"{file}: refused, it wants to run code of its own ({foreign}); a model of this "
-            f"project never does: {advice}"
+            f"project never does: {RESTORE}"
         )
     importlib.import_module(f"{run.record['package']}.{module}")
     import keras
@@ -513,7 +513,7 @@ def load_model(run: Run | str | Path, name: str = "model.keras", module: str = "
         return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # a damaged file makes zip, HDF5 and Keras raise almost anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{file}: damaged; {advice}. Keras says: {reason}") from None
+        raise InputError(f"{file}: damaged; {RESTORE}. Keras says: {reason}") from None
 
 
 def _foreign_code(file: Path) -> str:

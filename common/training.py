@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from common import runs
+from common import evaluation, runs
 from common.errors import InputError
 
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
@@ -350,9 +350,8 @@ class _Recorder(keras.callbacks.Callback):
         best = self.state["best"]
         if best is None or self.keep == "last":
             return True
-        if self.monitor == "loss":
-            return row["val_loss"] < best["val_loss"]
-        return (row["val_accuracy"], -row["val_loss"]) > (best["val_accuracy"], -best["val_loss"])
+        preference = evaluation.preference
+        return preference(row, self.monitor) > preference(best, self.monitor)
 
     def _print(self, row: Mapping[str, float], best: bool, seconds: float) -> None:
         width = len(str(self.epochs))

@@ -1,8 +1,7 @@
 """Parameters and multiply-accumulates of the eight networks: python -m ernet.complexity.
 
 Printed beside Table 1's columns, which carry the enhanced networks' names. Counted are the
-multiplications of convolutions, dense layers and dense shortcuts for one image; batch
-normalisation, activations, pooling and plain additions are not, as is usual.
+multiplications of convolutions, dense layers and dense shortcuts for one image.
 """
 
 from __future__ import annotations
@@ -11,35 +10,32 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
-from common import backend, errors, evaluation
+from common import backbones, backend, errors, evaluation, tables
 from ernet.config import BLOCKS, Config
 
 if TYPE_CHECKING:
     import keras
 
-PRINTED = {18: ("11.6", "3.4"), 34: ("21.70", "6.2"), 50: ("25.56", "7.8"), 101: ("45.6", "9.2")}
-"""Table 1: parameters in millions and "FLOPs" in billions, by depth."""
-
-
-def parameters(model: keras.Model) -> int:
-    """Count what is trained."""
-    return sum(math.prod(variable.shape) for variable in model.trainable_variables)
-
 
 def multiply_accumulates(model: keras.Model) -> int:
-    """Count the multiply-accumulates of one image of the model's size."""
-    import keras
-
+    """Count the multiply-accumulates of one image, those of the dense shortcuts included."""
     from ernet.model import DenseShortcut
 
-    total = 0
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
-            pixels = math.prod(layer.output.shape[1:-1])
-            total += pixels * math.prod(layer.kernel.shape)
-        elif isinstance(layer, DenseShortcut):
-            total += layer.scales.shape[0] * math.prod(layer.output.shape[1:])
-    return total
+    return backbones.multiply_accumulates(model) + sum(
+        layer.scales.shape[0] * math.prod(layer.output.shape[1:])
+        for layer in model.layers
+        if isinstance(layer, DenseShortcut)
+    )
+
+
+def _printed() -> dict[tuple[str, str], str]:
+    """Table 1's numbers as text, by network and by "parameters" or "flops"."""
+    table = tables.published("ernet")
+    table = table[table.metrics_key.isin(["parameters", "flops"])]
+    return {
+        (preset.removeprefix("T1-"), key): printed
+        for preset, key, printed in zip(table.preset, table.metrics_key, table.printed, strict=True)
+    }
 
 
 def rows(image_size: int, **options: str) -> list[list[str]]:
@@ -49,6 +45,7 @@ def rows(image_size: int, **options: str) -> list[list[str]]:
     """
     from ernet.model import build_model, shortcut_parameters
 
+    printed = _printed()
     table = [
         [
             "network", "shortcuts", "their parameters", "parameters, M", "with 1000 outputs",
@@ -68,7 +65,7 @@ def rows(image_size: int, **options: str) -> list[list[str]]:
                     break
                 counts[stride] = multiply_accumulates(model) / 1e9
             else:
-                trained = parameters(model)
+                trained = backbones.parameters(model)["trainable"]
                 head = model.get_layer("logits").kernel.shape
                 wide = trained + (1000 - head[1]) * (head[0] + 1)
                 shortcuts, extra = shortcut_parameters(model)
@@ -80,10 +77,10 @@ def rows(image_size: int, **options: str) -> list[list[str]]:
                         f"{extra:,}" if enhanced else "–",
                         f"{trained / 1e6:.3f}",
                         f"{wide / 1e6:.3f}",
-                        PRINTED[depth][0] if enhanced else "–",
+                        printed.get((config.network, "parameters"), "–"),
                         f"{counts['first']:.3f}",
                         f"{counts['middle']:.3f}",
-                        PRINTED[depth][1] if enhanced else "–",
+                        printed.get((config.network, "flops"), "–"),
                     ]
                 )
     return table

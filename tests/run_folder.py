@@ -94,7 +94,7 @@ def make(
         synthetic=synthetic,
         replicates=200,
     )
-    scores["best_epoch"] = figures.best_epoch(history)
+    scores["best_epoch"] = evaluation.best_epoch(runs.load(folder))
     runs.write_json(folder / "metrics.json", scores)
     if pictures:
         _pictures(rng, folder, classes, synthetic)

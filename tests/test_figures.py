@@ -177,21 +177,6 @@ assert matplotlib.rcParams.copy() == before
 # --- what is drawn -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("accuracy", "loss", "expected"),
-    [
-        ([0.5, 0.9, 0.7], [1, 2, 3], 2),
-        ([0.9, 0.9, 0.7], [2, 1, 3], 2),  # tie: lower loss
-        ([0.9, 0.9, 0.9], [1, 1, 1], 1),  # tie: earlier
-        ([np.nan, np.nan, 0.1], [1, 1, 1], 3),
-        ([np.nan] * 3, [1, 1, 1], None),
-    ],
-)
-def test_best_epoch(accuracy, loss, expected):
-    frame = pd.DataFrame({"epoch": [1, 2, 3], "val_accuracy": accuracy, "val_loss": loss})
-    assert figures.best_epoch(frame) == expected
-
-
 def test_learning_curves_mark_the_kept_epoch_and_the_step_in_the_rate():
     figure = figures.learning_curves(history(), best=7)
     loss, accuracy, rate = figure.axes
