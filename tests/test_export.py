@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import export, runs
+from common import export, metrics, runs
 from common.errors import InputError
 from tests import run_folder
 
@@ -56,7 +56,7 @@ def test_agreement_interval_is_clopper_pearsons():
 )
 def test_limits(precision, k, error, problem):
     n = 20 if k < 20 else 600
-    interval = list(export.metrics.clopper_pearson(k, n))
+    interval = list(metrics.clopper_pearson(k, n))
     found = {"n": n, "k": k, "interval": interval, "max_abs_probability_error": error}
     if problem is None:
         export.check_agreement(found, precision)
@@ -67,14 +67,14 @@ def test_limits(precision, k, error, problem):
 
 def test_outputs_that_are_no_probabilities():
     good = np.array([[0.25, 0.75], [1.0, 0.0]])
-    export._check_probabilities(good)
+    export.check_probabilities(good)
     for bad, problem in (
         ([[np.nan, 0.5], [0.5, 0.5]], "not finite for 1 of 2 images"),
         ([[0.5, 0.6], [0.5, 0.5]], "not probabilities"),
         ([[-0.1, 1.1], [0.5, 0.5]], "not probabilities"),
     ):
         with pytest.raises(InputError, match=problem):
-            export._check_probabilities(np.array(bad))
+            export.check_probabilities(np.array(bad))
 
 
 def test_best_range_keeps_what_has_no_tail():
@@ -112,8 +112,8 @@ def test_symmetries_are_the_eight_of_a_square():
 
 def test_images_are_taken_evenly_and_always_the_same():
     names = pd.Series([f"{i:02d}" for i in range(10)])
-    assert export._some(names[::-1], 4) == ["00", "03", "06", "09"]
-    assert export._some(names, 20) == list(names)
+    assert export.evenly(names[::-1], 4) == ["00", "03", "06", "09"]
+    assert export.evenly(names, 20) == list(names)
 
 
 def test_table_says_which_converter_and_what_differs():
@@ -137,12 +137,12 @@ def test_data_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("HISTOPAPERS_DATA", raising=False)
     real = runs.load(run_folder.make(tmp_path / "runs", pictures=False))
     with pytest.raises(InputError, match="--data-dir"):
-        export._data_dir(real, None)
-    assert export._data_dir(real, tmp_path) == tmp_path
+        export.data_folder(real, None)
+    assert export.data_folder(real, tmp_path) == tmp_path
     monkeypatch.setenv("HISTOPAPERS_DATA", str(tmp_path / "data"))
-    assert export._data_dir(real, None) == tmp_path / "data"
+    assert export.data_folder(real, None) == tmp_path / "data"
     demo = runs.load(run_folder.make(tmp_path / "runs", synthetic=True, pictures=False))
-    assert export._data_dir(demo, None) == tmp_path / "runs" / "demo-data" / "breakhis"
+    assert export.data_folder(demo, None) == tmp_path / "runs" / "demo-data" / "breakhis"
 
 
 def test_unfinished_run_and_bad_numbers(tmp_path):

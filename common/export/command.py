@@ -1,0 +1,184 @@
+"""Export a finished run of any package: which images calibrate, which are held out, the flags."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common import backend, runs
+from common.errors import InputError
+from common.export.conversion import CONVERTERS, PRECISIONS
+from common.export.writing import NOTICE, export, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CALIBRATION_IMAGES = 200
+HELDOUT_IMAGES = 100
+
+
+def symmetries(pixels: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and pixels of the eight flips and rotations of images (N, S, S, 3), none first."""
+    for flip, turns in itertools.product((False, True), range(4)):
+        turned = np.rot90(pixels[:, :, ::-1] if flip else pixels, turns, axes=(1, 2))
+        name = " ".join(["flipped"] * flip + [f"turned {90 * turns}"] * bool(turns))
+        yield name, np.ascontiguousarray(turned)
+
+
+def export_run(
+    run: runs.Run,
+    data_dir: Path,
+    out: Path,
+    *,
+    calibration: int = CALIBRATION_IMAGES,
+    heldout: int = HELDOUT_IMAGES,
+    **options: Any,
+) -> dict[str, Any]:
+    """Export a finished run of any package; its own training images calibrate.
+
+    Parameters
+    ----------
+    run : Run
+    data_dir : path
+        The folder the run's `split.csv` names its images in.
+    out : path
+    calibration : int
+        Images of the run's training part, evenly over the classes' folders.
+    heldout : int
+        Images to compare: of the test part, then of the validation part, then flips and rotations
+        of them.
+    **options
+        For `export`.
+    """
+    import pandas as pd
+
+    from common import prediction
+
+    split = pd.read_csv(run.path / "split.csv", dtype=str, keep_default_na=False)
+    train = evenly(split.image[split.part == "train"], calibration)
+    held = pd.concat([split.image[split.part == part] for part in ("test", "validation")])
+    held = evenly(held, heldout)
+    if not len(train) or not len(held):
+        raise InputError(f"{run.path / 'split.csv'}: has no training or no held-out images")
+    pixels = prediction.read(run, [data_dir / image for image in [*train, *held]])
+    originals = pixels[len(train) :]
+    names, images = [], []
+    for name, turned in symmetries(originals):
+        names += [f"{image} {name}".strip() for image in held]
+        images.append(turned)
+        if len(names) >= heldout:
+            break
+    return export(
+        runs.load_model(run),
+        out,
+        calibration=pixels[: len(train)],
+        heldout=np.concatenate(images)[:heldout],
+        heldout_names=names[:heldout],
+        facts=_facts(run),
+        **options,
+    )
+
+
+def evenly(images: pd.Series, count: int) -> list[str]:
+    """At most `count` images, evenly along the sorted names, which are sorted by class."""
+    images = sorted(images)
+    if len(images) <= count:
+        return images
+    return [images[i] for i in np.linspace(0, len(images) - 1, count).round().astype(int)]
+
+
+def _facts(run: runs.Run) -> dict[str, Any]:
+    record = run.record
+    classes, positive = record["classes"], record["positive"]
+    return {
+        "run_id": record["run_id"],
+        "package": record["package"],
+        "preset": record["preset"],
+        "dataset": record["dataset"],
+        "licence": record["licence"],
+        "synthetic": run.synthetic,
+        "classes": classes,
+        "positive": positive,
+        "threshold": 0.5 if len(classes) == 2 and positive else None,
+        "resize_filter": run.config["resize_filter"],
+        "stain_normalised": record.get("stain_normalizer") is not None,
+    }
+
+
+def data_folder(run: runs.Run, given: Path | None) -> Path:
+    """Folder of a run's images: as given, the demo's own, or $HISTOPAPERS_DATA.
+
+    Raises
+    ------
+    InputError
+        If nothing says where they are.
+    """
+    if given is not None:
+        return given
+    if run.synthetic:  # where --demo puts its images
+        return run.path.parents[1] / "demo-data" / run.record["dataset"]
+    if os.environ.get("HISTOPAPERS_DATA"):
+        return Path(os.environ["HISTOPAPERS_DATA"])
+    raise InputError(
+        f"{run.path}: the export calibrates on the run's training images: give the data set's "
+        "folder with --data-dir, or set HISTOPAPERS_DATA"
+    )
+
+
+def main(package: str | None = None, arguments: list[str] | None = None) -> int:
+    """Entry point of ``python -m PKG.export``, and of ``python -m common.export`` for any run."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {package or 'common'}.export",
+        description="Write a run's model as TFLite files: uint8 pixels in, float32 probabilities "
+        f"out. Files that fail their checks are not written. {NOTICE}",
+    )
+    parser.add_argument("--run", required=True, type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS), help="default: all"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: RUN/export")
+    parser.add_argument("--data-dir", type=Path, metavar="D", help="the data set's folder")
+    parser.add_argument(
+        "--converter", choices=tuple(CONVERTERS), help="default: the one that agrees better"
+    )
+    parser.add_argument(
+        "--calibration", type=int, default=CALIBRATION_IMAGES, metavar="N",
+        help=f"training images to calibrate on (default: {CALIBRATION_IMAGES})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--heldout", type=int, default=HELDOUT_IMAGES, metavar="N",
+        help="held-out images to compare on, with their flips and rotations where there are "
+        f"fewer (default: {HELDOUT_IMAGES})",
+    )  # fmt: skip
+    flags = parser.parse_args(arguments)
+    for name in ("calibration", "heldout"):
+        if getattr(flags, name) < 1:
+            raise InputError(f"--{name} {getattr(flags, name)}: give at least 1")
+    run = runs.load(flags.run, package)
+    if not run.finished:
+        raise InputError(f"{run.path}: the training has not finished; run its command again")
+    data_dir = data_folder(run, flags.data_dir)
+    out = flags.out or run.path / "export"
+    backend.load()
+    record = export_run(
+        run,
+        data_dir,
+        out,
+        calibration=flags.calibration,
+        heldout=flags.heldout,
+        precisions=flags.precision,
+        converters=[flags.converter] if flags.converter else tuple(CONVERTERS),
+        threads=os.cpu_count() or 1,
+    )
+    if run.synthetic:
+        print("SYNTHETIC: this model was trained on synthetic tissue and means nothing elsewhere.")
+    print(table(record))
+    print(f"\nwritten to {out}")
+    print(f"{NOTICE} Data set: {record['dataset']}, {record['licence']}.")
+    return 0

@@ -1,0 +1,130 @@
+"""Read and edit .tflite files as objects, with the schema inside TensorFlow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from common.errors import InputError
+
+
+def parse(content: bytes) -> Any:
+    """Bytes of a file as an object, of the schema's `ModelT`."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+
+
+def pack(model: Any) -> bytes:
+    """The opposite of `parse`."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    return flatbuffer_utils.convert_object_to_bytearray(model)
+
+
+def name_of(model: Any, operator: Any) -> str:
+    """Name of an operator: a built-in one's own, "CUSTOM <name>" of another."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    code = model.operatorCodes[operator.opcodeIndex]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
+    name = names.get(number, f"UNKNOWN {number}")
+    return f"CUSTOM {code.customCode.decode()}" if name == "CUSTOM" else name
+
+
+def dtype_of(tensor: Any) -> str:
+    """Data type of a tensor, as NumPy names it."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    return flatbuffer_utils.type_to_name(tensor.type).lower()
+
+
+def float_softmax(content: bytes) -> bytes:
+    """Move the conversion to float32 from behind the final softmax to before it.
+
+    Behind it a probability is one of 256 steps, and two classes are often equal.
+    """
+    model = parse(content)
+    graph = model.subgraphs[0]
+    if [name_of(model, operator) for operator in graph.operators[-2:]] != ["SOFTMAX", "DEQUANTIZE"]:
+        return content
+    softmax, dequantize = graph.operators[-2:]
+    between = graph.tensors[softmax.outputs[0]]
+    between.type, between.quantization = graph.tensors[dequantize.outputs[0]].type, None
+    softmax.inputs, softmax.outputs, dequantize.inputs, dequantize.outputs = (
+        softmax.outputs, dequantize.outputs, softmax.inputs, dequantize.inputs,
+    )  # fmt: skip
+    graph.operators[-2:] = [dequantize, softmax]
+    return pack(model)
+
+
+def quantised_input(content: bytes) -> bytes:
+    """Let the uint8 image be quantised itself, with scale 1, and not cast to float32 first."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = parse(content)
+    graph = model.subgraphs[0]
+    names = [name_of(model, operator) for operator in graph.operators[:2]]
+    cast, quantize = graph.operators[:2]
+    readers = [each for each in graph.operators if cast.outputs[0] in each.inputs]
+    if names != ["CAST", "QUANTIZE"] or readers != [quantize]:
+        return content
+    quantization = schema.QuantizationParametersT()
+    quantization.scale, quantization.zeroPoint = [1.0], [0]
+    graph.tensors[cast.inputs[0]].quantization = quantization
+    quantize.inputs = cast.inputs
+    del graph.operators[0]
+    return pack(model)
+
+
+@dataclass
+class Description:
+    """What a .tflite file says of itself."""
+
+    input: dict[str, Any]
+    output: dict[str, Any]
+    ops: dict[str, int]
+    float_ops: list[str]
+    """Operators that compute in float32, conversions and the final softmax aside."""
+
+
+def describe(content: bytes) -> Description:
+    """Read input, output and operators out of a .tflite file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be parsed.
+    """
+    try:
+        model = parse(content)
+        graph = model.subgraphs[0]
+        names = [name_of(model, operator) for operator in graph.operators]
+        floats = [
+            name
+            for name, operator in zip(names, graph.operators, strict=True)
+            if name not in ("DEQUANTIZE", "SOFTMAX")
+            and any(dtype_of(graph.tensors[index]) == "float32" for index in operator.outputs)
+        ]
+        return Description(
+            _tensor(graph.tensors[graph.inputs[0]]),
+            _tensor(graph.tensors[graph.outputs[0]]),
+            dict(sorted(Counter(names).items())),
+            floats,
+        )
+    except (IndexError, TypeError, ValueError, AttributeError, KeyError) as error:
+        raise InputError(f"not a TFLite model ({type(error).__name__}: {error})") from None
+
+
+def _tensor(tensor: Any) -> dict[str, Any]:
+    quantization = tensor.quantization
+    quantised = quantization is not None and quantization.scale is not None
+    return {
+        "name": tensor.name.decode(),
+        "shape": [int(side) for side in tensor.shape],
+        "dtype": dtype_of(tensor),
+        "scale": float(quantization.scale[0]) if quantised else None,
+        "zero_point": int(quantization.zeroPoint[0]) if quantised else None,
+    }

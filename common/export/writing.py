@@ -1,0 +1,258 @@
+"""Convert, check, choose the better converter's file, and write all files or none."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common import runs
+from common.errors import InputError
+from common.export import checks
+from common.export.conversion import CONVERTERS, PRECISIONS
+from common.export.flatbuffer import Description
+from common.export.graph import rewrite
+
+if TYPE_CHECKING:
+    import keras
+
+SCHEMA = 1
+NOTICE = "Research use, not for diagnosis."
+
+
+@dataclass
+class Candidate:
+    """A converted file that passed its checks."""
+
+    converter: str
+    content: bytes = field(repr=False)
+    description: Description
+    agreement: dict[str, Any]
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Higher is better: top-1 agreement, then the logit error."""
+        return self.agreement["top1"], -self.agreement["mean_logit_error"]
+
+
+def export(
+    model: keras.Model,
+    out: str | Path,
+    *,
+    calibration: np.ndarray,
+    heldout: np.ndarray,
+    precisions: Sequence[str] = PRECISIONS,
+    converters: Sequence[str] = tuple(CONVERTERS),
+    heldout_names: Sequence[str] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    threads: int = 1,
+) -> dict[str, Any]:
+    """Write ``model-<precision>.tflite`` and ``export.json``, all of them or, on a failure, none.
+
+    Where both converters can make a file, the one is kept that agrees better with the Keras model
+    on the held-out images.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From raw RGB pixels (None, S, S, 3) in [0, 255] to probabilities (None, K).
+    out : path
+        A folder. Files of an earlier export in it are replaced.
+    calibration : ndarray, uint8, (N, S, S, 3), RGB
+        Training images only.
+    heldout : ndarray, uint8, (M, S, S, 3), RGB
+        Images that were not trained on; they measure the agreement.
+    precisions : sequence of str
+        From `PRECISIONS`.
+    converters : sequence of str
+        From `CONVERTERS`; one that is not installed is passed over, and `export.json` says so.
+    heldout_names : sequence of str, optional
+        Names of the held-out images, for the list of disagreements.
+    facts : mapping, optional
+        What else `export.json` shall hold (classes, licence, run).
+    threads : int
+        Threads for running the files.
+
+    Returns
+    -------
+    dict
+        What `export.json` holds.
+
+    Raises
+    ------
+    InputError
+        If the backend is not TensorFlow, the images do not fit the model, the model's own output
+        is not finite, or a file fails its checks; nothing is written then.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise InputError("TFLite files are made by TensorFlow: unset KERAS_BACKEND for the export")
+    for name in precisions:
+        if name not in PRECISIONS:
+            raise InputError(f"precision {name!r}: choose from {', '.join(PRECISIONS)}")
+    shape = tuple(model.inputs[0].shape[1:])
+    for name, images in (("calibration", calibration), ("held-out", heldout)):
+        if not len(images) or images.shape[1:] != shape or images.dtype != np.uint8:
+            raise InputError(
+                f"{name} images are {images.dtype} {images.shape}, the model takes uint8 "
+                f"{('N', *shape)}"
+            )
+    reference = np.asarray(model.predict(heldout, batch_size=16, verbose=0))
+    try:
+        checks.check_probabilities(reference)
+    except InputError as error:
+        raise InputError(f"the Keras model itself: {error}; train it again") from None
+
+    folded = rewrite(model)
+    files, contents, refusals = [], {}, []
+    for precision in precisions:
+        passed, tried = [], []
+        for converter in _converters(precision, converters):
+            try:
+                candidate = _convert(
+                    converter, folded, precision, calibration, heldout, reference,
+                    heldout_names, threads,
+                )  # fmt: skip
+            except InputError as error:
+                tried.append({"converter": converter, "problem": str(error)})
+                continue
+            passed.append(candidate)
+            tried.append({"converter": converter, "problem": None} | _numbers(candidate))
+        if not passed:
+            refusals += [f"{precision}, {each['converter']}: {each['problem']}" for each in tried]
+            continue
+        best = max(passed, key=lambda candidate: candidate.rank)
+        name = f"model-{precision}.tflite"
+        contents[name] = best.content
+        files.append(
+            {
+                "file": name,
+                "precision": precision,
+                "sha256": hashlib.sha256(best.content).hexdigest(),
+                "bytes": len(best.content),
+                "input": best.description.input,
+                "output": best.description.output,
+                "ops": best.description.ops,
+                "converter": {"name": best.converter, "tried": tried},
+                "agreement": best.agreement,
+            }
+        )
+    if refusals:
+        raise InputError("nothing written, files failed their checks:\n" + "\n".join(refusals))
+    record = {
+        "schema": SCHEMA,
+        "notice": NOTICE,
+        "network": model.name,
+        "parameters": model.count_params(),
+        "image_size": shape[0],
+        **(facts or {}),
+        "calibration": {
+            "count": len(calibration),
+            "part": "train",
+            "sha256": hashlib.sha256(np.ascontiguousarray(calibration)).hexdigest(),
+        },
+        "versions": versions(),
+        "files": files,
+    }
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        with runs.atomic_path(out / name) as temporary:
+            temporary.write_bytes(content)
+    for precision in set(PRECISIONS) - set(precisions):  # of an earlier model, perhaps
+        (out / f"model-{precision}.tflite").unlink(missing_ok=True)
+    runs.write_json(out / "export.json", record)
+    return record
+
+
+def _converters(precision: str, wanted: Sequence[str]) -> list[str]:
+    """Converters for a precision; float files need no quantizer."""
+    if precision in ("float32", "float16"):
+        return ["tensorflow"]
+    return list(wanted)
+
+
+def _convert(
+    converter: str,
+    model: keras.Model,
+    precision: str,
+    calibration: np.ndarray,
+    heldout: np.ndarray,
+    reference: np.ndarray,
+    names: Sequence[str] | None,
+    threads: int,
+) -> Candidate:
+    """Convert and check; InputError says why there is no such file."""
+    try:
+        content = CONVERTERS[converter](model, precision, calibration)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{error.name} is not installed (pip install histopapers[edge-quantizer])"
+        ) from None
+    except Exception as error:  # what a converter raises is its result: the other one may manage
+        text = str(error).strip().splitlines() or [""]
+        raise InputError(f"{type(error).__name__}: {text[0]}") from error
+    found = checks.check_structure(content, precision, model)
+    agrees = checks.agreement(reference, checks.run(content, heldout, threads), names)
+    checks.check_agreement(agrees, precision)
+    return Candidate(converter, content, found, agrees)
+
+
+def _numbers(candidate: Candidate) -> dict[str, Any]:
+    keys = ("top1", "mean_logit_error", "max_logit_error", "max_abs_probability_error")
+    return {"bytes": len(candidate.content)} | {key: candidate.agreement[key] for key in keys}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what converted and what ran the files."""
+    found = {}
+    for name in ("tensorflow", "keras", "ai-edge-quantizer", "ai-edge-litert"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def table(record: Mapping[str, Any]) -> str:
+    """Lay out an export for a terminal: sizes, agreement, errors, and every disagreement."""
+    from common.evaluation import aligned
+
+    rows = [
+        ["file", "bytes", "same top class", "95 % interval", "logit error", "at most",
+         "probability", "converter"]
+    ]  # fmt: skip
+    notes = []
+    for each in record["files"]:
+        found = each["agreement"]
+        low, high = found["interval"]
+        rows.append(
+            [
+                each["file"],
+                f"{each['bytes']:,}",
+                f"{found['k']}/{found['n']}",
+                f"{low:.4f} to {high:.4f}",
+                f"{found['mean_logit_error']:.4f}",
+                f"{found['max_logit_error']:.4f}",
+                f"{found['max_abs_probability_error']:.4f}",
+                each["converter"]["name"],
+            ]
+        )
+        notes += [
+            f"{each['file']} differs on {other['image']}: float margin {other['float_margin']:.3f}"
+            for other in found["disagreements"]
+        ]
+        for other in each["converter"]["tried"]:
+            if other["problem"]:
+                notes.append(f"{each['file']} not by {other['converter']}: {other['problem']}")
+            elif other["converter"] != each["converter"]["name"]:
+                notes.append(
+                    f"{each['file']} by {other['converter']}: top-1 {other['top1']:.4f}, logit "
+                    f"error {other['mean_logit_error']:.4f}, at most {other['max_logit_error']:.4f}"
+                )
+    return "\n".join([*aligned(rows), *notes])
