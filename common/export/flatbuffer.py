@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -114,7 +115,7 @@ def describe(content: bytes) -> Description:
             dict(sorted(Counter(names).items())),
             floats,
         )
-    except (IndexError, TypeError, ValueError, AttributeError, KeyError) as error:
+    except (IndexError, TypeError, ValueError, AttributeError, KeyError, struct.error) as error:
         raise InputError(f"not a TFLite model ({type(error).__name__}: {error})") from None
 
 

@@ -1,0 +1,269 @@
+"""Real conversions: a small network in every precision, and every refusal with a real file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common import backend, export
+from common.errors import InputError
+
+SIZE = 16
+TOLERANCE = {"float32": 1e-5, "float16": 5e-3, "dynamic": 0.02, "int8": 0.1}
+
+
+def small_network(seed: int = 0):
+    """Residual, with a BatchNorm that folds and one that does not, neither of them the identity."""
+    import keras
+
+    from common.normalise import InputScaling
+
+    keras.utils.set_random_seed(seed)
+    layers = keras.layers
+    image = keras.Input((SIZE, SIZE, 3), name="image")
+    x = InputScaling("torch", name="input_scaling")(image)
+    x = trunk = layers.Conv2D(16, 3, padding="same", strides=2, name="stem")(x)
+    x = layers.ReLU()(layers.BatchNormalization(name="unfolded")(x))
+    x = layers.Conv2D(16, 3, padding="same", use_bias=False, name="first")(x)
+    x = layers.ReLU()(layers.BatchNormalization(name="folded")(x))
+    x = layers.Conv2D(16, 3, padding="same", name="second")(x)
+    x = layers.Add()([x, trunk])
+    x = layers.GlobalAveragePooling2D()(layers.ReLU()(x))
+    x = layers.Dense(2, bias_initializer="ones", name="logits")(x)
+    model = keras.Model(image, layers.Softmax()(x), name="small")
+    rng = np.random.default_rng(seed)
+    for name in ("unfolded", "folded"):
+        norm = model.get_layer(name)
+        gamma, variance = rng.uniform(0.5, 2, (2, 16))
+        beta, mean = rng.normal(size=(2, 16))
+        norm.set_weights([gamma, beta, mean, variance])
+    logits = keras.Model(image, model.get_layer("logits").output)
+    dense = model.get_layer("logits")
+    kernel, bias = dense.get_weights()
+    dense.set_weights([3 * kernel, bias])
+    centre = logits.predict(pictures(16), verbose=0).mean(axis=0)
+    dense.set_weights([3 * kernel, bias - centre])
+    return model
+
+
+def pictures(count: int, seed: int = 1) -> np.ndarray:
+    """Images of one colour each and some noise, uint8 (N, SIZE, SIZE, 3)."""
+    rng = np.random.default_rng(seed)
+    colours = rng.uniform(40, 215, (count, 1, 1, 3))
+    noise = rng.normal(0, 20, (count, SIZE, SIZE, 3))
+    return (colours + noise).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_network()
+
+
+@pytest.fixture(scope="module")
+def files(model) -> dict[str, bytes]:
+    rewritten = export.rewrite(model)
+    return {
+        precision: export.with_tensorflow(rewritten, precision, pictures(64))
+        for precision in export.PRECISIONS
+    }
+
+
+# --- what is converted -------------------------------------------------------------------------
+
+
+def test_the_rewritten_network_is_the_same_function(model):
+    rewritten = export.rewrite(model)
+    kinds = {layer.name: type(layer).__name__ for layer in rewritten.layers}
+    assert kinds["input_scaling"] == "Conv2D"
+    assert kinds["unfolded"] == "DepthwiseConv2D"
+    assert kinds["folded"] == "BatchNormalization"  # the converter folds it
+    before, after = (each.predict(pictures(32), verbose=0) for each in (model, rewritten))
+    assert np.abs(before - after).max() < 1e-5
+    assert np.ptp(before[:, 0]) > 0.1  # or the comparison would say nothing
+
+
+@pytest.mark.parametrize("precision", export.PRECISIONS)
+def test_each_precision_keeps_the_contract(model, files, precision):
+    found = export.check_structure(files[precision], precision, export.rewrite(model))
+    quantised = (1.0, 0) if precision == "int8" else (None, None)
+    assert found.input["dtype"] == "uint8"
+    assert (found.input["scale"], found.input["zero_point"]) == quantised
+    assert found.output["dtype"] == "float32"
+    assert found.output["shape"] == [1, 2]
+    images = pictures(40, seed=2)
+    outputs = export.run(files[precision], images)
+    assert np.abs(outputs - model.predict(images, verbose=0)).max() < TOLERANCE[precision]
+
+
+def test_int8_computes_in_integers_up_to_the_softmax(files):
+    found = export.describe(files["int8"])
+    assert found.float_ops == []
+    assert set(found.ops) == {
+        "ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "FULLY_CONNECTED", "MEAN", "QUANTIZE",
+        "SOFTMAX",
+    }  # fmt: skip
+
+
+def test_fewer_bits_are_fewer_bytes(files):
+    sizes = [len(files[precision]) for precision in ("float32", "float16")]
+    assert sizes[0] > sizes[1]
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+def refusal(content: bytes, precision: str, model) -> str:
+    with pytest.raises(InputError) as caught:
+        export.check_structure(content, precision, export.rewrite(model))
+    return str(caught.value)
+
+
+def test_a_file_that_is_none(files, model):
+    for damaged in (b"", b"TFL3", files["int8"][:600]):
+        assert "not a TFLite model" in refusal(damaged, "int8", model)
+
+
+def test_a_file_of_another_size(files):
+    import keras
+
+    image = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Conv2D(200, 7)(image)
+    x = keras.layers.Conv2D(200, 3)(x)
+    x = keras.layers.Dense(2, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))
+    larger = keras.Model(image, x)
+    said = refusal(files["float32"], "float32", larger)
+    assert f"{len(files['float32'])} bytes, where {larger.count_params()} parameters" in said
+
+
+def test_a_file_without_its_weights(model, tmp_path):
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.weights = tf.Variable(np.ones((3, 2), np.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec((1, SIZE, SIZE, 3), "uint8")])
+    def graph(image):
+        module.weights.assign_add(tf.zeros((3, 2)))  # so that it is no constant
+        return tf.nn.softmax(tf.reduce_mean(tf.cast(image, tf.float32), (1, 2)) @ module.weights)
+
+    module.graph = graph
+    tf.saved_model.save(module, tmp_path, signatures=graph)
+    with backend.no_stderr():
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path))
+        converter.experimental_enable_resource_variables = True
+        content = converter.convert()
+    assert "READ_VARIABLE: its weights are variables" in refusal(content, "float32", model)
+
+
+def test_a_file_with_another_input(model):
+    import tensorflow as tf
+
+    with backend.no_stderr():
+        content = tf.lite.TFLiteConverter.from_keras_model(export.rewrite(model)).convert()
+    said = refusal(content, "float32", model)
+    assert "input is " in said
+    assert "'dtype': 'float32'" in said
+
+
+def test_int8_that_still_computes_in_float32(files, model):
+    said = refusal(files["dynamic"], "int8", model)
+    assert "computes in float32: " in said
+    assert "CONV_2D" in said
+
+
+def test_an_operator_that_a_device_has_not(model):
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((1, SIZE, SIZE, 3), "uint8")])
+    def graph(image):
+        square = tf.cast(image, tf.float32)[..., 0]
+        return tf.nn.softmax(tf.linalg.inv(square + 1000 * tf.eye(SIZE))[:, 0, :2])
+
+    with backend.no_stderr():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()])
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS,
+        ]  # fmt: skip
+        content = converter.convert()
+    said = refusal(content, "float32", model)
+    assert "CUSTOM FlexMatrixInverse: not a built-in operator" in said
+
+
+def spoilt(value: float):
+    """The small network with one weight of its last layer set."""
+    model = small_network()
+    kernel, bias = model.get_layer("logits").get_weights()
+    kernel[0, 0] = value
+    model.get_layer("logits").set_weights([kernel, bias])
+    return model
+
+
+def test_outputs_that_are_not_finite():
+    content = export.with_tensorflow(export.rewrite(spoilt(np.nan)), "float32", pictures(2))
+    with pytest.raises(InputError, match="the output is not finite for 5 of 5 images"):
+        export.run(content, pictures(5))
+
+
+def test_a_network_that_is_not_finite_itself(tmp_path):
+    with pytest.raises(InputError, match="the Keras model itself: the output is not finite"):
+        export.export(
+            spoilt(np.nan), tmp_path / "out", calibration=pictures(8), heldout=pictures(8)
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_of_another_network_does_not_agree(files, model):
+    images = pictures(300, seed=3)
+    other = -model.predict(images, verbose=0) + 1  # the classes exchanged
+    found = export.agreement(other, export.run(files["int8"], images))
+    with pytest.raises(InputError, match=r"agrees with the Keras model on .* of 300 images only"):
+        export.check_agreement(found, "int8")
+    found = export.agreement(other, export.run(files["float32"], images))
+    with pytest.raises(InputError, match="a probability differs by"):
+        export.check_agreement(found, "float32")
+
+
+# --- exporting ---------------------------------------------------------------------------------
+
+
+def exported(model, out: Path, **options) -> dict:
+    return export.export(
+        model, out, calibration=pictures(16), heldout=pictures(24, seed=2), **options
+    )
+
+
+def test_all_four_are_written_with_their_record(model, tmp_path):
+    record = exported(model, tmp_path / "out", facts={"run_id": "0123456789"})
+    names = [f"model-{precision}.tflite" for precision in export.PRECISIONS]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        [*names, "export.json"]
+    )
+    assert json.loads((tmp_path / "out/export.json").read_text(encoding="utf-8")) == record
+    assert record["run_id"] == "0123456789"
+    for each in record["files"]:
+        assert (tmp_path / "out" / each["file"]).stat().st_size == each["bytes"]
+        assert each["agreement"]["n"] == 24
+        assert each["agreement"]["k"] >= 23
+
+
+def test_one_bad_file_and_nothing_is_written(model, tmp_path, monkeypatch):
+    exported(model, tmp_path / "out", precisions=["float32"])
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    other = export.rewrite(small_network(seed=5))
+
+    def wrong(_, precision, calibration):
+        return export.with_tensorflow(other, precision, calibration)
+
+    monkeypatch.setitem(export.CONVERTERS, "tensorflow", wrong)
+    with pytest.raises(InputError, match=r"nothing written.*\nfloat32, tensorflow: a probability"):
+        exported(model, tmp_path / "out", precisions=["float32", "int8"])
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_images_of_another_size_or_type(model, tmp_path):
+    for bad in (pictures(4)[:, :8], pictures(4).astype(np.float32), pictures(0)):
+        with pytest.raises(InputError, match=r"calibration images are .* the model takes uint8"):
+            export.export(model, tmp_path / "out", calibration=bad, heldout=pictures(4))
