@@ -267,3 +267,40 @@ def test_images_of_another_size_or_type(model, tmp_path):
     for bad in (pictures(4)[:, :8], pictures(4).astype(np.float32), pictures(0)):
         with pytest.raises(InputError, match=r"calibration images are .* the model takes uint8"):
             export.export(model, tmp_path / "out", calibration=bad, heldout=pictures(4))
+
+
+def test_the_better_of_two_converters_is_chosen_on_the_calibration_images(
+    model, tmp_path, monkeypatch
+):
+    def worse(rewritten, precision, calibration):
+        dense = rewritten.get_layer("logits")
+        kernel, bias = dense.get_weights()
+        dense.set_weights([kernel + 0.02, bias + np.array([0.3, 0])])
+        try:
+            return export.with_tensorflow(rewritten, precision, calibration)
+        finally:
+            dense.set_weights([kernel, bias])
+
+    def broken(*_):
+        raise RuntimeError("no such operator\nand a trace")
+
+    monkeypatch.setitem(export.CONVERTERS, "worse", worse)
+    monkeypatch.setitem(export.CONVERTERS, "broken", broken)
+    # Held-out images on which nothing can be told apart do not change the choice.
+    record = export.export(
+        model,
+        tmp_path / "out",
+        calibration=pictures(16),
+        heldout=np.zeros((3, SIZE, SIZE, 3), np.uint8),
+        precisions=["int8"],
+        converters=["broken", "worse", "tensorflow"],
+    )
+    (file,) = record["files"]
+    assert file["converter"]["name"] == "tensorflow"
+    broke, worse_one, better = file["converter"]["tried"]
+    assert broke["problem"] == "RuntimeError: no such operator"
+    errors = [each["on_calibration_images"]["mean_logit_error"] for each in (worse_one, better)]
+    assert errors[0] > 2 * errors[1]
+    text = export.table(record)
+    assert "not by broken: RuntimeError: no such operator" in text
+    assert "by worse: on the 16 calibration images" in text
