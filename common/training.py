@@ -324,11 +324,13 @@ class _Recorder(keras.callbacks.Callback):
         seconds = time.monotonic() - self.began
         row = {"epoch": epoch + 1, **{k: float(v) for k, v in (logs or {}).items()}}
         row["learning_rate"] = self.rate
-        if not all(math.isfinite(value) for value in row.values()):
+        broken = [name for name, value in row.items() if not math.isfinite(value)]
+        if broken:
             saved = self.state["epoch"]
             kept = f"the state after epoch {saved} is kept in {self.run}"
+            what = broken[0].replace("val_", "validation ").replace("_", " ")
             raise InputError(
-                f"the loss became {row['loss']} in epoch {epoch + 1}; "
+                f"the {what} became {row[broken[0]]} in epoch {epoch + 1}; "
                 f"{kept if saved else 'no epoch before it is saved'}; try a smaller --learning-rate"
             )
         best = self._is_best(row)

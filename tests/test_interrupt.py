@@ -1,6 +1,7 @@
 """What may happen to a training from outside, through the command line: Ctrl-C, a second process,
 a loss that becomes NaN."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -63,14 +64,15 @@ def test_a_second_process_stops_and_ctrl_c_leaves_a_run_that_goes_on(work, tmp_p
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(work, tmp_path):
-    # `test_training` has the case of a good state before it.
+    # `test_training` has the case of a good state before it. The first step throws every weight to
+    # the end of float32; kernels differ in which of the two losses they then let overflow.
     done = subprocess.run(
-        command(work, tmp_path, "--learning-rate", "1e30"),
+        command(work, tmp_path, "--learning-rate", "3e38"),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert "error: the loss became nan in epoch 1" in done.stderr
+    assert re.search("error: the (validation )?loss became (nan|inf) in epoch 1", done.stderr)
     assert "no epoch before it is saved; try a smaller --learning-rate" in done.stderr
     (run,) = (tmp_path / "her2scoring").iterdir()
     assert training.trained_epochs(run) == 0
