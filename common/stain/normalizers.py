@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -45,7 +46,7 @@ _ENGINES = ("own", "staintools")
 _STAINTOOLS_LOCK = threading.Lock()
 
 
-class Normalizer:
+class Normalizer(ABC):
     """What the three normalisers share; use one of them.
 
     Parameters
@@ -97,24 +98,23 @@ class Normalizer:
         self.engine = engine
         self.conventions = replace(Conventions(**presets[preset]), **changes)
 
-    # Each method defines these four.
     @property
+    @abstractmethod
     def fitted(self) -> bool:
         """Whether there is a target."""
-        raise NotImplementedError
 
-    def _fit(self, target: np.ndarray) -> Flag:
-        raise NotImplementedError
+    @abstractmethod
+    def _fit(self, target: np.ndarray) -> Flag: ...
 
-    def _transform(self, image: np.ndarray) -> tuple[np.ndarray, Flag]:
-        raise NotImplementedError
+    @abstractmethod
+    def _transform(self, image: np.ndarray) -> tuple[np.ndarray, Flag]: ...
 
-    def _target(self) -> dict[str, list]:
-        raise NotImplementedError
+    @abstractmethod
+    def _target(self) -> dict[str, list]: ...
 
+    @abstractmethod
     def set_target(self, **target: list) -> None:
         """Take a target as `state()["target"]` gives it; InputError if it is none."""
-        raise NotImplementedError
 
     def fit(self, target: np.ndarray) -> Self:
         """Take the stains of `target`, RGB uint8 (H, W, 3), as those to normalise to.
@@ -217,8 +217,8 @@ class StainMatrixNormalizer(Normalizer):
 
     target: Stains | None = None
 
-    def _matrix(self, density: np.ndarray) -> np.ndarray | None:
-        raise NotImplementedError
+    @abstractmethod
+    def _matrix(self, density: np.ndarray) -> np.ndarray | None: ...
 
     @functools.cached_property
     def _table(self) -> np.ndarray:
