@@ -127,10 +127,15 @@ def test_the_second_output_changes_no_probability(run, made):
     before = export.run((run.path / "export/model-int8.tflite").read_bytes(), noise)
     after = export.run((made / "model-int8.tflite").read_bytes(), noise)
     assert np.array_equal(before, after)
+
+
+def test_the_weights_of_the_maps_are_the_last_layers(run):
+    from wrn_edge import maps
+
+    opened = maps.open_up((run.path / "export/model-float32.tflite").read_bytes())
     weights = runs.load_model(run).get_layer("logits").get_weights()[0]
-    assert np.allclose(
-        np.load(made / "class-weights.npy"), weights, atol=np.abs(weights).max() / 127
-    )
+    assert np.allclose(opened.weights, weights, atol=1e-6)
+    assert opened.logit_step is None
 
 
 def test_a_model_of_another_form_gets_no_second_output():
@@ -277,3 +282,21 @@ def test_the_demo_trains_exports_and_bundles(copy, capsys, monkeypatch, tmp_path
     with pytest.raises(InputError, match="export it first"):
         bundle.main(["--demo", "--runs-dir", str(tmp_path), "--out", str(tmp_path / "again")])
     assert asked[2] == ("wrn_edge", ["--run", str(copy.path)])
+
+
+@pytest.mark.slow
+def test_the_demo_from_nothing(capsys, tmp_path):
+    out = tmp_path / "ready"
+    assert bundle.main(["--demo", "--runs-dir", str(tmp_path / "runs"), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "its self-test passed" in printed
+    found = manifest(out)
+    assert found["synthetic"] is True
+    assert (out / "ABOUT.txt").read_text().startswith("SYNTHETIC: ")
+    agreement = found["model"]["agreement"]
+    assert agreement["n"] == 100
+    assert agreement["interval"][1] >= 0.985
+    for each in expected(out)[:4]:
+        keras = dict(zip(edge_bundle.CLASSES, each["keras"], strict=True))
+        if max(keras.values()) > 0.7:
+            assert set(each["label"].values()) == {max(keras, key=keras.get)}

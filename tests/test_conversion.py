@@ -30,7 +30,7 @@ def small_network(seed: int = 0):
     x = layers.Conv2D(16, 3, padding="same", use_bias=False, name="first")(x)
     x = layers.ReLU()(layers.BatchNormalization(name="folded")(x))
     x = layers.Conv2D(16, 3, padding="same", name="second")(x)
-    x = layers.Add()([x, trunk])
+    x = layers.Add(name="add")([x, trunk])
     x = layers.GlobalAveragePooling2D()(layers.ReLU()(x))
     x = layers.Dense(2, bias_initializer="ones", name="logits")(x)
     model = keras.Model(image, layers.Softmax()(x), name="small")
@@ -83,6 +83,56 @@ def test_the_rewritten_network_is_the_same_function(model):
     before, after = (each.predict(pictures(32), verbose=0) for each in (model, rewritten))
     assert np.abs(before - after).max() < 1e-5
     assert np.ptp(before[:, 0]) > 0.1  # or the comparison would say nothing
+
+
+def uneven(model):
+    """The same function, its feature maps' channels of ranges from 1 to 30."""
+    import keras
+
+    result = keras.models.clone_model(model)
+    result.set_weights(model.get_weights())
+    factors = np.geomspace(1, 30, 16)
+    stem, unfolded, second = (result.get_layer(name) for name in ("stem", "unfolded", "second"))
+    for layer in (stem, second):  # both write the sum
+        kernel, bias = layer.get_weights()
+        layer.set_weights([kernel * factors, bias * factors])
+    gamma, beta, mean, variance = unfolded.get_weights()
+    unfolded.set_weights([gamma, beta, mean * factors, variance * factors**2])
+    logits = result.get_layer("logits")
+    kernel, bias = logits.get_weights()
+    logits.set_weights([kernel / factors[:, None], bias])
+    return result
+
+
+def test_equalised_channels_change_no_output_and_take_nearer_ranges(model):
+    import keras
+
+    rewritten = export.rewrite(uneven(model))
+    equalised = export.equalise(rewritten, pictures(64))
+    images = pictures(32, seed=2)
+    before, after = (each.predict(images, verbose=0) for each in (rewritten, equalised))
+    assert np.abs(before - after).max() < 1e-4
+
+    def spread(network, name):
+        part = keras.Model(network.input, network.get_layer(name).output)
+        largest = np.abs(part.predict(pictures(64), verbose=0)).max(axis=(0, 1, 2))
+        return largest.max() / largest.min()
+
+    for name in ("add", "stem"):
+        assert spread(equalised, name) < 1.2 * spread(rewritten, name) ** 0.5
+
+
+def test_equalised_channels_lose_less_to_int8(model):
+    rewritten = export.rewrite(uneven(model))
+    images = pictures(40, seed=2)
+    wanted = model.predict(images, verbose=0)
+    errors = [
+        export.agreement(
+            wanted, export.run(export.with_tensorflow(network, "int8", pictures(64)), images)
+        )["mean_logit_error"]
+        for network in (rewritten, export.equalise(rewritten, pictures(64)))
+    ]
+    assert errors[1] < 0.7 * errors[0]
 
 
 @pytest.mark.parametrize("precision", export.PRECISIONS)
@@ -304,3 +354,53 @@ def test_the_better_of_two_converters_is_chosen_on_the_calibration_images(
     text = export.table(record)
     assert "not by broken: RuntimeError: no such operator" in text
     assert "by worse: on the 16 calibration images" in text
+
+
+# --- the papers' networks ----------------------------------------------------------------------
+
+
+def wrn28_2():
+    from wrn_edge.config import Config
+    from wrn_edge.model import build_model
+
+    return build_model(Config(magnification="100X", image_size=64))
+
+
+def mobilenet_v2():
+    from breakhis.config import PRESETS
+    from breakhis.model import build_model
+
+    return build_model(PRESETS["demo"], np.full(3, 0.6), np.full(3, 0.2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("build", "operators"),
+    [
+        (wrn28_2, {"ADD": 12, "CONV_2D": 29, "DEPTHWISE_CONV_2D": 12}),
+        (mobilenet_v2, {"ADD": 10, "DEPTHWISE_CONV_2D": 17}),
+    ],
+)
+def test_published_networks_convert(build, operators, tmp_path):
+    import cv2
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = build()
+    size = model.inputs[0].shape[1]
+    images = np.stack([cv2.resize(each, (size, size)) for each in pictures(64, seed=4)])
+    for i in range(30):  # settles the moving statistics
+        model(images[i : i + 16].astype(np.float32), training=True)
+    rewritten = export.equalise(export.rewrite(model), images)
+    wanted = model.predict(images, verbose=0)
+    assert np.abs(rewritten.predict(images, verbose=0) - wanted).max() < 1e-4
+    odds = np.log(wanted[:, 1] / wanted[:, 0])
+    for precision in export.PRECISIONS:
+        content = export.with_tensorflow(rewritten, precision, images)
+        found = export.check_structure(content, precision, rewritten)
+        outputs = export.run(content, images)
+        if precision in export.PROBABILITY_LIMIT:
+            export.check_agreement(export.agreement(wanted, outputs), precision)
+        closeness = np.corrcoef(odds, np.log(outputs[:, 1] / outputs[:, 0]))[0, 1]
+        assert closeness > (0.98 if precision == "int8" else 0.995), precision
+    assert {name: found.ops[name] for name in operators} == operators

@@ -6,7 +6,8 @@ so a device has no scaling to get wrong.
 
 The graph is rewritten first, exactly: input scaling becomes one 1x1 convolution, and a BatchNorm
 that cannot be folded into a convolution before it becomes a 1x1 depthwise convolution, which int8
-kernels run faster than a multiplication and an addition.
+kernels run faster than a multiplication and an addition. For int8 the channels of every feature
+map are then given like ranges, which is exact too.
 
     python -m common.export --run RUN --data-dir D
 """
@@ -30,6 +31,7 @@ from common.export.conversion import (
     with_quantizer,
     with_tensorflow,
 )
+from common.export.equalisation import equalise
 from common.export.flatbuffer import Description, describe
 from common.export.graph import rewrite
 from common.export.writing import export, table, versions
@@ -37,6 +39,6 @@ from common.export.writing import export, table, versions
 __all__ = [
     "CONVERTERS", "PRECISIONS", "PROBABILITY_LIMIT", "TOP1_LIMIT", "Description", "agreement",
     "best_range", "check_agreement", "check_probabilities", "check_structure", "data_folder",
-    "describe", "evenly", "export", "export_run", "main", "rewrite", "run", "symmetries", "table",
-    "versions", "with_quantizer", "with_tensorflow",
+    "describe", "equalise", "evenly", "export", "export_run", "main", "rewrite", "run",
+    "symmetries", "table", "versions", "with_quantizer", "with_tensorflow",
 ]  # fmt: skip

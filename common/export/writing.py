@@ -16,6 +16,7 @@ from common import runs
 from common.errors import InputError
 from common.export import checks
 from common.export.conversion import CONVERTERS, PRECISIONS
+from common.export.equalisation import equalise
 from common.export.flatbuffer import Description
 from common.export.graph import rewrite
 
@@ -106,13 +107,14 @@ def export(
                 f"{('N', *shape)}"
             )
     known, expected = (_predict(model, images) for images in (calibration, heldout))
-    folded = rewrite(model)
+    rewritten = rewrite(model)
     files, contents, refusals = [], {}, []
     for precision in precisions:
+        graph = equalise(rewritten, calibration) if precision == "int8" else rewritten
         passed, tried = [], []
         for converter in _converters(precision, converters):
             try:
-                candidate = _convert(converter, folded, precision, calibration, known, threads)
+                candidate = _convert(converter, graph, precision, calibration, known, threads)
             except InputError as error:
                 tried.append({"converter": converter, "problem": str(error)})
                 continue

@@ -1,0 +1,144 @@
+"""Give the channels of every feature map like ranges, without changing what a network computes.
+
+int8 has one step for all channels of a feature map: a channel whose values are a tenth of the
+largest's has a tenth of the steps. Where one layer writes a channel and others read it, with only
+ReLU, sums and pooling between, the writer's weights can be multiplied and the readers' divided.
+
+References
+----------
+M. Nagel and others, "Data-Free Quantization Through Weight Equalization and Bias Correction",
+ICCV 2019, section 4.1; ranges are measured here, and residual sums are equalised too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+
+STRENGTH = 0.5
+"""0 leaves all as it is, 1 makes the channels' ranges equal and the weights' as unequal."""
+SMALLEST = 0.01
+"""Share of the largest channel's range below which a smaller range counts no more."""
+_BATCH = 8
+
+
+def equalise(model: keras.Model, images: np.ndarray) -> keras.Model:
+    """Copy a model with its channels rescaled; the outputs differ by rounding only.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `rewrite`. One that is not functional is given back as it is.
+    images : ndarray, uint8, (N, S, S, 3), RGB
+        Training images, on which the ranges are measured.
+    """
+    import keras
+
+    if not hasattr(model, "operations"):
+        return model
+    groups = _groups(model)
+    scales = {}
+    for group, largest in zip(groups, _largest(model, groups, images), strict=True):
+        if not largest.any():
+            continue
+        scale = (largest.max() / np.maximum(largest, SMALLEST * largest.max())) ** STRENGTH
+        scales |= {id(tensor): scale for tensor in group}
+    result = keras.models.clone_model(model)
+    for layer in model.layers:
+        if layer.weights:
+            result.get_layer(layer.name).set_weights(_rescaled(layer, scales))
+    return result
+
+
+def _groups(model: keras.Model) -> list[list[Any]]:
+    """Feature maps that have to be rescaled together, those aside that cannot be."""
+    from keras import layers, tree
+    from scipy.cluster.hierarchy import DisjointSet
+
+    passing = (
+        layers.Add, layers.AveragePooling2D, layers.Dropout, layers.GlobalAveragePooling2D,
+        layers.MaxPooling2D, layers.ZeroPadding2D,
+    )  # fmt: skip
+    tensors = {}
+    fixed = [*model.inputs, *model.outputs]
+    together = DisjointSet()
+    for each in model.operations:
+        inputs, outputs = tree.flatten(each.input), tree.flatten(each.output)
+        for tensor in (*inputs, *outputs):
+            tensors[id(tensor)] = tensor
+            together.add(id(tensor))
+        if isinstance(each, passing) or _is_relu(each):
+            for tensor in inputs:
+                together.merge(id(tensor), id(outputs[0]))
+        elif isinstance(each, layers.BatchNormalization) and each.scale and each.center:
+            fixed += inputs  # the convolution before it, into which it is folded
+        elif not _is_linear(each):
+            fixed += inputs + outputs
+    unchanged = {together[id(tensor)] for tensor in fixed}
+    return [
+        [tensors[key] for key in group]
+        for group in together.subsets()
+        if together[next(iter(group))] not in unchanged
+    ]
+
+
+def _is_relu(operation: Any) -> bool:
+    from keras import layers
+
+    if isinstance(operation, layers.ReLU):
+        return not (operation.max_value or operation.negative_slope or operation.threshold)
+    return isinstance(operation, layers.Activation) and _homogeneous(operation)
+
+
+def _is_linear(operation: Any) -> bool:
+    """Whether it is a layer that takes factors on its input and its output into its weights."""
+    from keras import layers
+
+    if type(operation) is layers.Conv2D:
+        return operation.groups == 1 and _homogeneous(operation)
+    if type(operation) is layers.DepthwiseConv2D:
+        return operation.depth_multiplier == 1 and _homogeneous(operation)
+    return type(operation) is layers.Dense and _homogeneous(operation)
+
+
+def _homogeneous(layer: keras.layers.Layer) -> bool:
+    return layer.activation.__name__ in ("linear", "relu")
+
+
+def _largest(model: keras.Model, groups: list[list[Any]], images: np.ndarray) -> list[np.ndarray]:
+    """Largest absolute value of every channel of each group."""
+    import keras
+    from keras import ops
+
+    flat = [tensor for group in groups for tensor in group]
+    probe = keras.Model(
+        model.inputs[0],
+        [ops.max(ops.abs(tensor), axis=tuple(range(len(tensor.shape) - 1))) for tensor in flat],
+    )
+    found = [
+        [np.asarray(each) for each in probe(images[i : i + _BATCH].astype(np.float32))]
+        for i in range(0, len(images), _BATCH)
+    ]
+    each_tensors = iter([np.max(values, axis=0) for values in zip(*found, strict=True)])
+    return [np.max([next(each_tensors) for _ in group], axis=0) for group in groups]
+
+
+def _rescaled(layer: keras.layers.Layer, scales: dict[int, np.ndarray]) -> list[np.ndarray]:
+    """Weights of a layer whose input and output are multiplied by their scales."""
+    from keras import layers
+
+    weights = layer.get_weights()
+    if not isinstance(layer.input, list):
+        before, after = (scales.get(id(tensor)) for tensor in (layer.input, layer.output))
+        if before is not None:
+            weights[0] = weights[0] / before[:, None]
+        if after is not None:
+            depthwise = isinstance(layer, layers.DepthwiseConv2D)
+            weights[0] = weights[0] * (after[:, None] if depthwise else after)
+            if len(weights) > 1:  # bias, or BatchNorm's beta
+                weights[1] = weights[1] * after
+    return weights
