@@ -686,6 +686,11 @@ def _stores(root: Path) -> list[Path]:
     return sorted(folder for folder in root.glob("v[0-9]*px-*") if (folder / ".lock").is_file())
 
 
+def _features(root: Path) -> list[Path]:
+    """Files that `common.generative.FeatureNetwork` keeps in the cache, and what a kill left."""
+    return sorted(path for path in (root / "features").glob("*.npy") if path.is_file())
+
+
 def _info(root: Path) -> None:
     total = 0
     for folder in _stores(root):
@@ -697,6 +702,11 @@ def _info(root: Path) -> None:
         except (OSError, ValueError, KeyError):
             what = "unfinished or damaged"
         print(f"{folder.name}: {what}, {_size(used)}")
+    features = _features(root)
+    if features:
+        used = sum(file.stat().st_size for file in features)
+        total += used
+        print(f"features: of {len(features)} sets of images, {_size(used)}")
     print(f"{_size(total)} in {root}")
 
 
@@ -711,6 +721,11 @@ def _clear(root: Path) -> None:
         with lock:
             total += sum(file.stat().st_size for file in folder.iterdir())
             shutil.rmtree(folder)
+    for file in _features(root):
+        total += file.stat().st_size
+        file.unlink()
+    with contextlib.suppress(OSError):  # not there, or it holds files of others
+        (root / "features").rmdir()
     print(f"removed {_size(total)} from {root}")
 
 

@@ -505,6 +505,8 @@ def test_command_line_shows_and_clears(tmp_path):
     names = write_folder(tmp_path / "data", 3)
     build(tmp_path / "data", names, tmp_path / "cache")
     (tmp_path / "cache" / "mine.txt").write_text("not the cache's")
+    (tmp_path / "cache" / "features").mkdir()
+    np.save(tmp_path / "cache" / "features" / ("0" * 64), np.zeros((3, 8), np.float32))
 
     def command(*arguments: str) -> subprocess.CompletedProcess:
         return subprocess.run(
@@ -514,6 +516,7 @@ def test_command_line_shows_and_clears(tmp_path):
 
     shown = command("--info", "--cache-dir", str(tmp_path / "cache"))
     assert "v2-16px-area-none: 3 images" in shown.stdout
+    assert "features: of 1 sets of images" in shown.stdout
     cleared = command("--clear", "--cache-dir", str(tmp_path / "cache"))
     assert (shown.returncode, cleared.returncode) == (0, 0), cleared.stderr
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["mine.txt"]
