@@ -353,7 +353,7 @@ def evaluate_run(run_path: str | Path) -> dict[str, Any]:
     InputError
         If the folder is no run, or its predictions are missing or damaged.
     """
-    run = runs.load(run_path)
+    run = runs.load_classifier(run_path)
     result = evaluate(
         read_run(run),
         run.record.get("classes"),
@@ -555,6 +555,6 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--run", required=True, metavar="RUN", help="a run folder")
     flags = parser.parse_args(arguments)
-    run = runs.load(flags.run, package)
+    run = runs.load_classifier(flags.run, package)
     print(summary(evaluate_run(run.path)))
     return 0

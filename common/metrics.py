@@ -889,7 +889,7 @@ def _main(arguments: list[str] | None = None) -> int:
         metrics = evaluation.evaluate_run(flags.run)
         print(evaluation.summary(metrics))
         return 0
-    found = [runs.load(path) for path in flags.runs]
+    found = [runs.load_classifier(path) for path in flags.runs]
     result = compare(*(evaluation.read_run(run) for run in found))
     if any(run.synthetic for run in found):
         print(evaluation.SYNTHETIC_LABEL)

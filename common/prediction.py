@@ -93,7 +93,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         "--gradcam", type=Path, metavar="DIR", help="write a Grad-CAM overlay of each image there"
     )
     flags = parser.parse_args(arguments)
-    run = runs.load(flags.run, package)
+    run = runs.load_classifier(flags.run, package)
     paths = _files(flags.images)
     pixels = read(run, paths)
     backend.load()

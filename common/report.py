@@ -51,7 +51,7 @@ def write(run_path: str | Path) -> Path:
     """
     import jinja2
 
-    run = runs.load(run_path)
+    run = runs.load_classifier(run_path)
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,

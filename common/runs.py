@@ -466,6 +466,17 @@ def load(path: str | Path, package: str | None = None) -> Run:
     return Run(path, record)
 
 
+def load_classifier(path: str | Path, package: str | None = None) -> Run:
+    """As `load`; refuses a run of a GAN, which has no predictions and classifies nothing."""
+    run = load(path, package)
+    if run.record.get("kind") == "gan":
+        raise InputError(
+            f"{path}: a GAN's run, no classifier's; its scores are in {run.path / 'metrics.json'}, "
+            f"and python -m {run.record['package']}.generate --run {path} draws images with it"
+        )
+    return run
+
+
 def find(runs_dir: str | Path, package: str) -> list[Run]:
     """Finished runs of a package, oldest first. Folder names do not matter."""
     files = sorted((Path(runs_dir) / package).glob("*/config.json"))

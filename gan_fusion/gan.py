@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -134,6 +135,32 @@ class PixelNorm(keras.layers.Layer):
         return input_shape
 
 
+@keras.saving.register_keras_serializable("histopapers")
+class Modulation(keras.layers.Layer):
+    """Normalises each channel of an image, then scales and shifts it by the image's style.
+
+    Takes maps (N, H, W, C) and styles (N, 2 C). Without it a stain, which is one for the whole
+    image, has no way to all its pixels but through their channels' directions.
+
+    References
+    ----------
+    Karras et al., "A Style-Based Generator Architecture for Generative Adversarial Networks",
+    2019 (AdaIN).
+    """
+
+    def call(self, inputs):
+        """Apply the layer."""
+        x, style = inputs
+        scale, shift = ops.split(ops.cast(style, "float32")[:, None, None, :], 2, axis=-1)
+        mean, variance = ops.moments(ops.cast(x, "float32"), axes=(1, 2), keepdims=True)
+        scale = (1 + scale) * ops.rsqrt(variance + 1e-6)
+        return x * ops.cast(scale, x.dtype) + ops.cast(shift - mean * scale, x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        """Shape of what `call` gives."""
+        return input_shape[0]
+
+
 def _unit() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=1.0)
 
@@ -148,6 +175,9 @@ def channels(side: int, config: GanConfig) -> int:
 
 def build_generator(config: GanConfig, classes: int) -> keras.Model:
     """Build the generator: noise and class -> a U from 16 to 4 px and back -> upsampling -> tanh.
+
+    Noise and class enter twice: as the map that the U begins with, and as a style that modulates
+    every convolution's result. From 16 px on each side adds its own detail to the image.
 
     Parameters
     ----------
@@ -169,12 +199,17 @@ def build_generator(config: GanConfig, classes: int) -> keras.Model:
     def conv(x, side, name, **options):
         x = ScaledConv(channels(side, config), name=name, **options)(x)
         x = layers.LeakyReLU(0.2, name=f"{name}_relu")(x)
-        return PixelNorm(name=f"{name}_norm")(x)
+        own = ScaledDense(2 * channels(side, config), gain=1, name=f"{name}_style")(style)
+        return Modulation(name=f"{name}_modulated")([x, own])
 
     embedded = ScaledDense(config.latent, gain=1, use_bias=False, name="class_embedding")(label)
     x = layers.Concatenate(name="noise_and_class")(
         [PixelNorm(name="noise_norm")(noise), PixelNorm(name="class_norm")(embedded)]
     )
+    style = x
+    for name in ("style_1", "style_2"):
+        style = ScaledDense(config.latent, name=name)(style)
+        style = layers.LeakyReLU(0.2, name=f"{name}_relu")(style)
     width = max(4, channels(ENTRY, config) // 4)
     x = ScaledDense(ENTRY * ENTRY * width, name="entry")(x)
     x = layers.Reshape((ENTRY, ENTRY, width), name="entry_map")(x)
@@ -183,20 +218,27 @@ def build_generator(config: GanConfig, classes: int) -> keras.Model:
     across[8] = conv(across[ENTRY], 8, "down_8", kernel_size=4, strides=2)
     x = conv(across[8], 4, "down_4", kernel_size=4, strides=2)
     x = conv(x, 4, "bottom")
-    side = 4
+    side, colours = 4, None
     while side < config.image_size:
         side *= 2
         x = conv(x, side, f"up_{side}", upsample=True)
         if side in across:
             x = layers.Concatenate(name=f"across_{side}")([x, across[side]])
-            x = conv(x, side, f"merge_{side}")
-    x = ScaledConv(3, gain=1, name="colours")(x)
-    image = layers.Activation("tanh", dtype="float32", name="image")(x)
+            x = conv(x, side, f"merge_{side}", kernel_size=1)
+        if side >= ENTRY:
+            own = ScaledConv(3, 1, gain=0.25, name=f"colours_{side}")(x)
+            if colours is not None:
+                coarse = layers.UpSampling2D(interpolation="bilinear", name=f"coarse_{side}")
+                own = layers.Add(name=f"sum_{side}")([coarse(colours), own])
+            colours = own
+    image = layers.Activation("tanh", dtype="float32", name="image")(colours)
     return keras.Model([noise, label], image, name="generator")
 
 
 def build_critic(config: GanConfig, classes: int) -> keras.Model:
     """Build the critic: strided convolutions to 4 px, no normalisation, an unbounded score.
+
+    At 8 and 16 px a residual convolution follows, without which it is no match for the generator.
 
     The score is a linear function of the features plus their product with the class' embedding,
     so that it judges an image as one of its class.
@@ -216,6 +258,11 @@ def build_critic(config: GanConfig, classes: int) -> keras.Model:
         side //= 2
         x = ScaledConv(channels(side, config), 4, 2, name=f"level_{side}")(x)
         x = layers.LeakyReLU(0.2, name=f"level_{side}_relu")(x)
+        if side in (8, 16):
+            more = ScaledConv(channels(side, config), name=f"more_{side}")(x)
+            more = layers.LeakyReLU(0.2, name=f"more_{side}_relu")(more)
+            x = layers.Add(name=f"sum_{side}")([x, more])
+            x = layers.Rescaling(0.5**0.5, name=f"sum_{side}_scaled")(x)
     x = layers.Flatten(name="flat")(x)
     width = channels(4, config)
     x = ScaledDense(width, name="dense")(x)
@@ -253,7 +300,8 @@ def critic_loss(
     """What the critic minimises, and its terms.
 
     ``mean D(G) - mean D(x) + penalty mean (|dD/dm| - 1)^2 + gamma/2 mean |dD/dx|^2
-    + drift mean D(x)^2``, with m between real and generated images.
+    + drift mean D(x)^2``, with m between real and generated images. The logistic loss has
+    ``mean log(1 + exp D(G)) + mean log(1 + exp -D(x))`` in place of the first two terms.
 
     Parameters
     ----------
@@ -275,13 +323,18 @@ def critic_loss(
     ----------
     Gulrajani et al., "Improved Training of Wasserstein GANs", 2017 (penalty); Mescheder et al.,
     "Which Training Methods for GANs do actually Converge?", 2018 (R1); Karras et al., "Progressive
-    Growing of GANs", 2018 (drift). The paper's eq. 1 names the Wasserstein loss and a penalty.
+    Growing of GANs", 2018 (drift); Goodfellow et al., "Generative Adversarial Nets", 2014
+    (logistic). The paper's eq. 1 names the Wasserstein loss and a penalty.
     """
     count = real.shape[0]
     scores, _ = critic(ops.concatenate([real, fake]), ops.concatenate([label, label]))
     real_scores, fake_scores = scores[:count], scores[count:]
     distance = ops.mean(real_scores) - ops.mean(fake_scores)
-    loss = -distance + config.drift * ops.mean(ops.square(real_scores))
+    if config.critic_loss == "logistic":
+        loss = ops.mean(ops.softplus(fake_scores)) + ops.mean(ops.softplus(-real_scores))
+    else:
+        loss = -distance
+    loss = loss + config.drift * ops.mean(ops.square(real_scores))
     terms = {"distance": distance}
     points = [real + mix * (fake - real)] if config.penalty else []
     points += [real] if config.gamma else []
@@ -305,12 +358,17 @@ def generator_loss(
 ) -> tuple[Any, dict[str, Any]]:
     """What the generator minimises, and its terms (eq. 2).
 
-    ``mean max(0, 1 - D(G))`` or ``-mean D(G)``, plus lambda times the mean squared difference
-    between the mean features of generated and of real images of the same classes.
+    ``mean max(0, 1 - D(G))``, ``-mean D(G)`` or ``mean log(1 + exp -D(G))``, plus lambda times the
+    mean squared difference between the mean features of generated and of real images of the same
+    classes.
     """
     scores, features = critic(fake, label)
-    shortfall = ops.relu(1 - scores) if config.generator_loss == "hinge" else -scores
-    loss = ops.mean(shortfall)
+    shortfall = {
+        "hinge": lambda: ops.relu(1 - scores),
+        "wasserstein": lambda: -scores,
+        "logistic": lambda: ops.softplus(-scores),
+    }[config.generator_loss]
+    loss = ops.mean(shortfall())
     terms = {"generator": loss}
     if config.feature_weight:
         _, wanted = critic(real, label)
@@ -375,7 +433,8 @@ class Gan:
             (C, N, classes); `noise` float32 (C + 1, N, latent), the last for the generator's
             step, which takes the last step's classes; `mix` float32 (C, N, 1, 1, 1).
         iteration : int
-            Generator steps taken before, which decides how much the average remembers.
+            Generator steps taken before, which decides how much the average remembers and whether
+            the penalties are due.
         critic_only : bool
             Leave the generator as it is.
 
@@ -383,11 +442,24 @@ class Gan:
         -------
         dict of str to scalar tensor
             `distance`, `penalty`, `r1` (means over the critic's steps), `generator`, `features`;
-            those that the config has.
+            those that the config has and this step took.
         """
         # Early on the average must forget the untrained generator sooner.
         keep = np.float32(min(self.config.average, (1 + iteration) / (10 + iteration)))
-        return self._steps(batch, keep, critic_only)
+        return self._steps(batch, keep, critic_only, iteration % self.config.penalty_every == 0)
+
+    def at(self, penalised: bool) -> GanConfig:
+        """Settings of one step: the penalties weigh more where they are due, nothing elsewhere.
+
+        References
+        ----------
+        Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020 (lazy
+        regularization).
+        """
+        weight = self.config.penalty_every if penalised else 0
+        return replace(
+            self.config, penalty=weight * self.config.penalty, gamma=weight * self.config.gamma
+        )
 
     @contextlib.contextmanager
     def in_float32(self) -> Iterator[None]:
@@ -416,8 +488,6 @@ def _mean_terms(terms: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _tensorflow_steps(gan: Gan) -> Callable:
     import tensorflow as tf
 
-    config = gan.config
-
     def input_gradient(function: Callable, images: Any) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
@@ -438,8 +508,10 @@ def _tensorflow_steps(gan: Gan) -> Callable:
         return terms
 
     @tf.function
-    def steps(batch: Mapping[str, Any], keep: Any, critic_only: bool) -> dict[str, Any]:
-        found = []
+    def steps(
+        batch: Mapping[str, Any], keep: Any, critic_only: bool, penalised: bool
+    ) -> dict[str, Any]:
+        config, found = gan.at(penalised), []
         for i in range(config.critic_steps):
             real, label = _scaled(batch["real"][i]), batch["label"][i]
             fake = gan.generator([batch["noise"][i], label])
@@ -466,13 +538,11 @@ def _tensorflow_steps(gan: Gan) -> Callable:
             average.assign(keep * average + (1 - keep) * value)
         return terms
 
-    return lambda batch, keep, critic_only: steps(dict(batch), tf.constant(keep), critic_only)
+    return lambda batch, keep, *which: steps(dict(batch), tf.constant(keep), *which)
 
 
 def _jax_steps(gan: Gan) -> Callable:
     import jax
-
-    config = gan.config
 
     def input_gradient(function: Callable, images: Any) -> Any:
         return jax.grad(lambda x: ops.sum(function(x)))(images)
@@ -489,10 +559,14 @@ def _jax_steps(gan: Gan) -> Callable:
         return weights, state, terms
 
     def steps(
-        state: dict[str, Any], batch: Mapping[str, Any], keep: Any, critic_only: bool
+        state: dict[str, Any],
+        batch: Mapping[str, Any],
+        keep: Any,
+        critic_only: bool,
+        penalised: bool,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         state = dict(state)
-        found = []
+        config, found = gan.at(penalised), []
         for i in range(config.critic_steps):
             real, label = _scaled(batch["real"][i]), batch["label"][i]
             fake = generate(state["generator"], batch["noise"][i], label)
@@ -526,12 +600,12 @@ def _jax_steps(gan: Gan) -> Callable:
         ]
         return state, terms | more
 
-    compiled = jax.jit(steps, static_argnums=3, donate_argnums=0)
+    compiled = jax.jit(steps, static_argnums=(3, 4), donate_argnums=0)
 
-    def run(batch: Mapping[str, Any], keep: Any, critic_only: bool) -> dict[str, Any]:
+    def run(batch: Mapping[str, Any], keep: Any, *which: bool) -> dict[str, Any]:
         variables = gan.variables()
         state = {name: [v.value for v in group] for name, group in variables.items()}
-        state, terms = compiled(state, dict(batch), keep, critic_only)
+        state, terms = compiled(state, dict(batch), keep, *which)
         for name, group in variables.items():
             for variable, value in zip(group, state[name], strict=True):
                 variable.assign(value)

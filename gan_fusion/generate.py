@@ -45,6 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     counts = ", ".join(f"{count} {name}" for name, count in record["counts"].items())
     print(f"{counts} images of {record['size']} px in {options.output}")
+    if record["crop"] < 1:
+        print(
+            f"each shows a piece of {100 * record['crop']:g} % of a real image's shorter side: a "
+            "classifier of whole images sees them enlarged"
+        )
     if record["synthetic_tissue"]:
         print("SYNTHETIC tissue: the GAN saw no real image")
     print("research use, not for diagnosis")
@@ -102,6 +107,7 @@ def generate(
         "classes": classes,
         "counts": dict.fromkeys(classes, count),
         "size": gan.config["image_size"],
+        "crop": gan.config["crop"],
         "seed": seed,
         "synthetic_tissue": gan.synthetic,
     }
@@ -193,7 +199,7 @@ def _write_images(
     run: runs.Run, folder: Path, classes: Sequence[str], count: int, seed: int
 ) -> None:
     from common.datasets.synthetic import files
-    from gan_fusion.train_gan import draw_images, random
+    from gan_fusion.gan_draws import draw_images, random
 
     statements = (STATEMENT, files.STATEMENT) if run.synthetic else (STATEMENT,)
     generator = load_generator(run)

@@ -17,16 +17,26 @@ import pytest
 from keras import ops
 
 from common import config as configuration
-from common import datasets, runs
+from common import datasets, evaluation, metrics, prediction, report, runs
 from common.config import Execution, Request
 from common.datasets import synthetic
 from common.errors import InputError
-from gan_fusion import data, gan, generate, train_gan
+from gan_fusion import data, gan, gan_draws, gan_evaluation, generate, train_gan
 from gan_fusion.gan_config import PRESETS, GanConfig, leaks
 
+# The paper's losses at the size of the demo.
 TINY = replace(
-    PRESETS["demo"], channels=128, channels_most=16, latent=8, batch_size=4, critic_steps=1
-)
+    PRESETS["demo"],
+    channels=128,
+    channels_most=16,
+    latent=8,
+    batch_size=4,
+    **{
+        name: getattr(GanConfig(), name)
+        for name in ("critic_loss", "generator_loss", "penalty", "gamma", "penalty_every", "drift",
+                     "learning_rate", "critic_learning_rate", "beta_2")
+    },
+)  # fmt: skip
 
 
 def numbers(*shape, seed=0):
@@ -103,6 +113,14 @@ def test_images_depend_on_noise_and_class_and_stay_in_range():
     assert first.min() >= 0 and first.max() <= 255 and first.std() > 5
     assert np.abs(first - other_class).mean() > 1
     assert np.abs(first - other_noise).mean() > 1
+
+
+def test_modulation_by_hand():
+    x, style = numbers(2, 4, 4, 3), numbers(2, 6, seed=1)
+    found = ops.convert_to_numpy(gan.Modulation()([x, style]))
+    normal = (x - x.mean((1, 2), keepdims=True)) / x.std((1, 2), keepdims=True)
+    expected = normal * (1 + style[:, None, None, :3]) + style[:, None, None, 3:]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_a_score_is_one_images_own():
@@ -223,6 +241,24 @@ def test_generator_loss_by_hand():
     assert float(both) == pytest.approx(1.5 + 2 * 2.5)
 
 
+def test_logistic_losses_by_hand():
+    weight = numbers(2, 2, 3)
+    real, fake, label, mix = loss_inputs()
+    config = replace(
+        TINY, critic_loss="logistic", generator_loss="logistic", penalty=0.0, gamma=0.0, drift=0.0
+    )
+    critic = linear(weight)
+    loss, terms = gan.critic_loss(critic, real, fake, label, mix, config, input_gradient)
+    real_scores, fake_scores = (
+        (np.asarray(each) * weight).sum(axis=(1, 2, 3)) for each in (real, fake)
+    )
+    expected = np.log1p(np.exp(fake_scores)).mean() + np.log1p(np.exp(-real_scores)).mean()
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    assert float(terms["distance"]) == pytest.approx((real_scores - fake_scores).mean(), rel=1e-5)
+    loss, _ = gan.generator_loss(critic, fake, real, label, config)
+    assert float(loss) == pytest.approx(np.log1p(np.exp(-fake_scores)).mean(), rel=1e-5)
+
+
 # --- training step -----------------------------------------------------------------------------
 
 
@@ -249,6 +285,16 @@ def test_a_step_moves_what_it_should():
         np.testing.assert_allclose(np.asarray(average), 0.25 * old + 0.75 * np.asarray(new),
                                    atol=1e-6)  # fmt: skip
     assert int(trained.generator_optimizer.iterations) == 1
+
+
+def test_penalties_at_every_nth_step_weigh_n_times_as_much():
+    config = replace(TINY, penalty=10.0, gamma=3.0, penalty_every=4)
+    trained = gan.Gan(config, 2)
+    due = [set(trained.step(batch(config), step)) for step in range(5)]
+    assert due[0] == due[4] == {"distance", "penalty", "r1", "generator"}
+    assert due[1] == due[2] == due[3] == {"distance", "generator"}
+    assert (trained.at(True).penalty, trained.at(True).gamma) == (40, 12)
+    assert (trained.at(False).penalty, trained.at(False).gamma) == (0, 0)
 
 
 @pytest.mark.slow
@@ -283,7 +329,7 @@ from gan_fusion.gan_config import PRESETS
 from dataclasses import replace
 from pathlib import Path
 from tests.test_gan import TINY, batch
-config = replace(TINY, feature_weight=0.5, critic_steps=2)
+config = replace(TINY, feature_weight=0.5, critic_steps=2, penalty_every=2)
 trained = gan.Gan(config, 2)
 given = np.load(sys.argv[1])
 for name, group in trained.variables().items():
@@ -325,7 +371,7 @@ def test_tensorflow_and_jax_take_the_same_step(tmp_path):
         assert found[backend].pop("backend") == backend
     assert found["jax"].keys() == found["tensorflow"].keys()
     terms = [key for key in found["jax"] if key.startswith("term/")]
-    assert len(terms) == 2 * 5
+    assert len(terms) == 5 + 3  # the second step has no penalties
     for key in found["jax"]:
         # Adam divides by the gradient's own size: where that is rounding, so is the update.
         share = np.isclose(found["jax"][key], found["tensorflow"][key], rtol=1e-3, atol=1e-4).mean()
@@ -339,9 +385,9 @@ def test_draws_depend_on_seed_and_step_alone():
     config = replace(TINY, flips=False, critic_steps=2)
     pixels = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 32, 32, 3), np.uint8)
     labels = np.arange(10) % 2
-    whole = train_gan.Draws(pixels, labels, 2, config)
+    whole = gan_draws.Draws(pixels, labels, 2, config)
     seen = [whole.batch(first) for first in (0, 2, 4)]
-    again = train_gan.Draws(pixels, labels, 2, config).batch(4)
+    again = gan_draws.Draws(pixels, labels, 2, config).batch(4)
     for name, values in seen[2].items():
         np.testing.assert_array_equal(again[name], values)
     order = np.concatenate([each["real"][..., 0, 0, 0].ravel() for each in seen])
@@ -352,20 +398,82 @@ def test_draws_depend_on_seed_and_step_alone():
         np.concatenate([each["label"].argmax(-1).ravel() for each in seen]), order % 2
     )
     assert seen[0]["mix"].min() >= 0 and seen[0]["mix"].max() < 1
-    other = train_gan.Draws(pixels, labels, 2, replace(config, seed=1)).batch(4)
+    other = gan_draws.Draws(pixels, labels, 2, replace(config, seed=1)).batch(4)
     assert not np.array_equal(other["noise"], again["noise"])
 
 
 def test_flips_give_the_four_mirror_images():
     image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    found = [train_gan.flipped(image, which) for which in range(4)]
+    found = [gan_draws.variant(image, which) for which in range(4)]
     assert [each[0, 0, 0] for each in found] == [0, 3, 6, 9]
     assert [each[1, 1, 0] for each in found] == [9, 6, 3, 0]
+    eight = {gan_draws.variant(image, which).tobytes() for which in range(8)}
+    assert len(eight) == 8 and image.swapaxes(0, 1).tobytes() in eight
+
+
+CROPS = replace(TINY, crop=0.5, flips=False, samples=20)
+
+
+def numbered(side):
+    """Three images whose pixels say where they lie: (image, row, column)."""
+    where = np.stack(np.meshgrid(np.arange(3), np.arange(side), np.arange(side), indexing="ij"), -1)
+    return where.astype(np.uint8)
+
+
+def test_crops_are_whole_pieces_of_their_image():
+    draws = gan_draws.Draws(numbered(64), np.array([0, 1, 1]), 2, CROPS)
+    shown = [draws.batch(first) for first in range(30)]
+    real = np.concatenate([each["real"][0] for each in shown])
+    np.testing.assert_array_equal(
+        real - real[:, :1, :1], np.broadcast_to(numbered(32)[:1], real.shape)
+    )
+    labels = np.concatenate([each["label"][0].argmax(-1) for each in shown])
+    np.testing.assert_array_equal(labels, real[:, 0, 0, 0] > 0)
+    corners = real[:, 0, 0, 1:]
+    assert corners.min() < 3 and 29 < corners.max() <= 32
+    # Turned as well as mirrored, since a crop is not squeezed.
+    turned = gan_draws.Draws(numbered(64), np.zeros(3, int), 2, replace(CROPS, flips=True))
+    rows = turned.batch(0)["real"][0][..., 1]
+    assert any((each == each[:1]).all() for each in rows)
+
+
+def test_reference_holds_as_many_crops_as_samples():
+    pixels = numbered(64)
+    crops = gan_draws.reference(pixels, CROPS)
+    assert crops.pixels.shape == (20, 32, 32, 3)
+    np.testing.assert_array_equal(crops.pixels[:, 0, 0, 0], crops.rows)
+    assert np.bincount(crops.rows).tolist() == [7, 7, 6]
+    again = gan_draws.reference(pixels, CROPS)
+    np.testing.assert_array_equal(again.pixels, crops.pixels)
+    whole = gan_draws.reference(pixels[:, :32, :32], replace(CROPS, crop=1.0))
+    np.testing.assert_array_equal(whole.rows, [0, 1, 2])
+
+
+def test_field_is_the_whole_image_or_its_central_square():
+    image = np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3)
+    assert train_gan.field(image, 40, whole=True) is image
+    np.testing.assert_array_equal(train_gan.field(image, 40, whole=False), image[:, 10:50])
+    np.testing.assert_array_equal(
+        train_gan.field(image.swapaxes(0, 1), 40, whole=False), image.swapaxes(0, 1)[10:50]
+    )
+    with pytest.raises(InputError, match=r"60x40 px, smaller than the 41 px.*larger --crop"):
+        train_gan.field(image, 41, whole=False)
+
+
+def test_floor_keeps_the_crops_of_an_image_in_one_half():
+    rows = np.arange(40) % 8
+    # Every image has features of its own; crops of one image are nearly equal.
+    own = np.random.default_rng(0).normal(size=(8, 4))
+    found = gan_evaluation.floor(own[rows] + 1e-3 * numbers(40, 4), rows, seed=0)
+    assert found["images"] == [20, 20]
+    assert found["kid"] > 0.1
+    mixed = gan_evaluation.floor(own[rows] + 1e-3 * numbers(40, 4), np.arange(40), seed=0)
+    assert mixed["kid"] < found["kid"]
 
 
 def test_apportion_adds_up():
-    assert train_gan.apportion(10, np.array([1, 1, 1])).tolist() == [4, 3, 3]
-    assert train_gan.apportion(1000, np.array([99, 114])).tolist() == [465, 535]
+    assert gan_draws.apportion(10, np.array([1, 1, 1])).tolist() == [4, 3, 3]
+    assert gan_draws.apportion(1000, np.array([99, 114])).tolist() == [465, 535]
 
 
 # --- presets -----------------------------------------------------------------------------------
@@ -484,7 +592,7 @@ def test_metrics_of_a_run(finished):
     history = pd.read_csv(finished.path / "history.csv")
     # The generator waits for the critic's first steps.
     assert history.kimg.iloc[-1] == 0.032 and history.generator.isna().sum() == 2
-    text = train_gan.summary(metrics)
+    text = gan_evaluation.summary(metrics)
     assert "not comparable" in text and "floor" in text and "copies" in text
 
 
@@ -540,6 +648,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tissue, cache, tmp_path):
     [
         ({"labels": ("benign", "stroma")}, "stroma.*benign, malignant"),
         ({"image_size": 64}, "smaller than the 64 px"),
+        ({"crop": 0.5}, "smaller than the 64 px"),
         ({"image_size": 100}, "32, 64, 128, 256 or 512"),
         ({"split": "counts"}, "split"),
     ],
@@ -563,6 +672,23 @@ def test_a_class_without_training_images():
         train_gan.training_images(split, ("x", "y"))
     with pytest.raises(InputError, match="holds 7 images of x"):
         train_gan.training_images(split[1:], ("x",))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda run: evaluation.main("gan_fusion", ["--run", run]),
+        lambda run: prediction.main("gan_fusion", ["--run", run, "image.png"]),
+        lambda run: metrics._main(["compare", run, run]),
+        lambda run: metrics._main(["recompute", run]),
+        lambda run: report.write(run),
+    ],
+)
+def test_what_needs_a_classifier_says_so(command, finished):
+    before = {file.name for file in finished.path.iterdir()}
+    with pytest.raises(InputError, match=r"a GAN's run, .*metrics\.json.*gan_fusion.generate"):
+        command(str(finished.path))
+    assert {file.name for file in finished.path.iterdir()} == before
 
 
 # --- generated images --------------------------------------------------------------------------
