@@ -533,7 +533,7 @@ def mistakes(images: Sequence[Any], titles: Sequence[str], columns: int | None =
 
 
 def mosaic(rows: Mapping[str, Sequence[Any]], columns: int) -> Figure:
-    """Small images of equal size, close together, in a block per name.
+    """Small images of equal size, parted by thin white lines, in a block per name.
 
     Parameters
     ----------
@@ -554,9 +554,11 @@ def mosaic(rows: Mapping[str, Sequence[Any]], columns: int) -> Figure:
     )[:, 0]
     for axes, (name, images) in zip(grid, blocks.items(), strict=True):
         height, width = images.shape[1:3]
-        canvas = np.full((lines[name] * height, columns * width, 3), 255, np.uint8)
+        gap = max(1, height // 32)
+        down, across = height + gap, width + gap
+        canvas = np.full((lines[name] * down - gap, columns * across - gap, 3), 255, np.uint8)
         for i, image in enumerate(images):
-            top, left = i // columns * height, i % columns * width
+            top, left = i // columns * down, i % columns * across
             canvas[top : top + height, left : left + width] = image
         axes.imshow(canvas, interpolation="nearest")
         axes.set(xticks=[], yticks=[])

@@ -316,3 +316,16 @@ def test_names_are_drawn_literally_and_within_their_room():
         assert title.x1 <= axes.get_window_extent().x1 + 6
     assert texts(figures.roc({"$a_$": ([0, 1], [0, 1], 0.5)}))
     assert texts(figures.confusion_matrix([[1, 0], [0, 1]], ("$x^$", "y")))
+
+
+def test_mosaic_keeps_every_pixel_and_parts_the_images():
+    images = pictures(5, side=8)
+    figure = figures.mosaic({"first": images[:3], "second": images[3:]}, columns=2)
+    first, second = (axes.images[0].get_array() for axes in figure.axes)
+    assert first.shape == (17, 17, 3) and second.shape == (8, 17, 3)
+    np.testing.assert_array_equal(first[:8, :8], images[0])
+    np.testing.assert_array_equal(first[:8, 9:], images[1])
+    np.testing.assert_array_equal(first[9:, :8], images[2])
+    np.testing.assert_array_equal(second[:, 9:], images[4])
+    assert (first[8] == 255).all() and (first[9:, 8:] == 255).all()
+    assert texts(figure) == ["first", "second"]
