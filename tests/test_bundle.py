@@ -97,8 +97,10 @@ def test_the_device_answers_as_keras_does(made, run):
     for each in expected(made):
         if each["truth"]:
             assert set(each["outputs"]) == {"xnnpack", "builtin"}
-            for outputs in each["outputs"].values():
-                assert np.abs(np.subtract(outputs, each["keras"])).max() <= limit + 1e-6
+            for family, outputs in each["outputs"].items():
+                # The exporter measured XNNPACK's.
+                more = 1e-6 if family == "xnnpack" else manifest(made)["tolerance"]
+                assert np.abs(np.subtract(outputs, each["keras"])).max() <= limit + more
                 assert sum(outputs) == pytest.approx(1, abs=1e-6)
             assert each["drift_from_training_resize"] == 0
 

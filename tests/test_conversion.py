@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from common import backend, export
 from common.errors import InputError
+from common.export import flatbuffer
 
 SIZE = 16
 TOLERANCE = {"float32": 1e-5, "float16": 5e-3, "dynamic": 0.02, "int8": 0.1}
@@ -119,7 +121,7 @@ def test_equalised_channels_change_no_output_and_take_nearer_ranges(model):
         return largest.max() / largest.min()
 
     for name in ("add", "stem"):
-        assert spread(equalised, name) < 1.2 * spread(rewritten, name) ** 0.5
+        assert spread(equalised, name) < 1.5 * spread(rewritten, name) ** 0.5
 
 
 def test_equalised_channels_lose_less_to_int8(model):
@@ -155,6 +157,17 @@ def test_int8_computes_in_integers_up_to_the_softmax(files):
         "ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "FULLY_CONNECTED", "MEAN", "QUANTIZE",
         "SOFTMAX",
     }  # fmt: skip
+
+
+def test_shifted_logits_are_shifted_by_steps_of_the_bias(files):
+    images = pictures(20, seed=2)
+    shifted = flatbuffer.shift_logits(files["int8"], np.array([0.5, -0.25]))
+    before, after = (
+        np.log(each[:, 0] / each[:, 1])
+        for each in (export.run(files["int8"], images), export.run(shifted, images))
+    )
+    assert np.median(after - before) == pytest.approx(0.75, abs=0.05)  # a step is 0.02 or so
+    assert flatbuffer.shift_logits(files["float32"], np.ones(2)) == files["float32"]
 
 
 def test_fewer_bits_are_fewer_bytes(files):
@@ -325,7 +338,7 @@ def test_the_better_of_two_converters_is_chosen_on_the_calibration_images(
     def worse(rewritten, precision, calibration):
         dense = rewritten.get_layer("logits")
         kernel, bias = dense.get_weights()
-        dense.set_weights([kernel + 0.02, bias + np.array([0.3, 0])])
+        dense.set_weights([1.3 * kernel, bias])
         try:
             return export.with_tensorflow(rewritten, precision, calibration)
         finally:
@@ -359,48 +372,55 @@ def test_the_better_of_two_converters_is_chosen_on_the_calibration_images(
 # --- the papers' networks ----------------------------------------------------------------------
 
 
-def wrn28_2():
-    from wrn_edge.config import Config
-    from wrn_edge.model import build_model
-
-    return build_model(Config(magnification="100X", image_size=64))
-
-
-def mobilenet_v2():
-    from breakhis.config import PRESETS
-    from breakhis.model import build_model
-
-    return build_model(PRESETS["demo"], np.full(3, 0.6), np.full(3, 0.2))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("build", "operators"),
-    [
-        (wrn28_2, {"ADD": 12, "CONV_2D": 29, "DEPTHWISE_CONV_2D": 12}),
-        (mobilenet_v2, {"ADD": 10, "DEPTHWISE_CONV_2D": 17}),
-    ],
-)
-def test_published_networks_convert(build, operators, tmp_path):
-    import cv2
-    import keras
-
-    keras.utils.set_random_seed(0)
-    model = build()
-    size = model.inputs[0].shape[1]
-    images = np.stack([cv2.resize(each, (size, size)) for each in pictures(64, seed=4)])
-    for i in range(30):  # settles the moving statistics
-        model(images[i : i + 16].astype(np.float32), training=True)
-    rewritten = export.equalise(export.rewrite(model), images)
+def check_all_precisions(model, images: np.ndarray, operators: dict[str, int]) -> None:
+    """Convert as `export` does; hold every file to the Keras model's logits."""
+    rewritten = export.rewrite(model)
+    equalised = export.equalise(rewritten, images)
     wanted = model.predict(images, verbose=0)
-    assert np.abs(rewritten.predict(images, verbose=0) - wanted).max() < 1e-4
+    assert np.abs(equalised.predict(images, verbose=0) - wanted).max() < 1e-4
     odds = np.log(wanted[:, 1] / wanted[:, 0])
+    assert odds.std() > 0.05
     for precision in export.PRECISIONS:
-        content = export.with_tensorflow(rewritten, precision, images)
-        found = export.check_structure(content, precision, rewritten)
+        network = equalised if precision == "int8" else rewritten
+        content = export.with_tensorflow(network, precision, images)
+        found = export.check_structure(content, precision, network)
         outputs = export.run(content, images)
         if precision in export.PROBABILITY_LIMIT:
             export.check_agreement(export.agreement(wanted, outputs), precision)
         closeness = np.corrcoef(odds, np.log(outputs[:, 1] / outputs[:, 0]))[0, 1]
-        assert closeness > (0.98 if precision == "int8" else 0.995), precision
+        assert closeness > (0.95 if precision in ("dynamic", "int8") else 0.999), precision
     assert {name: found.ops[name] for name in operators} == operators
+
+
+@pytest.mark.slow
+def test_wrn28_2_converts():
+    import cv2
+    import keras
+
+    from wrn_edge.config import Config
+    from wrn_edge.model import build_model
+
+    keras.utils.set_random_seed(0)
+    model = build_model(Config(magnification="100X", image_size=64))
+    images = np.stack([cv2.resize(each, (64, 64)) for each in pictures(64, seed=4)])
+    for i in range(30):  # settles the moving statistics
+        model(images[i : i + 16].astype(np.float32), training=True)
+    operators = {"ADD": 12, "CONV_2D": 29, "DEPTHWISE_CONV_2D": 12}
+    check_all_precisions(model, images, operators)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_mobilenet_v2_of_breakhis_converts(real_data):
+    import cv2
+    import keras
+
+    from breakhis.config import PRESETS
+    from breakhis.model import build_model
+
+    keras.utils.set_random_seed(0)
+    weights = real_data / "weights" / "mobilenet_v2_imagenet_notop.weights.h5"
+    model = build_model(replace(PRESETS["demo"], weights=str(weights), normalisation="own"))
+    files = sorted((real_data / "data" / "breakhis_100x").rglob("*.png"))[::7]
+    images = np.stack([cv2.resize(cv2.imread(str(file)), (96, 96))[..., ::-1] for file in files])
+    check_all_precisions(model, images, {"ADD": 10, "DEPTHWISE_CONV_2D": 17})

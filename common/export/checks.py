@@ -173,7 +173,7 @@ def agreement(
     """
     reference, outputs = np.float64(reference), np.float64(outputs)
     same = reference.argmax(axis=1) == outputs.argmax(axis=1)
-    error = np.abs(_logits(reference) - _logits(outputs))
+    error = np.abs(logits(reference) - logits(outputs))
     ordered = np.sort(reference, axis=1)
     margins = ordered[:, -1] - ordered[:, -2]
     n, k = len(same), int(same.sum())
@@ -197,7 +197,8 @@ def agreement(
     }
 
 
-def _logits(probabilities: np.ndarray) -> np.ndarray:
+def logits(probabilities: np.ndarray) -> np.ndarray:
+    """Logits (N, K) of probabilities (N, K), without their mean."""
     logits = np.log(np.maximum(probabilities, 1e-30))
     return logits - logits.mean(axis=1, keepdims=True)
 

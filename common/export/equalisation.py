@@ -110,10 +110,20 @@ def _homogeneous(layer: keras.layers.Layer) -> bool:
 
 
 def _largest(model: keras.Model, groups: list[list[Any]], images: np.ndarray) -> list[np.ndarray]:
-    """Largest absolute value of every channel of each group."""
-    import keras
-    from keras import ops
+    """Largest absolute value of every channel of each group.
 
+    What only a ReLU reads is left out: an int8 file has no such tensor.
+    """
+    import keras
+    from keras import ops, tree
+
+    read = {
+        id(tensor)
+        for each in model.operations
+        if not _is_relu(each)
+        for tensor in tree.flatten(each.input)
+    }
+    groups = [[each for each in group if id(each) in read] or group for group in groups]
     flat = [tensor for group in groups for tensor in group]
     probe = keras.Model(
         model.inputs[0],
@@ -123,8 +133,8 @@ def _largest(model: keras.Model, groups: list[list[Any]], images: np.ndarray) ->
         [np.asarray(each) for each in probe(images[i : i + _BATCH].astype(np.float32))]
         for i in range(0, len(images), _BATCH)
     ]
-    each_tensors = iter([np.max(values, axis=0) for values in zip(*found, strict=True)])
-    return [np.max([next(each_tensors) for _ in group], axis=0) for group in groups]
+    largest = iter([np.max(values, axis=0) for values in zip(*found, strict=True)])
+    return [np.max([next(largest) for _ in group], axis=0) for group in groups]
 
 
 def _rescaled(layer: keras.layers.Layer, scales: dict[int, np.ndarray]) -> list[np.ndarray]:

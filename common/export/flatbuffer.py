@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from common.errors import InputError
 
 
@@ -77,6 +79,30 @@ def quantised_input(content: bytes) -> bytes:
     graph.tensors[cast.inputs[0]].quantization = quantization
     quantize.inputs = cast.inputs
     del graph.operators[0]
+    return pack(model)
+
+
+def shift_logits(content: bytes, shift: np.ndarray) -> bytes:
+    """Add to the biases of the layer before the final softmax of an int8 file.
+
+    Parameters
+    ----------
+    content : bytes
+        One that ends otherwise is given back as it is.
+    shift : ndarray, float, (K,)
+    """
+    model = parse(content)
+    graph = model.subgraphs[0]
+    names = [name_of(model, operator) for operator in graph.operators[-3:]]
+    if names != ["FULLY_CONNECTED", "DEQUANTIZE", "SOFTMAX"]:
+        return content
+    dense = graph.operators[-3]
+    if len(dense.inputs) < 3 or dense.inputs[2] < 0:
+        return content
+    bias = graph.tensors[dense.inputs[2]]
+    steps = np.rint(shift / np.asarray(bias.quantization.scale)).astype(np.int32)
+    stored = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.int32)
+    model.buffers[bias.buffer].data = np.frombuffer((stored + steps).tobytes(), np.uint8)
     return pack(model)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from common import runs
 from common.errors import InputError
-from common.export import checks
+from common.export import checks, flatbuffer
 from common.export.conversion import CONVERTERS, PRECISIONS
 from common.export.equalisation import equalise
 from common.export.flatbuffer import Description
@@ -209,8 +209,16 @@ def _convert(
         text = str(error).strip().splitlines() or [""]
         raise InputError(f"{type(error).__name__}: {text[0]}") from error
     found = checks.check_structure(content, precision, model)
+    if precision == "int8":
+        content = _centred(content, calibration, known, threads)
     agrees = checks.agreement(known, checks.run(content, calibration, threads))
     return Candidate(converter, content, found, agrees)
+
+
+def _centred(content: bytes, images: np.ndarray, known: np.ndarray, threads: int) -> bytes:
+    """Take the mean error of the logits on the calibration images out of the last biases."""
+    errors = checks.logits(checks.run(content, images, threads)) - checks.logits(known)
+    return flatbuffer.shift_logits(content, -errors.mean(axis=0))
 
 
 def _numbers(candidate: Candidate) -> dict[str, Any]:
