@@ -388,7 +388,7 @@ def check_all_precisions(model, images: np.ndarray, operators: dict[str, int]) -
         if precision in export.PROBABILITY_LIMIT:
             export.check_agreement(export.agreement(wanted, outputs), precision)
         closeness = np.corrcoef(odds, np.log(outputs[:, 1] / outputs[:, 0]))[0, 1]
-        assert closeness > (0.95 if precision in ("dynamic", "int8") else 0.999), precision
+        assert closeness > (0.95 if precision in ("dynamic", "int8") else 0.995), precision
     assert {name: found.ops[name] for name in operators} == operators
 
 

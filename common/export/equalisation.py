@@ -19,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-STRENGTH = 0.5
+STRENGTH = 0.75
 """0 leaves all as it is, 1 makes the channels' ranges equal and the weights' as unequal."""
 SMALLEST = 0.01
 """Share of the largest channel's range below which a smaller range counts no more."""
