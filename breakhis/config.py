@@ -114,9 +114,6 @@ class Config:
     )
 
 
-DEMO_TISSUE = {"magnifications": ("100X",)}
-"""What `--demo` asks `common.datasets.synthetic.breakhis` for."""
-
 _ROWS: dict[str, Config] = {
     "T2-binary-resnet50": Config(),
     "T2-binary-vgg19": Config(network="vgg19"),
@@ -158,7 +155,8 @@ PRESETS: dict[str, Config] = {
         learning_rate=1e-3,
         horizontal_flip=True,
         vertical_flip=True,
-        epochs=10,
+        batch_size=16,
+        epochs=12,
     ),
 }
 """Table rows by name, each with its honest twin; each holds only its differences."""

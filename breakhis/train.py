@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from breakhis.config import DEMO_TISSUE, PRESETS, Config, leaks
+from breakhis.config import PRESETS, Config, leaks
 from common import config as configuration
 from common import errors
 
@@ -40,7 +40,7 @@ def train(request: configuration.Request[Config]) -> Run:
     config, execution = request.config, request.execution
     data_dir = execution.data_dir
     if data_dir is None and request.preset.startswith("demo"):
-        data_dir = synthetic.breakhis(execution.runs_dir / "demo-data" / "breakhis", **DEMO_TISSUE)
+        data_dir = synthetic.demo(execution.runs_dir, "breakhis")
     index = data.load_index(config, data_dir)
     pixels = images.cached(
         data_dir,

@@ -157,9 +157,6 @@ class Config:
     )
 
 
-DEMO_TISSUE = {"magnifications": ("100X",)}
-"""What `--demo` asks `common.datasets.synthetic.breakhis` for."""
-
 _ROWS: dict[str, Config] = {
     **{f"T1-ernet{depth}": Config(network=f"ernet{depth}") for depth in BLOCKS},
     **{f"T2-{m}": Config(magnifications=(m.upper(),)) for m in ("40x", "100x", "200x", "400x")},
@@ -189,7 +186,7 @@ PRESETS: dict[str, Config] = {
         learning_rate=1e-3,
         beta_1=0.9,
         beta_2=0.999,
-        epochs=8,
+        epochs=6,
     ),
 }
 """Table rows by name, each with its honest twin; each holds only its differences."""

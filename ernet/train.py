@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from common import config as configuration
 from common import errors
-from ernet.config import DEMO_TISSUE, PRESETS, Config, check, leaks
+from ernet.config import PRESETS, Config, check, leaks
 
 if TYPE_CHECKING:
     import keras
@@ -42,7 +42,7 @@ def train(request: configuration.Request[Config]) -> Run:
     check(config)
     data_dir = execution.data_dir
     if data_dir is None and request.preset.startswith("demo"):
-        data_dir = synthetic.breakhis(execution.runs_dir / "demo-data" / "breakhis", **DEMO_TISSUE)
+        data_dir = synthetic.demo(execution.runs_dir, "breakhis")
     index = data.load_index(config, data_dir)
     decode = functools.partial(
         images.cached,

@@ -51,6 +51,7 @@ AUGMENTATIONS = {
         "vertical_flip": True,
         "fill_mode": "reflect",
     },
+    "flips": {"horizontal_flip": True, "vertical_flip": True},
 }
 """Arguments of `common.augment.Augmenter`, by the name of the augmentation."""
 
@@ -91,8 +92,10 @@ class Config:
     resize_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(
         "area", "filter from the original size down", ASSUMED + "not mentioned"
     )
-    augmentation: Literal["none", "printed", "sane"] = hp(
-        "printed", "random transforms while training; sane zooms by 0.8 to 1.2", "Table 5 (G24)"
+    augmentation: Literal["none", "printed", "sane", "flips"] = hp(
+        "printed",
+        "random transforms while training; sane zooms by 0.8 to 1.2, flips mirrors alone",
+        "Table 5 (G24)",
     )
     gan: str = hp(
         "T9-batch32",
@@ -185,12 +188,6 @@ class TrainExecution(Execution):
     )
 
 
-DEMO_TISSUE = {
-    "breakhis": {"magnifications": ("100X",)},
-    "bach": {"per_class": 40, "size": (288, 384)},
-}
-"""What `--demo` asks `common.datasets.synthetic` for, by data set."""
-
 BASELINES = (
     "densenet201", "nasnet_mobile", "vgg16", "vgg19", "mobilenet", "resnet50", "xception",
 )  # fmt: skip
@@ -239,13 +236,13 @@ _DEMO = replace(
     frozen="none",
     magnifications=("100X",),
     image_size=96,
-    augmentation="none",
+    augmentation="flips",
     gan="none",
     generated=0,
     learning_rate=1e-3,
     decay=0.85,
-    batch_size=8,
-    epochs=14,
+    batch_size=16,
+    epochs=12,
 )
 
 PRESETS: dict[str, Config] = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from common import config as configuration
 from common import errors
-from gan_fusion.config import AUGMENTATIONS, DEMO_TISSUE, PRESETS, Config, TrainExecution, leaks
+from gan_fusion.config import AUGMENTATIONS, PRESETS, Config, TrainExecution, leaks
 
 if TYPE_CHECKING:
     import keras
@@ -46,9 +46,7 @@ def train(request: configuration.Request[Config]) -> Run:
     data.require_generated(execution.gan_images, config)
     data_dir = execution.data_dir
     if data_dir is None and request.preset.startswith("demo"):
-        write = getattr(synthetic, config.dataset)
-        folder = execution.runs_dir / "demo-data" / f"gan_fusion-{config.dataset}"
-        data_dir = write(folder, **DEMO_TISSUE[config.dataset])
+        data_dir = synthetic.demo(execution.runs_dir, config.dataset)
     index = data.load_index(config, data_dir)
     where = (data_dir, execution.cache_dir)
     pixels = data.load_pixels(index, None, config, *where, skip_bad=execution.skip_bad)

@@ -111,9 +111,6 @@ class Config:
     )
 
 
-DEMO_TISSUE = {"slides": 48, "patches_per_slide": 8, "size": 256}
-"""What `--demo` asks `common.datasets.synthetic.bci` for."""
-
 _NETWORKS = ("inception_v3", "resnet50", "mobilenet_v2", "convnext_tiny")
 
 PRESETS: dict[str, Config] = {

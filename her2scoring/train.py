@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from common import config as configuration
 from common import errors
-from her2scoring.config import DEMO_TISSUE, PRESETS, Config, leaks
+from her2scoring.config import PRESETS, Config, leaks
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +40,7 @@ def train(request: configuration.Request[Config]) -> Run:
     config, execution = request.config, request.execution
     data_dir = execution.data_dir
     if data_dir is None and request.preset.startswith("demo"):
-        data_dir = synthetic.bci(execution.runs_dir / "demo-data" / "bci", **DEMO_TISSUE)
+        data_dir = synthetic.demo(execution.runs_dir, "bci")
     index = data.load_index(config, data_dir)
     pixels = images.cached(
         data_dir,

@@ -228,6 +228,17 @@ def test_other_files_are_never_mixed_with(tmp_path):
         synthetic.breakhis(tmp_path / "file", **FEW)
 
 
+def test_demo_tissue_is_one_folder_per_data_set(tmp_path, monkeypatch):
+    few = layouts.DEMO_TISSUE["breakhis"] | {"patients": 2}
+    monkeypatch.setitem(layouts.DEMO_TISSUE, "breakhis", few)
+    folder = synthetic.demo(tmp_path, "breakhis")
+    assert folder == tmp_path / "demo-data" / "breakhis"
+    written = {path: path.stat().st_mtime_ns for path in folder.rglob("*.png")}
+    assert len(written) == 2 * few["images_per_patient"]
+    assert synthetic.demo(tmp_path, "breakhis") == folder
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.png")} == written
+
+
 @pytest.mark.parametrize(
     ("make", "arguments", "message"),
     [

@@ -111,9 +111,6 @@ class Config:
     )
 
 
-DEMO_TISSUE = {"magnifications": ("100X",), "patients": 40, "images_per_patient": 5}
-"""What `--demo` asks `common.datasets.synthetic.breakhis` for."""
-
 _ROWS: dict[str, Config] = {
     f"T1-{magnification}{suffix}": Config(magnification=magnification, augmentation=augmentation)
     for magnification in MAGNIFICATIONS
@@ -139,10 +136,10 @@ PRESETS: dict[str, Config] = {
         honest(Config()),
         magnification="100X",
         validation=0.2,
-        image_size=128,
+        image_size=96,
         stem="pooled",
         depth=10,
-        epochs=10,
+        epochs=5,
         monitor="loss",
     ),
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from common import config as configuration
 from common import errors
-from wrn_edge.config import DEMO_TISSUE, PRESETS, Config, leaks
+from wrn_edge.config import PRESETS, Config, leaks
 
 if TYPE_CHECKING:
     import keras
@@ -46,7 +46,7 @@ def train(request: configuration.Request[Config]) -> Run:
         )
     data_dir = execution.data_dir
     if data_dir is None and request.preset.startswith("demo"):
-        data_dir = synthetic.breakhis(execution.runs_dir / "demo-data" / "breakhis", **DEMO_TISSUE)
+        data_dir = synthetic.demo(execution.runs_dir, "breakhis")
     index = data.load_index(config, data_dir)
     pixels = images.cached(
         data_dir,

@@ -16,6 +16,6 @@ stopped.
 """
 
 from common.datasets.synthetic.files import is_synthetic_png
-from common.datasets.synthetic.layouts import bach, bci, breakhis
+from common.datasets.synthetic.layouts import bach, bci, breakhis, demo
 
-__all__ = ["bach", "bci", "breakhis", "is_synthetic_png"]
+__all__ = ["bach", "bci", "breakhis", "demo", "is_synthetic_png"]

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,20 @@ _BREAKHIS_FOLDERS = {
     "PC": "malignant/SOB/papillary_carcinoma",
 }
 _BACH_PREFIX = {"Normal": "n", "Benign": "b", "InSitu": "is", "Invasive": "iv"}
+
+# Many patients rather than many images of each: networks that start from random weights would
+# otherwise learn the patients' stains. Small fields, at which nuclei survive the resize.
+DEMO_TISSUE: dict[str, dict[str, Any]] = {
+    "bci": {"slides": 48, "patches_per_slide": 8, "size": 256},
+    "breakhis": {
+        "patients": 96,
+        "images_per_patient": 8,
+        "magnifications": ("100X",),
+        "size": (256, 256),
+    },
+    "bach": {"per_class": 96, "size": (256, 256)},
+}
+"""What `demo` asks each layout for."""
 
 
 def breakhis(
@@ -294,6 +309,24 @@ def bach(
 
 
 # --- shared ------------------------------------------------------------------------------------
+
+
+def demo(runs_dir: str | os.PathLike, dataset: str) -> Path:
+    """Write the demo's tissue, or find it written.
+
+    Parameters
+    ----------
+    runs_dir : path
+        The runs folder; the tissue lies in its ``demo-data/<dataset>``.
+    dataset : {"breakhis", "bci", "bach"}
+
+    Returns
+    -------
+    Path
+        The data folder.
+    """
+    write = {"breakhis": breakhis, "bci": bci, "bach": bach}[dataset]
+    return write(Path(runs_dir) / "demo-data" / dataset, **DEMO_TISSUE[dataset])
 
 
 def _generators(
