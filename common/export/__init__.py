@@ -21,6 +21,7 @@ from common.export.checks import (
     check_agreement,
     check_probabilities,
     check_structure,
+    interpreter,
     run,
 )
 from common.export.command import data_folder, evenly, export_run, main, symmetries
@@ -39,6 +40,6 @@ from common.export.writing import export, table, versions
 __all__ = [
     "CONVERTERS", "PRECISIONS", "PROBABILITY_LIMIT", "TOP1_LIMIT", "Description", "agreement",
     "best_range", "check_agreement", "check_probabilities", "check_structure", "data_folder",
-    "describe", "equalise", "evenly", "export", "export_run", "main", "rewrite", "run",
-    "symmetries", "table", "versions", "with_quantizer", "with_tensorflow",
+    "describe", "equalise", "evenly", "export", "export_run", "interpreter", "main", "rewrite",
+    "run", "symmetries", "table", "versions", "with_quantizer", "with_tensorflow",
 ]  # fmt: skip

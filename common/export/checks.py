@@ -109,14 +109,14 @@ def run(content: bytes, pixels: np.ndarray, threads: int = 1) -> np.ndarray:
         If it does not run, or an output is not finite or no probability.
     """
     try:
-        interpreter = _interpreter(content, threads)
-        image = interpreter.get_input_details()[0]["index"]
-        result = interpreter.get_output_details()[0]["index"]
+        runner = interpreter(content, threads)
+        image = runner.get_input_details()[0]["index"]
+        result = runner.get_output_details()[0]["index"]
         outputs = []
         for each in pixels:
-            interpreter.set_tensor(image, each[None])
-            interpreter.invoke()
-            outputs.append(interpreter.get_tensor(result)[0])
+            runner.set_tensor(image, each[None])
+            runner.invoke()
+            outputs.append(runner.get_tensor(result)[0])
     except (RuntimeError, ValueError) as error:
         raise InputError(f"does not run: {str(error).splitlines()[0]}") from None
     outputs = np.stack(outputs)
@@ -139,16 +139,17 @@ def check_probabilities(outputs: np.ndarray) -> None:
         raise InputError("the outputs are not probabilities (sum 1, none negative)")
 
 
-def _interpreter(content: bytes, threads: int) -> Any:
+def interpreter(content: bytes, threads: int = 1) -> Any:
+    """Interpreter of a file, ready to run: LiteRT's, or the copy of it inside TensorFlow."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         from tensorflow.lite.python.interpreter import Interpreter
     with warnings.catch_warnings(), backend.no_stderr():
         warnings.simplefilter("ignore")  # that the class moves to LiteRT
-        interpreter = Interpreter(model_content=content, num_threads=threads)
-        interpreter.allocate_tensors()
-    return interpreter
+        made = Interpreter(model_content=content, num_threads=threads)
+        made.allocate_tensors()
+    return made
 
 
 def agreement(
