@@ -195,13 +195,13 @@ def summary(metrics: dict[str, Any]) -> str:
     change = metrics["kid_last_over_first"]
     change = "none, the first is not above 0" if change is None else f"{change:.2f}"
     lines = [
-        "    kimg       KID   ± s.e.       FID  precision  recall",
+        "    kimg         KID     ± s.e.         FID  precision  recall",
         *(
-            f"{p['kimg']:8g}  {p['kid']:8.4f}  {p['kid_se']:7.4f}  {p['fid']:8.1f}  "
+            f"{p['kimg']:8g}  {p['kid']:10.4g}  {p['kid_se']:9.2g}  {p['fid']:10.4g}  "
             f"{p['precision']:9.2f}  {p['recall']:6.2f}"
             for p in metrics["points"]
         ),
-        f"   floor  {least['kid']:8.4f}  {least['kid_se']:7.4f}  {least['fid']:8.1f}"
+        f"   floor  {least['kid']:10.4g}  {least['kid_se']:9.2g}  {least['fid']:10.4g}"
         f"   (two halves of the real images, {least['images'][0]} and {least['images'][1]})",
         f"last KID / first KID: {change}",
         f"{metrics['generated_images']} generated against {metrics['real_images']} real images; "

@@ -364,7 +364,7 @@ class Training:
         self.judge.draw_curves(self.state["history"], self.state["points"])
         text = (
             f"{point['kimg']:g}/{self.config.kimg:g} kimg  distance {row['distance']:.3f}  |  "
-            f"KID {point['kid']:.4f} ± {point['kid_se']:.4f}  FID {point['fid']:.1f}  "
+            f"KID {point['kid']:.4g} ± {point['kid_se']:.2g}  FID {point['fid']:.4g}  "
             f"precision {point['precision']:.2f}  recall {point['recall']:.2f}  |  "
             f"{rate:.0f} images/s"
         )

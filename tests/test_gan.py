@@ -33,8 +33,10 @@ TINY = replace(
     batch_size=4,
     **{
         name: getattr(GanConfig(), name)
-        for name in ("critic_loss", "generator_loss", "penalty", "gamma", "penalty_every", "drift",
-                     "learning_rate", "critic_learning_rate", "beta_2")
+        for name in (
+            "critic_loss", "generator_loss", "penalty", "gamma", "penalty_every",
+            "drift", "learning_rate", "critic_learning_rate", "beta_2",
+        )
     },
 )  # fmt: skip
 
