@@ -28,6 +28,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.start_up
 	$(BIN)/python -m benchmarks.input_path
 	$(BIN)/python -m benchmarks.dense_shortcuts
+	$(BIN)/python -m benchmarks.gan_step
 	@if [ -n "$$HISTOPAPERS_TEST_DATA" ]; then \
 		$(BIN)/python -m benchmarks.stain --data-dir "$$HISTOPAPERS_TEST_DATA/data/breakhis_100x"; \
 	else echo "stain: skipped, HISTOPAPERS_TEST_DATA names no real images"; fi
