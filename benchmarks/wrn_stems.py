@@ -196,7 +196,8 @@ def report_accuracy(predictions: dict[str, pd.DataFrame], seeds: list[int]) -> N
 
 def report_latency(measured: dict[str, float], flags: argparse.Namespace) -> None:
     """Print costs and ratios, with the target for the reference's substitutes."""
-    from wrn_edge.model import build_model, multiply_accumulates
+    from common.backbones import multiply_accumulates
+    from wrn_edge.model import build_model
 
     print(
         f"\none image at 224 px, {flags.threads} thread(s), median of {flags.rounds} rounds, "

@@ -16,6 +16,7 @@ import common.config as configuration
 import common.training
 from common import errors, evaluation, runs, tables
 from common import samples as sample_table
+from common.backbones import multiply_accumulates
 from common.datasets import breakhis, synthetic
 from common.errors import InputError
 from common.images import cached
@@ -27,7 +28,6 @@ from wrn_edge.model import (
     build_model,
     gradcam_layers,
     load_weights,
-    multiply_accumulates,
     optimizer,
     wide_resnet,
 )

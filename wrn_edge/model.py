@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import keras
@@ -226,14 +225,3 @@ def optimizer(config: Config) -> keras.Optimizer:
             {"logits/.*": keras.optimizers.Adam(config.head_learning_rate)},
         )
     )
-
-
-def multiply_accumulates(model: keras.Model) -> int:
-    """Count the multiply-accumulates of a model's convolutions and dense layers for one image."""
-    total = 0
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D):
-            total += math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:3])
-        elif isinstance(layer, keras.layers.Dense):
-            total += math.prod(layer.kernel.shape)
-    return total
