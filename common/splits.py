@@ -486,6 +486,15 @@ def sorted_rows(index: pd.DataFrame) -> np.ndarray:
     return np.array(sorted(range(len(images)), key=lambda i: (_stem(images[i]), images[i])))
 
 
+def apportion(total: int, shares: np.ndarray) -> np.ndarray:
+    """Whole numbers in proportion to `shares` that add up to `total` (largest remainders)."""
+    exact = shares * (total / shares.sum())
+    counts = np.floor(exact).astype(int)
+    order = np.argsort(counts - exact, kind="stable")
+    counts[order[: total - counts.sum()]] += 1
+    return counts
+
+
 def _random(seed: int, name: str = "") -> np.random.RandomState:
     """Random numbers that belong to a seed and, where classes are drawn apart, to a name.
 
@@ -506,11 +515,7 @@ def _draw(
         return shuffled[drawn:], shuffled[:drawn]
     labels = index["label"].to_numpy()[rows]
     names, sizes = np.unique(labels, return_counts=True)
-    exact = sizes * (drawn / len(rows))
-    per_class = np.floor(exact).astype(int)
-    # The images that are left over go to the largest remainders.
-    order = np.argsort(per_class - exact, kind="stable")
-    per_class[order[: drawn - per_class.sum()]] += 1
+    per_class = apportion(drawn, sizes)
     taken = np.zeros(len(rows), bool)
     for name, n in zip(names, per_class, strict=True):
         mine = np.flatnonzero(labels == name)

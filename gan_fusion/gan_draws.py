@@ -126,15 +126,6 @@ def reference(pixels: np.ndarray, config: GanConfig) -> Reference:
     return Reference(np.stack(cuts), rows)
 
 
-def apportion(total: int, shares: np.ndarray) -> np.ndarray:
-    """Whole numbers in proportion to `shares` that add up to `total` (largest remainders)."""
-    exact = total * shares / shares.sum()
-    counts = np.floor(exact).astype(int)
-    missing = total - counts.sum()
-    counts[np.argsort(counts - exact, kind="stable")[:missing]] += 1
-    return counts
-
-
 def draw_images(
     generator: Any, noise: np.ndarray, label: np.ndarray, batch_size: int = 50
 ) -> np.ndarray:

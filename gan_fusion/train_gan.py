@@ -20,7 +20,6 @@ from gan_fusion.gan_config import PRESETS, GanConfig, check_size, leaks
 from gan_fusion.gan_draws import (
     SAMPLES,
     Draws,
-    apportion,
     central_square,
     draw_images,
     random,
@@ -218,7 +217,9 @@ class Training:
 
     def _fixed_samples(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Noise and classes of the images that every evaluation generates."""
-        counts = apportion(self.config.samples, np.bincount(labels))
+        from common import splits
+
+        counts = splits.apportion(self.config.samples, np.bincount(labels))
         rng = random(self.config.seed, SAMPLES)
         noise = rng.standard_normal((self.config.samples, self.config.latent), np.float32)
         return noise, np.repeat(np.arange(len(self.classes)), counts)

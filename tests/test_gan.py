@@ -17,7 +17,7 @@ import pytest
 from keras import ops
 
 from common import config as configuration
-from common import datasets, evaluation, metrics, prediction, report, runs
+from common import datasets, evaluation, metrics, prediction, report, runs, splits
 from common.config import Execution, Request
 from common.datasets import synthetic
 from common.errors import InputError
@@ -474,8 +474,8 @@ def test_floor_keeps_the_crops_of_an_image_in_one_half():
 
 
 def test_apportion_adds_up():
-    assert gan_draws.apportion(10, np.array([1, 1, 1])).tolist() == [4, 3, 3]
-    assert gan_draws.apportion(1000, np.array([99, 114])).tolist() == [465, 535]
+    assert splits.apportion(10, np.array([1, 1, 1])).tolist() == [4, 3, 3]
+    assert splits.apportion(1000, np.array([99, 114])).tolist() == [465, 535]
 
 
 # --- presets -----------------------------------------------------------------------------------
