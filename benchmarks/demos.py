@@ -58,6 +58,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demos", description=__doc__)
     parser.add_argument("demos", nargs="*", metavar="DEMO", help=f"of {list(DEMOS)}")
     flags = parser.parse_args()
+    unknown = [name for name in flags.demos if name not in DEMOS]
+    if unknown:
+        raise errors.InputError(f"{', '.join(unknown)}: no demo; they are {', '.join(DEMOS)}")
     with tempfile.TemporaryDirectory() as folder:
         return 0 if all([measure(name, Path(folder)) for name in flags.demos or DEMOS]) else 1
 

@@ -92,11 +92,14 @@ def main() -> None:
     majority = test.label.value_counts(normalize=True)
     print(f"always {majority.index[0]}: {100 * majority.iloc[0]:.1f} %")
     found = metrics.compare(pd.concat(with_them), pd.concat(without))
-    low, high = (100 * value for value in found["difference_ci"] or (0, 0))
-    print(
-        f"with minus without: {100 * found['difference']:+.1f} points, 95 % interval {low:+.1f} to "
-        f"{high:+.1f} (paired bootstrap over {found['n_patients']} patients)"
-    )
+    interval = "no image is judged otherwise"
+    if found["difference_ci"]:
+        low, high = (100 * value for value in found["difference_ci"])
+        interval = (
+            f"95 % interval {low:+.1f} to {high:+.1f} (paired bootstrap over "
+            f"{found['n_patients']} patients)"
+        )
+    print(f"with minus without: {100 * found['difference']:+.1f} points, {interval}")
     for kind, frames in (("without", without), ("with", with_them)):
         runs.write_csv(flags.output / f"{kind}.csv", pd.concat(frames))
 
