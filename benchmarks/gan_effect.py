@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from common import backend, errors, evaluation, metrics, runs
+from common import backend, errors, evaluation, metrics
 from common import config as configuration
+from common.files import write_csv
 from gan_fusion.config import PRESETS, Config, TrainExecution
 from gan_fusion.generate import generate, load_run
 
@@ -101,7 +102,7 @@ def main() -> None:
         )
     print(f"with minus without: {100 * found['difference']:+.1f} points, {interval}")
     for kind, frames in (("without", without), ("with", with_them)):
-        runs.write_csv(flags.output / f"{kind}.csv", pd.concat(frames))
+        write_csv(flags.output / f"{kind}.csv", pd.concat(frames))
 
 
 if __name__ == "__main__":

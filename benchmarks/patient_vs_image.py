@@ -21,9 +21,10 @@ import numpy as np
 import pandas as pd
 
 from breakhis.config import PRESETS, Config
-from common import backend, errors, evaluation, metrics, runs
+from common import backend, errors, evaluation, metrics
 from common import config as configuration
 from common.datasets import breakhis
+from common.files import write_csv
 
 FOLDS = 4
 SETTINGS = Config(
@@ -79,7 +80,7 @@ def out_of_fold(
     for fold in range(FOLDS):
         file = flags.output / "splits" / f"{name}-seed{config.seed}-fold{fold}.csv"
         part = np.where(folds == fold, "test", "train")
-        runs.write_csv(file, pd.DataFrame({"image": index.image, "part": part}))
+        write_csv(file, pd.DataFrame({"image": index.image, "part": part}))
         execution = configuration.Execution(
             data_dir=flags.data_dir, runs_dir=flags.output, split_file=file
         )

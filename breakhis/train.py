@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from breakhis.config import PRESETS, Config, leaks
 from common import config as configuration
 from common import errors
+from common.files import write_csv
 
 if TYPE_CHECKING:
     import keras
@@ -63,7 +64,7 @@ def train(request: configuration.Request[Config]) -> Run:
             from common import evidence
 
             splits.write(split, run.path / "split.csv")
-            runs.write_csv(run.path / "samples.csv", samples)
+            write_csv(run.path / "samples.csv", samples)
             model = fit(config, split, samples, pixels, run, workers=execution.workers)
             evaluation.predict_run(run, model, split, pixels, config.batch_size)
             evaluation.evaluate_run(run.path)

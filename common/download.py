@@ -27,9 +27,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from common import archives, datasets, runs
+from common import archives, datasets
 from common.archives import Progress, megabytes
 from common.errors import InputError
+from common.files import write_json
 
 TIMEOUT = 30.0  # seconds without a byte
 ATTEMPTS = 6  # in a row without a byte more than before
@@ -313,9 +314,7 @@ class _Transfer:
         """Empty the part and note what it will be a part of."""
         with self.part.open("wb"):
             pass
-        runs.write_json(
-            self.note, {"url": _identity(self.url), "validator": validator, "bytes": total}
-        )
+        write_json(self.note, {"url": _identity(self.url), "validator": validator, "bytes": total})
 
     def check_range(self, response, start: int, note: dict[str, Any]) -> tuple[int, int]:
         """Total size and end of what is sent, if it continues what the part belongs to."""

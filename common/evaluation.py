@@ -18,6 +18,7 @@ import numpy as np
 from common import metrics as scores
 from common import runs
 from common.errors import InputError
+from common.files import write_csv, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +151,7 @@ def write_predictions(path: str | Path, frame: pd.DataFrame) -> None:
     if missing or not any(name.startswith("p_") for name in frame.columns):
         raise ValueError(f"predictions lack the columns {missing or 'p_<class>'}")
     probabilities = [name for name in frame.columns if name.startswith("p_")]
-    runs.write_csv(path, frame.loc[:, [*COLUMNS, *probabilities]])
+    write_csv(path, frame.loc[:, [*COLUMNS, *probabilities]])
 
 
 def read_predictions(path: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame:
@@ -362,7 +363,7 @@ def evaluate_run(run_path: str | Path) -> dict[str, Any]:
         synthetic=run.synthetic,
     )
     result["best_epoch"] = best_epoch(run)
-    runs.write_json(run.path / "metrics.json", result)
+    write_json(run.path / "metrics.json", result)
     return result
 
 

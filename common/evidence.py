@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from common import evaluation, figures, gradcam, leakage, runs
+from common.files import write_json
 from common.images import Pixels
 
 EXAMPLES_PER_CLASS = 4
@@ -48,7 +49,7 @@ def collect(
 def compare_parts(run: runs.Run, split: pd.DataFrame, data_dir: str | Path) -> None:
     """Write what the parts share: cases, slides, identical and nearly identical images."""
     found = leakage.report(split, data_dir)
-    runs.write_json(run.path / "leakage.json", {**found, "text": leakage.text(found)})
+    write_json(run.path / "leakage.json", {**found, "text": leakage.text(found)})
     figure = leakage.picture(found, data_dir)
     if figure is not None:
         figures.save(figure, run.path / "figures" / "leakage.png", synthetic=run.synthetic)

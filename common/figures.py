@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 
 from common.errors import InputError
+from common.files import atomic_path
 from common.metrics import clopper_pearson
-from common.runs import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

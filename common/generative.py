@@ -359,7 +359,7 @@ class FeatureNetwork:
             ]
         )
         if file is not None:
-            from common.runs import atomic_path
+            from common.files import atomic_path
 
             with atomic_path(file) as temporary:
                 np.save(temporary, found)

@@ -30,8 +30,8 @@ import numpy as np
 
 from common import formats, memory
 from common.errors import InputError, main
+from common.files import write_text
 from common.formats import ImageError
-from common.runs import write_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,6 +10,7 @@ import pandas as pd
 
 from common import backend, images, runs
 from common.errors import InputError
+from common.files import write_csv
 
 NOTICE = "Research use, not for diagnosis."
 
@@ -103,7 +104,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         print("SYNTHETIC: this model was trained on synthetic tissue and means nothing elsewhere.")
     print(_text(table))
     if flags.output:
-        runs.write_csv(flags.output, table)
+        write_csv(flags.output, table)
     if flags.gradcam:
         for path in _overlays(run, paths, pixels, model, table, flags.gradcam):
             print(path)

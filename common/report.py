@@ -20,6 +20,7 @@ import pandas as pd
 
 from common import datasets, errors, evaluation, figures, metrics, runs, tables
 from common.errors import InputError, WriteError
+from common.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +64,7 @@ def write(run_path: str | Path) -> Path:
     )
     source = importlib.resources.files("common").joinpath("report.html").read_text("utf-8")
     target = run.path / "report.html"
-    runs.write_text(target, environment.from_string(source).render(_Page(run).context()))
+    write_text(target, environment.from_string(source).render(_Page(run).context()))
     return target
 
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime
-import errno
 import hashlib
 import importlib
 import io
 import json
-import math
 import os
 import platform
 import re
@@ -22,7 +20,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +28,16 @@ from typing import TYPE_CHECKING, Any
 
 from common import config as configuration
 from common import datasets
-from common.errors import InputError, WriteError
+from common.errors import InputError
+from common.files import (  # noqa: F401 - also known as names of this module
+    atomic_path,
+    disk_is_full,
+    file_hash,
+    plain,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -45,102 +51,7 @@ SYNTHETIC_PREFIX = "SYNTHETIC-"
 RESTORE = "restore the file, or train again with --fresh"
 
 
-# --- writing files -----------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path that becomes `path` only when the block ends without an error.
-
-    The temporary file lies in the same folder, so the rename is atomic, and keeps the suffix, so
-    that writers which look at it (Keras, OpenCV) behave. After an error nothing is left behind.
-
-    Raises
-    ------
-    WriteError
-        If the disk is full or the folder cannot be written; names `path` and what to do.
-    """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise _unwritable(path, error) from None
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner can read
-        temporary.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if disk_is_full(error):
-            raise _unwritable(path, error) from None
-        raise
-
-
-def disk_is_full(error: BaseException) -> bool:
-    """Whether an error means that there is no room, whoever raised it."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return True
-    # HDF5 wraps the system's error into a text of its own.
-    return os.strerror(errno.ENOSPC) in str(error)
-
-
-def _unwritable(path: Path, error: BaseException) -> WriteError:
-    if not disk_is_full(error):
-        reason = getattr(error, "strerror", None) or error
-        return WriteError(f"{path}: cannot be written ({reason}); give another folder")
-    return WriteError(
-        f"{path}: cannot be written, the disk is full; make room there, then start the same "
-        "command again"
-    )
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all; NaN and infinity become null."""
-    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
-
-
-def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
-    """Write a table as CSV, whole or not at all: 9 significant digits, unknown values empty."""
-    with atomic_path(path) as temporary:
-        frame.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
-
-
-def _plain(value: Any) -> Any:
-    """Turn NumPy values, tuples and paths into what JSON knows."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Path):
-        return value.as_posix()
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
 # --- identity ----------------------------------------------------------------------------------
-
-
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, as hex."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def weights_id(weights: str) -> str:
@@ -176,7 +87,7 @@ def run_id(package: str, config: Mapping[str, Any], data: str, weights: str) -> 
         "data": data,
         "weights": weights,
     }
-    text = json.dumps(_plain(identity), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(plain(identity), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

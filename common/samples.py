@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from common.errors import InputError
-from common.runs import write_csv
+from common.files import write_csv
 
 COLUMNS = ("image", "op", "args", "label")
 

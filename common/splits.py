@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common import runs
 from common.datasets import listed
 from common.errors import InputError
+from common.files import write_csv, write_json
 
 PARTS = ("train", "validation", "test")
 SPLIT_COLUMNS = ("image", "case", "slide", "folder", "magnification", "label", "part")
@@ -396,7 +396,7 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
 
 def write(split: pd.DataFrame, path: str | os.PathLike) -> None:
     """Write split.csv."""
-    runs.write_csv(path, split[list(SPLIT_COLUMNS)])
+    write_csv(path, split[list(SPLIT_COLUMNS)])
 
 
 def check_disjoint(split: pd.DataFrame, group: str = "case") -> None:
@@ -681,7 +681,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = leakage.report(split, options.data_dir)
     print(leakage.text(found))
     if options.json:
-        runs.write_json(options.json, found)
+        write_json(options.json, found)
     if options.picture:
         picture = leakage.picture(found, options.data_dir)
         if picture is None:

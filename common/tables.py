@@ -22,6 +22,7 @@ import numpy as np
 from common import config as configuration
 from common import datasets, evaluation, runs
 from common.errors import InputError
+from common.files import write_text
 from common.metrics import LEVEL, class_scores, clopper_pearson
 
 if TYPE_CHECKING:
@@ -933,7 +934,7 @@ def update_readme(path: str | Path, package: str) -> bool:
     new = f"{before}{BEGIN}\n\n{block(package)}\n{END}{after}"
     if new == text:
         return False
-    runs.write_text(path, new)
+    write_text(path, new)
     return True
 
 
@@ -957,7 +958,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     else:
         text = {"markdown": markdown, "latex": latex}[flags.format](paper)
     if flags.output:
-        runs.write_text(flags.output, text)
+        write_text(flags.output, text)
     else:
         print(text, end="")
     return 0

@@ -21,8 +21,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from common import evaluation, runs
+from common import evaluation
 from common.errors import InputError
+from common.files import atomic_path, write_csv
 
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
@@ -149,7 +150,7 @@ def fit(
             raise
     best = recorder.state["best"]
     source = checkpoint.folder / best["file"]
-    with runs.atomic_path(run / "model.keras") as temporary:
+    with atomic_path(run / "model.keras") as temporary:
         shutil.copyfile(source, temporary)
     model.set_weights(keras.saving.load_model(source, compile=False).get_weights())
     return _write_history(run, recorder.state["history"])
@@ -191,7 +192,7 @@ class Checkpoint:
         }
         record = {**meta, "epoch": epoch, "files": list(files)}
         text = np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)
-        with runs.atomic_path(self.folder / f"state-{epoch:06d}.npz") as temporary:
+        with atomic_path(self.folder / f"state-{epoch:06d}.npz") as temporary:
             np.savez(temporary, meta=text, **arrays)
         states = self._states()
         for old in states[2:]:
@@ -382,7 +383,7 @@ def _save_model(model: keras.Model, path: Path) -> None:
     optimizer = model.optimizer
     model.optimizer, model.compiled = None, False
     try:
-        with runs.atomic_path(path) as temporary:
+        with atomic_path(path) as temporary:
             model.save(temporary)
     finally:
         model.optimizer, model.compiled = optimizer, True
@@ -391,5 +392,5 @@ def _save_model(model: keras.Model, path: Path) -> None:
 def _write_history(run: Path, history: list[dict[str, float]]) -> pd.DataFrame:
     frame = pd.DataFrame(history)
     frame = frame[[name for name in HISTORY if name in frame]]
-    runs.write_csv(run / "history.csv", frame)
+    write_csv(run / "history.csv", frame)
     return frame

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from common import config as configuration
 from common import errors
+from common.files import write_csv
 from ernet.config import PRESETS, Config, check, leaks
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def train(request: configuration.Request[Config]) -> Run:
             from ernet.model import gradcam_layers
 
             splits.write(split, run.path / "split.csv")
-            runs.write_csv(run.path / "samples.csv", samples)
+            write_csv(run.path / "samples.csv", samples)
             run.note(gradcam_layers=gradcam_layers(config), **stain)
             model = fit(config, samples, trained, judged, run, workers=execution.workers)
             evaluation.predict_run(run, model, split, judged, config.batch_size)

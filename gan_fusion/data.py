@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from common import datasets, images, runs, samples, splits
+from common import datasets, images, samples, splits
 from common.errors import InputError
+from common.files import file_hash
 from gan_fusion.config import NO_PATIENTS, TASK
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ def _generated_index(folder: Path) -> pd.DataFrame:
 
 
 def _content(folder: Path, table: pd.DataFrame) -> str:
-    rows = [f"{runs.file_hash(folder / row.image)}\t{row.label}" for row in table.itertuples()]
+    rows = [f"{file_hash(folder / row.image)}\t{row.label}" for row in table.itertuples()]
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 

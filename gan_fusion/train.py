@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from common import config as configuration
 from common import errors
+from common.files import write_csv
 from gan_fusion.config import AUGMENTATIONS, PRESETS, Config, TrainExecution, leaks
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def train(request: configuration.Request[Config]) -> Run:
             from common import evidence
 
             splits.write(split, run.path / "split.csv")
-            runs.write_csv(run.path / "samples.csv", samples)
+            write_csv(run.path / "samples.csv", samples)
             model = fit(config, samples, pixels, run, workers=execution.workers)
             evaluation.predict_run(run, model, split, pixels, config.batch_size)
             evaluation.evaluate_run(run.path)

@@ -15,6 +15,7 @@ import numpy as np
 from common import config as configuration
 from common import errors
 from common.errors import InputError
+from common.files import atomic_path, write_csv, write_json
 from gan_fusion import gan_evaluation as evaluation
 from gan_fusion.gan_config import PRESETS, GanConfig, check_size, leaks
 from gan_fusion.gan_draws import (
@@ -226,8 +227,6 @@ class Training:
 
     def run_all(self) -> None:
         """Train to the end, then write the generator, the metrics and the pictures."""
-        from common import runs
-
         self.state = self.checkpoint.restore() or {"epoch": 0, "history": [], "points": []}
         if self.state["epoch"]:
             print(
@@ -244,7 +243,7 @@ class Training:
                 file=sys.stderr,
             )
             raise
-        with runs.atomic_path(self.run.path / "generator.keras") as temporary:
+        with atomic_path(self.run.path / "generator.keras") as temporary:
             self.generator.save(temporary)
         samples = self._samples()
         self.judge.draw_samples(samples, self.sample_labels, "samples.png")
@@ -265,7 +264,7 @@ class Training:
             "memorisation": self.judge.memorisation(samples),
             "synthetic": self.run.synthetic,
         }
-        runs.write_json(self.run.path / "metrics.json", metrics)
+        write_json(self.run.path / "metrics.json", metrics)
 
     def _loop(self) -> None:
         iteration = self.state["epoch"]
@@ -345,11 +344,9 @@ class Training:
     def _write_tables(self) -> None:
         import pandas as pd
 
-        from common import runs
-
-        runs.write_csv(self.run.path / "history.csv", pd.DataFrame(self.state["history"]))
+        write_csv(self.run.path / "history.csv", pd.DataFrame(self.state["history"]))
         if self.state["points"]:
-            runs.write_csv(self.run.path / "evaluations.csv", pd.DataFrame(self.state["points"]))
+            write_csv(self.run.path / "evaluations.csv", pd.DataFrame(self.state["points"]))
 
     def _samples(self) -> np.ndarray:
         one_hot = np.eye(len(self.classes), dtype=np.float32)[self.sample_labels]

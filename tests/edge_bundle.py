@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from common import runs
+from common.files import write_csv, write_json
 from wrn_edge import bundle
 
 SIZE = 32
@@ -188,7 +189,7 @@ def exported_run(root: Path) -> runs.Run:
     dense.set_weights([6 * dense.get_weights()[0], BIAS])
     folder.mkdir(parents=True)
     model.save(folder / "model.keras")
-    runs.write_csv(folder / "split.csv", split)
+    write_csv(folder / "split.csv", split)
     record = {
         "schema": 1, "run_id": "0123456789", "package": "wrn_edge", "preset": "demo",
         "config": configuration.to_dict(settings), "data": "9f" * 32, "weights": "none",
@@ -196,7 +197,7 @@ def exported_run(root: Path) -> runs.Run:
         "synthetic": True, "command": "python -m wrn_edge.train --demo",
         "created": "2026-11-20T08:00:00+00:00", "finished": "2026-11-20T08:01:00+00:00",
     }  # fmt: skip
-    runs.write_json(folder / "config.json", record)
+    write_json(folder / "config.json", record)
     made = runs.load(folder)
     test = split[split.part == "test"].reset_index(drop=True)
     outputs = _keras(made, [data / image for image in test.image])

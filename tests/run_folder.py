@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from common import evaluation, figures, leakage, metrics, runs
+from common.files import write_csv, write_json
 
 TASKS = {
     # name: data set, package, preset, classes, positive class, split, images per class
@@ -45,15 +46,15 @@ def make(
     folder.mkdir(parents=True)
 
     columns = ["image", "case", "slide", "folder", "magnification", "label", "part"]
-    runs.write_csv(folder / "split.csv", split[columns])
+    write_csv(folder / "split.csv", split[columns])
     predictions = _predictions(rng, split[split["part"].isin(["validation", "test"])], classes)
     evaluation.write_predictions(folder / "predictions.csv", predictions)
     history = _history(rng)
-    runs.write_csv(folder / "history.csv", history)
+    write_csv(folder / "history.csv", history)
     found = leakage.report(split)
-    runs.write_json(folder / "leakage.json", {**found, "text": leakage.text(found)})
-    runs.write_json(folder / "environment.json", _environment(package, preset))
-    runs.write_json(
+    write_json(folder / "leakage.json", {**found, "text": leakage.text(found)})
+    write_json(folder / "environment.json", _environment(package, preset))
+    write_json(
         folder / "config.json",
         {
             "schema": 1,
@@ -95,7 +96,7 @@ def make(
         replicates=200,
     )
     scores["best_epoch"] = evaluation.best_epoch(runs.load(folder))
-    runs.write_json(folder / "metrics.json", scores)
+    write_json(folder / "metrics.json", scores)
     if pictures:
         _pictures(rng, folder, classes, synthetic)
     return folder

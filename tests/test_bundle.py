@@ -11,6 +11,7 @@ import pytest
 
 from common import runs
 from common.errors import InputError
+from common.files import file_hash
 from wrn_edge import bundle
 
 
@@ -59,7 +60,7 @@ def test_a_bundle_holds_what_a_device_needs(made, run):
     assert set(found["files"]) == names - {"manifest.json"}
     for name, entry in found["files"].items():
         assert entry == {
-            "sha256": runs.file_hash(made / name), "bytes": (made / name).stat().st_size,
+            "sha256": file_hash(made / name), "bytes": (made / name).stat().st_size,
         }  # fmt: skip
     assert found["run_id"] == "0123456789"
     assert found["synthetic"] is True

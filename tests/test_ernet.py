@@ -18,6 +18,7 @@ from common import config as configuration
 from common.config import Execution
 from common.datasets import synthetic
 from common.errors import InputError
+from common.files import write_csv, write_json
 from ernet import compare, complexity, data
 from ernet.config import BLOCKS, PRESETS, Config, check, leaks
 from ernet.model import (
@@ -511,7 +512,7 @@ def write_run(folder, fold, network, right):
         "positive": "malignant",
     }  # fmt: skip
     path = folder / "ernet" / f"{network}-{fold}"
-    runs.write_json(path / "config.json", record)
+    write_json(path / "config.json", record)
     labels = ["benign", "malignant"] * 4
     p = [0.9 if (name == "malignant") == (i < right) else 0.1 for i, name in enumerate(labels)]
     frame = pd.DataFrame(
@@ -521,7 +522,7 @@ def write_run(folder, fold, network, right):
             "label": labels, "p_benign": [1 - each for each in p], "p_malignant": p,
         }
     )  # fmt: skip
-    runs.write_csv(path / "predictions.csv", frame)
+    write_csv(path / "predictions.csv", frame)
     evaluation.evaluate_run(path)
 
 

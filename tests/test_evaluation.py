@@ -10,6 +10,7 @@ import pytest
 
 from common import evaluation, metrics, runs
 from common.errors import InputError
+from common.files import write_csv, write_json
 
 CLASSES = ("benign", "malignant")
 N = 24
@@ -279,10 +280,10 @@ def make_run(folder, predictions, *, synthetic=False, **record):
         **record,
     }
     folder.mkdir()
-    runs.write_json(folder / "config.json", record)
+    write_json(folder / "config.json", record)
     evaluation.write_predictions(folder / "predictions.csv", predictions)
     columns = ["image", "case", "slide", "folder", "magnification", "label", "part"]
-    runs.write_csv(folder / "split.csv", rows()[columns])
+    write_csv(folder / "split.csv", rows()[columns])
     return folder
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from common import export, metrics, runs
 from common.errors import InputError
+from common.files import write_json
 from tests import run_folder
 
 
@@ -152,7 +153,7 @@ def test_unfinished_run_and_bad_numbers(tmp_path):
     with pytest.raises(InputError, match="a run of breakhis, not of wrn_edge"):
         export.main("wrn_edge", ["--run", str(folder)])
     record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    runs.write_json(folder / "config.json", record | {"finished": None})
+    write_json(folder / "config.json", record | {"finished": None})
     with pytest.raises(InputError, match="has not finished"):
         export.main(arguments=["--run", str(folder)])
     assert not (folder / "export").exists()

@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import backbones, datasets, runs, samples, tables, training
+from common import backbones, datasets, samples, tables, training
 from common import config as configuration
 from common.augment import Augmenter
 from common.config import Execution
 from common.datasets import synthetic
 from common.errors import InputError
+from common.files import write_csv, write_json
 from gan_fusion import config, data, model, train
 from gan_fusion import tables as gan_tables
 from gan_fusion.config import PRESETS, Config
@@ -584,7 +585,7 @@ def finished_run(root, preset, right, seed=0, **changes):
     settings = configuration.to_dict(PRESETS[preset])
     folder = root / "gan_fusion" / f"{preset}-{seed}"
     folder.mkdir(parents=True)
-    runs.write_json(folder / "config.json", {
+    write_json(folder / "config.json", {
         "schema": 1, "package": "gan_fusion", "preset": preset, "run_id": f"{preset}{seed}",
         "config": {**settings, "seed": seed, **changes}, "classes": ["benign", "malignant"],
         "positive": "malignant", "n_images": 7909, "expected_images": 7909, "synthetic": False,
@@ -600,7 +601,7 @@ def finished_run(root, preset, right, seed=0, **changes):
     })  # fmt: skip
     frame["p_malignant"] = np.where(said == "benign", 0.1, 0.9)
     evaluation.write_predictions(folder / "predictions.csv", frame)
-    runs.write_csv(folder / "split.csv", frame.assign(folder="")[
+    write_csv(folder / "split.csv", frame.assign(folder="")[
         ["image", "case", "slide", "folder", "magnification", "label", "part"]])  # fmt: skip
     evaluation.evaluate_run(folder)
     return folder
@@ -643,15 +644,15 @@ def test_row_of_the_gan_is_filled_by_a_gan_run(tmp_path):
         "kind": "gan", "n_images": 7909, "expected_images": 7909, "synthetic": False,
         "finished": "2026-01-01T00:00:00",
     }  # fmt: skip
-    runs.write_json(folder / "config.json", record)
-    runs.write_json(folder / "metrics.json", {"fid": 20.5, "kid": 0.0123})
+    write_json(folder / "config.json", record)
+    write_json(folder / "metrics.json", {"fid": 20.5, "kid": 0.0123})
     found = tables.rows("gan_fusion", tmp_path)
     row = found[(found.preset == "T9-batch64") & (found.metric == "KID")].iloc[0]
     assert (row.ours, row.status) == (0.0123, "not comparable")
     assert "equal features" in row.reason
     assert row.command == "python -m gan_fusion.train_gan --preset T9-batch64 --data-dir DIR"
     # Another size fills no row, and is listed with what it measured.
-    runs.write_json(folder / "config.json", {**record, "config": {**gan, "image_size": 64}})
+    write_json(folder / "config.json", {**record, "config": {**gan, "image_size": 64}})
     text = tables.markdown(tables.load("gan_fusion", tmp_path))
     assert "any: FID 20.5000, KID 0.0123; image_size 64 (row: 512)" in text
 

@@ -29,6 +29,7 @@ from test_images import bad_images, encoded, tissue
 
 from common import backend, runs
 from common.datasets import bci, synthetic
+from common.files import atomic_path, plain, write_json
 
 ROOT = Path(__file__).parent.parent
 SMALL = ("--demo", "--image-size", "32", "--epochs", "2", "--batch-size", "16")
@@ -237,7 +238,7 @@ def finished(tmp_path) -> Path:
     folder = run_folder.make(tmp_path / "made", "binary", pictures=False)
     record = json.loads((folder / "config.json").read_text())
     record["config"] |= {"image_size": 32, "resize_filter": "area"}
-    runs.write_json(folder / "config.json", record)
+    write_json(folder / "config.json", record)
     return folder
 
 
@@ -478,10 +479,10 @@ def test_skipped_images_are_recorded_and_fill_no_row(train, cli, slides, tmp_pat
     import breakhis.config
 
     name = "T2-binary-resnet50"
-    runs.write_json(
+    write_json(
         path / "config.json",
         record | {"synthetic": False, "expected_images": record["n_images"], "preset": name,
-                  "config": runs._plain(vars(breakhis.config.PRESETS[name]))},
+                  "config": plain(vars(breakhis.config.PRESETS[name]))},
     )  # fmt: skip
     table = cli("breakhis.tables", "--runs-dir", tmp_path / "runs")
     assert table.code == 0, table.err
@@ -490,8 +491,8 @@ def test_skipped_images_are_recorded_and_fill_no_row(train, cli, slides, tmp_pat
     assert f"{images[2].name}: is cut short" in line
     record["skipped"] = []
     full = record | {"synthetic": False, "expected_images": record["n_images"]}
-    full["config"] = runs._plain(vars(breakhis.config.PRESETS[name]))
-    runs.write_json(path / "config.json", full)
+    full["config"] = plain(vars(breakhis.config.PRESETS[name]))
+    write_json(path / "config.json", full)
     assert f"- {name}: " not in cli("breakhis.tables", "--runs-dir", tmp_path / "runs").out
 
 
@@ -782,7 +783,7 @@ STAGES = (
 @pytest.mark.slow
 def test_a_disk_that_is_full_at_any_stage(train, whole, small_disk, monkeypatch):
     """Each file in turn meets a full disk. Room is made, the same command goes on, and so on."""
-    original = runs.atomic_path
+    original = atomic_path
     waiting: list[str] = []
 
     @contextlib.contextmanager
@@ -827,7 +828,7 @@ def test_a_full_disk_under_the_pixels_of_the_cache(train, whole, small_disk):
 @pytest.mark.slow
 def test_a_disk_that_fills_while_a_file_is_written(train, whole, small_disk, monkeypatch):
     """Not before the file is begun but under the writer's hands: zip, HDF5, CSV, text."""
-    original = runs.atomic_path
+    original = atomic_path
     waiting: list[str] = []
 
     @contextlib.contextmanager

@@ -18,8 +18,9 @@ import pytest
 import run_folder
 from PIL import Image
 
-from common import figures, report, runs
+from common import figures, report
 from common.errors import InputError
+from common.files import write_csv, write_json
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "col"}
 
@@ -126,7 +127,7 @@ def metrics_of(folder: Path) -> dict:
 
 def edit(folder: Path, **changes) -> None:
     record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    runs.write_json(folder / "config.json", {**record, **changes})
+    write_json(folder / "config.json", {**record, **changes})
 
 
 def percent(value: float, decimals: int = 2) -> str:
@@ -396,7 +397,7 @@ def test_no_run_folder_is_an_error(tmp_path):
 
 def test_metrics_of_other_predictions_are_noticed(copy):
     scores = metrics_of(copy)
-    runs.write_json(copy / "metrics.json", {**scores, "correct": scores["correct"] - 1})
+    write_json(copy / "metrics.json", {**scores, "correct": scores["correct"] - 1})
     assert "metrics.json does not belong to predictions.csv" in parse(report.write(copy)).text
 
 
@@ -422,7 +423,7 @@ def test_hostile_names_are_escaped(finished, tmp_path, quick):
         if name == "predictions.csv":
             malignant = frame.loc[row, "label"] == "malignant"
             frame.loc[row, ["p_benign", "p_malignant"]] = ["1", "0"] if malignant else ["0", "1"]
-        runs.write_csv(folder / name, frame)
+        write_csv(folder / name, frame)
     nasty = "<img src=x onerror=alert(4)>"
     edit(folder, preset=nasty, command=f"python {nasty}", leaks=[nasty])
     (folder / "<b>bold.txt").write_text("x", encoding="utf-8")

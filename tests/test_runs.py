@@ -9,6 +9,7 @@ import pytest
 
 from common import runs
 from common.errors import InputError
+from common.files import atomic_path, write_csv, write_json, write_text
 
 
 def record(**changes):
@@ -26,8 +27,8 @@ def record(**changes):
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     file = tmp_path / "a.txt"
-    runs.write_text(file, "old")
-    with pytest.raises(RuntimeError), runs.atomic_path(file) as temporary:
+    write_text(file, "old")
+    with pytest.raises(RuntimeError), atomic_path(file) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert file.read_text() == "old"
@@ -35,9 +36,9 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_json_has_no_nan_and_csv_nine_digits(tmp_path):
-    runs.write_json(tmp_path / "a.json", {"x": float("nan"), "y": (1, 2), "z": pd.Series([0.5])})
+    write_json(tmp_path / "a.json", {"x": float("nan"), "y": (1, 2), "z": pd.Series([0.5])})
     assert json.loads((tmp_path / "a.json").read_text()) == {"x": None, "y": [1, 2], "z": [0.5]}
-    runs.write_csv(tmp_path / "a.csv", pd.DataFrame({"case": ["", "7"], "p": [1 / 3, 1.0]}))
+    write_csv(tmp_path / "a.csv", pd.DataFrame({"case": ["", "7"], "p": [1 / 3, 1.0]}))
     assert (tmp_path / "a.csv").read_text() == "case,p\n,0.333333333\n7,1\n"
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from common import metrics, runs, tables
 from common.errors import InputError
+from common.files import write_json
 
 CONFIG = """
 from dataclasses import dataclass
@@ -99,8 +100,8 @@ def make_run(
         "synthetic": synthetic,
         "finished": f"2026-01-01T00:00:0{len(list(folder.parent.iterdir()))}" if finished else None,
     }
-    runs.write_json(folder / "config.json", record)
-    runs.write_json(folder / "metrics.json", result)
+    write_json(folder / "config.json", record)
+    write_json(folder / "metrics.json", result)
     return folder
 
 
@@ -391,7 +392,7 @@ def test_config_of_another_version_fills_no_row(paper, tmp_path):
     folder = make_run(tmp_path, "old", scored(1900, 2000), extra=1)
     record = runs.load(folder).record
     del record["config"]["epochs"]
-    runs.write_json(folder / "config.json", record)
+    write_json(folder / "config.json", record)
     [(_, _, what)] = tables.load("fakepaper", tmp_path / "runs").others
     assert what == ["extra 1 (row: missing)", "epochs missing (row: 30)"]
 

@@ -19,6 +19,7 @@ from common import samples as sample_table
 from common.backbones import multiply_accumulates
 from common.datasets import breakhis, synthetic
 from common.errors import InputError
+from common.files import file_hash
 from common.images import cached
 from common.metrics import class_scores
 from wrn_edge import data, pretrain
@@ -502,7 +503,7 @@ def test_pretrained_weights_start_a_training(pretrained, tissue, tmp_path, monke
     assert "SYNTHETIC" in out
     (folder,) = (tmp_path / "runs" / "wrn_edge").iterdir()
     run = runs.load(folder)
-    assert run.record["weights"] == runs.file_hash(file)
+    assert run.record["weights"] == file_hash(file)
     assert run.record["expected_images"] == 2081
     assert run.record["leaks"] == []
     assert run.record["gradcam_layers"] == gradcam_layers(SMALL)

@@ -27,6 +27,7 @@ import numpy as np
 
 from common import errors, runs
 from common.errors import InputError
+from common.files import file_hash, write_json, write_text
 
 DEVICE = Path(__file__).resolve().parent / "device"
 PRECISIONS = ("int8", "dynamic", "float16", "float32")
@@ -181,8 +182,8 @@ def _fill(
     if class_weights is not None:
         np.save(folder / "class-weights.npy", class_weights)
     _write_published(folder / "published.csv")
-    runs.write_text(folder / "labels.txt", "\n".join(about["classes"]) + "\n")
-    runs.write_json(
+    write_text(folder / "labels.txt", "\n".join(about["classes"]) + "\n")
+    write_json(
         folder / "preprocessing.json",
         {
             "image_size": about["image_size"],
@@ -192,7 +193,7 @@ def _fill(
             "positive": about["positive"],
         },
     )
-    runs.write_text(folder / "ABOUT.txt", _about_text(about, golden))
+    write_text(folder / "ABOUT.txt", _about_text(about, golden))
     manifest = {
         "schema": 1,
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -256,7 +257,7 @@ def _write_golden(
             same = np.array_equal(small, trained_on)
             drift = 0 if same else np.abs(models[0].run(trained_on) - models[0].run(small)).max()
             each["drift_from_training_resize"] = float(drift)
-    runs.write_json(
+    write_json(
         folder / "golden" / "expected.json",
         {"tolerance": about["tolerance"], "pictures": pictures},
     )
@@ -273,7 +274,7 @@ def _seal(folder: Path, manifest: dict[str, Any], classifier: ModuleType) -> Non
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     manifest["files"] = {
         path.relative_to(folder).as_posix(): {
-            "sha256": runs.file_hash(path), "bytes": path.stat().st_size,
+            "sha256": file_hash(path), "bytes": path.stat().st_size,
         }
         for path in files
         if path.name != "manifest.json"
@@ -281,7 +282,7 @@ def _seal(folder: Path, manifest: dict[str, Any], classifier: ModuleType) -> Non
     # As JSON will give it back, so that the seal fits what is read.
     plain = json.loads(json.dumps(manifest))
     plain["seal"] = classifier.seal(plain)
-    runs.write_json(folder / "manifest.json", plain)
+    write_json(folder / "manifest.json", plain)
 
 
 @contextlib.contextmanager
@@ -374,7 +375,7 @@ def bundle(
     if export["stain_normalised"]:
         raise InputError(f"{run.path}: trained on stain-normalised images, which no device makes")
     model = run.path / "export" / entry["file"]
-    if not model.is_file() or runs.file_hash(model) != entry["sha256"]:
+    if not model.is_file() or file_hash(model) != entry["sha256"]:
         raise InputError(f"{model}: missing, or not the file that was exported; export it again")
     from common import datasets
     from wrn_edge import maps

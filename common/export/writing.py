@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import runs
 from common.errors import InputError
 from common.export import checks, flatbuffer
 from common.export.conversion import CONVERTERS, PRECISIONS
 from common.export.equalisation import equalise
 from common.export.flatbuffer import Description
 from common.export.graph import rewrite
+from common.files import atomic_path, write_json
 
 if TYPE_CHECKING:
     import keras
@@ -166,11 +166,11 @@ def export(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        with runs.atomic_path(out / name) as temporary:
+        with atomic_path(out / name) as temporary:
             temporary.write_bytes(content)
     for precision in set(PRECISIONS) - set(precisions):  # of an earlier model, perhaps
         (out / f"model-{precision}.tflite").unlink(missing_ok=True)
-    runs.write_json(out / "export.json", record)
+    write_json(out / "export.json", record)
     return record
 
 

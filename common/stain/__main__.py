@@ -19,7 +19,7 @@ import numpy as np
 from common import datasets, images
 from common import errors as command
 from common.errors import InputError
-from common.runs import atomic_path, write_json
+from common.files import atomic_path, write_json
 from common.stain import METHODS, Flag, Normalizer, choose_target, load
 
 # In the output folder: the normaliser that made it, and what happened to its images.

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from common.errors import InputError
-from common.runs import write_json
+from common.files import write_json
 from common.stain.conventions import PRESETS, VERSION, Conventions
 from common.stain.estimation import (
     RUIFROK,

@@ -15,7 +15,7 @@ import numpy as np
 
 from common.datasets import SYNTHETIC_MARKER
 from common.errors import InputError
-from common.runs import atomic_path, write_json, write_text
+from common.files import atomic_path, write_json, write_text
 
 VERSION = 1  # of what is drawn; raise it when the same parameters give other pixels
 MANIFEST = "synthetic.json"

@@ -14,7 +14,7 @@ import pandas as pd
 
 from common.datasets.synthetic import files
 from common.errors import InputError
-from common.runs import write_csv
+from common.files import write_csv
 
 # px per micrometre. BreakHis: read off nuclei and red cells of real images at 100X, the other
 # magnifications in proportion. BCI: 20x scans, 0.46 micrometres per px. BACH: 0.42.
