@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common import metrics as scores
-from common import runs
+from common import notices, runs
 from common.errors import InputError
 from common.files import write_csv, write_json
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("image", "case", "slide", "magnification", "part", "label")
 PARTS = ("train", "validation", "test")
-SYNTHETIC_LABEL = "SYNTHETIC - generated images, not a result on real tissue"
 SUM_TOLERANCE = 1e-3
 
 
@@ -494,7 +493,7 @@ def summary(metrics: dict[str, Any]) -> str:
     if metrics["split"]:
         entries.insert(0, ("split", metrics["split"]))
     width = max(len(name) for name, _ in entries)
-    lines = [SYNTHETIC_LABEL] if metrics["synthetic"] else []
+    lines = [notices.SYNTHETIC] if metrics["synthetic"] else []
     lines += [f"{name:<{width}}  {value}" for name, value in entries]
 
     classes = metrics["classes"]
@@ -552,7 +551,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=f"python -m {package}.evaluate",
         description="Recompute metrics.json of a run from its predictions.csv, and print it. "
-        "Needs no model and no images. Research use, not for diagnosis.",
+        f"Needs no model and no images. {notices.RESEARCH_USE}",
     )
     parser.add_argument("--run", required=True, metavar="RUN", help="a run folder")
     flags = parser.parse_args(arguments)

@@ -26,6 +26,7 @@ import pandas as pd
 from common.errors import InputError
 from common.files import atomic_path
 from common.metrics import clopper_pearson
+from common.notices import SYNTHETIC
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +50,6 @@ INK, GREY, PALE = "#1a1a1a", "#595959", "#d9d9d9"
 HEAT = "viridis"
 # Matplotlib shares its font objects between figures and promises nothing to threads.
 _DRAWING = threading.Lock()
-SYNTHETIC_NOTE = "SYNTHETIC: generated images, not a result on real tissue"
 
 
 # --- canvas and axes ---------------------------------------------------------------------------
@@ -666,7 +666,7 @@ def _png(figure: Figure, synthetic: bool, description: str = "") -> bytes:
     text = PngInfo()
     if synthetic:
         pixels = np.concatenate([_strip(pixels.shape[1]), pixels])
-        text.add_text("SYNTHETIC", SYNTHETIC_NOTE)
+        text.add_text("SYNTHETIC", SYNTHETIC)
     if description:
         text.add_itxt("Description", description)
     buffer = io.BytesIO()
@@ -679,8 +679,8 @@ def _strip(width: int) -> np.ndarray:
     figure = _figure(width / DPI, 0.26)
     figure.set_layout_engine("none")  # there are no axes to lay out
     figure.set_facecolor(ORANGE)
-    fits = "\n" not in _words(SYNTHETIC_NOTE, TEXT + 1, width / DPI - 0.1)
-    note = SYNTHETIC_NOTE if fits else SYNTHETIC_NOTE.partition(":")[0]
+    fits = "\n" not in _words(SYNTHETIC, TEXT + 1, width / DPI - 0.1)
+    note = SYNTHETIC if fits else SYNTHETIC.partition(":")[0]
     figure.text(
         0.5, 0.48, note, ha="center", va="center", color=BLACK,
         fontproperties=_font(TEXT, weight="bold"),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from common import notices
 from common.datasets import listed
 from common.errors import InputError
 from common.splits import GROUPS, PARTS, shared_groups, sorted_rows
@@ -124,7 +125,7 @@ def text(report: Mapping[str, Any]) -> str:
         + ", ".join(f"{part} {parts[part]}" for part in PARTS if parts[part])
     ]
     if report["synthetic"]:
-        lines.insert(0, "SYNTHETIC images")
+        lines.insert(0, notices.SYNTHETIC)
     for group, found in report["groups"].items():
         if not found["groups"]:
             lines.append(f"{group + 's':<8}unknown")

@@ -871,7 +871,7 @@ def _main(arguments: list[str] | None = None) -> int:
     """Entry point of ``python -m common.metrics``."""
     import argparse
 
-    from common import evaluation, runs
+    from common import evaluation, notices, runs
 
     parser = argparse.ArgumentParser(
         prog="python -m common.metrics", description="Metrics of finished runs, from their files."
@@ -892,7 +892,7 @@ def _main(arguments: list[str] | None = None) -> int:
     found = [runs.load_classifier(path) for path in flags.runs]
     result = compare(*(evaluation.read_run(run) for run in found))
     if any(run.synthetic for run in found):
-        print(evaluation.SYNTHETIC_LABEL)
+        print(notices.SYNTHETIC)
     print(_comparison(*(str(run.path) for run in found), result))
     return 0
 

@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common import backend, images, runs
+from common import backend, images, notices, runs
 from common.errors import InputError
 from common.files import write_csv
-
-NOTICE = "Research use, not for diagnosis."
 
 
 def predict(run: runs.Run, paths: Sequence[Path], *, batch_size: int = 16) -> pd.DataFrame:
@@ -85,7 +83,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(
         prog=f"python -m {package}.predict",
-        description=f"Classify images with a trained run. {NOTICE}",
+        description=f"Classify images with a trained run. {notices.RESEARCH_USE}",
     )
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="files or folders")
     parser.add_argument("--run", required=True, type=Path, metavar="RUN", help="a run folder")
@@ -101,14 +99,14 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     model = runs.load_model(run)
     table = _table(run, paths, pixels, model, 16)
     if run.synthetic:
-        print("SYNTHETIC: this model was trained on synthetic tissue and means nothing elsewhere.")
+        print(notices.SYNTHETIC_MODEL)
     print(_text(table))
     if flags.output:
         write_csv(flags.output, table)
     if flags.gradcam:
         for path in _overlays(run, paths, pixels, model, table, flags.gradcam):
             print(path)
-    print(f"{NOTICE} Data set: {run.record['dataset']}, {run.record['licence']}.")
+    print(f"{notices.RESEARCH_USE} Data set: {run.record['dataset']}, {run.record['licence']}.")
     return 0
 
 

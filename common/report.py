@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from common import datasets, errors, evaluation, figures, metrics, runs, tables
+from common import datasets, errors, evaluation, figures, metrics, notices, runs, tables
 from common.errors import InputError, WriteError
 from common.files import write_text
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PARTS = ("train", "validation", "test")
-RESEARCH_USE = "Research use, not for diagnosis."
 WRONG_SHOWN = 20
 DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
 """What reading a damaged or foreign file may raise (JSON, CSV and `InputError` are ValueErrors)."""
@@ -242,7 +241,8 @@ class _Page:
             "environment_known": bool(self.environment),
             "command": record.get("command") or self.environment.get("command"),
             "files": self._files(),
-            "research_use": RESEARCH_USE,
+            "research_use": notices.RESEARCH_USE,
+            "synthetic_notice": notices.SYNTHETIC,
         }
 
     # pictures
@@ -839,7 +839,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m common.report",
         description="Write report.html of a run from the files of its folder; needs no model, no "
-        "images and no network. Research use, not for diagnosis.",
+        f"images and no network. {notices.RESEARCH_USE}",
     )
     parser.add_argument("run", nargs="+", metavar="RUN", help="a run folder")
     for path in parser.parse_args(arguments).run:

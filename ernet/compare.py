@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from common import config as configuration
-from common import errors, evaluation, figures, metrics, runs, tables
+from common import errors, evaluation, figures, metrics, notices, runs, tables
 from common.errors import InputError
 from ernet.config import Config
 
@@ -145,7 +145,7 @@ def text(table: pd.DataFrame, score: str) -> str:
     out += [
         "",
         "Rounds that share test images are not independent: the intervals are then too narrow as",
-        "statements about other images. Research use, not for diagnosis.",
+        f"statements about other images. {notices.RESEARCH_USE}",
     ]
     return "\n".join(out)
 

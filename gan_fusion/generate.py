@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from common import errors, runs
+from common import errors, notices, runs
 from common.errors import InputError
 from common.files import file_hash, write_csv, write_json
 
@@ -52,8 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
             "classifier of whole images sees them enlarged"
         )
     if record["synthetic_tissue"]:
-        print("SYNTHETIC tissue: the GAN saw no real image")
-    print("research use, not for diagnosis")
+        print(notices.SYNTHETIC_MODEL)
+    print(notices.RESEARCH_USE)
     return 0
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import runs
+from common import notices, runs
 from common.errors import InputError
 from common.files import file_hash
 from wrn_edge import bundle
@@ -72,8 +72,8 @@ def test_a_bundle_holds_what_a_device_needs(made, run):
     preprocessing = json.loads((made / "preprocessing.json").read_text())
     assert (preprocessing["image_size"], preprocessing["threshold"]) == (32, 0.5)
     about = (made / "ABOUT.txt").read_text()
-    assert about.startswith("SYNTHETIC: ")
-    assert "Research use, not for diagnosis." in about
+    assert about.startswith(notices.SYNTHETIC_MODEL)
+    assert notices.RESEARCH_USE in about
 
 
 def test_golden_pictures_are_held_out_pictures_of_each_class_and_of_two_patients(made, run):
@@ -262,7 +262,7 @@ def test_the_command_says_where_the_bundle_is(copy, capsys, monkeypatch):
     assert f"bundle  {folder} (" in out
     assert "its self-test passed" in out
     assert "SYNTHETIC" in out
-    assert "research use, not for diagnosis" in out
+    assert notices.RESEARCH_USE in out
     assert manifest(folder)["synthetic"] is True
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import images
+from common import images, notices
 from common.errors import InputError as CommonInputError
 
 
@@ -402,8 +402,8 @@ def test_an_image_gets_label_probability_and_a_line(infer, tmp_path, capsys):
         assert row["bytes"] == str(file.stat().st_size)
         out = capsys.readouterr().out
         assert f"{seed}.png  {label}  {100 * p.max():.1f} %" in out
-        assert "SYNTHETIC" in out
-        assert "research use, not for diagnosis" in out
+        assert notices.SYNTHETIC_MODEL in out
+        assert notices.RESEARCH_USE in out
     assert {row["label"] for row in rows(tmp_path / "results.csv")} == set(edge_bundle.CLASSES)
 
 
@@ -623,8 +623,8 @@ def test_maps_keep_the_colours_of_what_spoke_for_the_label(infer, stick, tmp_pat
     assert names == ["a.png-cam.png", "b_c.tif-cam.png", "d.jpg-cam.png"]
     label = rows(stick / "results.csv")[0]["label"]
     with Image.open(tmp_path / "maps/a.png-cam.png") as drawing:
-        assert "SYNTHETIC" in drawing.info
-        assert drawing.size == (448, 299 + 40)
+        assert drawing.info["SYNTHETIC"] == notices.SYNTHETIC_MODEL
+        assert drawing.size == (448, 299 + 56)
         pixels = np.asarray(drawing).astype(int)
     spread = pixels.max(axis=2) - pixels.min(axis=2)
     assert label == "malignant"
@@ -684,7 +684,9 @@ def test_the_page_s_state(page, shown):
     status, data, _ = get(page, "/state.json")
     state = json.loads(data)
     assert status == 200
-    assert state["synthetic"] is True
+    assert (state["synthetic"], state["notice"]) == (
+        notices.SYNTHETIC_MODEL, notices.RESEARCH_USE,
+    )  # fmt: skip
     assert state["counts"] == {"classified": 4, "not tissue": 1, "unusable": 1}
     names = [row["name"] for row in state["rows"]]
     assert names == ["d.jpg", "cut.png", "blank.png", "b/c.tif", "a.png",
@@ -694,7 +696,7 @@ def test_the_page_s_state(page, shown):
     assert newest["probabilities"]["malignant"] == pytest.approx(expected[1], abs=1e-6)
     assert (bad["status"], bad["probability"], bad["images"]) == ("unusable", None, [])
     assert (flagged["status"], flagged["images"]) == ("not tissue", ["picture"])
-    for kind, size in (("picture", (90, 60)), ("map", (448, 339))):
+    for kind, size in (("picture", (90, 60)), ("map", (448, 355))):
         status, data, _ = get(page, f"/{kind}/{newest['id']}")
         with Image.open(io.BytesIO(data)) as image:
             assert (image.format, image.size) == ("JPEG", size)
@@ -1055,6 +1057,12 @@ def test_errors_are_one_line_and_exit_code_2(bundle, runtime, tmp_path):
         assert out == ""
 
 
+def test_the_device_says_the_same_words_as_the_library():
+    words = edge_bundle.device("notices")
+    assert words.RESEARCH_USE == notices.RESEARCH_USE
+    assert words.SYNTHETIC == notices.SYNTHETIC_MODEL
+
+
 def test_only_numpy_pillow_and_the_runtime_are_imported(bundle, runtime, stick):
     program = bundle / "only.py"
     program.write_text(
@@ -1062,7 +1070,8 @@ def test_only_numpy_pillow_and_the_runtime_are_imported(bundle, runtime, stick):
         "before = set(sys.modules)\n"  # what an environment loads at the interpreter's start
         "import errors, infer\n"
         "code = infer.main(sys.argv[1:])\n"
-        "own = {'errors', 'infer', 'classifier', 'pixels', 'results', 'heatmap', 'serve'}\n"
+        "own = {'errors', 'infer', 'classifier', 'pixels', 'results', 'heatmap', 'serve', "
+        "'notices'}\n"
         "names = {name.split('.')[0] for name in set(sys.modules) - before if '.' in name or not "
         "name.startswith('_')}\n"
         "print(sorted(names - set(sys.stdlib_module_names) - own))\n"

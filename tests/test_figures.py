@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from common import figures, metrics
+from common import figures, metrics, notices
 from common.errors import InputError
 
 
@@ -97,7 +97,7 @@ def test_synthetic_figures_carry_a_strip_that_hides_nothing_and_a_text_chunk(tmp
     plain, info = read(figures.save(figure, tmp_path / "plain.png"))
     assert "SYNTHETIC" not in info
     labelled, info = read(figures.save(figure, tmp_path / "labelled.png", synthetic=True))
-    assert info["SYNTHETIC"] == figures.SYNTHETIC_NOTE
+    assert info["SYNTHETIC"] == notices.SYNTHETIC
     strip = labelled.shape[0] - plain.shape[0]
     assert 25 <= strip <= 60
     np.testing.assert_array_equal(labelled[strip:], plain)

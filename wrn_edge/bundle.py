@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from common import errors, runs
+from common import errors, notices, runs
 from common.errors import InputError
 from common.files import file_hash, write_json, write_text
 
@@ -315,10 +315,10 @@ def _about_text(about: Mapping[str, Any], golden: Sequence[Golden]) -> str:
     """What a person who finds the folder should know."""
     model = about["model"]
     lines = [
-        "SYNTHETIC: this model was trained on generated images and means nothing for real tissue."
+        notices.SYNTHETIC_MODEL
         if about["synthetic"]
         else "A classifier of breast histopathology pictures.",
-        "Research use, not for diagnosis.",
+        notices.RESEARCH_USE,
         "",
         f"Classes: {', '.join(about['classes'])}. Positive: {about['positive']}, from a "
         f"probability of {about['threshold']} on.",
@@ -401,7 +401,7 @@ def bundle(
     }
     del about["model"]["sha256"]  # of the file as it is here, see `files`
     golden = choose_golden(run, find_data(run, data_dir))
-    out = out or run.path / f"{runs.SYNTHETIC_PREFIX if run.synthetic else ''}bundle"
+    out = out or run.path / f"{notices.SYNTHETIC_PREFIX if run.synthetic else ''}bundle"
     return write(out, about, opened.content, golden, opened.weights)
 
 
@@ -462,8 +462,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"bundle  {out} ({megabytes:.1f} MB); its self-test passed")
     print(f"next    copy it to the device, read {out / 'README.md'}")
     if run.synthetic:
-        print("SYNTHETIC tissue: the model means nothing for real tissue")
-    print("research use, not for diagnosis")
+        print(notices.SYNTHETIC_MODEL)
+    print(notices.RESEARCH_USE)
     return 0
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from common import config as configuration
-from common import errors
+from common import errors, notices
 from common.config import ASSUMED, hp
 from common.errors import InputError
 
@@ -270,7 +270,7 @@ def summary(run: Run, split: pd.DataFrame) -> str:
     most = held_out.label.value_counts().max()
     config = run.config
     lines = [
-        *(["SYNTHETIC images: these weights mean nothing elsewhere"] if run.synthetic else []),
+        *([notices.SYNTHETIC_MODEL] if run.synthetic else []),
         f"held-out accuracy  {100 * k / n:.2f} %  ({k}/{n}), 95 % interval "
         f"{100 * low:.2f} to {100 * high:.2f} %, {len(run.record['classes'])} classes",
         f"largest class      {100 * most / n:.2f} %  ({most}/{n})",

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import InputError
+from common.notices import SYNTHETIC_MARKER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,6 @@ MODULES = {
     "bci": "common.datasets.bci",
     "bach": "common.datasets.bach",
 }
-SYNTHETIC_MARKER = "SYNTHETIC.txt"
 DATA_VARIABLE = "HISTOPAPERS_DATA"
 COLUMNS = (
     "image", "bytes", "label", "type", "case", "slide", "folder", "magnification", "official",

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import backend, runs
+from common import backend, notices, runs
 from common.errors import InputError
 from common.export.conversion import CONVERTERS, PRECISIONS
-from common.export.writing import NOTICE, export, table
+from common.export.writing import export, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,7 +136,7 @@ def main(package: str | None = None, arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=f"python -m {package or 'common'}.export",
         description="Write a run's model as TFLite files: uint8 pixels in, float32 probabilities "
-        f"out. Files that fail their checks are not written. {NOTICE}",
+        f"out. Files that fail their checks are not written. {notices.RESEARCH_USE}",
     )
     parser.add_argument("--run", required=True, type=Path, metavar="RUN", help="a run folder")
     parser.add_argument(
@@ -177,8 +177,8 @@ def main(package: str | None = None, arguments: list[str] | None = None) -> int:
         threads=os.cpu_count() or 1,
     )
     if run.synthetic:
-        print("SYNTHETIC: this model was trained on synthetic tissue and means nothing elsewhere.")
+        print(notices.SYNTHETIC_MODEL)
     print(table(record))
     print(f"\nwritten to {out}")
-    print(f"{NOTICE} Data set: {record['dataset']}, {record['licence']}.")
+    print(f"{notices.RESEARCH_USE} Data set: {record['dataset']}, {record['licence']}.")
     return 0

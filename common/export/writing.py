@@ -19,12 +19,12 @@ from common.export.equalisation import equalise
 from common.export.flatbuffer import Description
 from common.export.graph import rewrite
 from common.files import atomic_path, write_json
+from common.notices import RESEARCH_USE
 
 if TYPE_CHECKING:
     import keras
 
 SCHEMA = 1
-NOTICE = "Research use, not for diagnosis."
 
 
 @dataclass
@@ -150,7 +150,7 @@ def export(
         raise InputError("nothing written, files failed their checks:\n" + "\n".join(refusals))
     record = {
         "schema": SCHEMA,
-        "notice": NOTICE,
+        "notice": RESEARCH_USE,
         "network": model.name,
         "parameters": model.count_params(),
         "image_size": shape[0],

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from common import datasets, images
+from common import datasets, images, notices
 from common import errors as command
 from common.errors import InputError
 from common.files import atomic_path, write_json
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 if all is well, 1 if `apply` met files that it cannot read."""
     parser = argparse.ArgumentParser(
         prog="python -m common.stain",
-        description="Stain normalisation of H&E images. For research, not for diagnosis.",
+        description=f"Stain normalisation of H&E images. {notices.RESEARCH_USE}",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -148,12 +148,12 @@ def apply(normalizer_file: Path, folder: Path, output: Path, workers: int = 1) -
     synthetic = datasets.is_synthetic(folder, names)
     if synthetic:
         output.mkdir(parents=True, exist_ok=True)
-        marker = folder / datasets.SYNTHETIC_MARKER
+        marker = folder / notices.SYNTHETIC_MARKER
         if marker.is_file():
-            shutil.copyfile(marker, output / datasets.SYNTHETIC_MARKER)
+            shutil.copyfile(marker, output / notices.SYNTHETIC_MARKER)
         else:
-            with atomic_path(output / datasets.SYNTHETIC_MARKER) as part:
-                part.write_text("SYNTHETIC images: no patient\n", encoding="utf-8")
+            with atomic_path(output / notices.SYNTHETIC_MARKER) as part:
+                part.write_text(f"{notices.SYNTHETIC}\n", encoding="utf-8")
     lock = threading.Lock()
     work = [name for name in names if not (output / name).is_file()]
     if len(work) < len(names):

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from errors import InputError
+from notices import RESEARCH_USE, SYNTHETIC
 
 SCHEMA = 1
 FOLDER = Path(__file__).resolve().parent
@@ -68,9 +69,8 @@ class Bundle:
         return self.manifest["model"]["precision"] == "int8"
 
     def notice(self) -> str:
-        """What must stand beside every result."""
-        words = "research use, not for diagnosis"
-        return f"SYNTHETIC: a model of generated images; {words}" if self.synthetic else words
+        """What must stand beside every result, one line or two."""
+        return f"{SYNTHETIC}\n{RESEARCH_USE}" if self.synthetic else RESEARCH_USE
 
 
 def _sha256(data: bytes = b"") -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from notices import SYNTHETIC
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def draw(model: Classifier, picture: np.ndarray, label: str, probability: float)
     mixed = heat * pixels + (1 - heat) * faded
     caption = f"{label} {100 * probability:.1f} %; in colour: evidence for {label}"
     return _with_caption(
-        Image.fromarray(np.rint(mixed).astype(np.uint8)), [caption, model.bundle.notice()]
+        Image.fromarray(np.rint(mixed).astype(np.uint8)),
+        [caption, *model.bundle.notice().split("\n")],
     )
 
 
@@ -99,7 +101,7 @@ def save(drawing: Image.Image, folder: Path, name: str, synthetic: bool) -> Path
     half = path.with_name(f".{path.name}.part")
     words = PngImagePlugin.PngInfo()
     if synthetic:
-        words.add_text("SYNTHETIC", "a model of generated images")
+        words.add_text("SYNTHETIC", SYNTHETIC)
     with half.open("wb") as file:
         drawing.save(file, "PNG", pnginfo=words)
         file.flush()

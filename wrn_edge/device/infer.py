@@ -19,6 +19,7 @@ import errors
 import pixels
 import results
 from errors import InputError
+from notices import RESEARCH_USE
 
 if TYPE_CHECKING:
     from camera import Camera
@@ -258,7 +259,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="infer.py",
-        description="Classify pictures of tissue. Research use, not for diagnosis.",
+        description=f"Classify pictures of tissue. {RESEARCH_USE}",
         epilog="Exit codes: 0 all pictures classified or flagged, 1 some could not be used, "
         "2 an error, 130 stopped.",
     )

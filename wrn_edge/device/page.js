@@ -18,9 +18,9 @@ function words(row) {
 
 function draw() {
   const row = state.rows.find(each => each.id === chosen) || state.rows[0];
-  $("notice").textContent = `Model ${state.model}. Research use, not for diagnosis.`;
+  $("notice").textContent = `Model ${state.model}. ${state.notice}`;
   $("synthetic").hidden = !state.synthetic;
-  $("synthetic").textContent = "SYNTHETIC: this model knows generated images only";
+  $("synthetic").textContent = state.synthetic;
   $("counts").textContent = Object.entries(state.counts).map(([k, n]) => `${n} ${k}`).join(", ");
   $("newest").hidden = chosen === null;
   if (row) drawRow(row);

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from classifier import Bundle
 from errors import InputError
+from notices import RESEARCH_USE, SYNTHETIC
 from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent
@@ -41,8 +42,8 @@ class Page:
 
     def __init__(self, bundle: Bundle):
         self._about = {
-            "notice": bundle.notice(),
-            "synthetic": bundle.synthetic,
+            "notice": RESEARCH_USE,
+            "synthetic": SYNTHETIC if bundle.synthetic else "",
             "model": bundle.model_id,
             "classes": bundle.classes,
             "positive": bundle.preprocessing["positive"],

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from common.datasets import SYNTHETIC_MARKER
 from common.errors import InputError
 from common.files import atomic_path, write_json, write_text
+from common.notices import SYNTHETIC_MARKER
 
 VERSION = 1  # of what is drawn; raise it when the same parameters give other pixels
 MANIFEST = "synthetic.json"
