@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from common import backend, errors, evaluation, metrics
+from common import backend, errors, evaluation, metrics, predictions
 from common import config as configuration
 from common.files import write_csv
 from gan_fusion.config import PRESETS, Config, TrainExecution
@@ -36,7 +36,7 @@ SETTINGS = Config(
 SPLIT = ("dataset", "magnifications", "split", "group", "test", "validation", "split_seed")
 
 
-def predictions(config: Config, gan_images: Path | None, flags: argparse.Namespace) -> pd.DataFrame:
+def tested(config: Config, gan_images: Path | None, flags: argparse.Namespace) -> pd.DataFrame:
     """Test predictions of a training; an image under two seeds is two rows of one patient."""
     import keras
 
@@ -48,8 +48,7 @@ def predictions(config: Config, gan_images: Path | None, flags: argparse.Namespa
     preset = configuration.preset_name(config, PRESETS)
     run = train(configuration.Request(config, execution, preset))
     keras.backend.clear_session()
-    frame = evaluation.read_run(run)
-    frame = frame[frame.part == "test"]
+    frame = predictions.of_part(evaluation.read_run(run))
     return frame.assign(image=frame.image + f" {config.seed}")
 
 
@@ -79,8 +78,8 @@ def main() -> None:
     without, with_them = [], []
     for seed in range(flags.seeds):
         seeded = dataclasses.replace(config, seed=seed)
-        without.append(predictions(seeded, None, flags))
-        with_them.append(predictions(seeded, made, flags))
+        without.append(tested(seeded, None, flags))
+        with_them.append(tested(seeded, made, flags))
 
     test = without[0]
     print(
@@ -88,7 +87,7 @@ def main() -> None:
         f"{flags.count} generated images of each of {', '.join(gan.record['classes'])}"
     )
     for seed in range(flags.seeds):
-        a, b = (metrics.correct(each[seed]).mean() for each in (without, with_them))
+        a, b = (predictions.correct(each[seed]).mean() for each in (without, with_them))
         print(f"seed {seed}: without {100 * a:.1f} %, with {100 * b:.1f} %")
     majority = test.label.value_counts(normalize=True)
     print(f"always {majority.index[0]}: {100 * majority.iloc[0]:.1f} %")

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from breakhis.config import PRESETS, Config
-from common import backend, errors, evaluation, metrics
+from common import backend, errors, evaluation, metrics, predictions
 from common import config as configuration
 from common.datasets import breakhis
 from common.files import write_csv
@@ -95,7 +95,7 @@ def by_case(patient: pd.DataFrame, image: pd.DataFrame) -> pd.DataFrame:
     """Accuracy of each case in percent, mean over the seeds, under both kinds of folds."""
     table = {}
     for name, frame in (("patient-wise", patient), ("image-wise", image)):
-        right = pd.Series(metrics.correct(frame), frame.index)
+        right = pd.Series(predictions.correct(frame), frame.index)
         table[name] = 100 * right.groupby([frame.label, frame.case]).mean()
     counts = patient.groupby(["label", "case"]).image.nunique().rename("images")
     return pd.concat([counts, pd.DataFrame(table).round(1)], axis=1).reset_index()
@@ -123,7 +123,7 @@ def main() -> None:
 
     print(f"\n{len(index)} images, {index.case.nunique()} patients, {flags.seeds} seeds\n")
     for seed in range(flags.seeds):
-        a, b = (metrics.correct(each[seed]).mean() for each in (patient, image))
+        a, b = (predictions.correct(each[seed]).mean() for each in (patient, image))
         print(f"seed {seed}: patient-wise {100 * a:.1f} %, image-wise {100 * b:.1f} %")
     majority = index.label.value_counts(normalize=True)
     print(f"always {majority.index[0]}: {100 * majority.iloc[0]:.1f} %\n")

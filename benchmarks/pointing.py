@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from common import backend, errors, evaluation, gradcam, images, metrics, runs
+from common.predictions import of_part
 
 MOST_TUMOUR = 0.6
 
@@ -31,8 +32,7 @@ def main() -> None:
     from common import backbones
 
     model = runs.load_model(run)
-    predictions = evaluation.read_run(run)
-    test = predictions[predictions.part == "test"]
+    test = of_part(evaluation.read_run(run))
     places = pd.read_csv(flags.data_dir / "synthetic_signal.csv").set_index("image")["mask"]
     masks = np.stack(
         [

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common import backend, errors, evaluation, images, metrics
+from common import backend, errors, evaluation, images, metrics, predictions
 from common.datasets import breakhis
 from wrn_edge.config import Config
 
@@ -82,9 +82,9 @@ def train_and_test(config: Config, split: pd.DataFrame, pixels: Any) -> pd.DataF
     )
     model.fit(train, epochs=config.epochs, shuffle=False, verbose=0)
     test = batches(samples.plain(split, "test"), pixels, classes, batch_size=config.batch_size)
-    predictions = evaluation.predict(model, test, split[split.part == "test"], classes)
+    found = evaluation.predict(model, test, predictions.of_part(split), classes)
     keras.backend.clear_session()
-    return predictions
+    return found
 
 
 def accuracies(
@@ -102,10 +102,10 @@ def accuracies(
             if not file.is_file():
                 start = time.perf_counter()
                 split = index.assign(part=np.where(folds == fold, "test", "train"))
-                evaluation.write_predictions(file, train_and_test(config, split, pixels))
+                predictions.write(file, train_and_test(config, split, pixels))
                 seconds = time.perf_counter() - start
                 print(f"{name}, seed {seed}, fold {fold}: {seconds:.0f} s", flush=True)
-            frame = evaluation.read_predictions(file)
+            frame = predictions.read(file)
             found[name].append(frame.assign(image=f"seed {seed}: " + frame.image))
     return {name: pd.concat(frames, ignore_index=True) for name, frames in found.items()}
 
@@ -158,10 +158,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     flags = parser.parse_args()
     backend.load()
-    predictions = {}
+    found = {}
     if flags.data_dir is not None and flags.only != "latency":
-        predictions = accuracies(flags.data_dir, flags.output, flags.networks, flags.seeds)
-        report_accuracy(predictions, flags.seeds)
+        found = accuracies(flags.data_dir, flags.output, flags.networks, flags.seeds)
+        report_accuracy(found, flags.seeds)
     if flags.only != "accuracy":
         files = {
             f"{name} {precision}": content
@@ -171,9 +171,9 @@ def main() -> None:
         report_latency(latencies(files, flags.rounds, flags.threads), flags)
 
 
-def report_accuracy(predictions: dict[str, pd.DataFrame], seeds: list[int]) -> None:
+def report_accuracy(frames: dict[str, pd.DataFrame], seeds: list[int]) -> None:
     """Print each network's accuracy and its paired difference to the reference."""
-    some = next(iter(predictions.values()))
+    some = next(iter(frames.values()))
     majority = some.label.value_counts()
     print(
         f"\n{len(some) // len(seeds)} images of {some.case.nunique()} patients at "
@@ -181,11 +181,11 @@ def report_accuracy(predictions: dict[str, pd.DataFrame], seeds: list[int]) -> N
         f"{SETTINGS.epochs} epochs, seeds {', '.join(map(str, seeds))}; "
         f"always {majority.index[0]}: {100 * majority.iloc[0] / len(some):.1f} %\n"
     )
-    for name, frame in predictions.items():
-        right = metrics.correct(frame)
+    for name, frame in frames.items():
+        right = predictions.correct(frame)
         text = f"{name:<14}{100 * right.mean():6.1f} %  ({int(right.sum())}/{len(right)})"
-        if name != REFERENCE and REFERENCE in predictions:
-            found = metrics.compare(frame, predictions[REFERENCE])
+        if name != REFERENCE and REFERENCE in frames:
+            found = metrics.compare(frame, frames[REFERENCE])
             low, high = (100 * value for value in found["difference_ci"])
             text += (
                 f"  minus {REFERENCE}: {100 * found['difference']:+.1f} points, "

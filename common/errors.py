@@ -8,6 +8,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+RESTORE = "restore the file, or train again with --fresh"
+"""What to do about a file of a run folder that is damaged; stands at the end of messages."""
+
 
 class InputError(ValueError):
     """Something the user gave is wrong; the message names it and says what to do."""

@@ -5,10 +5,7 @@ Predictions are the evidence: they are written once, and everything else is comp
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +14,15 @@ import numpy as np
 
 from common import metrics as scores
 from common import notices, runs
-from common.errors import InputError
-from common.files import write_csv, write_json
+from common.errors import RESTORE, InputError
+from common.files import write_json
+from common.predictions import COLUMNS as COLUMNS  # also known as names of this module
+from common.predictions import SUM_TOLERANCE, classes_of, labels, of_part, probabilities, table
+from common.predictions import read as read_predictions
+from common.predictions import write as write_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COLUMNS = ("image", "case", "slide", "magnification", "part", "label")
-PARTS = ("train", "validation", "test")
-SUM_TOLERANCE = 1e-3
 
 
 # --- predictions -------------------------------------------------------------------------------
@@ -66,11 +63,7 @@ def predict(
     from keras import ops
 
     classes = list(classes)
-    numbers = {name: i for i, name in enumerate(classes)}
-    labels = rows["label"].map(numbers)
-    if labels.isna().any():
-        raise ValueError(f"label {rows['label'][labels.isna()].iloc[0]!r} is none of {classes}")
-    labels = labels.to_numpy(dtype=np.int64)
+    numbers = labels(rows, classes)
 
     # predict_on_batch is compiled; calling a model runs it op by op, which is slow on JAX.
     call = getattr(model, "predict_on_batch", model)
@@ -81,27 +74,23 @@ def predict(
             raise ValueError(f"the model gives {output.shape}, not (batch, {len(classes)})")
         if targets is not None:
             targets = np.asarray(ops.convert_to_numpy(targets)).argmax(axis=1)
-            if not np.array_equal(targets, labels[seen : seen + len(output)]):
+            if not np.array_equal(targets, numbers[seen : seen + len(output)]):
                 raise ValueError("labels of batches and rows differ: are the batches shuffled?")
         outputs.append(output)
         seen += len(output)
     if seen != len(rows):
         raise ValueError(f"{seen} predictions for {len(rows)} images")
-    probabilities = np.concatenate(outputs) if outputs else np.zeros((0, len(classes)))
-    if not np.isfinite(probabilities).all():
-        image = rows["image"].iloc[int(np.argmin(np.isfinite(probabilities).all(axis=1)))]
+    values = np.concatenate(outputs) if outputs else np.zeros((0, len(classes)))
+    if not np.isfinite(values).all():
+        image = rows["image"].iloc[int(np.argmin(np.isfinite(values).all(axis=1)))]
         raise InputError(
             f"the model's output for {image} is not finite: the training diverged; "
             "try a lower learning rate, or without --mixed-precision"
         )
-    off = np.abs(probabilities.sum(axis=1) - 1) > SUM_TOLERANCE
-    if off.any() or (probabilities < 0).any():
+    off = np.abs(values.sum(axis=1) - 1) > SUM_TOLERANCE
+    if off.any() or (values < 0).any():
         raise ValueError("the model's outputs are not softmax probabilities (sum 1, none negative)")
-
-    frame = rows.loc[:, list(COLUMNS)].reset_index(drop=True)
-    for i, name in enumerate(classes):
-        frame[f"p_{name}"] = [float(f"{value:.9g}") for value in probabilities[:, i]]
-    return frame
+    return table(rows, values, classes)
 
 
 def predict_run(
@@ -138,107 +127,6 @@ def _each(batches: Any) -> Iterable[tuple[Any, Any]]:
     return iter(batches)
 
 
-def write_predictions(path: str | Path, frame: pd.DataFrame) -> None:
-    """Write predictions.csv, 9 significant digits, unknown values empty.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing.
-    """
-    missing = [name for name in COLUMNS if name not in frame.columns]
-    if missing or not any(name.startswith("p_") for name in frame.columns):
-        raise ValueError(f"predictions lack the columns {missing or 'p_<class>'}")
-    probabilities = [name for name in frame.columns if name.startswith("p_")]
-    write_csv(path, frame.loc[:, [*COLUMNS, *probabilities]])
-
-
-def read_predictions(path: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read and check predictions.csv.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-    classes : sequence of str, optional
-        The classes its ``p_`` columns must have, in this order; unset, they are taken as they are.
-
-    Returns
-    -------
-    DataFrame
-        ``image, case, slide, magnification, part, label`` as str and ``p_<class>`` as float64.
-
-    Raises
-    ------
-    InputError
-        With the file and the line or column, if the file is missing, cut short or edited: a missing
-        column, a line with too few or too many values, a probability that is none, probabilities
-        that do not add up to 1, an unknown label or part, an image that stands there twice.
-    """
-    path = Path(path)
-    advice = runs.RESTORE
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; the run did not finish, start it again") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file; {advice}") from None
-    if not text.endswith("\n"):
-        raise InputError(f"{path}: cut short, its last line does not end; {advice}")
-    reader = csv.reader(io.StringIO(text))
-    header = next(reader)
-    names = [name[2:] for name in header if name.startswith("p_")]
-    wanted = [*COLUMNS, *(f"p_{name}" for name in (names if classes is None else classes))]
-    missing = [name for name in wanted if name not in header]
-    if missing or not names:
-        raise InputError(f"{path}: no column {', '.join(missing) or 'p_<class>'}; {advice}")
-    if len(set(header)) < len(header):
-        raise InputError(f"{path}: a column stands there twice; {advice}")
-    if classes is not None and names != list(classes):
-        raise InputError(
-            f"{path}: classes {', '.join(names)}, but the run has {', '.join(classes)}; {advice}"
-        )
-
-    first_line: dict[str, int] = {}
-    records = []
-    for values in reader:
-        place = f"{path}, line {reader.line_num}"
-        if len(values) != len(header):
-            raise InputError(f"{place}: {len(values)} values, not {len(header)}; {advice}")
-        record: dict[str, Any] = dict(zip(header, values, strict=True))
-        if record["part"] not in PARTS:
-            raise InputError(f"{place}, column part: {record['part']!r} is none of {PARTS}")
-        if record["label"] not in names:
-            raise InputError(
-                f"{place}, column label: {record['label']!r} is none of {', '.join(names)}"
-            )
-        image = record["image"]
-        if image in first_line:
-            raise InputError(f"{place}: {image} stands in line {first_line[image]} already")
-        first_line[image] = reader.line_num
-        for name in names:
-            record[f"p_{name}"] = _probability(record[f"p_{name}"], f"{place}, column p_{name}")
-        total = sum(record[f"p_{name}"] for name in names)
-        if abs(total - 1) > SUM_TOLERANCE:
-            raise InputError(f"{place}: the probabilities add up to {total:.6g}, not 1; {advice}")
-        records.append(record)
-    if not records:
-        raise InputError(f"{path}: no predictions in it; {advice}")
-    import pandas as pd
-
-    return pd.DataFrame(records, columns=wanted)
-
-
-def _probability(text: str, place: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1 + SUM_TOLERANCE:
-        raise InputError(f"{place}: {text!r} is no probability")
-    return value
-
-
 def read_run(run: runs.Run | str | Path) -> pd.DataFrame:
     """Read a run's predictions, and check that they are the images of its split.
 
@@ -255,20 +143,19 @@ def read_run(run: runs.Run | str | Path) -> pd.DataFrame:
     if not split_path.is_file():
         return predictions
     split = _read_split(split_path)
-    expected = split[split["part"] == "test"].set_index("image")["label"]
-    found = predictions[predictions["part"] == "test"].set_index("image")["label"]
+    expected = of_part(split).set_index("image")["label"]
+    found = of_part(predictions).set_index("image")["label"]
     for images, what in (
         (expected.index.difference(found.index), "missing, though split.csv tests on them"),
         (found.index.difference(expected.index), "not in the test part of split.csv"),
     ):
         if len(images):
             raise InputError(
-                f"{path}: {len(images)} test images are {what}, for example {images[0]}; "
-                f"{runs.RESTORE}"
+                f"{path}: {len(images)} test images are {what}, for example {images[0]}; {RESTORE}"
             )
     other = found.index[found.to_numpy() != expected.reindex(found.index).to_numpy()]
     if len(other):
-        raise InputError(f"{path}: {other[0]} has another label than in split.csv; {runs.RESTORE}")
+        raise InputError(f"{path}: {other[0]} has another label than in split.csv; {RESTORE}")
     return predictions
 
 
@@ -276,10 +163,10 @@ def _read_split(path: Path) -> pd.DataFrame:
     from common import splits
 
     if not path.read_bytes().endswith(b"\n"):
-        raise InputError(f"{path}: cut short, its last line does not end; {runs.RESTORE}")
+        raise InputError(f"{path}: cut short, its last line does not end; {RESTORE}")
     split = splits.read(path)
     if "label" not in split:
-        raise InputError(f"{path}: no column label; {runs.RESTORE}")
+        raise InputError(f"{path}: no column label; {RESTORE}")
     return split
 
 
@@ -323,14 +210,13 @@ def evaluate(
         If the part holds no image.
     """
     if classes is None:
-        classes = [name[2:] for name in predictions.columns if name.startswith("p_")]
-    chosen = predictions[predictions["part"] == part]
+        classes = classes_of(predictions)
+    chosen = of_part(predictions, part)
     if chosen.empty:
         raise InputError(f"no predictions for the {part} part to evaluate")
-    numbers = {name: i for i, name in enumerate(classes)}
     return scores.compute(
-        chosen["label"].map(numbers).to_numpy(dtype=np.int64),
-        chosen[[f"p_{name}" for name in classes]].to_numpy(dtype=np.float64),
+        labels(chosen, classes),
+        probabilities(chosen, classes),
         classes,
         cases=chosen["case"].fillna("").to_numpy(),
         magnifications=chosen["magnification"].fillna("").to_numpy(),
@@ -398,7 +284,7 @@ def best_epoch(run: runs.Run) -> int | None:
     except (OSError, ValueError, KeyError):
         whole = False
     if not whole:
-        raise InputError(f"{path}: cut short or damaged; {runs.RESTORE}")
+        raise InputError(f"{path}: cut short or damaged; {RESTORE}")
     if not {"val_accuracy", "val_loss"} <= set(history):
         return None
     watched = history[["epoch", "val_accuracy", "val_loss"]]

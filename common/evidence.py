@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common import evaluation, figures, gradcam, leakage, runs
+from common import evaluation, figures, gradcam, leakage, predictions, runs
 from common.files import write_json
 from common.images import Pixels
 
@@ -39,8 +39,7 @@ def collect(
         Where the images lie.
     """
     compare_parts(run, split, data_dir)
-    predictions = evaluation.read_run(run)
-    test = predictions[predictions.part == "test"].reset_index(drop=True)
+    test = predictions.of_part(evaluation.read_run(run))
     examples(run, split, pixels)
     mistakes(run, test, pixels)
     gallery(run, model, test, pixels)
@@ -74,9 +73,9 @@ def examples(run: runs.Run, split: pd.DataFrame, pixels: Pixels) -> None:
 
 def mistakes(run: runs.Run, test: pd.DataFrame, pixels: Pixels) -> None:
     """Draw the test images that the model got wrong with the most confidence."""
-    probabilities = test[[f"p_{name}" for name in run.record["classes"]]].to_numpy()
-    predicted = np.array(run.record["classes"])[probabilities.argmax(axis=1)]
-    wrong = np.flatnonzero(predicted != test.label)
+    probabilities = predictions.probabilities(test)
+    predicted = predictions.predicted(test)
+    wrong = np.flatnonzero(~predictions.correct(test))
     worst = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:MISTAKES]
     target = run.path / "figures" / "mistakes.png"
     if not len(worst):
@@ -93,17 +92,15 @@ def mistakes(run: runs.Run, test: pd.DataFrame, pixels: Pixels) -> None:
 
 def gallery(run: runs.Run, model: object, test: pd.DataFrame, pixels: Pixels) -> None:
     """Draw Grad-CAM at every stage for the surest right prediction of each class."""
-    classes = run.record["classes"]
-    probabilities = test[[f"p_{name}" for name in classes]].to_numpy()
+    probabilities, predicted = predictions.probabilities(test), predictions.predicted(test)
     chosen = []
-    for number, name in enumerate(classes):
+    for number, name in enumerate(run.record["classes"]):
         rows = np.flatnonzero(test.label == name)
         sure = rows[np.argsort(-probabilities[rows, number], kind="stable")]
         chosen += sure[:GRADCAM_PER_CLASS].tolist()
     shown = _pixels(pixels, test.image.iloc[chosen])
     titles = [
-        f"true {test.label[i]}\nsaid {classes[probabilities[i].argmax()]} "
-        f"{100 * probabilities[i].max():.0f} %"
+        f"true {test.label[i]}\nsaid {predicted[i]} {100 * probabilities[i].max():.0f} %"
         for i in chosen
     ]
     stages = gradcam.stages(run)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.errors import InputError
+from common.predictions import predicted_classes
 
 if TYPE_CHECKING:
     from common.runs import Run
@@ -325,7 +326,7 @@ def _check_feature_map(layer, output) -> None:
 def _chosen(scores: np.ndarray, class_index: np.ndarray | None) -> np.ndarray:
     """One-hot (N, classes) of the class to explain."""
     if class_index is None:
-        class_index = scores.argmax(axis=1)
+        class_index = predicted_classes(scores)
     if class_index.min() < 0 or class_index.max() >= scores.shape[1]:
         raise InputError(
             f"class index {class_index.tolist()}: the model has classes 0 to {scores.shape[1] - 1}"
@@ -338,7 +339,10 @@ def _predicted(model, images: np.ndarray, batch_size: int) -> np.ndarray:
 
     batches = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
     return np.concatenate(
-        [keras.ops.convert_to_numpy(model(b, training=False)).argmax(axis=1) for b in batches]
+        [
+            predicted_classes(keras.ops.convert_to_numpy(model(each, training=False)))
+            for each in batches
+        ]
     )
 
 

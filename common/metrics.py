@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import InputError
+from common.predictions import column, correct, of_part, predicted_classes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -231,11 +232,6 @@ def per_class(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str,
 # --- scores from probabilities -----------------------------------------------------------------
 
 
-def predicted_classes(probabilities: np.ndarray) -> np.ndarray:
-    """Class number of the largest probability, the first among equal ones; (n, K) -> (n,)."""
-    return np.asarray(probabilities).argmax(axis=1)
-
-
 def micro_at_half(labels: np.ndarray, probabilities: np.ndarray) -> tuple[int, int]:
     """Count what Keras' ``Precision()`` and ``Recall()`` count on one-hot labels.
 
@@ -428,10 +424,7 @@ def case_table(predictions: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``case, label, n, correct, accuracy``; several labels of one case are joined by ``+``.
     """
-    columns = [name for name in predictions.columns if name.startswith("p_")]
-    names = np.array([name[2:] for name in columns])
-    chosen = names[predicted_classes(predictions[columns].to_numpy(dtype=np.float64))]
-    table = predictions.assign(correct=chosen == predictions["label"].to_numpy())
+    table = predictions.assign(correct=correct(predictions))
     table = table.groupby("case", sort=True).agg(
         label=("label", lambda values: "+".join(sorted(set(values)))),
         n=("correct", "size"),
@@ -467,7 +460,7 @@ def roc_by_magnification(
     curves = {}
     for name in sorted(set(predictions["magnification"]) - {""}, key=_by_number):
         part = predictions[predictions["magnification"] == name]
-        truth, scores = (part["label"] == positive).to_numpy(), part[f"p_{positive}"].to_numpy()
+        truth, scores = (part["label"] == positive).to_numpy(), part[column(positive)].to_numpy()
         curve = roc_curve(truth, scores)
         if curve is not None:
             curves[name] = (curve[0], curve[1], auc(truth, scores))
@@ -668,7 +661,7 @@ def _section(
     """Metrics of one set of images: the whole test set, or one magnification of it."""
     n, n_classes = probabilities.shape
     predicted = predicted_classes(probabilities)
-    correct = predicted == labels
+    right = predicted == labels
     matrix = confusion_matrix(labels, predicted, n_classes)
     tp_at_half, above_half = micro_at_half(labels, probabilities)
     values = _scores(matrix, np.array([tp_at_half, above_half]), classes)
@@ -686,7 +679,7 @@ def _section(
     method = "bootstrap"
     if intervals["accuracy"] is None:
         units = n_patients if clustered else n
-        intervals["accuracy"] = clopper_pearson(units if correct.all() else 0, units)
+        intervals["accuracy"] = clopper_pearson(units if right.all() else 0, units)
         method = "clopper-pearson"
 
     area, auc_kind = auc_of(
@@ -696,14 +689,14 @@ def _section(
     binary = n_classes == 2 and positive is not None
     return {
         "n": n,
-        "correct": int(correct.sum()),
+        "correct": int(right.sum()),
         "n_patients": n_patients,
         "accuracy": float(values["accuracy"]),
         "accuracy_ci": list(intervals["accuracy"]),
         "ci_unit": "patient" if clustered else "image",
         "ci_method": method,
         "patient_recognition_rate": (
-            None if cases is None else patient_recognition_rate(correct, cases)
+            None if cases is None else patient_recognition_rate(right, cases)
         ),
         "balanced_accuracy": float(values["balanced_accuracy"]),
         "precision_macro": float(values["precision_macro"]),
@@ -792,7 +785,7 @@ def compare(
     """
     frames = []
     for name, frame in (("first", predictions_a), ("second", predictions_b)):
-        chosen = frame[frame["part"] == part].set_index("image").sort_index()
+        chosen = of_part(frame, part).set_index("image").sort_index()
         if chosen.empty:
             raise InputError(f"the {name} run has no predictions for the {part} part")
         frames.append(chosen)
@@ -829,14 +822,6 @@ def compare(
         "both_wrong": int((~right_a & ~right_b).sum()),
         "mcnemar_p": mcnemar(only_a, only_b),
     }
-
-
-def correct(predictions: pd.DataFrame) -> np.ndarray:
-    """Which images have their label predicted."""
-    columns = [name for name in predictions.columns if name.startswith("p_")]
-    names = np.array([name[2:] for name in columns])
-    chosen = names[predicted_classes(predictions[columns].to_numpy(dtype=np.float64))]
-    return chosen == predictions["label"].to_numpy()
 
 
 # --- command line ------------------------------------------------------------------------------

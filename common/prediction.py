@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common import backend, images, notices, runs
+from common import backend, images, notices, predictions, runs
 from common.errors import InputError
 from common.files import write_csv
 
@@ -66,13 +66,13 @@ def _table(
 ) -> pd.DataFrame:
     probabilities = model.predict(pixels, batch_size=batch_size, verbose=0)
     classes = run.record["classes"]
-    best = probabilities.argmax(axis=1)
+    best = predictions.predicted_classes(probabilities)
     return pd.DataFrame(
         {
             "image": [path.as_posix() for path in paths],
             "predicted": [classes[i] for i in best],
             "probability": probabilities.max(axis=1),
-            **{f"p_{name}": probabilities[:, i] for i, name in enumerate(classes)},
+            **{predictions.column(name): probabilities[:, i] for i, name in enumerate(classes)},
         }
     )
 
@@ -131,10 +131,10 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 def _text(table: pd.DataFrame) -> str:
     """One line per image: class, probability, and the others' probabilities."""
     width = max(len(name) for name in table.image)
-    classes = [name for name in table.columns if name.startswith("p_")]
+    classes = predictions.classes_of(table)
     lines = []
     for row in table.to_dict("records"):
-        others = "  ".join(f"{name[2:]} {row[name]:.3f}" for name in classes)
+        others = "  ".join(f"{name} {row[predictions.column(name)]:.3f}" for name in classes)
         lines.append(
             f"{row['image']:<{width}}  {row['predicted']}  {100 * row['probability']:.1f} %  "
             f"({others})"

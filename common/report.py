@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from common import datasets, errors, evaluation, figures, metrics, notices, runs, tables
+from common import datasets, errors, figures, metrics, notices, predictions, runs, tables
 from common.errors import InputError, WriteError
 from common.files import write_text
 
@@ -141,13 +141,13 @@ class _Page:
         self.split = self._read("split.csv", self._read_split)
         self.history = self._read("history.csv", self._read_history)
         self.predictions = self._read(
-            "predictions.csv", lambda path: evaluation.read_predictions(path, self.classes or None)
+            "predictions.csv", lambda path: predictions.read(path, self.classes or None)
         )
         if not self.classes and self.predictions is not None:
-            self.classes = [name[2:] for name in self.predictions if name.startswith("p_")]
+            self.classes = predictions.classes_of(self.predictions)
         self.test = None
         if self.predictions is not None:
-            test = self.predictions[self.predictions["part"] == "test"].reset_index(drop=True)
+            test = predictions.of_part(self.predictions)
             self.test = test if len(test) else None
 
     # reading
@@ -351,11 +351,10 @@ class _Page:
         return found
 
     def _chosen(self) -> np.ndarray:
-        probabilities = self.test[[f"p_{name}" for name in self.classes]].to_numpy(dtype=float)
-        return metrics.predicted_classes(probabilities)
+        return predictions.predicted_classes(predictions.probabilities(self.test, self.classes))
 
     def _correct(self) -> np.ndarray:
-        return np.array(self.classes)[self._chosen()] == self.test["label"].to_numpy()
+        return predictions.correct(self.test)
 
     def _headline(self) -> dict[str, Any] | None:
         scores = self.metrics
@@ -577,9 +576,10 @@ class _Page:
         curves = {}
         for name in [positive] if positive in self.classes else self.classes:
             truth = (self.test["label"] == name).to_numpy()
-            curve = metrics.roc_curve(truth, self.test[f"p_{name}"].to_numpy())
+            scores = self.test[predictions.column(name)].to_numpy()
+            curve = metrics.roc_curve(truth, scores)
             if curve is not None:
-                curves[name] = (curve[0], curve[1], metrics.auc(truth, self.test[f"p_{name}"]))
+                curves[name] = (curve[0], curve[1], metrics.auc(truth, scores))
         if not curves:
             return None
         areas = ", ".join(f"{name} {area:.3f}" for name, (_, _, area) in curves.items())
@@ -590,13 +590,12 @@ class _Page:
     def _calibration(self) -> dict[str, Any] | None:
         if self.test is None:
             return None
-        names = {name: i for i, name in enumerate(self.classes)}
-        labels = self.test["label"].map(names).to_numpy(dtype=np.int64)
-        probabilities = self.test[[f"p_{name}" for name in self.classes]].to_numpy(dtype=float)
+        labels = predictions.labels(self.test, self.classes)
+        probabilities = predictions.probabilities(self.test, self.classes)
         bins = metrics.reliability(labels, probabilities)
         error = metrics.ece(labels, probabilities)
         confidence = float(probabilities.max(axis=1).mean())
-        accuracy = float((metrics.predicted_classes(probabilities) == labels).mean())
+        accuracy = float((predictions.predicted_classes(probabilities) == labels).mean())
         verdict = "above" if confidence > accuracy else "below"
         finding = (
             f"Mean confidence {100 * confidence:.1f} % is {verdict} the accuracy of "
@@ -682,8 +681,8 @@ class _Page:
         """List the mistakes in which the network was surest."""
         if self.test is None:
             return None
-        probabilities = self.test[[f"p_{name}" for name in self.classes]].to_numpy(dtype=float)
-        chosen = metrics.predicted_classes(probabilities)
+        probabilities = predictions.probabilities(self.test, self.classes)
+        chosen = predictions.predicted_classes(probabilities)
         wrong = np.flatnonzero(~self._correct())
         wrong = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
         rows = [
@@ -693,7 +692,7 @@ class _Page:
                 "label": self.test["label"][i],
                 "predicted": self.classes[chosen[i]],
                 "p_predicted": float(probabilities[i].max()),
-                "p_label": float(self.test[f"p_{self.test['label'][i]}"][i]),
+                "p_label": float(self.test[predictions.column(self.test["label"][i])][i]),
             }
             for i in wrong[:WRONG_SHOWN]
         ]

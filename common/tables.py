@@ -24,6 +24,7 @@ from common import datasets, evaluation, runs
 from common.errors import InputError
 from common.files import write_text
 from common.metrics import LEVEL, class_scores, clopper_pearson
+from common.predictions import of_part
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -290,7 +291,7 @@ class Group:
         seen: set[str] = set()
         for run in self.runs:
             table = evaluation.read_run(run)
-            images = set(table["image"][table["part"] == "test"])
+            images = set(of_part(table)["image"])
             if images & seen:
                 return False
             seen |= images

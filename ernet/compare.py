@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from common import config as configuration
-from common import errors, evaluation, figures, metrics, notices, runs, tables
+from common import errors, evaluation, figures, metrics, notices, predictions, runs, tables
 from common.errors import InputError
 from ernet.config import Config
 
@@ -176,8 +176,7 @@ def main(arguments: list[str] | None = None) -> None:
         for name in sorted({(run.config["network"], run.config["split"]) for run in found}):
             chosen = [r for r in found if (r.config["network"], r.config["split"]) == name]
             # The images of all rounds, and of networks trained on one magnification each.
-            frames = [evaluation.read_run(run) for run in chosen]
-            test = pd.concat([frame[frame.part == "test"] for frame in frames])
+            test = pd.concat([predictions.of_part(evaluation.read_run(run)) for run in chosen])
             curves = metrics.roc_by_magnification(test, "malignant")
             target = options.roc / f"roc-{'-'.join(name)}.png"
             print(figures.save(figures.roc(curves), target))

@@ -164,7 +164,7 @@ def exported_run(root: Path) -> runs.Run:
     import pandas as pd
 
     from common import config as configuration
-    from common import evaluation, export
+    from common import export, predictions
     from wrn_edge import config
     from wrn_edge.model import build_model
 
@@ -201,9 +201,7 @@ def exported_run(root: Path) -> runs.Run:
     made = runs.load(folder)
     test = split[split.part == "test"].reset_index(drop=True)
     outputs = _keras(made, [data / image for image in test.image])
-    for i, name in enumerate(CLASSES):
-        test[f"p_{name}"] = outputs[:, i]
-    evaluation.write_predictions(folder / "predictions.csv", test)
+    predictions.write(folder / "predictions.csv", predictions.table(test, outputs, CLASSES))
     arguments = ["--run", str(folder), "--precision", "int8", "float32", "--heldout", "8"]
     assert export.main("wrn_edge", [*arguments, "--converter", "tensorflow"]) == 0
     return made

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from common import evaluation, figures, leakage, metrics, runs
+from common import predictions as tables
 from common.files import write_csv, write_json
 
 TASKS = {
@@ -48,7 +49,7 @@ def make(
     columns = ["image", "case", "slide", "folder", "magnification", "label", "part"]
     write_csv(folder / "split.csv", split[columns])
     predictions = _predictions(rng, split[split["part"].isin(["validation", "test"])], classes)
-    evaluation.write_predictions(folder / "predictions.csv", predictions)
+    tables.write(folder / "predictions.csv", predictions)
     history = _history(rng)
     write_csv(folder / "history.csv", history)
     found = leakage.report(split)
@@ -83,10 +84,10 @@ def make(
             "finished": "2026-11-20T09:12:31+00:00",
         },
     )
-    test = predictions[predictions["part"] == "test"]
+    test = tables.of_part(predictions)
     scores = metrics.compute(
-        test["label"].map({name: i for i, name in enumerate(classes)}).to_numpy(),
-        test[[f"p_{name}" for name in classes]].to_numpy(),
+        tables.labels(test, classes),
+        tables.probabilities(test, classes),
         classes,
         cases=test["case"].to_numpy(),
         magnifications=test["magnification"].to_numpy(),
@@ -152,10 +153,7 @@ def _predictions(
     logits[np.arange(len(rows)), labels] += rows["case"].map(ease).to_numpy()
     probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    frame = rows[["image", "case", "slide", "magnification", "part", "label"]].reset_index(
-        drop=True
-    )
-    return frame.assign(**{f"p_{name}": probabilities[:, i] for i, name in enumerate(classes)})
+    return tables.table(rows, probabilities, classes)
 
 
 def _history(rng: np.random.Generator, epochs: int = 30) -> pd.DataFrame:

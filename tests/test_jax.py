@@ -15,6 +15,7 @@ import pytest
 
 from common import evaluation
 from common.datasets import bci, synthetic
+from common.predictions import column
 
 pytestmark = [
     pytest.mark.slow,
@@ -126,7 +127,7 @@ def test_a_model_trained_with_tensorflow_predicts_the_same(work, environment):
     output = work / "again.csv"
     done = done_by(("her2scoring.predict", "--run", run, "--output", output, *images), environment)
     assert done.returncode == 0, done.stderr
-    columns = [f"p_{name}" for name in bci.CLASSES[4]]
+    columns = [column(name) for name in bci.CLASSES[4]]
     np.testing.assert_allclose(pd.read_csv(output)[columns], predictions[columns], atol=1e-4)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import metrics
+from common import metrics, predictions
 from common.errors import InputError
 
 # Four classes, ten images, worked out by hand.
@@ -363,10 +363,7 @@ def frame(labels, predicted, cases="", images=None, classes=("benign", "malignan
             "label": names[labels],
         }
     )
-    probabilities = one_hot(np.asarray(predicted), len(classes))
-    for i, name in enumerate(classes):
-        table[f"p_{name}"] = probabilities[:, i]
-    return table
+    return predictions.table(table, one_hot(np.asarray(predicted), len(classes)), classes)
 
 
 def test_case_table_lists_the_worst_first():

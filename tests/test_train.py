@@ -14,6 +14,7 @@ import pytest
 
 from common import datasets, evaluation, runs
 from common.datasets import synthetic
+from common.predictions import column
 
 PAPERS = ("her2scoring", "breakhis")
 SMALL = ("--demo", "--image-size", "32", "--epochs", "3", "--batch-size", "16")
@@ -88,7 +89,7 @@ def test_a_run_writes_all_its_files(paper, finished, tissue):
     split = pd.read_csv(path / "split.csv", dtype=str)
     predictions = pd.read_csv(path / "predictions.csv", dtype={"label": str})
     assert set(predictions.image) == set(split.image[split.part != "train"])
-    probabilities = predictions.filter(like="p_").to_numpy()
+    probabilities = predictions.filter(regex="^p_").to_numpy()
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
     assert "SYNTHETIC" in result.stdout
     assert "research use, not for diagnosis" in result.stdout
@@ -132,7 +133,7 @@ def test_a_saved_model_takes_raw_pixels_and_gives_the_predictions_again(finished
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    columns = [f"p_{name}" for name in datasets.get("bci").CLASSES[4]]
+    columns = [column(name) for name in datasets.get("bci").CLASSES[4]]
     np.testing.assert_allclose(pd.read_csv(output)[columns], chosen[columns], atol=1e-5)
     maps = list((tmp_path / "maps").glob("*-gradcam.png"))
     assert len(maps) == 4

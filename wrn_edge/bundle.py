@@ -75,10 +75,10 @@ def choose_golden(run: runs.Run, data_dir: Path) -> list[Golden]:
     InputError
         If the pictures are not in `data_dir`.
     """
-    from common import evaluation
+    from common import predictions
 
-    frame = evaluation.read_predictions(run.path / "predictions.csv")
-    frame = frame[frame["part"] == "test"].sort_values("image")
+    frame = predictions.of_part(predictions.read(run.path / "predictions.csv"))
+    frame = frame.sort_values("image")
     found = []
     for label in run.record["classes"]:
         of_class = frame[frame["label"] == label]
@@ -90,7 +90,7 @@ def choose_golden(run: runs.Run, data_dir: Path) -> list[Golden]:
                 raise InputError(
                     f"{path}: missing; name the folder that the run was trained on with --data-dir"
                 )
-            keras = tuple(float(row[f"p_{name}"]) for name in run.record["classes"])
+            keras = tuple(float(row[predictions.column(name)]) for name in run.record["classes"])
             found.append(Golden(path, label, keras))
     if not found:
         raise InputError(f"{run.path / 'predictions.csv'}: holds no test pictures")

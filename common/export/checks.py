@@ -12,6 +12,7 @@ from common import backend, metrics
 from common.errors import InputError
 from common.export.conversion import PRECISIONS
 from common.export.flatbuffer import Description, describe
+from common.predictions import predicted_classes
 
 if TYPE_CHECKING:
     import keras
@@ -173,7 +174,7 @@ def agreement(
         probabilities and `float_margin`, by how much the reference's first class leads its second.
     """
     reference, outputs = np.float64(reference), np.float64(outputs)
-    same = reference.argmax(axis=1) == outputs.argmax(axis=1)
+    same = predicted_classes(reference) == predicted_classes(outputs)
     error = np.abs(logits(reference) - logits(outputs))
     ordered = np.sort(reference, axis=1)
     margins = ordered[:, -1] - ordered[:, -2]
