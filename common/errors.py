@@ -6,7 +6,9 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TextIO
+
+from common import terminal
 
 RESTORE = "restore the file, or train again with --fresh"
 """What to do about a file of a run folder that is damaged; stands at the end of messages."""
@@ -26,8 +28,13 @@ def main(function: Callable[[], int | None]) -> None:
     An `InputError`, or an operating-system error that names a file, becomes one line on stderr and
     exit code 2; Ctrl-C exits with 130; a reader that closed the pipe (``| head``) is no error.
     Anything else is a defect of ours and keeps its traceback. Warnings are one line each.
+
+    Parameters
+    ----------
+    function : callable
+        Called without arguments; what it returns is the exit code, None means 0.
     """
-    warnings.showwarning = _show_warning
+    warnings.showwarning = show_warning
     try:
         code = function() or 0
         # Here and not at exit, where a full disk behind `> file` would be no error of ours.
@@ -44,9 +51,9 @@ def main(function: Callable[[], int | None]) -> None:
         where = f"{error.filename}: " if error.filename is not None else ""
         message = f"{where}{error.strerror or error}"
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+        terminal.line("\ninterrupted", always=True)
         sys.exit(130)
-    print(f"error: {message}", file=sys.stderr)
+    terminal.line(f"error: {message}", always=True)
     try:
         sys.stdout.flush()
     except OSError:
@@ -59,5 +66,21 @@ def _forget_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _show_warning(message: Any, *place: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning as one line, above a bar where there is one; for `warnings.showwarning`.
+
+    Parameters
+    ----------
+    message : Warning or str
+        What is warned of.
+    category, filename, lineno, file, line
+        Passed by `warnings`; they say nothing to a user.
+    """
+    terminal.line(f"warning: {message}", always=True)
