@@ -13,6 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from common.config import ASSUMED, hp
+from common.networks import Backbone
+
+Paper = Literal["resnet50", "vgg19"]
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,7 @@ class Config:
         ("flip", "rot90"), "how copies are made", ASSUMED + "rotations by 90 degrees need no fill"
     )
     # Network
-    network: Literal[
-        "resnet50", "vgg19", "resnet101", "vgg16", "densenet201", "inception_v3",
-        "mobilenet", "mobilenet_v2", "nasnet_mobile", "xception", "convnext_tiny",
-    ] = hp("resnet50", "the first two are the paper's", "III.D")  # fmt: skip
+    network: Literal[Paper, Backbone] = hp("resnet50", "the first two are the paper's", "III.D")
     weights: str = hp("imagenet", "imagenet, none, or a file of weights", "III.D")
     frozen_layers: int = hp(
         0, "first layers of the application that are not trained", ASSUMED + "not mentioned", low=0

@@ -13,11 +13,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from common.config import ASSUMED, DEVIATION, Execution, hp
+from common.networks import Backbone
 from gan_fusion.gan_config import GAN_ROWS
 from gan_fusion.gan_config import leaks as gan_leaks
+
+Fusion = Literal["fusion_described", "fusion_counts"]
+Baseline = Literal[
+    "densenet201", "nasnet_mobile", "vgg16", "vgg19", "mobilenet", "resnet50", "xception"
+]
 
 FUSIONS = {
     "fusion_counts": ("nasnet_mobile", "vgg16", "densenet201"),
@@ -106,14 +112,11 @@ class Config:
         640, "the GAN's images, in the training part only; read from --gan-images", "methods", low=0
     )
     # Network
-    network: Literal[
-        "fusion_described", "fusion_counts",
-        "densenet201", "nasnet_mobile", "vgg16", "vgg19", "mobilenet", "resnet50", "xception",
-        "resnet101", "mobilenet_v2", "inception_v3", "convnext_tiny",
-    ] = hp(
-        "fusion_described", "the two readings of the fusion (G04), or one network alone",
+    network: Literal[Fusion, Baseline, Backbone] = hp(
+        "fusion_described",
+        "the two readings of the fusion (G04), or one network alone",
         "methods, Fig. 4, Table 6",
-    )  # fmt: skip
+    )
     weights: str = hp(
         "imagenet", "imagenet, none, or (one network alone) a file of weights", "methods"
     )
@@ -188,9 +191,7 @@ class TrainExecution(Execution):
     )
 
 
-BASELINES = (
-    "densenet201", "nasnet_mobile", "vgg16", "vgg19", "mobilenet", "resnet50", "xception",
-)  # fmt: skip
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 """Networks of Tables 11 and 12."""
 
 _BREAKHIS = Config()

@@ -13,6 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from common.config import ASSUMED, DEVIATION, hp
+from common.networks import Backbone
+
+Paper = Literal["convnext_tiny", "resnet50", "inception_v3", "mobilenet_v2"]
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,9 @@ class Config:
         "nearest", "what a shift leaves bare", ASSUMED + "ImageDataGenerator's default"
     )
     # Network
-    network: Literal[
-        "convnext_tiny", "resnet50", "inception_v3", "mobilenet_v2",
-        "resnet101", "vgg16", "vgg19", "densenet201", "nasnet_mobile", "mobilenet", "xception",
-    ] = hp("convnext_tiny", "the first four are the paper's", "III.B")  # fmt: skip
+    network: Literal[Paper, Backbone] = hp(
+        "convnext_tiny", "the first four are the paper's", "III.B"
+    )
     weights: str = hp("imagenet", "imagenet, none, or a file of weights without top", "III.B")
     normalisation: Literal["own", "none"] = hp(
         "own", "own: the input scaling of the network's weights", ASSUMED + "not mentioned"
@@ -111,7 +113,7 @@ class Config:
     )
 
 
-_NETWORKS = ("inception_v3", "resnet50", "mobilenet_v2", "convnext_tiny")
+_NETWORKS: tuple[Paper, ...] = ("inception_v3", "resnet50", "mobilenet_v2", "convnext_tiny")
 
 PRESETS: dict[str, Config] = {
     # Table I: IHC, 3 classes. Table II: H&E, 3 classes. Table III: 4 classes, the two best.

@@ -6,13 +6,23 @@ import os
 import subprocess
 import sys
 import textwrap
+from typing import get_args, get_type_hints
 
 import keras
 import numpy as np
 import pytest
 
-from common import backbones
-from common.backbones import NETWORKS, classifier, features, freeze, gradcam_layers, parameters
+from common.backbones import (
+    NETWORKS,
+    classifier,
+    features,
+    flat,
+    freeze,
+    gradcam_layers,
+    multiply_accumulates,
+    parameters,
+    weights,
+)
 from common.errors import InputError
 from common.normalise import InputScaling
 
@@ -166,7 +176,7 @@ def test_vgg19_keeps_its_dense_layers(tmp_path):
     assert frozen[-1] == "block5_pool" and model.get_layer("fc1").trainable
 
     notop = tmp_path / "notop.weights.h5"
-    backbones._build(NETWORKS[name], 224, None, False).save_weights(notop)
+    weights.construct(NETWORKS[name], 224, None, False).save_weights(notop)
     with pytest.raises(InputError, match=r"include_top=True\), 1\d\d,\d\d\d,\d\d\d parameters"):
         classifier(name, 224, 2, keep_top_dense=True, weights=notop)
 
@@ -187,7 +197,7 @@ def test_builds_at_the_smallest_size_and_not_below(name):
     inputs, feature_map = features(name, smallest)
     assert np.isfinite(keras.Model(inputs, feature_map)(pixels(smallest))).all()
     with pytest.raises(ValueError, match="Input size must be at least"):
-        backbones._build(NETWORKS[name], smallest - 1, None, False)
+        weights.construct(NETWORKS[name], smallest - 1, None, False)
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))
@@ -273,7 +283,7 @@ def test_freeze_knows_the_layers_of_a_loaded_model(monkeypatch):
     """A process that loads a model never built the application."""
     model = classifier("mobilenet", 64, 2)
     first = freeze(model, 30, "mobilenet")
-    monkeypatch.setattr(backbones, "_layer_names", {})
+    monkeypatch.setattr(flat, "_layer_names", {})
     assert freeze(model, 30, "mobilenet") == first
 
 
@@ -343,7 +353,7 @@ def test_same_seed_same_weights():
 def weights_files(tmp_path_factory):
     """Weights of MobileNet in every format that Keras writes."""
     folder = tmp_path_factory.mktemp("weights")
-    network = backbones._build(NETWORKS["mobilenet"], 64, None, False)
+    network = weights.construct(NETWORKS["mobilenet"], 64, None, False)
     network.save_weights(folder / "a.weights.h5")
     network.save(folder / "a.keras")
     return folder, network
@@ -420,9 +430,9 @@ def test_missing_weights_file(tmp_path):
 
 @pytest.mark.slow
 def test_nasnet_takes_its_imagenet_weights_at_every_size(monkeypatch):
-    donor = backbones._build(NETWORKS["nasnet_mobile"], 224, None, False)
+    donor = weights.construct(NETWORKS["nasnet_mobile"], 224, None, False)
     asked = []
-    monkeypatch.setattr(backbones, "_download", lambda *a: asked.append(a) or donor)
+    monkeypatch.setattr(weights, "_download", lambda *a: asked.append(a) or donor)
     inputs, feature_map = features("nasnet_mobile", 160, weights="imagenet")
     assert asked == [("nasnet_mobile", 224, False)]
     model = keras.Model(inputs, feature_map)
@@ -448,7 +458,7 @@ def test_fresh_process_without_network(tmp_path):
         from common import backbones
         from common.errors import InputError
 
-        assert not backbones._layer_names, "importing must build nothing"
+        assert not backbones.flat._layer_names, "importing must build nothing"
         folder = Path(sys.argv[1])
         model = keras.models.load_model(folder / "model.keras")
         result = np.asarray(model(np.load(folder / "images.npy"), training=False))
@@ -507,3 +517,40 @@ def test_every_spec_is_whole():
         assert hasattr(keras.applications, network.application)
         InputScaling(network.scale)
         assert network.gradcam
+
+
+def test_the_table_needs_no_keras():
+    script = (
+        "import sys; from common import networks; "
+        "print(networks.gradcam_layers('vgg16')['stage_5'], {'keras', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "block5_conv3 set()\n"
+
+
+def test_papers_offer_every_network_their_own_first():
+    import breakhis.config
+    import gan_fusion.config
+    import her2scoring.config
+
+    for paper in (breakhis.config, gan_fusion.config, her2scoring.config):
+        own = [name for kind in ("Paper", "Fusion", "Baseline") if hasattr(paper, kind)
+               for name in get_args(getattr(paper, kind))]  # fmt: skip
+        offered = get_args(get_type_hints(paper.Config)["network"])
+        assert offered == (*own, *(name for name in NETWORKS if name not in own))
+        assert paper.Config().network == own[0]
+
+
+def test_multiply_accumulates_by_hand():
+    inner = keras.Sequential([keras.layers.Conv2D(6, 2, strides=2, groups=2)], name="stem")
+    inputs = keras.Input((8, 8, 4))
+    x = inner(inputs)  # 4 x 4 places, 6 kernels of 2 x 2 x (4 / 2 channels)
+    x = keras.layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2)(x)  # 6 channels twice
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Dense(5)(x)  # 1 x 1 convolution
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, keras.layers.Dense(3)(x))
+    by_hand = 16 * 6 * 8 + 16 * 12 * 9 + 16 * 12 * 5 + 5 * 3
+    assert multiply_accumulates(model) == by_hand == 3471

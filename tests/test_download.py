@@ -945,7 +945,7 @@ def test_full_disk(server, tmp_path):
 
 
 def test_weights_for_a_machine_without_network(tmp_path, monkeypatch, capsys):
-    from common import backbones
+    from common.backbones import NETWORKS, __main__, weights
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     (tmp_path / "models").mkdir()
@@ -956,8 +956,8 @@ def test_weights_for_a_machine_without_network(tmp_path, monkeypatch, capsys):
         top = "" if include_top else "_notop"
         (tmp_path / "models" / f"{name}_weights_{image_size}{top}.h5").write_bytes(bytes(2_000_000))
 
-    monkeypatch.setattr(backbones, "_load", keras_downloads)
-    backbones.main(["download", "mobilenet_v2", "mobilenet", "vgg19", "mobilenet"])
+    monkeypatch.setattr(weights, "load", keras_downloads)
+    __main__.main(["download", "mobilenet_v2", "mobilenet", "vgg19", "mobilenet"])
     assert asked == [
         ("mobilenet_v2", 224, "imagenet", False), ("mobilenet", 224, "imagenet", False),
         ("vgg19", 224, "imagenet", False), ("vgg19", 224, "imagenet", True),
@@ -970,7 +970,7 @@ def test_weights_for_a_machine_without_network(tmp_path, monkeypatch, capsys):
         f"vgg19: {models / 'vgg19_weights_224_notop.h5'} (2.0 MB)",
     ]
     asked.clear()
-    backbones.main(["download", "all", "--image-size", "160"])
-    assert {name for name, *_ in asked} == set(backbones.NETWORKS)
+    __main__.main(["download", "all", "--image-size", "160"])
+    assert {name for name, *_ in asked} == set(NETWORKS)
     with pytest.raises(SystemExit):
-        backbones.main(["download", "resnet51"])
+        __main__.main(["download", "resnet51"])
