@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.resources
-import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -699,23 +698,14 @@ class _Page:
         return {"rows": rows, "total": len(wrong), "n": len(self.test)}
 
     def _published(self) -> dict[str, Any] | None:
-        """Put the paper's printed numbers beside ours.
-
-        The file is found beside the package without importing it.
-        """
+        """Put the paper's printed numbers beside ours; the package is not imported."""
         package, preset = str(self.record["package"]), str(self.record.get("preset") or "")
-        if not package.isidentifier() or not self.metrics:
+        if not self.metrics:
             return None
         try:
-            spec = importlib.util.find_spec(package)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is None or spec.origin is None:
+            table = tables.published_text(package)
+        except InputError:
             return None
-        path = Path(spec.origin).parent / "published.csv"
-        if not path.is_file():
-            return None
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
         # The honest twin differs from the row on purpose; the row stands beside it all the same.
         row_preset = preset.removesuffix("-honest").removesuffix("-changed")
         table = table[table["preset"] == row_preset]

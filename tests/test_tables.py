@@ -207,8 +207,20 @@ def test_published_file_is_checked(paper):
     path.unlink()
     with pytest.raises(InputError, match="no such file"):
         tables.published("fakepaper")
-    with pytest.raises(InputError, match="no such package"):
-        tables.published("nosuchpaper")
+    for name in ("nosuchpaper", "a/../b", "tests.conftest", "json.decoder", "math"):
+        with pytest.raises(InputError, match=f"^{name}: no such package$"):
+            tables.published(name)
+
+
+def test_published_text_is_the_file_and_imports_nothing(paper):
+    (paper / "__init__.py").write_text("raise RuntimeError('imported')")
+    (paper / "published.csv").write_text(published("T1,NA,F1,n/a,percent,,,P,f1_macro,,"))
+    [row] = tables.published_text("fakepaper").to_dict("records")
+    assert list(row) == [*tables.COLUMNS, "rounds"]
+    assert (row["row"], row["printed"], row["decimals"], row["n_test"]) == ("NA", "n/a", "", "")
+    assert row["rounds"] == ""
+    with pytest.raises(InputError, match="line 2, column decimals: ''"):
+        tables.published("fakepaper")
 
 
 # --- intervals ---------------------------------------------------------------------------------

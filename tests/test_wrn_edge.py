@@ -14,7 +14,7 @@ import pytest
 
 import common.config as configuration
 import common.training
-from common import errors, evaluation, runs, tables
+from common import errors, evaluation, papers, runs, tables
 from common import samples as sample_table
 from common.backbones import multiply_accumulates
 from common.datasets import breakhis, synthetic
@@ -391,7 +391,7 @@ def test_latencies_are_never_compared():
 
 
 def test_readme_shows_published_numbers():
-    readme = tables._folder("wrn_edge") / "README.md"
+    readme = papers.folder("wrn_edge") / "README.md"
     text = readme.read_text(encoding="utf-8")
     assert tables.block("wrn_edge") in text
     for number in range(1, 25):

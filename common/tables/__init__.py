@@ -1,0 +1,51 @@
+"""A paper's printed numbers with our runs beside them.
+
+``python -m PKG.tables`` reads ``PKG/published.csv`` and the finished runs, and nothing else. A run
+fills a row only if its whole config equals the row's preset (seed, split seed and fold aside) and
+it saw every image of the data set; any other run is listed with what differs. Synthetic runs never
+appear.
+
+printed -> arithmetic, ours -> judge, paper -> comparison -> show -> readme, entry
+"""
+
+from common.tables.arithmetic import paper_count, paper_counts, recover_count
+from common.tables.comparison import rows
+from common.tables.entry import main
+from common.tables.judge import MARGIN, difference_interval, status
+from common.tables.ours import Estimate, Group, estimate, lookup
+from common.tables.paper import Paper, command, load
+from common.tables.printed import COLUMNS, SCALES, published, published_text
+from common.tables.readme import BEGIN, END, block, update_readme
+from common.tables.show import HEADER, latex, markdown, markdown_table, split_notes, table_title
+
+__all__ = [
+    "BEGIN",
+    "COLUMNS",
+    "END",
+    "HEADER",
+    "MARGIN",
+    "SCALES",
+    "Estimate",
+    "Group",
+    "Paper",
+    "block",
+    "command",
+    "difference_interval",
+    "estimate",
+    "latex",
+    "load",
+    "lookup",
+    "main",
+    "markdown",
+    "markdown_table",
+    "paper_count",
+    "paper_counts",
+    "published",
+    "published_text",
+    "recover_count",
+    "rows",
+    "split_notes",
+    "status",
+    "table_title",
+    "update_readme",
+]

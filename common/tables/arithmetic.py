@@ -1,0 +1,318 @@
+"""What the arithmetic of printed numbers tells: the counts behind them, and which are impossible.
+
+A share of n test images is k/n with a whole k, an F1 is the harmonic mean of a precision and a
+recall, four counts add up to the test set: a printed number that fits none is marked, not mended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from common.metrics import class_scores
+from common.tables.printed import unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SLACK = 1e-9
+"""Beyond half a unit of the last digit: what floating point may add to a tie."""
+
+COUNTS = ("tp", "tn", "fp", "fn")
+
+OVER = {
+    "precision": ("tp", "fp"),
+    "recall": ("tp", "fn"),
+    "fpr": ("fp", "tn"),
+    "tnr": ("tn", "fp"),
+}
+"""Scores of a class that are shares: the count above the line, and the other one below it."""
+
+
+class Counted(NamedTuple):
+    """What is known of the counts behind a printed number."""
+
+    possible: bool | None
+    """False: no count of test images gives the number. None: its counts cannot be recovered."""
+    k: int = 0
+    """Numerator where `possible` is True."""
+    n: int = 0
+    """Denominator where `possible` is True."""
+
+
+UNRECOVERED = Counted(None)
+IMPOSSIBLE = Counted(False)
+
+
+def recover_count(printed: str | float, decimals: int, n: int) -> int | None:
+    """Count k for which k/n, in percent, rounds to the printed number; None if there is none.
+
+    Numbers halfway between two roundings are accepted either way. With so many images that
+    several counts fit, the nearest one is given.
+
+    Parameters
+    ----------
+    printed : str or float
+        The number as printed, in percent.
+    decimals : int
+        Its digits after the point.
+    n : int
+        Images it is a share of.
+
+    Returns
+    -------
+    int or None
+        In [0, n].
+
+    References
+    ----------
+    Brown and Heathers, The GRIM test, 2017.
+    """
+    value = float(printed)
+    k = round(value / 100 * n)
+    if not 0 <= k <= n:
+        return None
+    return k if rounds_to(100 * k / n, value, decimals) else None
+
+
+def rounds_to(exact: float, printed: float, decimals: int) -> bool:
+    """Whether an exact value may be printed so: half a unit of the last digit off is still it.
+
+    Parameters
+    ----------
+    exact : float
+        In the unit of `printed`.
+    printed : float
+        The printed number.
+    decimals : int
+        Its digits after the point.
+
+    Returns
+    -------
+    bool
+    """
+    return abs(exact - printed) <= 0.5 * 10.0**-decimals + SLACK
+
+
+def paper_count(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
+    """Recover the counts behind a printed number.
+
+    Parameters
+    ----------
+    row : mapping
+        A row of published.csv.
+    siblings : DataFrame
+        All numbers that must agree with it, see `paper_counts`.
+
+    Returns
+    -------
+    Counted
+        ``possible`` False: no count of test images gives the printed number. None: its counts
+        cannot be recovered (a macro average, a score of one class). ``k, n``: the counts where
+        it is True, else 0, 0.
+    """
+    if row["unit"] in ("fraction", "images"):
+        return _beside_counts(row, siblings)
+    if row["unit"] != "percent" or unknown(row["n_test"]):
+        return UNRECOVERED
+    n_test, rounds = int(row["n_test"]), int(row.get("rounds") or 1)
+    score = row["metrics_key"].rsplit(".", 1)[-1]
+    per_class = row["metrics_key"].startswith("per_class.") or ".per_class." in row["metrics_key"]
+    if score in ("accuracy", "recall_micro_at_half") and not per_class:
+        k = recover_count(row["printed"], row["decimals"], n_test * rounds)
+        if k is None:
+            return IMPOSSIBLE
+        # Rounds share their test images: their sum is no count of independent ones.
+        return Counted(True, k, n_test) if rounds == 1 else UNRECOVERED
+    if score == "f1" and per_class:
+        return UNRECOVERED if _f1_fits(row, siblings, rounds) else IMPOSSIBLE
+    if score == "precision_micro_at_half":
+        return _of_precision(row, siblings, n_test)
+    return UNRECOVERED
+
+
+def _of_precision(row: Mapping[str, Any], siblings: pd.DataFrame, n_test: int) -> Counted:
+    """Counts of a precision by the recall beside it, which has the same numerator.
+
+    Its denominator is then the only unknown; it is taken where only one fits.
+    """
+    key = row["metrics_key"].replace("precision_micro", "recall_micro")
+    value, decimals = float(row["printed"]), int(row["decimals"])
+    for other in siblings[siblings["metrics_key"] == key].to_dict("records"):
+        k = recover_count(other["printed"], other["decimals"], n_test)
+        if k is None:
+            continue
+        fits = [n for n in range(max(k, 1), n_test + 1) if rounds_to(100 * k / n, value, decimals)]
+        if len(fits) == 1:
+            return Counted(True, k, fits[0])
+    return UNRECOVERED
+
+
+def paper_counts(table: pd.DataFrame) -> list[Counted]:
+    """`paper_count` of every number in a table such as `published` reads.
+
+    A number's siblings are those of the same row of the same table; where a table prints a model's
+    classes in rows of their own, as fractions beside counts, those of the model.
+
+    Parameters
+    ----------
+    table : DataFrame
+        All printed numbers of a paper.
+
+    Returns
+    -------
+    list of Counted
+        In the order of the table.
+    """
+    rows: dict[Hashable, pd.DataFrame] = dict(list(table.groupby(["table", "row"])))
+    models: dict[Hashable, pd.DataFrame] = dict(list(table.groupby(["table", "preset"])))
+    return [
+        paper_count(row, models[row["table"], row["preset"]])
+        if row["unit"] in ("fraction", "images")
+        else paper_count(row, rows[row["table"], row["row"]])
+        for row in table.to_dict("records")
+    ]
+
+
+def impossible(row: Mapping[str, Any]) -> str:
+    """Say what speaks against a printed number of which `paper_count` says that none fits.
+
+    Parameters
+    ----------
+    row : mapping
+        A row of published.csv.
+
+    Returns
+    -------
+    str
+        For example ``not possible with n = 407``.
+    """
+    if row["unit"] == "fraction":
+        return "does not follow from the counts printed beside it"
+    if row["unit"] == "images":
+        return f"is one of four counts that do not add up to n = {int(row['n_test'])}"
+    if str(row["metrics_key"]).endswith(".f1"):
+        return "does not follow from the precision and recall printed beside it"
+    rounds = int(row.get("rounds") or 1)
+    several = f" in {rounds} rounds" if rounds > 1 else ""
+    return f"not possible with n = {int(row['n_test'])}{several}"
+
+
+# --- numbers printed beside the counts of their class --------------------------------------------
+
+
+def _beside_counts(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
+    """`paper_count` of a number printed beside the four counts of its class, or of a mean of such.
+
+    A mean over the classes may be that of the printed or of the exact scores.
+    """
+    keys, values = siblings["metrics_key"], siblings["printed"]
+    printed = {str(key): float(value) for key, value in zip(keys, values, strict=True)}
+    path, _, score = str(row["metrics_key"]).rpartition(".")
+    if not path and score.endswith("_macro"):
+        return _mean_of_classes(row, printed, score.removesuffix("_macro"))
+    counts = _counts_of(printed, path)
+    if counts is None:
+        return UNRECOVERED
+    if score in counts:
+        adds_up = unknown(row["n_test"]) or sum(counts.values()) == row["n_test"]
+        return UNRECOVERED if adds_up else IMPOSSIBLE
+    exact = _score(counts, score)
+    if exact is None:
+        return UNRECOVERED
+    if not _is_printed(exact, row):
+        return IMPOSSIBLE
+    if score not in OVER:
+        return UNRECOVERED
+    k, other = (int(counts[name]) for name in OVER[score])
+    return Counted(True, k, k + other) if k + other else UNRECOVERED
+
+
+def _mean_of_classes(row: Mapping[str, Any], printed: Mapping[str, float], score: str) -> Counted:
+    """`paper_count` of a mean over the classes whose scores and counts are printed beside it."""
+    paths = [key.rpartition(".")[0] for key in printed if key.endswith(f".{score}")]
+    exact = []
+    for path in paths:
+        counts = _counts_of(printed, path)
+        value = None if counts is None else _score(counts, score)
+        if value is None:
+            return UNRECOVERED
+        exact.append(value)
+    if not exact:
+        return UNRECOVERED
+    means = np.mean(exact), np.mean([printed[f"{path}.{score}"] for path in paths])
+    return UNRECOVERED if any(_is_printed(float(each), row) for each in means) else IMPOSSIBLE
+
+
+def _counts_of(printed: Mapping[str, float], path: str) -> dict[str, float] | None:
+    """Four counts of the class at a path, if all are printed."""
+    if not all(f"{path}.{name}" in printed for name in COUNTS):
+        return None
+    return {name: printed[f"{path}.{name}"] for name in COUNTS}
+
+
+def _score(counts: Mapping[str, float], score: str) -> float | None:
+    """Score that follows from four counts; None if it is no score of a class."""
+    matrix = np.array([[counts["tn"], counts["fp"]], [counts["fn"], counts["tp"]]])
+    scores = class_scores(matrix)
+    return float(scores[score][1]) if score in scores else None
+
+
+def _is_printed(exact: float, row: Mapping[str, Any]) -> bool:
+    return rounds_to(exact, float(row["printed"]), int(row["decimals"]))
+
+
+# --- F1 from a precision and a recall ------------------------------------------------------------
+
+
+def _f1_fits(row: Mapping[str, Any], siblings: pd.DataFrame, rounds: int) -> bool:
+    """Whether a class' printed F1 can follow from the precision and the recall beside it.
+
+    The F1 of one round is their harmonic mean. The mean of several rounds' F1 is at most the mean
+    of the two printed means, as no harmonic mean is above the arithmetic one. It is least, being
+    concave, where all that is missing from 1 is missing in one round, or in one round each.
+    """
+    path = str(row["metrics_key"]).removesuffix("f1")
+    lows, highs = [], []
+    for name in ("precision", "recall"):
+        found = siblings[siblings["metrics_key"] == path + name]
+        if found.empty:
+            return True
+        value, half = float(found["printed"].iloc[0]), 0.5 * 10.0 ** -int(found["decimals"].iloc[0])
+        lows.append(max(value - half, 0) / 100)
+        highs.append(min(value + half, 100) / 100)
+    low, _ = f1_range(*lows, rounds=rounds)
+    _, high = f1_range(*highs, rounds=rounds)
+    half = 0.5 * 10.0 ** -int(row["decimals"]) + SLACK
+    return 100 * low - half <= float(row["printed"]) <= 100 * high + half
+
+
+def f1_range(precision: float, recall: float, *, rounds: int) -> tuple[float, float]:
+    """Least and largest mean F1 of rounds with these mean precision and recall.
+
+    Parameters
+    ----------
+    precision, recall : float
+        Means over the rounds, in [0, 1].
+    rounds : int
+        1: both ends are the harmonic mean.
+
+    Returns
+    -------
+    low, high : float
+        In [0, 1].
+    """
+    if rounds == 1:
+        return _harmonic(precision, recall), _harmonic(precision, recall)
+    worst = [1 - rounds * (1 - each) for each in (precision, recall)]
+    if min(worst) < 0:
+        return 0.0, (precision + recall) / 2
+    together = _harmonic(*worst) + rounds - 1
+    apart = _harmonic(worst[0], 1) + _harmonic(1, worst[1]) + rounds - 2
+    return min(together, apart) / rounds, (precision + recall) / 2
+
+
+def _harmonic(p: float, r: float) -> float:
+    return 2 * p * r / (p + r) if p + r else 0.0

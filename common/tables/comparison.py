@@ -1,0 +1,120 @@
+"""Every printed number with ours beside it, as one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.metrics import clopper_pearson
+from common.tables.arithmetic import paper_counts
+from common.tables.judge import status
+from common.tables.ours import Estimate, estimate
+from common.tables.paper import Paper, command, load
+from common.tables.printed import SCALES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def rows(package: str, runs_dir: str | Path) -> pd.DataFrame:
+    """Every printed number with ours beside it.
+
+    Parameters
+    ----------
+    package : str
+        Name of the paper's package.
+    runs_dir : path
+        Where runs live.
+
+    Returns
+    -------
+    DataFrame
+        One row per row of published.csv: its columns, then ``paper_possible, paper_k, paper_n,
+        paper_low, paper_high``; ours (``ours, sd, n_runs, low, high, k, n, varied,
+        independent``), ``status, reason``, the honest twin (``honest`` its preset or why there is
+        none, ``honest_ours, honest_sd, honest_n_runs, honest_low, honest_high``), ``leaks,
+        command, honest_command``. Values are in the printed unit.
+    """
+    return compared(load(package, runs_dir))
+
+
+def compared(paper: Paper) -> pd.DataFrame:
+    """Columns and rows of `rows`, of a paper whose runs are read.
+
+    Parameters
+    ----------
+    paper : Paper
+        From `load`.
+
+    Returns
+    -------
+    DataFrame
+        See `rows`.
+    """
+    import pandas as pd
+
+    records: list[dict[str, Any]] = []
+    # Once a group, not once a number: it reads the runs' predictions.
+    independent = {name: group.independent for name, group in paper.groups.items()}
+    counts = paper_counts(paper.table)
+    for row, counted in zip(paper.table.to_dict("records"), counts, strict=True):
+        possible, k, n = counted
+        paper_low, paper_high = clopper_pearson(k, n) if possible else (None, None)
+        scale = SCALES.get(row["unit"], 1)
+        twin = paper.honest.get(row["preset"], "none: not set up")
+        group, twin_group = paper.groups.get(row["preset"]), paper.groups.get(twin)
+        ours = estimate(group, row["metrics_key"]) if group else None
+        beside = estimate(twin_group, row["metrics_key"]) if twin_group else None
+        judged, reason = status(row, possible, k, n, ours)
+        record = {
+            **row,
+            "paper_possible": possible,
+            "paper_k": k if possible else None,
+            "paper_n": n if possible else None,
+            "paper_low": _scaled(paper_low, scale),
+            "paper_high": _scaled(paper_high, scale),
+            **_columns(ours, scale),
+            "k": ours.k if ours else None,
+            "n": ours.n if ours else None,
+            "varied": ",".join(group.varied) if group else "",
+            "independent": independent[row["preset"]] if group else None,
+            "status": judged,
+            "reason": reason,
+            "honest": twin,
+            **{f"honest_{name}": value for name, value in _columns(beside, scale).items()},
+            "leaks": paper.leaks.get(row["preset"], ""),
+            "command": command(paper.package, row["preset"], paper.trained_by),
+            "honest_command": (
+                command(paper.package, twin, paper.trained_by) if twin in paper.presets else ""
+            ),
+        }
+        records.append(record)
+    return _typed(pd.DataFrame(records))
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Give every column the type that it has whatever the runs."""
+    kinds = {
+        **dict.fromkeys(("n_test", "paper_k", "paper_n", "n_runs", "honest_n_runs"), "Int64"),
+        **dict.fromkeys(("k", "n"), "Int64"),
+        **dict.fromkeys(("paper_possible", "independent"), "boolean"),
+        **dict.fromkeys(("ours", "sd", "low", "high", "paper_low", "paper_high"), "float64"),
+        **dict.fromkeys(("honest_ours", "honest_sd", "honest_low", "honest_high"), "float64"),
+    }
+    return table.astype(kinds)
+
+
+def _scaled(value: float | None, scale: float) -> float | None:
+    return None if value is None else scale * value
+
+
+def _columns(ours: Estimate | None, scale: float) -> dict[str, Any]:
+    if ours is None:
+        return {"ours": None, "sd": None, "n_runs": 0, "low": None, "high": None}
+    return {
+        "ours": _scaled(ours.value, scale),
+        "sd": _scaled(ours.sd, scale),
+        "n_runs": ours.n_runs,
+        "low": _scaled(ours.low, scale),
+        "high": _scaled(ours.high, scale),
+    }

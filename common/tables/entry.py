@@ -1,0 +1,47 @@
+"""Entry point of ``python -m PKG.tables``."""
+
+from __future__ import annotations
+
+from common.files import write_text
+from common.tables.comparison import compared
+from common.tables.paper import load
+from common.tables.show import latex, markdown
+
+
+def main(package: str, arguments: list[str] | None = None) -> int:
+    """Print a paper's tables, or write them to a file.
+
+    Parameters
+    ----------
+    package : str
+        Name of the paper's package.
+    arguments : list of str, optional
+        Command line; that of the process by default.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {package}.tables",
+        description="The paper's numbers with our finished runs beside them.",
+    )
+    parser.add_argument(
+        "--runs-dir", default="runs", metavar="DIR", help="where runs live (default: runs)"
+    )
+    parser.add_argument("--format", choices=["markdown", "csv", "latex"], default="markdown")
+    parser.add_argument("--output", metavar="FILE", help="write there instead of printing")
+    flags = parser.parse_args(arguments)
+    paper = load(package, flags.runs_dir)
+    if flags.format == "csv":
+        text = compared(paper).to_csv(index=False, float_format="%.9g", lineterminator="\n")
+    else:
+        text = {"markdown": markdown, "latex": latex}[flags.format](paper)
+    if flags.output:
+        write_text(flags.output, text)
+    else:
+        print(text, end="")
+    return 0

@@ -1,0 +1,189 @@
+"""Our runs of one preset, and what they say about one number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from common import config as configuration
+from common import evaluation, predictions, runs
+from common.metrics import LEVEL
+
+LOWEST = {"kappa": -1.0, "mcc": -1.0}
+"""Least value of the scores that can be worse than chance; of the others it is 0."""
+
+
+@dataclass
+class Group:
+    """Runs of one preset.
+
+    Attributes
+    ----------
+    runs : list of Run
+        Finished, and equal to the preset but for seed, split seed and fold.
+    metrics : list of dict
+        What each one's metrics.json holds.
+    """
+
+    runs: list[runs.Run]
+    metrics: list[dict[str, Any]] = field(repr=False)
+
+    @property
+    def varied(self) -> list[str]:
+        """Which of seed, split seed and fold differ between the runs."""
+        return [
+            name
+            for name in configuration.VARIED
+            if len({str(run.config.get(name)) for run in self.runs}) > 1
+        ]
+
+    @property
+    def independent(self) -> bool:
+        """False if folds share test images: then the spread between them is too small."""
+        if "fold" not in self.varied:
+            return True
+        seen: set[str] = set()
+        for run in self.runs:
+            table = evaluation.read_run(run)
+            images = set(predictions.of_part(table)["image"])
+            if images & seen:
+                return False
+            seen |= images
+        return True
+
+
+@dataclass
+class Estimate:
+    """What runs say about one number, in the unit of metrics.json (fractions, epochs).
+
+    Attributes
+    ----------
+    value : float or None
+        Of one run, or the mean; None if no run has it.
+    sd : float or None
+        Standard deviation over several runs (ddof=1).
+    n_runs : int
+        How many runs have the number.
+    low, high : float or None
+        95 % interval: bootstrap of one run, t of the mean of several.
+    k, n : int or None
+        Counts behind the number of one run, where it is a share of images.
+    n_test : int or None
+        Test images; None if the runs differ.
+    half_widths : (float, float) or None
+        Of the runs' own bootstrap intervals, below and above, on average: how uncertain one test
+        set is.
+    """
+
+    value: float | None
+    sd: float | None
+    n_runs: int
+    low: float | None
+    high: float | None
+    k: int | None
+    n: int | None
+    n_test: int | None
+    half_widths: tuple[float, float] | None
+
+
+def lookup(metrics: Mapping[str, Any], key: str) -> Any:
+    """Value at a dotted path of metrics.json, or None.
+
+    Parameters
+    ----------
+    metrics : mapping
+        What metrics.json holds.
+    key : str
+        For example ``per_class.benign.precision``.
+
+    Returns
+    -------
+    object
+        A number, a part of the file, or None where the path leads nowhere.
+    """
+    value: Any = metrics
+    for name in key.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            return None
+        value = value[name]
+    return value
+
+
+def estimate(group: Group, key: str) -> Estimate:
+    """Sum up the runs of a group for one number.
+
+    One run: its value, k/n and bootstrap interval. Several: mean, standard deviation (ddof=1) and
+    the t-interval of the mean, which for a score ends where the score does.
+
+    Parameters
+    ----------
+    group : Group
+    key : str
+        Path in metrics.json.
+
+    Returns
+    -------
+    Estimate
+        Without a value if no run has the number.
+    """
+    values, pairs, ns, holders = [], [], [], []
+    for metrics in group.metrics:
+        section, rest = _section(metrics, key)
+        value = lookup(section, rest)
+        if value is None:
+            continue
+        values.append(float(value))
+        pairs.append((section.get("intervals") or {}).get(rest))
+        ns.append(section.get("n"))
+        holders.append(metrics)
+    if not values:
+        return Estimate(None, None, len(group.runs), None, None, None, None, None, None)
+    known = [(v - pair[0], pair[1] - v) for v, pair in zip(values, pairs, strict=True) if pair]
+    widths = None
+    if known:
+        below, above = np.mean(known, axis=0)
+        widths = float(below), float(above)
+    n_test = ns[0] if len(set(ns)) == 1 else None
+    mean = float(np.mean(values))
+    if len(values) == 1:
+        low, high = pairs[0] or (None, None)
+        k, n = _counts(holders[0], key) or (None, None)
+        return Estimate(mean, None, 1, low, high, k, n, n_test, widths)
+    from scipy.special import stdtrit
+
+    sd = float(np.std(values, ddof=1))
+    reach = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * sd / math.sqrt(len(values))
+    low, high = mean - reach, mean + reach
+    if widths is not None:  # a score: its interval cannot leave its range
+        low, high = max(low, LOWEST.get(key.rpartition(".")[2], 0.0)), min(high, 1.0)
+    return Estimate(mean, sd, len(values), low, high, None, None, n_test, widths)
+
+
+def _section(metrics: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], str]:
+    """Split a key into the part of metrics.json it is about, and the rest of the path."""
+    if key.startswith("by_magnification."):
+        _, magnification, rest = key.split(".", 2)
+        return lookup(metrics, f"by_magnification.{magnification}") or {}, rest
+    return metrics, key
+
+
+def _counts(metrics: Mapping[str, Any], key: str) -> tuple[int, int] | None:
+    """Numerator and denominator of a score, where it is a share of images."""
+    section, rest = _section(metrics, key)
+    if rest == "accuracy":
+        k, n = section.get("correct"), section.get("n")
+    elif rest == "recall_micro_at_half":
+        k, n = section.get("tp_at_half"), section.get("n")
+    elif rest == "precision_micro_at_half":
+        k, n = section.get("tp_at_half"), section.get("above_half")
+    elif rest.startswith("per_class.") and rest.endswith((".recall", ".precision")):
+        row = lookup(section, rest.rsplit(".", 1)[0]) or {}
+        k, other = row.get("tp"), row.get("fn" if rest.endswith(".recall") else "fp")
+        n = None if k is None or other is None else k + other
+    else:
+        return None
+    return None if k is None or n is None else (k, n)

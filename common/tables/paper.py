@@ -1,0 +1,168 @@
+"""Which finished run fills which row of a paper's tables, and what keeps the others from it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from common import config as configuration
+from common import datasets, evaluation, runs
+from common.errors import InputError
+from common.tables.ours import Group
+from common.tables.printed import published
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class Paper:
+    """A paper package's printed numbers and presets, and the runs that belong to each.
+
+    Attributes
+    ----------
+    package : str
+        Its name.
+    table : DataFrame
+        From `published`.
+    presets : mapping
+        Name -> Config, of every training command.
+    honest : mapping
+        Row's preset -> that of its honest twin, or ``none: `` and why there is none.
+    leaks : mapping
+        Row's preset -> what may flatter it, joined by ``; ``.
+    groups : dict
+        Preset -> the runs that fill it.
+    others : list of (str, Run, list of str)
+        Runs that fill no row: the nearest preset, the run, what differs.
+    trained_by : mapping
+        Training command of presets that are not ``train``'s.
+    """
+
+    package: str
+    table: pd.DataFrame
+    presets: Mapping[str, Any]
+    honest: Mapping[str, str]
+    leaks: Mapping[str, str]
+    groups: dict[str, Group] = field(default_factory=dict)
+    others: list[tuple[str, runs.Run, list[str]]] = field(default_factory=list)
+    trained_by: Mapping[str, str] = field(default_factory=dict)
+
+
+def load(package: str, runs_dir: str | Path) -> Paper:
+    """Read a paper's printed numbers and presets, and sort its finished runs into rows.
+
+    Synthetic runs are left out.
+
+    Parameters
+    ----------
+    package : str
+        Name of the paper's package; its ``config`` is imported.
+    runs_dir : path
+        Where runs live.
+
+    Returns
+    -------
+    Paper
+
+    Raises
+    ------
+    InputError
+        If published.csv names a preset that the package does not have, or a run is damaged.
+    """
+    paper = _without_runs(package, importlib.import_module(f"{package}.config"))
+    rows = list(dict.fromkeys(paper.table["preset"]))
+    twins = [paper.honest[name] for name in rows if name in paper.honest]
+    candidates = rows + [name for name in twins if name in paper.presets]
+    for run in runs.find(runs_dir, package):
+        if not run.synthetic:
+            _sort_in(paper, run, candidates)
+    return paper
+
+
+def _without_runs(package: str, module: ModuleType) -> Paper:
+    paper = Paper(
+        package,
+        published(package),
+        module.PRESETS | getattr(module, "OTHER_PRESETS", {}),
+        getattr(module, "HONEST", {}),
+        getattr(module, "LEAKS", {}),
+        trained_by=getattr(module, "TRAINED_BY", {}),
+    )
+    unknown = [name for name in paper.table["preset"].unique() if name not in paper.presets]
+    if unknown:
+        raise InputError(f"{package}/published.csv: no preset {', '.join(unknown)}")
+    for name, twin in paper.honest.items():
+        if twin not in paper.presets and not twin.startswith("none: "):
+            raise InputError(f"{package}.config: HONEST[{name!r}] is neither a preset nor 'none: '")
+    return paper
+
+
+def _sort_in(paper: Paper, run: runs.Run, candidates: Sequence[str]) -> None:
+    """Add a run to every preset that it is a whole run of, else to the others."""
+    found = {
+        name: configuration.differences(run.config, paper.presets[name]) for name in candidates
+    }
+    base = str(run.record.get("preset", "")).removesuffix("-changed")
+    nearest = min(candidates, key=lambda name: (len(found[name]), name != base))
+    what = [
+        f"{name} {_shown(run.config, name)} (row: {_shown(paper.presets[nearest], name)})"
+        for name in found[nearest]
+    ]
+    what += _missing_images(run.record)
+    if what:
+        paper.others.append((nearest, run, what))
+        return
+    metrics = evaluation.read_metrics(run)
+    # Presets may be equal (a later row printed again): the runs belong to each of them.
+    for name in candidates:
+        if not found[name]:
+            group = paper.groups.setdefault(name, Group([], []))
+            group.runs.append(run)
+            group.metrics.append(metrics)
+
+
+def _missing_images(record: Mapping[str, Any]) -> list[str]:
+    """What a run did not see of its data set, in words."""
+    what = []
+    images, expected = record.get("n_images"), record.get("expected_images")
+    if images is None or images != expected:
+        what.append(f"{images} of {expected} images")
+    skipped = record.get("skipped") or []
+    if skipped:
+        names = datasets.listed([f"{each['image']}: {each['reason']}" for each in skipped], 3)
+        what.append(f"{len(skipped)} left out by --skip-bad ({names})")
+    return what
+
+
+def _shown(config: Any, name: str) -> str:
+    values = configuration.to_dict(config)
+    if name not in values:
+        return "missing"
+    value = values[name]
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def command(package: str, preset: str, trained_by: Mapping[str, str] | None = None) -> str:
+    """Command that makes a run of a preset.
+
+    Parameters
+    ----------
+    package : str
+        Name of the paper's package.
+    preset : str
+        Its name.
+    trained_by : mapping, optional
+        As in `Paper`.
+
+    Returns
+    -------
+    str
+        To be typed, with the data's folder in place of DIR.
+    """
+    module = (trained_by or {}).get(preset, "train")
+    return f"python -m {package}.{module} --preset {preset} --data-dir DIR"

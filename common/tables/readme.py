@@ -1,0 +1,102 @@
+"""The block of printed numbers in a paper's README, made of published.csv alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.errors import InputError
+from common.files import write_text
+from common.tables.arithmetic import impossible, paper_counts
+from common.tables.printed import published
+from common.tables.show import Notes, markdown_table, split_notes, table_title
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BEGIN, END = "<!-- published:begin -->", "<!-- published:end -->"
+"""What the block stands between."""
+
+
+def block(package: str) -> str:
+    """Markdown of all printed numbers, one table per printed table.
+
+    Parameters
+    ----------
+    package : str
+        Name of the paper's package.
+
+    Returns
+    -------
+    str
+        The tables; a star marks what no count of test images gives, numbers refer to the notes
+        below.
+    """
+    table = published(package)
+    table["wrong"] = [counted.possible is False for counted in paper_counts(table)]
+    notes = Notes()
+    reasons: dict[str, None] = {}
+    out: list[str] = []
+    for name, part in table.groupby("table", sort=False):
+        shown = list(dict.fromkeys(part["metric"]))
+        lines = [
+            _line(str(row), numbers, shown, notes, reasons)
+            for row, numbers in part.groupby("row", sort=False)
+        ]
+        units = dict(zip(part["metric"], part["unit"], strict=True))
+        heads = [f"{metric} %" if units[metric] == "percent" else metric for metric in shown]
+        header = ["row", *heads, "preset", "notes"]
+        out += [f"**{table_title(str(name))}**", "", *markdown_table(header, lines), ""]
+    for text in reasons:
+        why = ": no count of test images rounds to it" if text.startswith("not possible") else ""
+        out += [f"\\* {text}{why}.", ""]
+    out += [f"{i}. {text}" for i, text in enumerate(notes.texts, 1)]
+    return "\n".join(out).rstrip() + "\n"
+
+
+def _line(
+    row: str, numbers: pd.DataFrame, shown: list[str], notes: Notes, reasons: dict[str, None]
+) -> list[str]:
+    """Cells of one row; adds to the notes, and to the reasons of the stars."""
+    cells = dict.fromkeys(shown, "")
+    marks: dict[str, None] = {}
+    for number in numbers.to_dict("records"):
+        cells[number["metric"]] = number["printed"] + "*" * number["wrong"]
+        marks |= dict.fromkeys(map(notes.mark, split_notes(number["note"])))
+        if number["wrong"]:
+            reasons[impossible(number)] = None
+    presets = ", ".join(f"`{preset}`" for preset in dict.fromkeys(numbers["preset"]))
+    return [row, *cells.values(), presets, ", ".join(sorted(marks, key=int))]
+
+
+def update_readme(path: str | Path, package: str) -> bool:
+    """Replace what stands between a README's two markers by `block`.
+
+    Parameters
+    ----------
+    path : path
+        The README.
+    package : str
+        Name of the paper's package.
+
+    Returns
+    -------
+    bool
+        Whether the file changed.
+
+    Raises
+    ------
+    InputError
+        If the markers are not there, once each and in order.
+    """
+    path = Path(path)
+    text = path.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise InputError(f"{path}: needs one line {BEGIN} and below it one line {END}")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    new = f"{before}{BEGIN}\n\n{block(package)}\n{END}{after}"
+    if new == text:
+        return False
+    write_text(path, new)
+    return True
