@@ -7,7 +7,9 @@ Data flows one way: index -> split -> batches -> model -> fit -> predictions -> 
 from importlib import import_module
 from types import ModuleType
 
-_MOVED: dict[str, str] = {}
+_MOVED: dict[str, str] = {
+    "formats": "common.images.formats",
+}
 """Modules that have become a part of a room, under the names by which they are still imported."""
 
 

@@ -18,6 +18,9 @@ from PIL import Image
 
 from common import images
 from common.errors import InputError
+from common.images import __main__ as command
+from common.images import build as build_module
+from common.images.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -208,13 +211,13 @@ def build(folder: Path, names: list[str], cache: Path, **options) -> images.Pixe
 def reads(monkeypatch):
     """Names of the files that were decoded."""
     decoded = []
-    original = images._decode
+    original = build_module.decode
 
     def record(data, extension):
         decoded.append(zlib.crc32(data))
         return original(data, extension)
 
-    monkeypatch.setattr(images, "_decode", record)
+    monkeypatch.setattr(build_module, "decode", record)
     return decoded
 
 
@@ -364,13 +367,14 @@ def test_an_open_reader_outlives_a_rebuild(tmp_path):
 SLOW_BUILD = """
 import sys, time
 from common import images
-images._COMMIT_SECONDS = 0.0
-original = images._decode
+from common.images import build
+build._COMMIT_SECONDS = 0.0
+original = build.decode
 def slow(data, extension):
     time.sleep(float(sys.argv[4]))
     print("decoded", flush=True)
     return original(data, extension)
-images._decode = slow
+build.decode = slow
 names = sys.argv[3].split(",")
 pixels = images.cached(sys.argv[1], names, 16, cache_dir=sys.argv[2], workers=2)
 """
@@ -441,7 +445,7 @@ def test_a_whole_cache_is_read_without_its_lock(tmp_path, monkeypatch):
     def forbidden(*arguments):
         raise AssertionError("a reader took the lock")
 
-    monkeypatch.setattr(images._Store, "lock", forbidden)
+    monkeypatch.setattr(Store, "lock", forbidden)
     np.testing.assert_array_equal(
         build(tmp_path / "data", names, tmp_path / "cache")[:], expected(names)
     )
@@ -528,14 +532,14 @@ def test_clear_waits_for_no_one(tmp_path):
     process = start_build(tmp_path / "data", names, tmp_path / "cache", 0.1)
     process.stdout.readline()
     with pytest.raises(InputError, match="is building it"):
-        images._clear(tmp_path / "cache")
+        command._clear(tmp_path / "cache")
     process.communicate(timeout=60)
     assert process.returncode == 0
 
 
 def test_an_interrupted_build_keeps_what_it_has(tmp_path, monkeypatch, reads):
     names = write_folder(tmp_path / "data", 10)
-    original = images._Store._append
+    original = Store.append
     count = 0
 
     def interrupt(self, *arguments):
@@ -545,10 +549,10 @@ def test_an_interrupted_build_keeps_what_it_has(tmp_path, monkeypatch, reads):
             raise KeyboardInterrupt
         original(self, *arguments)
 
-    monkeypatch.setattr(images._Store, "_append", interrupt)
+    monkeypatch.setattr(Store, "append", interrupt)
     with pytest.raises(KeyboardInterrupt):
         build(tmp_path / "data", names, tmp_path / "cache", workers=1)
-    monkeypatch.setattr(images._Store, "_append", original)
+    monkeypatch.setattr(Store, "append", original)
     reads.clear()
     start = time.monotonic()
     build(tmp_path / "data", names, tmp_path / "cache")

@@ -1,0 +1,27 @@
+"""Read and check images, and keep their resized pixels in a memory-mapped cache.
+
+An image is RGB, HWC, uint8 everywhere, from any of PNG, JPEG and TIFF. `read` and `check` look at
+files, `cached` decodes and resizes those of a data set once and gives them as `Pixels`.
+
+    python -m common.images cache --info
+"""
+
+from common.images.cache import cache_folder, cached
+from common.images.formats import MAX_PIXELS, ImageError
+from common.images.pixels import Pixels
+from common.images.reading import FILTERS, MAX_BYTES, check, read, resize
+from common.images.store import VERSION
+
+__all__ = [
+    "FILTERS",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "VERSION",
+    "ImageError",
+    "Pixels",
+    "cache_folder",
+    "cached",
+    "check",
+    "read",
+    "resize",
+]

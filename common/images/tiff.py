@@ -1,0 +1,160 @@
+"""Check a TIFF, and read the orientation in EXIF data, which is a TIFF without pixels."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Iterator
+
+from common.images.header import (
+    CUT,
+    RESAVE,
+    Header,
+    ImageError,
+    damaged,
+    require_8_bit,
+    require_size,
+    require_upright,
+)
+
+_TIFF_TYPES = {3: "H", 4: "I", 16: "Q"}
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
+_STRIPS, _ORIENTATION, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR = 273, 274, 277, 278, 279, 284
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
+_EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
+_SUBFILE = 254
+# What decides the pixels, or whether there are any: readers disagree about odd values of these.
+_TAGS = frozenset((
+    _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _STRIPS, _ORIENTATION,
+    _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES,
+    _SAMPLE_FORMAT, _EXTRA_SAMPLES, _SUBFILE,
+))  # fmt: skip
+
+
+def _tiff_pages(data: bytes) -> Iterator[dict[int, tuple[int, ...]]]:
+    """The `_TAGS` of every page of a TIFF, or of EXIF data."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = struct.unpack_from(order + "H", data, 2)[0] == 43
+    word, count_format, entry_size, field = ("Q", "Q", 20, 8) if big else ("I", "H", 12, 4)
+    offset = struct.unpack_from(order + word, data, 8 if big else 4)[0]
+    seen = set()
+    while offset and offset not in seen:
+        seen.add(offset)
+        entries = struct.unpack_from(order + count_format, data, offset)[0]
+        first = offset + struct.calcsize(order + count_format)
+        tags: dict[int, tuple[int, ...]] = {}
+        for entry in range(first, first + entries * entry_size, entry_size):
+            tag, kind, count = struct.unpack_from(order + "HH" + word, data, entry)
+            if tag not in _TAGS:
+                continue
+            if tag in tags:
+                raise damaged(f"the TIFF tag {tag} stands there twice")
+            if kind not in _TIFF_TYPES or not count:
+                raise damaged(f"the TIFF tag {tag} is of an impossible type")
+            if count > len(data):
+                raise ImageError(CUT)
+            values = f"{order}{count}{_TIFF_TYPES[kind]}"
+            at = entry + entry_size - field
+            if struct.calcsize(values) > field:
+                at = struct.unpack_from(order + word, data, at)[0]
+            tags[tag] = struct.unpack_from(values, data, at)
+        yield tags
+        offset = struct.unpack_from(order + word, data, first + entries * entry_size)[0]
+
+
+def exif_orientation(exif: bytes) -> int:
+    """Read the orientation from EXIF data.
+
+    Parameters
+    ----------
+    exif : bytes
+        Without the marker before it.
+
+    Returns
+    -------
+    int
+        1 (upright) where it says none or is damaged.
+    """
+    # Damaged EXIF data is the writer's slip, not a fault of the pixels.
+    with contextlib.suppress(struct.error, IndexError, OverflowError, ImageError):
+        for tags in _tiff_pages(exif):
+            return tags.get(_ORIENTATION, (1,))[0]
+    return 1
+
+
+def tiff_header(data: bytes) -> Header:
+    """Check the structure of a TIFF.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file, whose first bytes have been recognised.
+
+    Returns
+    -------
+    Header
+
+    Raises
+    ------
+    ImageError
+        Says what is wrong with it. A file that is cut short may also raise `struct.error`,
+        `IndexError` or `OverflowError`.
+    """
+    # Pages marked as reduced copies (NewSubfileType bit 0) are previews of the first one.
+    pages = [page for page in _tiff_pages(data) if not page.get(_SUBFILE, (0,))[0] & 1]
+    if not pages or _WIDTH not in pages[0] or _HEIGHT not in pages[0]:
+        raise ImageError(CUT)
+    if len(pages) > 1:
+        raise ImageError(f"holds {len(pages)} images; save the one that is meant on its own")
+    page = pages[0]
+
+    def value(tag: int, default: int) -> int:
+        return page.get(tag, (default,))[0]
+
+    photometric = value(_PHOTOMETRIC, 2)
+    if photometric in (0, 1):
+        raise ImageError(f"is a grey-scale image; {RESAVE}")
+    if photometric == 3:
+        raise ImageError(f"has palette colours; {RESAVE}")
+    if photometric == 5:
+        raise ImageError(f"has CMYK colours; {RESAVE}")
+    bits = page.get(_BITS, (1,))
+    require_8_bit(next((depth for depth in bits if depth != 8), 8))
+    samples, compression = value(_SAMPLES, 1), value(_COMPRESSION, 1)
+    # YCbCr (6) is what JPEG makes of RGB; elsewhere it stands for other colours.
+    known = photometric == 2 or (photometric == 6 and compression == 7)
+    if not known or samples not in (3, 4) or value(_SAMPLE_FORMAT, 1) != 1:
+        raise ImageError(f"has unusual colours (TIFF photometric {photometric}); {RESAVE}")
+    require_upright(value(_ORIENTATION, 1))
+    width, height = page[_WIDTH][0], page[_HEIGHT][0]
+    require_size(width, height)
+    plain = compression == 1 and value(_FILL_ORDER, 1) == 1
+    _require_pixels(page, len(data), width, height, samples, plain)
+    return Header(width, height, "TIFF", alpha=samples == 4, forgiven=not plain)
+
+
+def _require_pixels(
+    page: dict[int, tuple[int, ...]], size: int, width: int, height: int, samples: int, plain: bool
+) -> None:
+    """Check that a page's strips or tiles are all there, and long enough if not compressed."""
+    planes = samples if page.get(_PLANAR, (1,))[0] == 2 else 1
+    channels = samples // planes
+    if _TILES in page:
+        across, down = page.get(_TILE_WIDTH, (0,))[0], page.get(_TILE_HEIGHT, (0,))[0]
+        if not across or not down:
+            raise ImageError(CUT)
+        count = -(-width // across) * -(-height // down)
+        needed = [across * down * channels] * count
+        offsets, lengths = page[_TILES], page.get(_TILE_BYTES, ())
+    else:
+        rows = min(page.get(_ROWS, (height,))[0], height)
+        if not rows:
+            raise ImageError(CUT)
+        needed = [min(rows, height - top) * width * channels for top in range(0, height, rows)]
+        offsets, lengths = page.get(_STRIPS, ()), page.get(_STRIP_BYTES, ())
+    needed = needed * planes
+    if len(offsets) != len(needed) or len(lengths) != len(needed):
+        raise ImageError(CUT)
+    for offset, length, pixels in zip(offsets, lengths, needed, strict=True):
+        if offset + length > size or (plain and length < pixels) or not length:
+            raise ImageError(CUT)
