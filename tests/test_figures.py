@@ -12,6 +12,7 @@ from PIL import Image
 
 from common import figures, metrics, notices
 from common.errors import InputError
+from common.figures import png
 
 
 def texts(figure) -> list[str]:
@@ -107,7 +108,7 @@ def test_synthetic_figures_carry_a_strip_that_hides_nothing_and_a_text_chunk(tmp
 
 
 def test_strip_shortens_its_words_to_its_width():
-    wide, narrow = figures._strip(900), figures._strip(200)
+    wide, narrow = png._strip(900), png._strip(200)
     assert wide.shape[1] == 900
     assert narrow.shape[1] == 200
     for strip in (wide, narrow):
@@ -281,7 +282,7 @@ def test_gradcam_gallery_lets_the_image_show_where_the_map_is_zero():
     figure = figures.gradcam_gallery(
         images, {"Stage 1": [np.zeros((4, 4))], "Stage 2": [np.ones((4, 4))]}, ["title"]
     )
-    pixels = figures._pixels(figure)
+    pixels = png.pixels(figure)
     colours = []
     for axes in figure.axes[:3]:
         box = axes.get_window_extent()

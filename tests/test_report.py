@@ -18,8 +18,9 @@ import pytest
 import run_folder
 from PIL import Image
 
-from common import figures, report
+from common import report
 from common.errors import InputError
+from common.figures import png
 from common.files import write_csv, write_json
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "col"}
@@ -110,7 +111,7 @@ def page(finished, task) -> Element:
 def quick(monkeypatch):
     """Leave figures blank: drawing takes the time, and other tests look at them."""
     blank = np.full((12, 300, 3), 255, np.uint8)
-    monkeypatch.setattr(figures, "_pixels", lambda figure: blank)
+    monkeypatch.setattr(png, "pixels", lambda figure: blank)
 
 
 @pytest.fixture

@@ -1,0 +1,184 @@
+"""What all figures share: sizes, colours, an empty canvas, axes, and text that fits its room."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.text import Text
+
+DPI = 150
+WIDTH = 7.2
+"""Inches of the widest picture: it fills the text column of the report (691 CSS px), where text of
+9 points is then 12 CSS px high."""
+TEXT = 9.0
+SMALL = 8.0
+TINY = 7.5
+FONT = "DejaVu Sans"  # comes with matplotlib: the same bytes on every machine
+
+BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+ORANGE, SKY, BLACK, YELLOW = "#E69F00", "#56B4E9", "#000000", "#F0E442"
+# Yellow stands last: thin yellow lines vanish on white paper.
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, "#8A7A00")
+STYLES: tuple[Any, ...] = (
+    "-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)),
+)  # fmt: skip
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+INK, GREY, PALE = "#1a1a1a", "#595959", "#d9d9d9"
+HEAT = "viridis"
+
+DRAWING = threading.Lock()
+"""Held while text is measured or drawn: matplotlib shares its font objects between figures and
+promises nothing to threads."""
+
+
+def empty(width: float, height: float, wspace: float = 0.03) -> Figure:
+    """Give an empty white figure with an Agg canvas and the constrained layout.
+
+    Parameters
+    ----------
+    width, height : float
+        Inches, at `DPI` pixels each.
+    wspace : float
+        Space between columns of axes, as a share of their width.
+
+    Returns
+    -------
+    Figure
+        Without axes.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure = Figure(
+        figsize=(width, height), dpi=DPI, facecolor="white", edgecolor="white",
+        layout=ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.05, wspace=wspace, hspace=0.03),
+    )  # fmt: skip
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def style(axes: Axes, *, grid: Literal["both", "x", ""] = "both") -> None:
+    """Give axes thin grey spines at the left and below, and a pale grid behind the data.
+
+    Parameters
+    ----------
+    axes : Axes
+        Is changed.
+    grid : {"both", "x", ""}
+        Which grid lines: all, the upright ones, or none.
+    """
+    axes.set_facecolor("white")
+    axes.set_axisbelow(True)
+    if grid:
+        axes.grid(True, axis=grid, color=PALE, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set(color=GREY, linewidth=0.8)
+    axes.tick_params(
+        colors=GREY, labelcolor=INK, labelsize=SMALL, width=0.8, length=3, labelfontfamily=FONT
+    )
+
+
+def label(axes: Axes, x: str = "", y: str = "") -> None:
+    """Write the labels of both axes.
+
+    Parameters
+    ----------
+    axes : Axes
+        Is changed.
+    x, y : str
+        What the axes show, with the unit.
+    """
+    axes.set_xlabel(x, fontsize=TEXT, color=INK, fontfamily=FONT)
+    axes.set_ylabel(y, fontsize=TEXT, color=INK, fontfamily=FONT)
+
+
+def font(size: float = SMALL, weight: str = "normal") -> FontProperties:
+    """Give the one font of all figures.
+
+    Parameters
+    ----------
+    size : float
+        Points.
+    weight : str
+        `normal` or `bold`.
+
+    Returns
+    -------
+    FontProperties
+        For the parameters `fontproperties` and `prop` of matplotlib.
+    """
+    from matplotlib.font_manager import FontProperties
+
+    return FontProperties(family=FONT, size=size, weight=weight)
+
+
+def words(text: object, size: float = SMALL, inches: float = math.inf) -> str:
+    """Text from outside as it can be drawn: no unknown glyphs, each line broken or cut to its room.
+
+    File names may hold anything; a glyph that the font lacks would only warn and draw a box. Lines
+    break at spaces; a word that is too long alone loses its middle, because names differ at their
+    ends.
+
+    Parameters
+    ----------
+    text : object
+        Its `str` is drawn; line ends are kept.
+    size : float
+        Points.
+    inches : float
+        Room of a line.
+
+    Returns
+    -------
+    str
+        Lines that fit.
+    """
+    from matplotlib.font_manager import findfont, get_font
+    from matplotlib.textpath import TextToPath
+
+    prop = font(size)
+    known = get_font(findfont(prop)).get_charmap()
+    measure = TextToPath().get_text_width_height_descent
+
+    def fits(line: str) -> bool:
+        with DRAWING:
+            return math.isinf(inches) or measure(line or " ", prop, False)[0] <= 72 * inches
+
+    lines = []
+    for given in str(text).replace(" %", "\xa0%").split("\n"):
+        line = ""
+        for word in given.split(" "):
+            word = "".join(
+                c if ord(c) in known and (c.isprintable() or c == "\xa0") else "?" for c in word
+            )
+            short, keep = word, len(word)
+            while not fits(short) and keep > 2:
+                keep -= 1
+                short = f"{word[: (keep + 1) // 2]}…{word[len(word) - keep // 2 :]}"
+            if line and not fits(f"{line} {short}"):
+                lines.append(line)
+                line = short
+            else:
+                line = f"{line} {short}".lstrip()
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def literal(texts: Iterable[Text]) -> None:
+    """Keep matplotlib from reading dollar signs in names as mathematics.
+
+    Parameters
+    ----------
+    texts : iterable of Text
+        Are changed.
+    """
+    for text in texts:
+        text.set_parse_math(False)

@@ -1,0 +1,291 @@
+"""Charts of test results: confusion matrix, ROC, reliability, patients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from common.errors import InputError
+from common.figures.canvas import (
+    BLUE,
+    COLOURS,
+    FONT,
+    GREY,
+    INK,
+    MARKERS,
+    SKY,
+    SMALL,
+    STYLES,
+    TEXT,
+    TINY,
+    WIDTH,
+    empty,
+    font,
+    label,
+    literal,
+    style,
+    words,
+)  # fmt: skip
+from common.metrics import clopper_pearson
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def confusion_matrix(matrix: ArrayLike, classes: Sequence[str]) -> Figure:
+    """Counts, and each row's percentages, of true (rows) against predicted (columns) classes.
+
+    The colour is the percentage; a class without images shows a dash.
+
+    Parameters
+    ----------
+    matrix : array-like of int, (K, K)
+        Images; rows are true classes.
+    classes : sequence of str
+        K names in the matrix' order.
+
+    Returns
+    -------
+    Figure
+        As large as K needs.
+
+    Raises
+    ------
+    InputError
+        If the matrix has another shape.
+    """
+    matrix = np.asarray(matrix, dtype=np.int64)
+    count = len(classes)
+    if matrix.shape != (count, count):
+        raise InputError(f"a confusion matrix for {count} classes has not the shape {matrix.shape}")
+    rows = matrix.sum(axis=1, keepdims=True)
+    shares = np.divide(matrix, rows, out=np.zeros(matrix.shape), where=rows > 0)
+    cell = {2: 1.15, 3: 1.0, 4: 0.92}.get(count, 0.72 if count > 5 else 0.82)
+    classes = [words(name, TEXT, 2) for name in classes]
+    longest = max(len(name) for name in classes)
+    slanted = longest * 0.085 > cell
+    margin = 0.42 + 0.078 * longest
+    figure = empty(count * cell + margin + 0.1, count * cell + (margin if slanted else 0.6) + 0.1)
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    style(axes, grid="")
+    axes.spines[:].set_visible(False)
+    axes.set_xticks(range(count), labels=classes, rotation=35 if slanted else 0,
+                    ha="right" if slanted else "center", rotation_mode="anchor")  # fmt: skip
+    axes.set_yticks(range(count), labels=classes)
+    literal([*axes.get_xticklabels(), *axes.get_yticklabels()])
+    axes.tick_params(length=0, labelsize=TEXT, labelfontfamily=FONT)
+    axes.set_xticks(np.arange(count + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(count + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="minor", length=0)
+    axes.set_axisbelow(False)
+    _cells(axes, matrix, shares)
+    label(axes, "Predicted class", "True class")
+    return figure
+
+
+def _cells(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+    """Write the count into each cell, and the row's percentage below it."""
+    count = len(matrix)
+    large = TEXT + (2 if count <= 4 else 0)
+    for (row, column), images in np.ndenumerate(matrix):
+        share = shares[row, column]
+        ink = "white" if share > 0.55 else INK
+        alone = not matrix[row].sum()
+        axes.annotate(
+            "–" if alone else f"{images:d}", (column, row),
+            xytext=(0, 0 if alone else 6), textcoords="offset points", ha="center",
+            va="center", color=ink,
+            fontproperties=font(large, weight="bold" if row == column else "normal"),
+        )  # fmt: skip
+        if not alone:
+            axes.annotate(
+                f"{100 * share:.1f} %", (column, row), xytext=(0, -8),
+                textcoords="offset points", ha="center", va="center", color=ink,
+                fontproperties=font(SMALL if count <= 5 else 7.0),
+            )  # fmt: skip
+
+
+def roc(curves: Mapping[str, tuple[ArrayLike, ArrayLike, float]]) -> Figure:
+    """Receiver operating characteristic, one curve per class (against the rest) or one in all.
+
+    Parameters
+    ----------
+    curves : mapping
+        Class name to (false positive rates (n,), true positive rates (n,), area under the curve),
+        all in [0, 1].
+
+    Returns
+    -------
+    Figure
+        A square with the areas in words below it.
+
+    Raises
+    ------
+    InputError
+        If there is no curve.
+    """
+    if not curves:
+        raise InputError("no ROC curve to draw: every class is all or nothing of the test images")
+    columns = 1 if len(curves) <= 2 or max(map(len, curves)) > 12 else 2
+    lines = math.ceil(len(curves) / columns)
+    # Two lines of names make it as tall as the reliability diagram that stands beside it.
+    figure = empty(3.5, 3.5 + 0.19 * max(2, lines))
+    axes = figure.subplots()
+    style(axes)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (2, 2)))
+    axes.annotate(
+        "chance", (0.62, 0.62), xytext=(3, -3), textcoords="offset points", rotation=45,
+        rotation_mode="anchor", va="top", ha="center", color=GREY, fontproperties=font(),
+    )  # fmt: skip
+    for number, (name, (fpr, tpr, area)) in enumerate(curves.items()):
+        axes.plot(
+            np.asarray(fpr), np.asarray(tpr), color=COLOURS[number % len(COLOURS)],
+            linestyle=STYLES[number % len(STYLES)], linewidth=1.6,
+            label=f"{words(name, SMALL, 2)} {area:.3f}", clip_on=False,
+        )  # fmt: skip
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
+    axes.set_xticks(ticks)
+    axes.set_yticks(ticks)
+    label(axes, "False positive rate", "True positive rate")
+    legend = figure.legend(
+        loc="outside lower center", ncols=columns, frameon=False, prop=font(), labelcolor=INK,
+        handlelength=2.8, title="Area under the curve", title_fontproperties=font(),
+        borderaxespad=0.3, labelspacing=0.25, columnspacing=1.2,
+    )  # fmt: skip
+    legend.get_title().set_color(GREY)
+    literal(legend.get_texts())
+    return figure
+
+
+def reliability(bins: Mapping[str, ArrayLike], ece: float) -> Figure:
+    """Accuracy against confidence, and how many images fall into each bin.
+
+    Parameters
+    ----------
+    bins : mapping
+        `edges` (B + 1,), `n`, `accuracy` and `confidence` (B,), as `common.metrics.reliability`
+        gives them; empty bins are left out.
+    ece : float
+        Expected calibration error in [0, 1], written into the figure.
+
+    Returns
+    -------
+    Figure
+        Two panels.
+    """
+    edges, n, accuracy, confidence = (
+        np.asarray(bins[key], dtype=float) for key in ("edges", "n", "accuracy", "confidence")
+    )
+    filled = n > 0
+    figure = empty(3.5, 3.88)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+    for axes in (above, below):
+        style(axes)
+    above.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (2, 2)))
+    above.annotate(
+        "perfect", (0.13, 0.13), xytext=(4, -2), textcoords="offset points", va="top", ha="left",
+        color=GREY, fontproperties=font(),
+    )  # fmt: skip
+    for x, share, images in zip(confidence[filled], accuracy[filled], n[filled], strict=True):
+        low, high = clopper_pearson(round(share * images), int(images))
+        above.plot([x, x], [low, high], color=BLUE, linewidth=1.1, alpha=0.6)
+    above.plot(
+        confidence[filled], accuracy[filled], color=BLUE, marker="o", markersize=4.5,
+        linewidth=1.4, clip_on=False,
+    )  # fmt: skip
+    above.set_title(
+        f"expected calibration error {ece:.3f}", loc="left", fontproperties=font(TEXT), color=INK,
+        pad=5,
+    )  # fmt: skip
+    above.set(xlim=(0, 1), ylim=(0, 1))
+    above.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+    label(above, y="Share correct")
+    below.bar(
+        edges[:-1], n, width=np.diff(edges), align="edge", color=SKY, edgecolor="white",
+        linewidth=0.6,
+    )  # fmt: skip
+    below.set_ylim(bottom=0)
+    below.locator_params(axis="y", nbins=3, integer=True)
+    label(below, "Confidence (largest probability)", "Images")
+    figure.align_ylabels()
+    return figure
+
+
+def per_case(table: pd.DataFrame, classes: Sequence[str] = ()) -> Figure:
+    """Accuracy of every patient, sorted, coloured by label, with the number of images.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `case, label, n, accuracy` (in [0, 1]), one row per patient.
+    classes : sequence of str, optional
+        Order of the labels, so that they have the colours that they have in `roc`.
+
+    Returns
+    -------
+    Figure
+        A line per patient, in one to three columns.
+    """
+    from matplotlib.lines import Line2D
+
+    table = table.sort_values(["accuracy", "n", "case"], ascending=[False, False, True])
+    labels = list(dict.fromkeys([*classes, *sorted(table["label"])]))
+    used = set(table["label"])
+    count = len(table)
+    columns = 1 if count <= 30 else 2 if count <= 90 else 3
+    rows = max(1, math.ceil(count / columns))
+    figure = empty(5.6 if columns == 1 else WIDTH, 0.17 * rows + 1.15, wspace=0.08)
+    grid = figure.subplots(1, columns, squeeze=False)[0]
+    for column, axes in enumerate(grid):
+        _patients(axes, table.iloc[column * rows : (column + 1) * rows], labels, rows)
+    legend = figure.legend(
+        [
+            Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)],
+                   markersize=5.5, linewidth=1)
+            for i, name in enumerate(labels)
+            if name in used
+        ],
+        [words(name, TEXT, 3) for name in labels if name in used], loc="outside upper left",
+        ncols=min(len(used), 4), frameon=False, prop=font(TEXT), labelcolor=INK,
+    )  # fmt: skip
+    literal(legend.get_texts())
+    return figure
+
+
+def _patients(axes: Axes, part: pd.DataFrame, labels: Sequence[str], rows: int) -> None:
+    """Draw one column of patients, with room for `rows` of them."""
+    style(axes, grid="x")
+    positions = np.arange(len(part))
+    for position, row in zip(positions, part.itertuples(), strict=True):
+        number = labels.index(row.label)
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot([0, row.accuracy], [position] * 2, color=colour, linewidth=1.0, alpha=0.55)
+        axes.plot(
+            row.accuracy, position, MARKERS[number % len(MARKERS)], color=colour,
+            markersize=5.5, clip_on=False, zorder=4,
+        )  # fmt: skip
+        axes.annotate(
+            f"{row.n}", (1, position), xycoords=("axes fraction", "data"), xytext=(30, 0),
+            textcoords="offset points", ha="right", va="center", color=GREY,
+            fontproperties=font(TINY), annotation_clip=False,
+        )  # fmt: skip
+    axes.annotate(
+        "n", (1, 1), xycoords="axes fraction", xytext=(30, 2), textcoords="offset points",
+        ha="right", va="bottom", color=GREY, fontproperties=font(TINY), annotation_clip=False,
+    )  # fmt: skip
+    axes.set_yticks(positions, labels=[words(case, TINY, 1.5) for case in part["case"]])
+    literal(axes.get_yticklabels())
+    axes.tick_params(axis="y", labelsize=TINY, length=0)
+    axes.set(xlim=(0, 1), ylim=(rows - 0.4, -0.6))
+    axes.spines["left"].set_visible(False)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], labels=["0", "25", "50", "75", "100"])
+    label(axes, "Images classified correctly (%)")
