@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from common import backend
 from common.errors import InputError, main
-from gan_fusion.gan_config import PRESETS, GanConfig
+from gan_fusion.gan.config import PRESETS, GanConfig
 
 CLASSES = 2
 IMAGES = 128
@@ -113,7 +113,7 @@ def compare(config: GanConfig, fused: bool, steps: int, rounds: int) -> tuple[fl
     import numpy as np
 
     from gan_fusion import gan
-    from gan_fusion.gan_draws import Draws
+    from gan_fusion.gan.draws import Draws
 
     rng = np.random.default_rng(0)
     side = config.image_size
@@ -147,7 +147,7 @@ def where_it_goes(config: GanConfig, steps: int) -> dict[str, float]:
     import numpy as np
 
     from gan_fusion import gan
-    from gan_fusion.gan_draws import Draws
+    from gan_fusion.gan.draws import Draws
 
     side = config.image_size
     pixels = np.zeros((config.batch_size, side, side, 3), np.uint8)

@@ -2,7 +2,7 @@
 
 W. Deebani, L. Aziz, A. Aziz, W. S. Basri, W. M. Alawad, S. A. Althubiti, "Synergistic transfer
 learning and adversarial networks for breast cancer diagnosis: benign vs. invasive classification",
-2025. The GAN's settings stand in `gan_config.py`.
+2025. The GAN's settings stand in `gan/config.py`.
 
 Cost of a row: BreakHis at most 50 epochs of 6,198 images, BACH at most 200 of 280, at 224 px
 through three networks. Command of the main row:
@@ -17,8 +17,8 @@ from typing import Literal, get_args
 
 from common.config import ASSUMED, DEVIATION, Execution, hp
 from common.networks import Backbone
-from gan_fusion.gan_config import GAN_ROWS
-from gan_fusion.gan_config import leaks as gan_leaks
+from gan_fusion.gan.config import GAN_ROWS
+from gan_fusion.gan.config import leaks as gan_leaks
 
 Fusion = Literal["fusion_described", "fusion_counts"]
 Baseline = Literal[

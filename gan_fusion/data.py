@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pandas as pd
 
 from common import datasets, images, samples, splits
 from common.errors import InputError
-from common.files import file_hash
 from gan_fusion.config import NO_PATIENTS, TASK
+from gan_fusion.gan import folder as generated_folder
+from gan_fusion.gan.folder import Generated
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -34,27 +33,71 @@ COUNTS = {
 }
 """Images per class and part as printed (Table 2)."""
 
-INDEX, GENERATION = "index.csv", "generation.json"
-INDEX_COLUMNS = ("image", "label", "patient", "synthetic", "seed")
-
 # The real images' paths never begin so: data sets name their folders otherwise.
 _PREFIX = "generated/"
 
 
-def card(config: Config) -> ModuleType:
-    """The data set's module, from `common.datasets`."""
+class DataSettings(Protocol):
+    """What the classifier's Config and the GAN's say of their data, in the same words."""
+
+    @property
+    def dataset(self) -> Literal["breakhis", "bach"]: ...  # noqa: D102
+    @property
+    def magnifications(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def split(self) -> Literal["counts", "image", "patient", "file"]: ...  # noqa: D102
+    @property
+    def group(self) -> Literal["case", "slide", "folder"]: ...  # noqa: D102
+    @property
+    def test(self) -> float: ...  # noqa: D102
+    @property
+    def validation(self) -> float: ...  # noqa: D102
+    @property
+    def split_seed(self) -> int: ...  # noqa: D102
+
+
+def card(config: DataSettings) -> ModuleType:
+    """The data set's module, from `common.datasets`.
+
+    Parameters
+    ----------
+    config : Config or GanConfig
+        Names the data set.
+    """
     return datasets.get(config.dataset)
 
 
-def load_index(config: Config, data_dir: Path | None) -> pd.DataFrame:
-    """Index the images of the data set, labelled benign/malignant or with BACH's four classes."""
+def load_index(config: DataSettings, data_dir: Path | None) -> pd.DataFrame:
+    """Index the images of the data set, labelled benign/malignant or with BACH's four classes.
+
+    Parameters
+    ----------
+    config : Config or GanConfig
+        `dataset`; of BreakHis, `magnifications`.
+    data_dir : path, optional
+        See `common.datasets.data_folder`.
+    """
     if config.dataset == "bach":
         return card(config).index(data_dir)
     return card(config).index(data_dir, classes=2, magnifications=config.magnifications)
 
 
-def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.DataFrame:
+def make_split(index: pd.DataFrame, config: DataSettings, execution: Execution) -> pd.DataFrame:
     """Assign every image to train, validation or test; the GAN and the classifier share it.
+
+    Parameters
+    ----------
+    index : DataFrame
+        From `load_index`.
+    config : Config or GanConfig
+        `split`, `group`, `test`, `validation`, `split_seed`.
+    execution : Execution
+        `split_file`, for the split of that name.
+
+    Returns
+    -------
+    DataFrame
+        The index with a column `part`.
 
     Raises
     ------
@@ -62,7 +105,9 @@ def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.
         If the data cannot be split so: BACH by patient, or a copy of the data set that is too
         small for the printed counts.
     """
-    shares = {"test": config.test, "validation": config.validation, "seed": config.split_seed}
+    shares: dict[str, Any] = {
+        "test": config.test, "validation": config.validation, "seed": config.split_seed,
+    }  # fmt: skip
     match config.split:
         case "counts":
             return _by_counts(index, config)
@@ -76,7 +121,7 @@ def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.
             return splits.from_file(index, execution.split_file)
 
 
-def _by_counts(index: pd.DataFrame, config: Config) -> pd.DataFrame:
+def _by_counts(index: pd.DataFrame, config: DataSettings) -> pd.DataFrame:
     try:
         return splits.by_counts(index, COUNTS[config.dataset], config.split_seed)
     except InputError as error:
@@ -91,6 +136,11 @@ def training_hash(split: pd.DataFrame) -> str:
 
     A GAN records it, and its images may be trained on together with this training part alone.
     Folders and the order of the rows do not enter, so a copy in another layout gives the same.
+
+    Parameters
+    ----------
+    split : DataFrame
+        Columns image, label, part.
     """
     train = split[split["part"] == "train"]
     names = train["image"].str.rpartition("/")[2]
@@ -101,36 +151,15 @@ def training_hash(split: pd.DataFrame) -> str:
 # --- generated images --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Generated:
-    """Images that a GAN made, and what is known of it."""
-
-    folder: Path
-    table: pd.DataFrame
-    """`image` (path below `folder`), `label`."""
-    record: dict[str, Any]
-    """What generation.json says."""
-    sha256: str
-    """Of every image's bytes and label."""
-
-    @property
-    def gan(self) -> str:
-        """Preset of the GAN, "custom" where it is none."""
-        return self.record.get("preset") or "custom"
-
-    def describe(self) -> dict[str, Any]:
-        """What a run's config.json says of the images."""
-        return {
-            "gan": self.gan,
-            "gan_run_id": self.record.get("run_id"),
-            "training_hash": self.record["training_hash"],
-            "images": datasets.counts(self.table, "label"),
-            "sha256": self.sha256,
-        }
-
-
 def require_generated(folder: Path | None, config: Config) -> None:
     """Refuse a config that wants generated images when no folder with them is given.
+
+    Parameters
+    ----------
+    folder : path, optional
+        What --gan-images names.
+    config : Config
+        `gan` is "none" where no such images are wanted.
 
     Raises
     ------
@@ -147,15 +176,33 @@ def require_generated(folder: Path | None, config: Config) -> None:
 
 
 def load_generated(folder: str | Path, split: pd.DataFrame, config: Config) -> Generated:
-    """Read the images that `python -m gan_fusion.generate` wrote.
+    """Read the images that `python -m gan_fusion.generate` wrote, for a classifier of this split.
 
     Parameters
     ----------
     folder : path
-        Holds index.csv (columns `INDEX_COLUMNS`, `patient` empty) and generation.json.
     split : DataFrame
-        The split that the classifier uses; the GAN must have seen its training part, no more and
-        no less.
+        The split that the classifier uses.
+    config : Config
+        Names the data set.
+
+    Raises
+    ------
+    InputError
+        As `read_generated` and `require_same_training`.
+    """
+    generated = read_generated(folder, config)
+    require_same_training(generated, split)
+    return generated
+
+
+def read_generated(folder: str | Path, config: Config) -> Generated:
+    """Read a folder of generated images, of this data set and its classes.
+
+    Parameters
+    ----------
+    folder : path
+        See `gan_fusion.gan.folder`.
     config : Config
         Names the data set.
 
@@ -163,83 +210,46 @@ def load_generated(folder: str | Path, split: pd.DataFrame, config: Config) -> G
     ------
     InputError
         If the folder holds no generated images, the generation did not finish, an image is
-        missing, a row is not marked as synthetic, or the images belong to another data set, other
-        classes or another split.
+        missing, a row is not marked as synthetic, or the images belong to another data set or to
+        other classes.
     """
-    folder = Path(folder)
-    record = _generation(folder)
-    table = _generated_index(folder)
-    if record["dataset"] != config.dataset:
+    generated = generated_folder.read(Path(folder))
+    if generated.record["dataset"] != config.dataset:
         raise InputError(
-            f"{folder}: generated from {record['dataset']}, the run uses {config.dataset}; give "
-            f"--gan-images a folder made from a GAN of {config.dataset}"
+            f"{folder}: generated from {generated.record['dataset']}, the run uses "
+            f"{config.dataset}; give --gan-images a folder made from a GAN of {config.dataset}"
         )
     known = card(config).CLASSES[TASK[config.dataset]]
-    unknown = sorted(set(table["label"]) - set(known))
+    unknown = sorted(set(generated.table["label"]) - set(known))
     if unknown:
         raise InputError(
-            f"{folder / INDEX}: class {', '.join(unknown)} is none of {', '.join(known)}"
+            f"{generated.folder / generated_folder.INDEX}: class {', '.join(unknown)} is none of "
+            f"{', '.join(known)}"
         )
-    mine = training_hash(split)
-    if record["training_hash"] != mine:
+    return generated
+
+
+def require_same_training(generated: Generated, split: pd.DataFrame) -> None:
+    """Refuse images of a GAN that saw more or less than a split's training part.
+
+    Parameters
+    ----------
+    generated : Generated
+    split : DataFrame
+        The split that the classifier uses.
+
+    Raises
+    ------
+    InputError
+        Since the GAN may have seen images that are tested on here.
+    """
+    theirs, mine = generated.record["training_hash"], training_hash(split)
+    if theirs != mine:
         raise InputError(
-            f"{folder}: the GAN was trained on another training part "
-            f"({record['training_hash'][:10]}, this split has {mine[:10]}), which may hold images "
-            "that are tested on here; train the GAN with the same --split, --split-seed and data"
+            f"{generated.folder}: the GAN was trained on another training part ({theirs[:10]}, "
+            f"this split has {mine[:10]}), which may hold images that are tested on here; train "
+            "the GAN with the same --split, --split-seed and data"
         )
-    return Generated(folder, table, record, _content(folder, table))
-
-
-def _generation(folder: Path) -> dict[str, Any]:
-    path = folder / GENERATION
-    if not folder.is_dir():
-        raise InputError(
-            f"{folder}: no such folder; make it with python -m gan_fusion.generate --run RUN"
-        )
-    if not path.is_file():
-        raise InputError(
-            f"{path}: missing, so the generation did not finish or this folder holds something "
-            "else; run python -m gan_fusion.generate again, it goes on where it stopped"
-        )
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        record["training_hash"], record["dataset"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: damaged ({error}); generate the images again") from None
-    if not record.get("finished"):
-        raise InputError(
-            f"{folder}: the generation did not finish; run the same python -m gan_fusion.generate "
-            "command again, it goes on where it stopped"
-        )
-    return record
-
-
-def _generated_index(folder: Path) -> pd.DataFrame:
-    path = folder / INDEX
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); generate the images again") from None
-    missing = [name for name in INDEX_COLUMNS if name not in table]
-    if missing or table.empty:
-        what = f"has no column {', '.join(missing)}" if missing else "lists no image"
-        raise InputError(f"{path}: {what}; generate the images again")
-    if (table["patient"] != "").any() or (table["synthetic"].str.lower() != "true").any():
-        raise InputError(
-            f"{path}: a generated image has synthetic=true and no patient; this file lists others"
-        )
-    twice = table["image"][table["image"].duplicated()]
-    if len(twice):
-        raise InputError(f"{path}: {twice.iloc[0]} stands twice; generate the images again")
-    absent = [name for name in table["image"] if not (folder / name).is_file()]
-    if absent:
-        raise InputError(f"{folder}: {len(absent)} images are missing: {datasets.listed(absent)}")
-    return table[["image", "label"]]
-
-
-def _content(folder: Path, table: pd.DataFrame) -> str:
-    rows = [f"{file_hash(folder / row.image)}\t{row.label}" for row in table.itertuples()]
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
 def _check_size(generated: Generated, config: Config) -> None:
@@ -258,6 +268,12 @@ def _check_size(generated: Generated, config: Config) -> None:
 
 def make_samples(split: pd.DataFrame, generated: Generated | None) -> pd.DataFrame:
     """List what is trained and validated on: real images, then the GAN's, in training only.
+
+    Parameters
+    ----------
+    split : DataFrame
+        Columns image, case, label, part.
+    generated : Generated or None
 
     Returns
     -------
@@ -295,30 +311,40 @@ def load_pixels(
         The real images.
     generated : Generated or None
     config : Config
+        `dataset`, `image_size`, `resize_filter`.
     data_dir, cache_dir : path
         See `common.images.cached`.
     skip_bad : bool
-        Leave out images that cannot be used; only without generated ones.
+        Leave out real images that cannot be used; the result's `skipped` names them.
+
+    Returns
+    -------
+    Pixels
+        Real images under the index' names, generated ones under the samples'.
 
     Raises
     ------
     InputError
-        As `common.images.cached`; also if the generated images are smaller than the input.
+        As `common.images.cached`; also if the generated images are smaller than the input, or one
+        of them cannot be used.
     """
-    root = datasets.data_folder(card(config), data_dir)
+    files = {name: name for name in index["image"]}  # and the name that samples use
     if generated is not None:
         _check_size(generated, config)
-    names = list(index["image"])
-    files: list[str] = list(names)
-    if generated is not None:
-        names += list(_PREFIX + generated.table["image"])
-        files += [str(generated.folder.resolve() / name) for name in generated.table["image"]]
+        folder = generated.folder.resolve()
+        files |= {str(folder / name): _PREFIX + name for name in generated.table["image"]}
     pixels = images.cached(
-        root,
-        files,
+        datasets.data_folder(card(config), data_dir),
+        list(files),
         config.image_size,
         filter=config.resize_filter,
         cache_dir=cache_dir,
         skip_bad=skip_bad,
     )
-    return pixels if generated is None else pixels.renamed(names)
+    damaged = [file for file, _ in pixels.skipped if files[file].startswith(_PREFIX)]
+    if damaged:
+        raise InputError(
+            f"{len(damaged)} generated images cannot be used: {datasets.listed(damaged)}; "
+            "generate them again"
+        )
+    return pixels.renamed([files[file] for file in pixels.images])

@@ -49,20 +49,24 @@ def train(request: configuration.Request[Config]) -> Run:
     if data_dir is None and request.preset.startswith("demo"):
         data_dir = synthetic.demo(execution.runs_dir, config.dataset)
     index = data.load_index(config, data_dir)
-    where = (data_dir, execution.cache_dir)
-    pixels = data.load_pixels(index, None, config, *where, skip_bad=execution.skip_bad)
-    index, skipped = pixels.kept(index), pixels.skipped
-    split = data.make_split(index, config, execution)
     generated = None
     if execution.gan_images is not None:
-        generated = data.load_generated(execution.gan_images, split, config)
-        pixels = data.load_pixels(index, generated, config, *where)
+        generated = data.read_generated(execution.gan_images, config)
+    pixels = data.load_pixels(
+        index, generated, config, data_dir, execution.cache_dir, skip_bad=execution.skip_bad
+    )
+    index = pixels.kept(index)
+    split = data.make_split(index, config, execution)
+    if generated is not None:
+        data.require_same_training(generated, split)
     request = with_generated(request, generated)
     config = request.config
     samples = data.make_samples(split, generated)
 
     card = data.card(config)
-    record = runs.describe("gan_fusion", request, card, index, leaks=leaks(config), skipped=skipped)
+    record = runs.describe(
+        "gan_fusion", request, card, index, leaks=leaks(config), skipped=pixels.skipped
+    )
     if generated is not None:
         # Other generated images make another run.
         both = f"{record['data']} {generated.sha256}"

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +22,11 @@ from common import datasets, evaluation, metrics, prediction, report, runs, spli
 from common.config import Execution, Request
 from common.datasets import synthetic
 from common.errors import InputError
-from gan_fusion import data, gan, gan_draws, gan_evaluation, generate, train_gan
-from gan_fusion.gan_config import PRESETS, GanConfig, leaks
+from gan_fusion import data, gan, generate, train_gan
+from gan_fusion.gan import PRESETS, GanConfig, draws, leaks, loop
+from gan_fusion.gan import evaluation as gan_evaluation
+from gan_fusion.gan import generate as generation
+from gan_fusion.gan import train as gan_train
 
 # The paper's losses at the size of the demo.
 TINY = replace(
@@ -327,7 +331,7 @@ ONE_STEP = """
 import sys
 import numpy as np, keras
 from gan_fusion import gan
-from gan_fusion.gan_config import PRESETS
+from gan_fusion.gan import PRESETS
 from dataclasses import replace
 from pathlib import Path
 from tests.test_gan import TINY, batch
@@ -387,9 +391,9 @@ def test_draws_depend_on_seed_and_step_alone():
     config = replace(TINY, flips=False, critic_steps=2)
     pixels = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 32, 32, 3), np.uint8)
     labels = np.arange(10) % 2
-    whole = gan_draws.Draws(pixels, labels, 2, config)
+    whole = draws.Draws(pixels, labels, 2, config)
     seen = [whole.batch(first) for first in (0, 2, 4)]
-    again = gan_draws.Draws(pixels, labels, 2, config).batch(4)
+    again = draws.Draws(pixels, labels, 2, config).batch(4)
     for name, values in seen[2].items():
         np.testing.assert_array_equal(again[name], values)
     order = np.concatenate([each["real"][..., 0, 0, 0].ravel() for each in seen])
@@ -400,16 +404,16 @@ def test_draws_depend_on_seed_and_step_alone():
         np.concatenate([each["label"].argmax(-1).ravel() for each in seen]), order % 2
     )
     assert seen[0]["mix"].min() >= 0 and seen[0]["mix"].max() < 1
-    other = gan_draws.Draws(pixels, labels, 2, replace(config, seed=1)).batch(4)
+    other = draws.Draws(pixels, labels, 2, replace(config, seed=1)).batch(4)
     assert not np.array_equal(other["noise"], again["noise"])
 
 
 def test_flips_give_the_four_mirror_images():
     image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    found = [gan_draws.variant(image, which) for which in range(4)]
+    found = [draws.variant(image, which) for which in range(4)]
     assert [each[0, 0, 0] for each in found] == [0, 3, 6, 9]
     assert [each[1, 1, 0] for each in found] == [9, 6, 3, 0]
-    eight = {gan_draws.variant(image, which).tobytes() for which in range(8)}
+    eight = {draws.variant(image, which).tobytes() for which in range(8)}
     assert len(eight) == 8 and image.swapaxes(0, 1).tobytes() in eight
 
 
@@ -423,8 +427,8 @@ def numbered(side):
 
 
 def test_crops_are_whole_pieces_of_their_image():
-    draws = gan_draws.Draws(numbered(64), np.array([0, 1, 1]), 2, CROPS)
-    shown = [draws.batch(first) for first in range(30)]
+    drawn = draws.Draws(numbered(64), np.array([0, 1, 1]), 2, CROPS)
+    shown = [drawn.batch(first) for first in range(30)]
     real = np.concatenate([each["real"][0] for each in shown])
     np.testing.assert_array_equal(
         real - real[:, :1, :1], np.broadcast_to(numbered(32)[:1], real.shape)
@@ -434,32 +438,32 @@ def test_crops_are_whole_pieces_of_their_image():
     corners = real[:, 0, 0, 1:]
     assert corners.min() < 3 and 29 < corners.max() <= 32
     # Turned as well as mirrored, since a crop is not squeezed.
-    turned = gan_draws.Draws(numbered(64), np.zeros(3, int), 2, replace(CROPS, flips=True))
+    turned = draws.Draws(numbered(64), np.zeros(3, int), 2, replace(CROPS, flips=True))
     rows = turned.batch(0)["real"][0][..., 1]
     assert any((each == each[:1]).all() for each in rows)
 
 
 def test_reference_holds_as_many_crops_as_samples():
     pixels = numbered(64)
-    crops = gan_draws.reference(pixels, CROPS)
+    crops = draws.reference(pixels, CROPS)
     assert crops.pixels.shape == (20, 32, 32, 3)
     np.testing.assert_array_equal(crops.pixels[:, 0, 0, 0], crops.rows)
     assert np.bincount(crops.rows).tolist() == [7, 7, 6]
-    again = gan_draws.reference(pixels, CROPS)
+    again = draws.reference(pixels, CROPS)
     np.testing.assert_array_equal(again.pixels, crops.pixels)
-    whole = gan_draws.reference(pixels[:, :32, :32], replace(CROPS, crop=1.0))
+    whole = draws.reference(pixels[:, :32, :32], replace(CROPS, crop=1.0))
     np.testing.assert_array_equal(whole.rows, [0, 1, 2])
 
 
 def test_field_is_the_whole_image_or_its_central_square():
     image = np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3)
-    assert train_gan.field(image, 40, whole=True) is image
-    np.testing.assert_array_equal(train_gan.field(image, 40, whole=False), image[:, 10:50])
+    assert gan_train.field(image, 40, whole=True) is image
+    np.testing.assert_array_equal(gan_train.field(image, 40, whole=False), image[:, 10:50])
     np.testing.assert_array_equal(
-        train_gan.field(image.swapaxes(0, 1), 40, whole=False), image.swapaxes(0, 1)[10:50]
+        gan_train.field(image.swapaxes(0, 1), 40, whole=False), image.swapaxes(0, 1)[10:50]
     )
     with pytest.raises(InputError, match=r"60x40 px, smaller than the 41 px.*larger --crop"):
-        train_gan.field(image, 41, whole=False)
+        gan_train.field(image, 41, whole=False)
 
 
 def test_floor_keeps_the_crops_of_an_image_in_one_half():
@@ -539,7 +543,7 @@ def finished(tissue, cache, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gan.Gan, "step", diverging)
-        patch.setattr(train_gan, "SAVE_SECONDS", float("inf"))  # evaluations alone, however slow
+        patch.setattr(loop, "SAVE_SECONDS", float("inf"))  # evaluations alone, however slow
         with pytest.raises(InputError, match=r"became NaN .* the state after 0.016 kimg is kept"):
             train(RUN, tissue, cache, folder)
     (path,) = (folder / "gan_fusion").iterdir()
@@ -575,6 +579,7 @@ def test_a_run_writes_all_its_files(finished):
     record = json.loads((path / "config.json").read_text())
     split = pd.read_csv(path / "split.csv", dtype=str)
     assert record["kind"] == "gan" and record["finished"]
+    assert record["no_classifier"] == gan_train.NO_CLASSIFIER
     assert record["training_hash"] == data.training_hash(split)
     assert record["n_training"] == (split.part == "train").sum() < len(split)
     assert "train_gan" in record["command"]
@@ -598,8 +603,23 @@ def test_metrics_of_a_run(finished):
     assert "not comparable" in text and "floor" in text and "copies" in text
 
 
+def test_a_saved_generator_needs_no_module_but_its_layers(finished, tmp_path):
+    """Registered names are what an older run's file is read by, wherever the layers lie now."""
+    original, moved = finished.path / "generator.keras", tmp_path / "moved.keras"
+    with zipfile.ZipFile(original) as archive, zipfile.ZipFile(moved, "w") as copy:
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name == "config.json":
+                assert content.count(b"histopapers>ScaledConv") > 3
+                content = content.replace(b"gan_fusion.gan.layers", b"gan_fusion.gan")
+            copy.writestr(name, content)
+    again = keras.saving.load_model(moved, compile=False)
+    for a, b in zip(again.get_weights(), weights(finished.path), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_finished_run_answers_from_its_files(finished, tissue, cache, monkeypatch):
-    monkeypatch.setattr(train_gan.Training, "run_all", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr(loop.Training, "run_all", lambda self: pytest.fail("trained again"))
     again = train(RUN, tissue, cache, finished.path.parent.parent)
     assert again.path == finished.path
 
@@ -669,11 +689,11 @@ def test_a_class_without_training_images():
             "part": ["train"] * 8 + ["test"] * 2,
         }
     )
-    assert train_gan.training_images(split, ("x",)).image.tolist() == list("abcdefgh")
+    assert gan_train.training_images(split, ("x",)).image.tolist() == list("abcdefgh")
     with pytest.raises(InputError, match="no image of class y"):
-        train_gan.training_images(split, ("x", "y"))
+        gan_train.training_images(split, ("x", "y"))
     with pytest.raises(InputError, match="holds 7 images of x"):
-        train_gan.training_images(split[1:], ("x",))
+        gan_train.training_images(split[1:], ("x",))
 
 
 @pytest.mark.parametrize(
@@ -737,7 +757,7 @@ def test_a_stopped_generation_goes_on_without_duplicates(made, finished, monkeyp
     assert {file.name: file.read_bytes() for file in (folder / "images").iterdir()} == before
     assert (folder / "index.csv").read_bytes() == index
     with monkeypatch.context() as patch:
-        patch.setattr(generate, "_write_images", lambda *_: pytest.fail("drawn again"))
+        patch.setattr(generation, "_write_images", lambda *_: pytest.fail("drawn again"))
         generate.generate(finished.path, folder, 5)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -210,6 +211,28 @@ def test_generated_images_smaller_than_the_input_are_refused(generated, split, t
         data.load_pixels(split, made, larger, tissue, None)
 
 
+def test_images_are_loaded_once_and_bad_ones_left_out_only_among_the_real(
+    generated, split, tissue, tmp_path, monkeypatch
+):
+    made = data.load_generated(generated, split, SMALL)
+    copy = shutil.copytree(tissue, tmp_path / "copy")
+    bad = split.image.iloc[2]
+    (copy / bad).write_bytes((copy / bad).read_bytes()[:200])
+    asked = []
+    original = data.images.cached
+    monkeypatch.setattr(data.images, "cached", lambda *a, **k: asked.append(a) or original(*a, **k))
+    where = (SMALL, copy, tmp_path / "cache")
+    pixels = data.load_pixels(split, made, *where, skip_bad=True)
+    assert len(asked) == 1
+    assert [image for image, _ in pixels.skipped] == [bad]
+    assert [*pixels.kept(split).image, *(f"generated/00000{i}.png" for i in range(3))] == list(
+        pixels.images
+    )
+    (generated / "000001.png").write_bytes(b"half")
+    with pytest.raises(InputError, match=r"1 generated images cannot be used: .*000001\.png"):
+        data.load_pixels(split, made, *where, skip_bad=True)
+
+
 def test_config_says_what_was_generated_in_fact(generated, split):
     request = ask("--preset", "T11-fusion-trad-gan")
     made = data.load_generated(generated, split, SMALL)
@@ -245,7 +268,7 @@ def test_bad_input_ends_before_anything_is_written(generated, split, tissue, tmp
 def test_command_line_reports_an_error_in_one_line(generated, tissue, tmp_path):
     write_generation(generated, training_hash="1234567890ab")
     arguments = (
-        "--demo", "--data-dir", tissue, "--gan-images", generated,
+        "--demo", "--data-dir", tissue, "--gan-images", generated, "--image-size", 32,
         "--runs-dir", tmp_path / "runs",
     )  # fmt: skip
     done = subprocess.run(

@@ -3,32 +3,68 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gan_fusion.gan_config import GanConfig
+from gan_fusion.gan.config import GanConfig
+
+if TYPE_CHECKING:
+    import keras
+
+    from common.images import Pixels
 
 # One stream of random numbers per purpose, so that one does not shift the other.
 ORDER, CRITIC, GENERATOR, SAMPLES, HALVES, CROPS = range(6)
 
 
 def random(seed: int, stream: int, step: int = 0) -> np.random.Generator:
-    """Random numbers of one purpose at one step; no other step's draws shift them."""
+    """Random numbers of one purpose at one step; no other step's draws shift them.
+
+    Parameters
+    ----------
+    seed : int
+        0 or more.
+    stream : int
+        The purpose: `ORDER` ... `CROPS`, or a number of one's own above them.
+    step : int
+        0 or more.
+    """
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, stream, step))))
 
 
 def central_square(image: np.ndarray) -> np.ndarray:
-    """The largest square around the middle of an image (H, W, 3)."""
+    """The largest square around the middle of an image.
+
+    Parameters
+    ----------
+    image : ndarray (H, W, 3)
+
+    Returns
+    -------
+    ndarray (S, S, 3)
+        A view; S is the smaller of H and W. Of an odd surplus the larger half falls below or to
+        the right.
+    """
     side = min(image.shape[:2])
     top, left = ((length - side) // 2 for length in image.shape[:2])
     return image[top : top + side, left : left + side]
 
 
 def variant(image: np.ndarray, which: int) -> np.ndarray:
-    """One of a square's eight turned and mirrored images (..., S, S, 3).
+    """One of a square's eight turned and mirrored images.
 
-    0 is the image itself; 1 mirrors left and right, 2 up and down, 4 along the diagonal.
+    Parameters
+    ----------
+    image : ndarray (..., S, S, 3)
+    which : int
+        0 to 7: 0 is the image itself; 1 mirrors left and right, 2 up and down, 4 along the
+        diagonal, and their sums do one after the other.
+
+    Returns
+    -------
+    ndarray (..., S, S, 3)
+        A view.
     """
     if which & 4:
         image = image.swapaxes(-2, -3)
@@ -36,7 +72,18 @@ def variant(image: np.ndarray, which: int) -> np.ndarray:
 
 
 def variants(config: GanConfig) -> int:
-    """How many of `variant`'s images are shown: a squeezed image must not change its aspect."""
+    """How many of `variant`'s images are shown: a squeezed image must not change its aspect.
+
+    Parameters
+    ----------
+    config : GanConfig
+        `flips` and `crop`.
+
+    Returns
+    -------
+    int
+        1, 4 or 8.
+    """
     if not config.flips:
         return 1
     return 4 if config.crop == 1 else 8
@@ -56,14 +103,27 @@ class Draws:
     config : GanConfig
     """
 
-    def __init__(self, pixels: Any, labels: np.ndarray, classes: int, config: GanConfig):
+    def __init__(
+        self, pixels: Pixels | np.ndarray, labels: np.ndarray, classes: int, config: GanConfig
+    ):
         self.pixels = pixels
         self.labels = np.eye(classes, dtype=np.float32)[labels]
         self.config = config
         self._order = (-1, np.empty(0, int))
 
     def batch(self, first: int) -> dict[str, np.ndarray]:
-        """What `Gan.step` takes, for the critic's steps `first` and following."""
+        """What `Gan.step` takes.
+
+        Parameters
+        ----------
+        first : int
+            Number of the first of the critic's steps, counted over the whole training.
+
+        Returns
+        -------
+        dict
+            `real`, `label`, `noise`, `mix`: see `Gan.step`.
+        """
         config = self.config
         shape = config.critic_steps, config.batch_size
         rows = self._rows(first * config.batch_size, math.prod(shape)).reshape(shape)
@@ -98,6 +158,7 @@ class Draws:
 
 
 def _corners(rng: np.random.Generator, count: int, whole: int, side: int) -> np.ndarray:
+    """Top and left of crops that may lie anywhere in the image, (count, 2)."""
     return rng.integers(0, whole - side + 1, (count, 2))
 
 
@@ -116,7 +177,16 @@ class Reference(NamedTuple):
 
 
 def reference(pixels: np.ndarray, config: GanConfig) -> Reference:
-    """The training images themselves, or as many crops of them as images are generated."""
+    """The training images themselves, or as many crops of them as images are generated.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        RGB uint8, (N, T, T, 3).
+    config : GanConfig
+        With `crop` at 1 the images are taken as they are (T is `image_size`), else
+        `max(samples, N)` crops, as many of each image as of another, or one more.
+    """
     side = config.image_size
     if config.crop == 1:
         return Reference(pixels, np.arange(len(pixels)))
@@ -127,7 +197,7 @@ def reference(pixels: np.ndarray, config: GanConfig) -> Reference:
 
 
 def draw_images(
-    generator: Any, noise: np.ndarray, label: np.ndarray, batch_size: int = 50
+    generator: keras.Model, noise: np.ndarray, label: np.ndarray, batch_size: int = 50
 ) -> np.ndarray:
     """Images for noise and classes.
 
@@ -136,10 +206,12 @@ def draw_images(
     Parameters
     ----------
     generator : keras.Model
-        From `gan.as_pixels`.
+        From `networks.as_pixels`.
     noise : float32 array (N, latent)
     label : float32 array (N, classes)
         One-hot.
+    batch_size : int
+        Images computed at once.
 
     Returns
     -------

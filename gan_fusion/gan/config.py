@@ -4,7 +4,8 @@ A GAN's `metrics.json`: `fid`, `kid`, `kid_se`, `precision`, `recall`, `kimg` of
 evaluation; `points`, a list of the same for every evaluation; `floor` {`fid`, `kid`, `kid_se`,
 `images`}: two halves of the real images against each other; `features` (network, weights, size,
 resize, "not comparable with published values"); `real_images`, `generated_images`,
-`memorisation`. In `config.json` `kind` is "gan"; a classifier's has none.
+`memorisation`. In `config.json` `kind` is "gan" and `no_classifier` a sentence; a classifier's run
+has neither.
 
 Cost of a row: 120 to 690 kimg at 512 px, which needs a graphics card. Command of the main row:
 ``python -m gan_fusion.train_gan --preset T9-batch32 --data-dir D``.
@@ -164,7 +165,14 @@ _ROWS: dict[str, GanConfig] = {
 
 
 def honest(row: GanConfig, kimg: float) -> GanConfig:
-    """Training patients only, and as many images shown as to the other rows of the table (G19)."""
+    """Training patients only, and as many images shown as to the other rows of the table (G19).
+
+    Parameters
+    ----------
+    row : GanConfig
+    kimg : float
+        Thousands of images shown.
+    """
     return replace(row, split="patient", kimg=kimg)
 
 
@@ -234,13 +242,29 @@ PRESETS: dict[str, GanConfig] = {
 
 
 def check_size(size: int) -> None:
-    """Refuse sides that are no power of two between 32 and 512 px."""
+    """Refuse sides that are no power of two between 32 and 512 px.
+
+    Parameters
+    ----------
+    size : int
+        px.
+
+    Raises
+    ------
+    InputError
+        Naming the flag.
+    """
     if size not in (32, 64, 128, 256, 512):
         raise InputError(f"--image-size {size}: a GAN draws 32, 64, 128, 256 or 512 px")
 
 
 def leaks(config: GanConfig) -> list[str]:
-    """What may flatter a classifier that trains on this GAN's images."""
+    """What may flatter a classifier that trains on this GAN's images.
+
+    Parameters
+    ----------
+    config : GanConfig
+    """
     found = []
     if config.train_on == "all":
         found.append("the GAN sees validation and test images (G15)")

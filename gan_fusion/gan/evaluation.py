@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import InputError
-from gan_fusion.gan_config import GanConfig
-from gan_fusion.gan_draws import HALVES, Reference, random, variant, variants
+from gan_fusion.gan.config import GanConfig
+from gan_fusion.gan.draws import HALVES, Reference, random, variant, variants
 
 if TYPE_CHECKING:
     from common.generative import FeatureNetwork
@@ -28,11 +28,11 @@ class Judge:
     config : GanConfig
     reference : Reference
         Real images.
-    labels : int array
+    labels : int array (M,)
         Class of each of them.
     features : FeatureNetwork
     run : Run
-        Its folder gets the pictures.
+        Its folder gets the pictures, its record names the classes.
     """
 
     def __init__(
@@ -50,7 +50,17 @@ class Judge:
         self.floor = floor(self.real, reference.rows, config.seed)
 
     def scores(self, samples: np.ndarray) -> dict[str, float]:
-        """FID, KID, precision and recall of generated images."""
+        """FID, KID, precision and recall of generated images.
+
+        Parameters
+        ----------
+        samples : uint8 array (N, S, S, 3), RGB
+
+        Returns
+        -------
+        dict
+            `fid`, `kid`, `kid_se` (its standard error), `precision`, `recall`.
+        """
         from common import generative
 
         found = self.features(samples)
@@ -65,14 +75,26 @@ class Judge:
         }
 
     def memorisation(self, samples: np.ndarray) -> dict[str, Any]:
-        """How near the samples come to training images, turned and mirrored ones included."""
+        """How near the samples come to training images, turned and mirrored ones included.
+
+        Draws `nearest.png`: the ten samples that come nearest, above what they come near to.
+
+        Parameters
+        ----------
+        samples : uint8 array (N, S, S, 3), RGB
+
+        Returns
+        -------
+        dict
+            `median_ratio`, `smallest_ratio`, `below_half`: see `common.generative.memorisation`.
+        """
         from common import generative
 
         real, rows = self.reference
         seen = range(variants(self.config))
         training = [self.features(variant(real, which), keep=True) for which in seen]
         found = generative.memorisation(
-            np.concatenate(training), self.features(samples), np.tile(rows, len(seen))
+            np.concatenate(training), self.features(samples), np.tile(rows, len(seen)).tolist()
         )
         closest = np.argsort(found["ratio"], kind="stable")[:10]
         which, row = np.divmod(found["nearest"][closest], len(real))
@@ -83,7 +105,15 @@ class Judge:
         return {k: v for k, v in found.items() if k not in ("nearest", "ratio")}
 
     def draw_samples(self, samples: np.ndarray, labels: np.ndarray, name: str) -> None:
-        """Draw some images of each class."""
+        """Draw some images of each class.
+
+        Parameters
+        ----------
+        samples : uint8 array (N, S, S, 3), RGB
+        labels : int array (N,)
+        name : str
+            File in the run's `figures`.
+        """
         self._mosaic(self._by_class("generated", samples, labels), 8, name)
 
     def draw_real(self) -> None:
@@ -91,7 +121,15 @@ class Judge:
         self._mosaic(self._by_class("real", self.reference.pixels, self.labels), 8, "real.png")
 
     def draw_curves(self, history: Sequence[Mapping], points: Sequence[Mapping]) -> None:
-        """Draw losses and scores."""
+        """Draw losses and scores.
+
+        Parameters
+        ----------
+        history : sequence of mapping
+            Rows of history.csv.
+        points : sequence of mapping
+            Rows of evaluations.csv.
+        """
         from common import figures
 
         figure = figures.curves(
@@ -118,10 +156,16 @@ def floor(real: np.ndarray, rows: np.ndarray, seed: int) -> dict[str, Any]:
     Parameters
     ----------
     real : array (M, D)
-        Features.
+        Features of the real images.
     rows : int array (M,)
         The image that each belongs to; crops of one image stay in one half.
     seed : int
+        Of the halves, and of the blocks of KID.
+
+    Returns
+    -------
+    dict
+        `fid`, `kid`, `kid_se`, and `images`, how many each half has.
     """
     from common import generative
 
@@ -137,41 +181,53 @@ def floor(real: np.ndarray, rows: np.ndarray, seed: int) -> dict[str, Any]:
 
 
 def blocks(images: int) -> int:
-    """Blocks of `generative.kid`: ten, or as many as hold two images."""
+    """Blocks of `generative.kid`: ten, or as many as hold two images.
+
+    Parameters
+    ----------
+    images : int
+        Of the smaller set.
+    """
     return min(10, images // 2)
 
 
 def ratio(last: float, first: float) -> float | None:
-    """Last over first KID; None where the first is no distance (unbiased: it may be negative)."""
+    """Last over first KID; None where the first is no distance (unbiased: it may be negative).
+
+    Parameters
+    ----------
+    last, first : float
+    """
     return last / first if first > 0 else None
 
 
 def _panels(
     history: Sequence[Mapping], points: Sequence[Mapping], floor: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
+    """What `figures.curves` draws: panels of named lines, empty panels left out."""
     import pandas as pd
 
-    history, points = pd.DataFrame(history), pd.DataFrame(points)
+    rows, scores = pd.DataFrame(history), pd.DataFrame(points)
     halves = "two halves of the real images"
     panels = {
         "Loss": {
-            name: (history.kimg, history[column])
+            name: (rows.kimg, rows[column])
             for name, column in (("critic: real - generated", "distance"),
                                  ("generator", "generator"))
-            if column in history
+            if column in rows
         },
         "Penalty": {
-            name: (history.kimg, history[column])
+            name: (rows.kimg, rows[column])
             for name, column in (("gradient penalty", "penalty"), ("R1", "r1"))
-            if column in history
+            if column in rows
         },
         "KID": {
-            "generated, with standard error": (points.kimg, points.kid, points.kid_se),
-            halves: (points.kimg, floor["kid"]),
+            "generated, with standard error": (scores.kimg, scores.kid, scores.kid_se),
+            halves: (scores.kimg, floor["kid"]),
         },
         "FID": {
-            "generated": (points.kimg, points.fid),
-            halves: (points.kimg, floor["fid"]),
+            "generated": (scores.kimg, scores.fid),
+            halves: (scores.kimg, floor["fid"]),
         },
     }  # fmt: skip
     return {label: named for label, named in panels.items() if named}
@@ -181,7 +237,17 @@ def _panels(
 
 
 def read_metrics(run: Run) -> dict[str, Any]:
-    """Read a finished GAN run's metrics.json."""
+    """Read a finished GAN run's metrics.json.
+
+    Parameters
+    ----------
+    run : Run
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged.
+    """
     file = Path(run.path) / "metrics.json"
     try:
         return json.loads(file.read_text(encoding="utf-8"))
@@ -190,7 +256,13 @@ def read_metrics(run: Run) -> dict[str, Any]:
 
 
 def summary(metrics: dict[str, Any]) -> str:
-    """Every evaluation, the floor and the check for copies, as text."""
+    """Every evaluation, the floor and the check for copies, as text.
+
+    Parameters
+    ----------
+    metrics : dict
+        From `read_metrics`.
+    """
     features, copies, least = metrics["features"], metrics["memorisation"], metrics["floor"]
     change = metrics["kid_last_over_first"]
     change = "none, the first is not above 0" if change is None else f"{change:.2f}"

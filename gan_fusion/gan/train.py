@@ -1,0 +1,189 @@
+"""The training command of the GAN: index, split, cache, train and measure, in one flow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from common import config as configuration
+from common.errors import InputError
+from gan_fusion.gan import evaluation
+from gan_fusion.gan.config import PRESETS, GanConfig, check_size, leaks
+from gan_fusion.gan.draws import central_square
+from gan_fusion.gan.loop import Training
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from common.runs import Run
+
+FEWEST = 8
+"""Fewest training images: KID compares two halves of them, in two blocks of two."""
+
+NO_CLASSIFIER = (
+    "a GAN's run, no classifier's; its scores are in its metrics.json, and python -m "
+    "gan_fusion.generate --run RUN draws images with it"
+)
+"""What config.json says under `no_classifier`, to whatever asks for predictions."""
+
+
+def main() -> None:
+    """Read the command line and train."""
+    request = configuration.parse(
+        GanConfig,
+        PRESETS,
+        package="gan_fusion",
+        module="train_gan",
+        description="Train a conditional GAN on BreakHis or BACH or, with --demo, on synthetic "
+        "tissue.",
+    )
+    train(request)
+
+
+def train(request: configuration.Request[GanConfig]) -> Run:
+    """Index, split, cache, train and evaluate; resume what a killed run began.
+
+    Parameters
+    ----------
+    request : Request
+        Its config decides the run; see `common.config.parse`.
+
+    Returns
+    -------
+    Run
+        Finished.
+    """
+    # Imported here and not above, so that --help answers at once; Keras only when it is needed.
+    from common import backend, datasets, images, runs, splits
+    from common.datasets import synthetic
+    from gan_fusion import data
+
+    config, execution = request.config, request.execution
+    check_size(config.image_size)
+    card = data.card(config)
+    data_dir = execution.data_dir
+    if data_dir is None and request.preset.startswith("demo"):
+        data_dir = synthetic.demo(execution.runs_dir, config.dataset)
+    classes = chosen_classes(config, card.CLASSES[config.classes])
+    index = data.load_index(config, data_dir)
+    side = round(config.image_size / config.crop)
+    pixels = images.cached(
+        datasets.data_folder(card, data_dir),
+        index.image,
+        side,
+        filter=config.resize_filter,
+        cache_dir=execution.cache_dir,
+        transform=lambda image: field(image, side, whole=config.crop == 1),
+        transform_id=f"{'whole' if config.crop == 1 else 'central square'}, at least {side} px",
+        skip_bad=execution.skip_bad,
+    )
+    index = pixels.kept(index)
+    split = data.make_split(index, config, execution)
+    if config.train_on == "all":
+        split = split.assign(part="train")
+    seen = training_images(split, classes)
+
+    record = runs.describe(
+        "gan_fusion",
+        request,
+        card,
+        index,
+        leaks=leaks(config),
+        skipped=pixels.skipped,
+    ) | {
+        "kind": "gan",
+        "no_classifier": NO_CLASSIFIER,
+        "classes": classes,
+        "training_hash": data.training_hash(split),
+        "n_training": len(seen),
+        "command": runs.command_line("gan_fusion", module="train_gan"),
+    }
+    with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=pixels) as run:
+        if not run.finished:
+            backend.load()
+            splits.write(split, run.path / "split.csv")
+            Training(config, seen, pixels, run, images.cache_folder(execution.cache_dir)).run_all()
+            run.record_environment()
+            run.finish()
+    print(evaluation.summary(evaluation.read_metrics(run)))
+    print(run.closing_words())
+    return run
+
+
+def chosen_classes(config: GanConfig, known: Sequence[str]) -> tuple[str, ...]:
+    """Classes that the GAN draws, in the data set's order.
+
+    Parameters
+    ----------
+    config : GanConfig
+        `labels`; all classes where it is empty.
+    known : sequence of str
+        The data set's classes.
+
+    Raises
+    ------
+    InputError
+        For a label that is none of them.
+    """
+    unknown = [name for name in config.labels if name not in known]
+    if unknown:
+        raise InputError(
+            f"--labels {' '.join(unknown)}: {config.dataset} has the classes {', '.join(known)}"
+        )
+    return tuple(name for name in known if not config.labels or name in config.labels)
+
+
+def training_images(split: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Rows of the training part that are of these classes, in the split's order.
+
+    Parameters
+    ----------
+    split : DataFrame
+        Columns label, part.
+    classes : sequence of str
+
+    Raises
+    ------
+    InputError
+        If a class has no image there, or all have fewer than `FEWEST`.
+    """
+    seen = split[(split.part == "train") & split.label.isin(classes)].reset_index(drop=True)
+    for name in classes:
+        if not (seen.label == name).any():
+            raise InputError(
+                f"the training part holds no image of class {name}; choose classes that it has "
+                "with --labels, or another split"
+            )
+    if len(seen) < FEWEST:
+        raise InputError(
+            f"the training part holds {len(seen)} images of {', '.join(classes)}; a GAN needs at "
+            f"least {FEWEST}, and hundreds to draw anything"
+        )
+    return seen
+
+
+def field(image: np.ndarray, side: int, *, whole: bool) -> np.ndarray:
+    """What is squeezed to `side` px: the whole image, or its central square.
+
+    Parameters
+    ----------
+    image : ndarray (H, W, 3)
+    side : int
+        px.
+    whole : bool
+
+    Raises
+    ------
+    InputError
+        If it would have to be enlarged.
+    """
+    height, width = image.shape[:2]
+    if min(height, width) < side:
+        raise InputError(
+            f"is {width}x{height} px, smaller than the {side} px that are needed; use a smaller "
+            f"--image-size{'' if whole else ' or a larger --crop'}"
+        )
+    return image if whole else central_square(image)
