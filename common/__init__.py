@@ -9,6 +9,7 @@ from types import ModuleType
 
 _MOVED: dict[str, str] = {
     "formats": "common.images.formats",
+    "leakage": "common.splits.leakage",
 }
 """Modules that have become a part of a room, under the names by which they are still imported."""
 

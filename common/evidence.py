@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common import evaluation, figures, gradcam, leakage, predictions, runs
+from common import evaluation, figures, gradcam, predictions, runs
 from common.files import write_json
 from common.images import Pixels
+from common.splits import leakage
 
 EXAMPLES_PER_CLASS = 4
 MISTAKES = 8

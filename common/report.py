@@ -20,11 +20,11 @@ import pandas as pd
 from common import datasets, errors, figures, metrics, notices, predictions, runs, tables
 from common.errors import InputError, WriteError
 from common.files import write_text
+from common.splits import PARTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PARTS = ("train", "validation", "test")
 WRONG_SHOWN = 20
 DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
 """What reading a damaged or foreign file may raise (JSON, CSV and `InputError` are ValueErrors)."""

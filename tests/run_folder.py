@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common import evaluation, figures, leakage, metrics, runs
+from common import evaluation, figures, metrics, runs
 from common import predictions as tables
 from common.files import write_csv, write_json
+from common.splits import leakage
 
 TASKS = {
     # name: data set, package, preset, classes, positive class, split, images per class

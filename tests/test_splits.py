@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 from sklearn.model_selection import KFold, train_test_split
 
-from common import datasets, leakage, splits
+from common import datasets, splits
 from common.errors import InputError
+from common.splits import leakage
+from common.splits.__main__ import main
 
 TYPES = ("A", "F", "PT", "TA", "DC", "LC", "MC", "PC")
 
@@ -589,14 +591,14 @@ def test_command(planted, capsys, monkeypatch):
     split.to_csv(root / "split.csv", index=False)
     arguments = ["report", "--split-file", str(root / "split.csv")]
     files = ["--json", str(out / "l.json"), "--picture", str(out / "l.png")]
-    assert splits.main([*arguments, "--data-dir", str(root), *files]) == 0
+    assert main([*arguments, "--data-dir", str(root), *files]) == 0
     assert "near duplicates (at most 64 of 256 bits differ): 4 pairs" in capsys.readouterr().out
     assert json.loads((out / "l.json").read_text())["near"]["across"] == 4
     assert cv2.imread(str(out / "l.png")).shape[1] > 400
-    assert splits.main(arguments) == 0
+    assert main(arguments) == 0
     assert "images were not compared" in capsys.readouterr().out
     with pytest.raises(InputError, match="--picture needs the images"):
-        splits.main([*arguments, *files])
+        main([*arguments, *files])
 
 
 def test_damaged_image_is_named(planted):

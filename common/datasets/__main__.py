@@ -191,7 +191,8 @@ def _groups(card: ModuleType, index: pd.DataFrame) -> bool:
 
 def _readable(root: Path, index: pd.DataFrame) -> bool:
     """Open every image: its header, then its pixels, to find damaged files and exact copies."""
-    from common import images, leakage
+    from common import images
+    from common.splits import leakage
 
     problems = images.check([root / name for name in index["image"]])
     for path, problem in problems[:_PROBLEMS_SHOWN]:

@@ -19,7 +19,8 @@ import pandas as pd
 from common import notices
 from common.datasets import listed
 from common.errors import InputError
-from common.splits import GROUPS, PARTS, shared_groups, sorted_rows
+from common.splits.draw import sorted_rows
+from common.splits.parts import GROUPS, PARTS, shared_groups
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

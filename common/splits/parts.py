@@ -1,0 +1,171 @@
+"""The parts of a split, and what every split has to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from common.datasets import listed
+from common.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import ArrayLike
+
+PARTS = ("train", "validation", "test")
+"""In their usual order; "" in a column `part` is an image that is not used."""
+
+GROUPS = ("case", "slide", "folder")
+"""Columns of an index that say which images come from one patient, one slide, one folder."""
+
+
+def check_disjoint(split: pd.DataFrame, group: str = "case") -> None:
+    """Make sure that no group (patient) has images in two parts.
+
+    Parameters
+    ----------
+    split : DataFrame
+        Index with the column `part`.
+    group : {"case", "slide", "folder"}
+
+    Raises
+    ------
+    InputError
+        Naming the groups that do, or that groups are unknown.
+    """
+    used = split[split["part"] != ""]
+    check_known(used, group, "whether the parts share patients cannot be checked")
+    shared = shared_groups(used, group)
+    if shared:
+        names = [f"{name} ({', '.join(parts)})" for name, parts in shared.items()]
+        raise InputError(f"{len(shared)} {group}s lie in more than one part: {listed(names, 10)}")
+
+
+def shared_groups(split: pd.DataFrame, group: str) -> dict[str, tuple[str, ...]]:
+    """Find the groups in more than one part.
+
+    Parameters
+    ----------
+    split : DataFrame
+        Index with the column `part`; rows whose group is "" are left out.
+    group : {"case", "slide", "folder"}
+
+    Returns
+    -------
+    dict
+        Group -> its parts, in their usual order.
+    """
+    parts = split[split[group] != ""].groupby(group)["part"].unique()
+    return {
+        name: tuple(part for part in PARTS if part in found)
+        for name, found in parts.items()
+        if len(found) > 1
+    }
+
+
+def check_fractions(test: float | None, validation: float) -> None:
+    """Refuse fractions that leave a part, or nothing but it.
+
+    Parameters
+    ----------
+    test : float or None
+        Fraction of all images; None where another rule takes the test images.
+    validation : float
+        Fraction of the other images; 0 for none.
+
+    Raises
+    ------
+    InputError
+    """
+    if test is not None and not 0 < test < 1:
+        raise InputError(f"the test part must be a fraction between 0 and 1, not {test}")
+    if not 0 <= validation < 1:
+        raise InputError(
+            f"the validation part must be a fraction from 0 to below 1, not {validation}"
+        )
+
+
+def check_known(index: pd.DataFrame, group: str, consequence: str) -> None:
+    """Refuse an index in which the group of an image is unknown.
+
+    Parameters
+    ----------
+    index : DataFrame
+    group : str
+        Name of the column.
+    consequence : str
+        What cannot be done then; ends the message.
+
+    Raises
+    ------
+    InputError
+    """
+    if group not in index:
+        raise InputError(f"unknown group {group!r}; groups are {', '.join(GROUPS)}")
+    unknown = int((index[group] == "").sum())
+    if unknown:
+        raise InputError(
+            f"the {group} of {unknown} of {len(index)} images is unknown: {consequence}"
+        )
+
+
+def check_parts(split: pd.DataFrame, parts: Sequence[str]) -> None:
+    """Refuse a split with a part that is empty or holds a single class.
+
+    Parameters
+    ----------
+    split : DataFrame
+        Index with the column `part`.
+    parts : sequence of str
+        Those that are meant to hold images.
+
+    Raises
+    ------
+    InputError
+    """
+    for part in parts:
+        labels = split.loc[split["part"] == part, "label"]
+        if labels.empty:
+            raise InputError(
+                f"the {part} part of this split is empty ({len(split)} images in all); "
+                "give more images, or other fractions"
+            )
+        if labels.nunique() == 1:
+            raise InputError(
+                f"the {part} part of this split has images of one class only "
+                f"({labels.iloc[0]}, {len(labels)} images); give more images or another split seed"
+            )
+
+
+def with_parts(
+    index: pd.DataFrame, rows: Mapping[str, ArrayLike], validation: float
+) -> pd.DataFrame:
+    """Write the parts into a copy of the index and check them.
+
+    Parameters
+    ----------
+    index : DataFrame
+    rows : mapping
+        Part -> its row numbers; all others get "".
+    validation : float
+        0 if the split is meant to have no validation part.
+
+    Returns
+    -------
+    DataFrame
+        The index with the column `part`.
+
+    Raises
+    ------
+    InputError
+        If a part is empty or holds a single class.
+    """
+    part = np.full(len(index), "", dtype=object)
+    for name, chosen in rows.items():
+        part[np.asarray(chosen, int)] = name
+    split = index.copy()
+    split["part"] = part
+    check_parts(split, PARTS if validation else ("train", "test"))
+    return split
