@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import WriteError
+from common.errors import InputError, WriteError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,6 +92,41 @@ def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
     """Write a table as CSV, whole or not at all: 9 significant digits, unknown values empty."""
     with atomic_path(path) as temporary:
         frame.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
+
+
+def replace_block(path: str | Path, begin: str, end: str, block: str) -> bool:
+    """Replace what stands between two marks in a text file.
+
+    Parameters
+    ----------
+    path : path
+        A UTF-8 text file, a README for instance.
+    begin, end : str
+        The marks, each once in the file; they stay.
+    block : str
+        What is to stand between them; a blank line is put around it.
+
+    Returns
+    -------
+    bool
+        Whether the file changed.
+
+    Raises
+    ------
+    InputError
+        If the marks are not there, once each and in order.
+    """
+    path = Path(path)
+    text = path.read_text(encoding="utf-8")
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise InputError(f"{path}: needs one line {begin} and below it one line {end}")
+    before, rest = text.split(begin)
+    after = rest.split(end)[1]
+    new = f"{before}{begin}\n\n{block}\n{end}{after}"
+    if new == text:
+        return False
+    write_text(path, new)
+    return True
 
 
 def plain(value: Any) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import InputError
-from common.files import write_text
+from common.files import replace_block
 from common.tables.arithmetic import impossible, paper_counts
 from common.tables.printed import published
 from common.tables.show import Notes, markdown_table, split_notes, table_title
@@ -89,14 +88,4 @@ def update_readme(path: str | Path, package: str) -> bool:
     InputError
         If the markers are not there, once each and in order.
     """
-    path = Path(path)
-    text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise InputError(f"{path}: needs one line {BEGIN} and below it one line {END}")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    new = f"{before}{BEGIN}\n\n{block(package)}\n{END}{after}"
-    if new == text:
-        return False
-    write_text(path, new)
-    return True
+    return replace_block(path, BEGIN, END, block(package))
