@@ -6,25 +6,33 @@ run) do not have.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from common import evaluation, figures, gradcam, predictions, runs
+from common import evaluation, figures, gradcam, images, predictions, runs
 from common.files import write_json
 from common.images import Pixels
 from common.splits import leakage
 
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+
 EXAMPLES_PER_CLASS = 4
 MISTAKES = 8
 GRADCAM_PER_CLASS = 1
+PAIRS = 4
+LEAKAGE = "leakage.json"
 
 
 def collect(
-    run: runs.Run, model: object, split: pd.DataFrame, pixels: Pixels, data_dir: str | Path
+    run: runs.Run, model: keras.Model, split: pd.DataFrame, pixels: Pixels, data_dir: str | Path
 ) -> None:
-    """Write `leakage.json` and the pictures that the report shows.
+    """Write `leakage.json`, if it is not there yet, and the pictures that the report shows.
 
     Parameters
     ----------
@@ -35,11 +43,12 @@ def collect(
     split : DataFrame
         Index with the column `part`.
     pixels : Pixels
-        The decoded images of the split.
+        The decoded images of the split, as the model takes them.
     data_dir : path
         Where the images lie.
     """
-    compare_parts(run, split, data_dir)
+    if not (run.path / LEAKAGE).is_file():
+        compare_parts(run, split, data_dir)
     test = predictions.of_part(evaluation.read_run(run))
     examples(run, split, pixels)
     mistakes(run, test, pixels)
@@ -47,16 +56,78 @@ def collect(
 
 
 def compare_parts(run: runs.Run, split: pd.DataFrame, data_dir: str | Path) -> None:
-    """Write what the parts share: cases, slides, identical and nearly identical images."""
+    """Write what the parts share: cases, slides, identical and nearly identical images.
+
+    It needs neither a model nor predictions, so it can be done before the training.
+
+    Parameters
+    ----------
+    run : Run
+        Gets `leakage.json` and, where images lie in two parts, `figures/leakage.png`.
+    split : DataFrame
+        Index with the column `part`.
+    data_dir : path
+        Where the images lie.
+    """
     found = leakage.report(split, data_dir)
-    write_json(run.path / "leakage.json", {**found, "text": leakage.text(found)})
-    figure = leakage.picture(found, data_dir)
+    figure = leakage_picture(found, data_dir)
+    target = _target(run, "leakage")
     if figure is not None:
-        figures.save(figure, run.path / "figures" / "leakage.png", synthetic=run.synthetic)
+        figures.save(figure, target, synthetic=run.synthetic)
+    else:
+        target.unlink(missing_ok=True)
+    # Last, because `collect` takes it for done.
+    write_json(run.path / LEAKAGE, {**found, "text": leakage.text(found)})
+
+
+def leakage_picture(found: Mapping[str, Any], data_dir: str | Path) -> Figure | None:
+    """Show the most alike images of two parts side by side, with names, parts and distance.
+
+    Parameters
+    ----------
+    found : mapping
+        What `leakage.report` gives. Exact copies come first, then near ones by distance, those of
+        training and test images before others.
+    data_dir : path
+        Where the images lie.
+
+    Returns
+    -------
+    Figure or None
+        `PAIRS` pairs at most; None if there is none.
+    """
+    worst = [pair for kind in ("exact", "near") for pair in (found[kind] or {}).get("worst", ())]
+    if not worst:
+        return None
+    worst = worst[:PAIRS]
+    shown = [(images.read(Path(data_dir) / each["a"]), images.read(Path(data_dir) / each["b"]))
+             for each in worst]  # fmt: skip
+    titles = [
+        (f"{each['a_part']}: {Path(each['a']).name}", f"{each['b_part']}: {Path(each['b']).name}")
+        for each in worst
+    ]
+    return figures.pairs(shown, titles, [_likeness(each) for each in worst])
+
+
+def _likeness(pair: Mapping[str, Any]) -> str:
+    """Say how alike a pair of a leakage report is."""
+    same = "exact copy" if pair["exact"] else f"{pair['bits']} of 256 bits differ"
+    turned = ", turned or flipped" if pair["turned"] else ""
+    return f"{same}{turned}{'' if pair['same_label'] else ', different labels'}"
 
 
 def examples(run: runs.Run, split: pd.DataFrame, pixels: Pixels) -> None:
-    """Draw a few training images of every class."""
+    """Draw a few training images of every class.
+
+    Parameters
+    ----------
+    run : Run
+        Gets `figures/examples.png`.
+    split : DataFrame
+        Index with the column `part`.
+    pixels : Pixels
+        The decoded images of the split.
+    """
     train = split[split.part == "train"]
     chosen = pd.concat(
         [
@@ -69,48 +140,71 @@ def examples(run: runs.Run, split: pd.DataFrame, pixels: Pixels) -> None:
     )
     titles = [f"{row.label}  {row.magnification}".strip() for row in chosen.itertuples()]
     figure = figures.examples(_pixels(pixels, chosen.image), titles, columns=EXAMPLES_PER_CLASS)
-    figures.save(figure, run.path / "figures" / "examples.png", synthetic=run.synthetic)
+    figures.save(figure, _target(run, "examples"), synthetic=run.synthetic)
 
 
 def mistakes(run: runs.Run, test: pd.DataFrame, pixels: Pixels) -> None:
-    """Draw the test images that the model got wrong with the most confidence."""
-    probabilities = predictions.probabilities(test)
-    predicted = predictions.predicted(test)
+    """Draw the test images that the model got wrong with the most confidence.
+
+    Parameters
+    ----------
+    run : Run
+        Gets `figures/mistakes.png`, or loses it where nothing is wrong.
+    test : DataFrame
+        The test part of predictions.csv.
+    pixels : Pixels
+        The decoded images of the split.
+    """
+    sure = predictions.probabilities(test).max(axis=1)
+    said = predictions.predicted(test)
     wrong = np.flatnonzero(~predictions.correct(test))
-    worst = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:MISTAKES]
-    target = run.path / "figures" / "mistakes.png"
+    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
     if not len(worst):
-        target.unlink(missing_ok=True)
+        _target(run, "mistakes").unlink(missing_ok=True)
         return
     titles = [
-        f"{Path(test.image[i]).stem}\ntrue {test.label[i]}, "
-        f"said {predicted[i]} {100 * probabilities[i].max():.0f} %"
+        f"{Path(test.image[i]).stem}\ntrue {test.label[i]}, said {said[i]} {100 * sure[i]:.0f} %"
         for i in worst
     ]
     figure = figures.mistakes(_pixels(pixels, test.image.iloc[worst]), titles)
-    figures.save(figure, target, synthetic=run.synthetic)
+    figures.save(figure, _target(run, "mistakes"), synthetic=run.synthetic)
 
 
-def gallery(run: runs.Run, model: object, test: pd.DataFrame, pixels: Pixels) -> None:
-    """Draw Grad-CAM at every stage for the surest right prediction of each class."""
-    probabilities, predicted = predictions.probabilities(test), predictions.predicted(test)
+def gallery(run: runs.Run, model: keras.Model, test: pd.DataFrame, pixels: Pixels) -> None:
+    """Draw Grad-CAM at every stage for the test image of each class that is surest of it.
+
+    Parameters
+    ----------
+    run : Run
+        Gets `figures/gradcam.png`.
+    model : keras.Model
+        The model of the chosen epoch.
+    test : DataFrame
+        The test part of predictions.csv.
+    pixels : Pixels
+        The decoded images of the split.
+    """
+    probabilities = predictions.probabilities(test)
+    said = predictions.predicted(test)
     chosen = []
-    for number, name in enumerate(run.record["classes"]):
+    for number, name in enumerate(predictions.classes_of(test)):
         rows = np.flatnonzero(test.label == name)
         sure = rows[np.argsort(-probabilities[rows, number], kind="stable")]
         chosen += sure[:GRADCAM_PER_CLASS].tolist()
     shown = _pixels(pixels, test.image.iloc[chosen])
     titles = [
-        f"true {test.label[i]}\nsaid {predicted[i]} {100 * probabilities[i].max():.0f} %"
-        for i in chosen
+        f"true {test.label[i]}\nsaid {said[i]} {100 * probabilities[i].max():.0f} %" for i in chosen
     ]
-    stages = gradcam.stages(run)
     maps = {
         stage.replace("_", " ").capitalize(): gradcam.heatmaps(model, shown, layer)
-        for stage, layer in stages.items()
+        for stage, layer in gradcam.stages(run).items()
     }
-    figure = figures.gradcam_gallery(shown, maps, titles)
-    figures.save(figure, run.path / "figures" / "gradcam.png", synthetic=run.synthetic)
+    figure = figures.gradcam_gallery(list(shown), maps, titles)
+    figures.save(figure, _target(run, "gradcam"), synthetic=run.synthetic)
+
+
+def _target(run: runs.Run, name: str) -> Path:
+    return run.path / "figures" / f"{name}.png"
 
 
 def _pixels(pixels: Pixels, names: pd.Series) -> np.ndarray:

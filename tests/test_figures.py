@@ -70,6 +70,7 @@ def everything() -> dict:
         ),
         "examples": figures.examples(pictures(3), ["a", "b", "c"]),
         "mistakes": figures.mistakes(pictures(5), list("abcde")),
+        "pairs": figures.pairs([tuple(pictures(2))], [("train: a.png", "test: b.png")], ["copy"]),
     }
 
 
@@ -294,12 +295,37 @@ def test_gradcam_gallery_lets_the_image_show_where_the_map_is_zero():
     assert {"Image", "Stage 1", "Stage 2", "title"} <= set(texts(figure))
 
 
+def test_pairs_stand_side_by_side_with_their_words_above(tmp_path):
+    wide, tall, small = (np.full((h, w, 3), 90, np.uint8) for h, w in ((46, 70), (70, 46), (9, 9)))
+    figure = figures.pairs(
+        [(wide, wide), (tall, small)],
+        [("train: a.png", "test: b.png"), ("train: c $x$.png", "test: " + "d" * 90)],
+        ["exact copy", "54 of 256 bits differ"],
+    )
+    figure.canvas.draw()
+    above = [axes._left_title.get_text() for axes in figure.axes]
+    assert above[:3] == [
+        "exact copy\ntrain: a.png", "test: b.png", "54 of 256 bits differ\ntrain: c $x$.png"
+    ]  # fmt: skip
+    assert "…" in above[3]
+    boxes = [axes.images[0].get_window_extent() for axes in figure.axes]
+    for row in (boxes[:2], boxes[2:]):
+        assert row[0].y1 == pytest.approx(row[1].y1, abs=1)
+        assert row[0].x1 < row[1].x0
+    _, info = read(figures.save(figure, tmp_path / "a.png"))
+    assert info["Description"].startswith(
+        "Pairs of images: train: a.png; test: b.png: exact copy; train: c $x$.png"
+    )
+
+
 def test_sheets_without_images_are_refused():
     for draw in (figures.examples, figures.mistakes):
         with pytest.raises(InputError, match="no images"):
             draw([], [])
     with pytest.raises(InputError, match="no images"):
         figures.gradcam_gallery([], {}, [])
+    with pytest.raises(InputError, match="no images"):
+        figures.pairs([], [], [])
 
 
 def test_names_are_drawn_literally_and_within_their_room():

@@ -31,15 +31,15 @@ from common.figures.canvas import (
     VERMILLION,
     WIDTH,
     YELLOW,
-)  # fmt: skip
+)
 from common.figures.png import data_uri, save
 from common.figures.results import confusion_matrix, per_case, reliability, roc
-from common.figures.sheets import examples, gradcam_gallery, mistakes, mosaic
+from common.figures.sheets import examples, gradcam_gallery, mistakes, mosaic, pairs
 from common.figures.training import curves, learning_curves
 
 __all__ = [
     "BLACK", "BLUE", "COLOURS", "DPI", "FONT", "GREEN", "GREY", "HEAT", "INK", "MARKERS", "ORANGE",
     "PALE", "PURPLE", "SKY", "SMALL", "STYLES", "TEXT", "VERMILLION", "WIDTH", "YELLOW",
     "confusion_matrix", "curves", "data_uri", "examples", "gradcam_gallery", "learning_curves",
-    "mistakes", "mosaic", "per_case", "reliability", "roc", "save",
+    "mistakes", "mosaic", "pairs", "per_case", "reliability", "roc", "save",
 ]  # fmt: skip

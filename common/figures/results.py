@@ -30,7 +30,7 @@ from common.figures.canvas import (
     literal,
     style,
     words,
-)  # fmt: skip
+)
 from common.metrics import clopper_pearson
 
 if TYPE_CHECKING:

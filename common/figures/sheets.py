@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +23,7 @@ from common.figures.canvas import (
     font,
     label,
     words,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 Image = NDArray[np.uint8]
 """RGB, shape (H, W, 3), uint8."""
 
+Images = Sequence[Image] | Image
+"""Several, of any size, or as one array (N, H, W, 3)."""
 
-def examples(images: Sequence[Image], titles: Sequence[str], columns: int | None = None) -> Figure:
+
+def examples(images: Images, titles: Sequence[str], columns: int | None = None) -> Figure:
     """Contact sheet: images in reading order, each with its title above.
 
     Parameters
@@ -58,7 +61,7 @@ def examples(images: Sequence[Image], titles: Sequence[str], columns: int | None
     return _sheet(images, titles, columns, "Example images", frame=None)
 
 
-def mistakes(images: Sequence[Image], titles: Sequence[str], columns: int | None = None) -> Figure:
+def mistakes(images: Images, titles: Sequence[str], columns: int | None = None) -> Figure:
     """Contact sheet of wrongly classified images, each in a coloured frame.
 
     Parameters
@@ -84,7 +87,7 @@ def mistakes(images: Sequence[Image], titles: Sequence[str], columns: int | None
 
 
 def _sheet(
-    images: Sequence[Image],
+    images: Images,
     titles: Sequence[str],
     columns: int | None,
     what: str,
@@ -114,9 +117,60 @@ def _sheet(
     return figure
 
 
+def pairs(
+    images: Sequence[tuple[Image, Image]],
+    titles: Sequence[tuple[str, str]],
+    notes: Sequence[str],
+) -> Figure:
+    """Pairs of images side by side, with words above each pair.
+
+    Parameters
+    ----------
+    images : sequence of two uint8 (H, W, 3), RGB
+        At least one pair; sizes may differ.
+    titles : sequence of two str
+        Above the left and the right image; what is too long is broken or cut.
+    notes : sequence of str
+        What is said of each pair.
+
+    Returns
+    -------
+    Figure
+        A row per pair; its label lists the words, as alternative text.
+
+    Raises
+    ------
+    InputError
+        If there are no images.
+    """
+    _some(images)
+    side = WIDTH / 2
+    ratios = [
+        min(1.0, max(np.shape(each)[0] / np.shape(each)[1] for each in pair)) for pair in images
+    ]
+    drawn = [
+        [words(text, SMALL, side - 0.12) for text in (f"{note}\n{left}", right)]
+        for note, (left, right) in zip(notes, titles, strict=True)
+    ]
+    lines = max(text.count("\n") + 1 for pair in drawn for text in pair)
+    figure = empty(WIDTH, side * sum(ratios) + len(images) * (0.1 + 0.17 * lines))
+    told = [f"{a}; {b}: {note}" for (a, b), note in zip(titles, notes, strict=True)]
+    figure.set_label(_listing("Pairs of images", told))
+    grid = figure.subplots(len(images), 2, squeeze=False, height_ratios=ratios)
+    for row, pair, above in zip(grid, images, drawn, strict=True):
+        for axes, image, text in zip(row, pair, above, strict=True):
+            axes.set_axis_off()
+            axes.set_anchor("NW")  # the tops of images of two sizes in one line
+            axes.imshow(image)
+            axes.set_title(
+                text, loc="left", fontproperties=font(), color=INK, pad=3, parse_math=False
+            )
+    return figure
+
+
 def gradcam_gallery(
-    images: Sequence[Image],
-    heatmaps: Mapping[str, Sequence[NDArray[np.floating]]],
+    images: Images,
+    heatmaps: Mapping[str, Sequence[NDArray[np.floating]] | NDArray[np.floating]],
     titles: Sequence[str],
 ) -> Figure:
     """Images at the left, and over each the Grad-CAM of every stage.
@@ -192,7 +246,7 @@ def _overlay(axes: Axes, image: Image, heatmap: NDArray[np.floating]) -> None:
     )  # fmt: skip
 
 
-def mosaic(rows: Mapping[str, Sequence[Image]], columns: int) -> Figure:
+def mosaic(rows: Mapping[str, Images], columns: int) -> Figure:
     """Small images of equal size, parted by thin white lines, in a block per name.
 
     Parameters
@@ -236,7 +290,7 @@ def mosaic(rows: Mapping[str, Sequence[Image]], columns: int) -> Figure:
     return figure
 
 
-def _some(images: Sequence[Image] | Mapping[str, object]) -> None:
+def _some(images: Sized) -> None:
     if not len(images):
         raise InputError("no images to draw")
 

@@ -24,7 +24,7 @@ from common.figures.canvas import (
     font,
     label,
     style,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
