@@ -56,12 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         write_json(options.json, found)
     if options.picture:
-        picture = leakage.picture(found, options.data_dir)
+        from common import evidence, figures
+
+        picture = evidence.leakage_picture(found, options.data_dir)
         if picture is None:
             print("no picture: no pair of duplicates lies across parts")
         else:
-            from common import figures
-
             figures.save(picture, options.picture, synthetic=bool(found["synthetic"]))
     return 0
 

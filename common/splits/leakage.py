@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,6 @@ from common.datasets import listed
 from common.errors import InputError
 from common.splits.draw import sorted_rows
 from common.splits.parts import GROUPS, PARTS, shared_groups
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 HASH_SIDE = 16  # the hash keeps 16 x 16 of the lowest frequencies: 256 bits
 # Bits in which two hashes differ (128 for unrelated images). Measured on 213 BreakHis fields at
@@ -166,40 +163,6 @@ def text(report: Mapping[str, Any]) -> str:
                 f"({pair['b_part']}): {pair['bits']} bits{turned}"
             )
     return "\n".join(lines + [f"note: {note}" for note in report["notes"]])
-
-
-def picture(
-    report: Mapping[str, Any], data_dir: str | os.PathLike, *, pairs: int = 4
-) -> Figure | None:
-    """Show the worst pairs across parts side by side, with their names, parts and distance.
-
-    Exact duplicates come first, then near ones by distance, those of training and test images
-    before others. None if there is no such pair.
-    """
-    chosen = [pair for kind in ("exact", "near") if report[kind] for pair in report[kind]["worst"]][
-        :pairs
-    ]
-    if not chosen:
-        return None
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from common import images
-
-    figure = Figure(figsize=(8, 2.9 * len(chosen)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(chosen), 2, squeeze=False)
-    for row, pair in zip(axes, chosen, strict=True):
-        for axis, side in zip(row, ("a", "b"), strict=True):
-            axis.imshow(images.read(Path(data_dir) / pair[side]))
-            axis.set_title(f"{pair[f'{side}_part']}: {_file(pair[side])}", fontsize=8)
-            axis.set_xticks([])
-            axis.set_yticks([])
-        same = "exact copy" if pair["exact"] else f"{pair['bits']} of 256 bits differ"
-        turned = ", turned or flipped" if pair["turned"] else ""
-        labels = "" if pair["same_label"] else ", different labels"
-        row[0].set_ylabel(f"{same}{turned}{labels}", fontsize=8)
-    return figure
 
 
 def fingerprints(
