@@ -23,7 +23,7 @@ def load_index(config: Config, data_dir: Path | None) -> pd.DataFrame:
 def keep_tissue(index: pd.DataFrame, pixels: np.ndarray, smallest: float) -> pd.DataFrame:
     """Leave out patches whose share of tissue is below `smallest`.
 
-    A pixel is tissue if its mean optical density, white being 240, is at least 0.15.
+    `common.stain.tissue_share` says what tissue is.
 
     Parameters
     ----------
@@ -35,8 +35,9 @@ def keep_tissue(index: pd.DataFrame, pixels: np.ndarray, smallest: float) -> pd.
     """
     if smallest == 0:
         return index
-    optical_density = -np.log(np.clip(np.arange(256), 1, 240) / 240)
-    share = np.array([(optical_density[image].mean(axis=-1) >= 0.15).mean() for image in pixels])
+    from common import stain
+
+    share = np.array([stain.tissue_share(image) for image in pixels])
     kept = index[share >= smallest].reset_index(drop=True)
     if kept.empty:
         raise InputError(f"--min-tissue {smallest}: no patch has that much tissue; lower it")

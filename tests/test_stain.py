@@ -232,7 +232,7 @@ def test_presets_reproduce_their_packages(
 
 
 def test_brightness_is_standardised_as_in_staintools(image: np.ndarray) -> None:
-    found = stain.estimation.standardize_brightness(image, 95)
+    found = stain.tissue.standardize_brightness(image, 95)
     assert found[::19, ::23].reshape(-1, 3)[:12].tolist() == BRIGHTENED
     dark = (image * 0.6).astype(np.uint8)
     plain, bright = MacenkoNormalizer(), MacenkoNormalizer(brightness=95.0)
@@ -243,7 +243,7 @@ def test_brightness_is_standardised_as_in_staintools(image: np.ndarray) -> None:
 
 def test_missing_staintools_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "staintools", None)
-    stain.normalizers.staintools_package.cache_clear()
+    stain.staintools.package.cache_clear()
     with pytest.raises(InputError, match=r"histopapers\[stain\]"):
         MacenkoNormalizer(engine="staintools")
     with pytest.raises(InputError, match="has its package's conventions"):
@@ -334,10 +334,10 @@ def test_sub_sampled_pixels_give_nearly_the_same(kind: type, target: np.ndarray)
 
 def test_samples_are_every_third_pixel() -> None:
     large = np.random.default_rng(0).integers(0, 256, (460, 700, 3)).astype(np.uint8)
-    assert (stain.estimation.sample(large, 3) == large[:459:3, :699:3]).all()
-    assert stain.estimation.grid_stride(460, 700, 3) == 3
-    assert stain.estimation.grid_stride(224, 224, 3) == 1
-    assert stain.estimation.grid_stride(20_000, 20_000, 3) == 29
+    assert (stain.tissue.sample(large, 3) == large[:459:3, :699:3]).all()
+    assert stain.tissue.grid_stride(460, 700, 3) == 3
+    assert stain.tissue.grid_stride(224, 224, 3) == 1
+    assert stain.tissue.grid_stride(20_000, 20_000, 3) == 29
 
 
 def test_percentiles_are_those_of_numpy() -> None:

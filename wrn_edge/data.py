@@ -147,6 +147,6 @@ def stain_normaliser(images: pd.Series, config: Config, pixels: Pixels) -> str:
 
     names = sorted(images)
     # Macenko's matrices choose the target for every method; Reinhard has none of its own.
-    target = names[stain.choose_target(pixels[pixels.row(name)] for name in names)]
-    normaliser = stain.METHODS[config.stain]().fit(pixels[pixels.row(target)])
+    normaliser = stain.METHODS[config.stain]()
+    stain.fit_typical(normaliser, None, names, pixels, chooser=stain.MacenkoNormalizer())
     return json.dumps(normaliser.state())

@@ -15,14 +15,17 @@ the target, and mix again with the target's M; Reinhard matches means and spread
 """
 
 from common.stain.augmenter import StainAugmenter
-from common.stain.conventions import PRESETS, Conventions
+from common.stain.conventions import PRESETS, TISSUE_DENSITY, WHITE_LEVEL, Conventions
 from common.stain.estimation import RUIFROK, Flag, Stains
-from common.stain.files import METHODS, choose_target, fit_typical, from_state, load
-from common.stain.normalizers import MacenkoNormalizer, Normalizer, VahadaneNormalizer
+from common.stain.files import METHODS, from_state, load
+from common.stain.normalizer import Normalizer
 from common.stain.reinhard import ReinhardNormalizer
+from common.stain.target import choose_target, fit_typical
+from common.stain.tissue import tissue_share
+from common.stain.unmixing import MacenkoNormalizer, VahadaneNormalizer
 
 __all__ = [
-    "METHODS", "PRESETS", "RUIFROK", "Conventions", "Flag", "MacenkoNormalizer", "Normalizer",
-    "ReinhardNormalizer", "StainAugmenter", "Stains", "VahadaneNormalizer", "choose_target",
-    "fit_typical", "from_state", "load",
+    "METHODS", "PRESETS", "RUIFROK", "TISSUE_DENSITY", "WHITE_LEVEL", "Conventions", "Flag",
+    "MacenkoNormalizer", "Normalizer", "ReinhardNormalizer", "StainAugmenter", "Stains",
+    "VahadaneNormalizer", "choose_target", "fit_typical", "from_state", "load", "tissue_share",
 ]  # fmt: skip

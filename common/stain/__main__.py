@@ -21,6 +21,7 @@ from common import errors as command
 from common.errors import InputError
 from common.files import atomic_path, write_json
 from common.stain import METHODS, Flag, Normalizer, choose_target, load
+from common.stain.unmixing import StainMatrixNormalizer
 
 # In the output folder: the normaliser that made it, and what happened to its images.
 RECORD = "stain.json"
@@ -85,8 +86,7 @@ def fit(
     normalizer = METHODS[method](preset, engine=engine, **_conventions(changes))
     if target.is_dir():
         names = _images(target)
-        chooser = None if method == "reinhard" else normalizer
-        chosen = choose_target([target / name for name in names], chooser)
+        chosen = choose_target([target / name for name in names], normalizer)
         print(f"target: {names[chosen]}, nearest the median of {len(names)} images")
         target = target / names[chosen]
     try:
@@ -285,10 +285,10 @@ def show(normalizer_file: Path, paths: Sequence[Path], output: Path) -> None:
         note = "" if flag == Flag.OK else f" ({flag.name.lower().replace('_', ' ')})"
         pictures += [image, after]
         titles += [f"{path.name}\nbefore", f"{normalizer.method}\nafter{note}"]
-        if normalizer.method != "reinhard":
+        if isinstance(normalizer, StainMatrixNormalizer):
             pictures += normalizer.separate(image)
             titles += ["haematoxylin\nalone", "eosin\nalone"]
-    columns = 2 if normalizer.method == "reinhard" else 4
+    columns = 4 if isinstance(normalizer, StainMatrixNormalizer) else 2
     synthetic = any(datasets.is_synthetic(path.parent, [path.name]) for path in paths)
     figures.save(figures.examples(pictures, titles, columns), output, synthetic=synthetic)
     print(f"{len(paths)} images drawn in {output}")

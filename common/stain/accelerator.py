@@ -13,16 +13,16 @@ import numpy as np
 from keras import ops
 
 from common.errors import InputError
-from common.stain.estimation import (
+from common.stain.estimation import Flag
+from common.stain.tissue import (
     MAX_SAMPLES,
     MIN_PIXELS,
     MIN_SAMPLES,
     MIN_TISSUE,
-    Flag,
     density_table,
     grid_stride,
 )
-from common.stain.normalizers import MacenkoNormalizer
+from common.stain.unmixing import MacenkoNormalizer
 
 
 @keras.saving.register_keras_serializable(package="histopapers")
@@ -70,20 +70,50 @@ class StainNormalization(keras.layers.Layer):
         return {**super().get_config(), "normalizer": self._normalizer.state()}
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """Shape of the output, that of the input."""
+        """Shape of the output.
+
+        Parameters
+        ----------
+        input_shape : tuple
+
+        Returns
+        -------
+        tuple
+            That of the input.
+        """
         return input_shape
 
     def call(self, images: Any) -> Any:
-        """Normalise a batch."""
+        """Normalise a batch.
+
+        Parameters
+        ----------
+        images : tensor, uint8 or float, shape (N, H, W, 3), RGB in [0, 255]
+
+        Returns
+        -------
+        tensor, float32, shape (N, H, W, 3)
+            Whole numbers in [0, 255].
+        """
         return self._run(images)[0]
 
     def flags(self, images: Any) -> Any:
-        """Flags (N,) int32 of a batch: see `Flag`."""
+        """What happens to each image of a batch.
+
+        Parameters
+        ----------
+        images : tensor, uint8 or float, shape (N, H, W, 3), RGB in [0, 255]
+
+        Returns
+        -------
+        tensor, int32, shape (N,)
+            See `Flag`.
+        """
         return self._run(images)[1]
 
     def _run(self, images: Any) -> tuple[Any, Any]:
         chosen = self._normalizer.conventions
-        target = self._normalizer.target
+        target = self._normalizer.fitted_target
         height, width = images.shape[1:3]
         if height is None or width is None:
             raise InputError("StainNormalization: the images' height and width must be known")

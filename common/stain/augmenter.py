@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from common.errors import InputError
-from common.stain.estimation import RUIFROK, Flag, density_table, require_images, tissue_mask
-from common.stain.normalizers import (
-    MacenkoNormalizer,
-    VahadaneNormalizer,
-    checked_matrix,
-    mix_densities,
-)
+from common.stain.estimation import RUIFROK, Flag
+from common.stain.mixing import checked_matrix, mix_densities
+from common.stain.tissue import density_table, require_images, tissue_mask
+from common.stain.unmixing import MacenkoNormalizer, StainMatrixNormalizer, VahadaneNormalizer
 
 
 class StainAugmenter:
@@ -54,14 +51,15 @@ class StainAugmenter:
         for name, value in (("sigma_alpha", sigma_alpha), ("sigma_beta", sigma_beta)):
             if not 0 <= value <= 1:
                 raise InputError(f"{name}: expected a number from 0 to 1, received {value!r}")
-        self._estimator = None
+        self._estimator: StainMatrixNormalizer | None = None
         if isinstance(stains, str):
-            known = {"ruifrok": None, "macenko": MacenkoNormalizer, "vahadane": VahadaneNormalizer}
+            estimators = {"macenko": MacenkoNormalizer, "vahadane": VahadaneNormalizer}
+            known = ("ruifrok", *estimators)
             if stains not in known:
                 raise InputError(f"stains {stains!r}: choose from {', '.join(known)}, or a matrix")
             self._matrix = RUIFROK
-            if known[stains] is not None:
-                self._estimator = known[stains]()
+            if stains in estimators:
+                self._estimator = estimators[stains]()
         else:
             self._matrix = checked_matrix(stains)
         self.sigma_alpha, self.sigma_beta = float(sigma_alpha), float(sigma_beta)
@@ -69,17 +67,52 @@ class StainAugmenter:
         self._table = density_table(255.0, "floor")
 
     def draw(self, rng: np.random.Generator) -> dict[str, list[float]]:
-        """Draw alpha and beta of both stains."""
+        """Draw alpha and beta of both stains.
+
+        Parameters
+        ----------
+        rng : Generator
+
+        Returns
+        -------
+        dict
+            `alpha` and `beta`, two numbers each, haematoxylin's first; ready for JSON.
+        """
         alpha = rng.uniform(1 - self.sigma_alpha, 1 + self.sigma_alpha, 2)
         beta = rng.uniform(-self.sigma_beta, self.sigma_beta, 2)
         return {"alpha": alpha.tolist(), "beta": beta.tolist()}
 
+    @overload
+    def apply(
+        self,
+        image: np.ndarray,
+        parameters: Mapping[str, Any],
+        return_flags: Literal[False] = False,
+    ) -> np.ndarray: ...
+
+    @overload
+    def apply(
+        self, image: np.ndarray, parameters: Mapping[str, Any], return_flags: Literal[True]
+    ) -> tuple[np.ndarray, Flag]: ...
+
     def apply(
         self, image: np.ndarray, parameters: Mapping[str, Any], return_flags: bool = False
     ) -> np.ndarray | tuple[np.ndarray, Flag]:
-        """Change the stains of an image, RGB uint8 (H, W, 3), by what `draw` gave.
+        """Change the stains of an image by what `draw` gave.
 
-        An image on which no stains can be estimated is returned as it came; the flag says so.
+        Parameters
+        ----------
+        image : ndarray, uint8, shape (H, W, 3), RGB
+        parameters : mapping
+            `alpha` and `beta` of `draw`.
+        return_flags : bool
+            Also give a `Flag`.
+
+        Returns
+        -------
+        ndarray, or ndarray and Flag
+            A new image; one on which no stains can be estimated is given as it came, and the flag
+            says so.
         """
         require_images(image)
         if image.ndim != 3:
@@ -103,7 +136,18 @@ class StainAugmenter:
         return (result, flag) if return_flags else result
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw and apply: an image (H, W, 3), or a batch with a draw for each of its images."""
+        """Draw and apply.
+
+        Parameters
+        ----------
+        image : ndarray, uint8, shape (H, W, 3) or (N, H, W, 3), RGB
+            Each image of a batch gets a draw of its own.
+        rng : Generator
+
+        Returns
+        -------
+        ndarray, uint8, shaped like `image`
+        """
         if require_images(image).ndim == 3:
             return self.apply(image, self.draw(rng))
         result = np.empty_like(image, order="C")

@@ -7,6 +7,11 @@ from typing import Any
 
 from common.errors import InputError
 
+WHITE_LEVEL = 240.0
+"""Pixel value of the light that met no tissue, where nothing else is said."""
+TISSUE_DENSITY = 0.15
+"""Optical density, natural logarithm, from which on a pixel is more than background: Macenko's."""
+
 # Raise it when a change of the code changes pixels: it is part of `identity()`.
 VERSION = 1
 
@@ -36,6 +41,7 @@ class Conventions:
         Tissue has an optical density >= `mask_threshold` in all channels, or a CIELAB lightness
         below that fraction of white. Reinhard's usual form has none.
     mask_threshold : float
+        Optical density, natural logarithm, or fraction of white.
     brightness : float or None
         Stretch the lightness first, so that this percentile of it is white.
     angle_percentile : float
@@ -51,6 +57,7 @@ class Conventions:
     dictionary : {"minimum", "online"}
         Vahadane: learn the stains to the end, or by `dictionary_batches` batches of 512 pixels.
     dictionary_batches : int
+        Of 512 pixels, for `dictionary="online"`.
     concentration_percentile : float
         What is matched to the target; over all pixels, background included.
     rounding : {"nearest", "truncate"}
@@ -67,10 +74,10 @@ class Conventions:
         Reinhard: precision of CIELAB.
     """
 
-    white_level: float = 240.0
+    white_level: float = WHITE_LEVEL
     zero: str = "floor"
     mask: str = "optical_density"
-    mask_threshold: float = 0.15
+    mask_threshold: float = TISSUE_DENSITY
     brightness: float | None = None
     angle_percentile: float = 1.0
     eigenvectors: str = "oriented"
@@ -114,8 +121,9 @@ class Conventions:
 
 
 _TORCHSTAIN = {
-    "white_level": 240.0, "zero": "plus_one", "eigenvectors": "solver", "percentile": "nearest",
-    "rounding": "truncate", "stride": 1, "max_gain": 100.0, "min_angle": 0.5,
+    "white_level": WHITE_LEVEL, "zero": "plus_one", "eigenvectors": "solver",
+    "percentile": "nearest", "rounding": "truncate", "stride": 1, "max_gain": 100.0,
+    "min_angle": 0.5,
 }  # fmt: skip
 _STAINTOOLS = {
     "white_level": 255.0, "mask": "luminosity", "mask_threshold": 0.8, "eigenvectors": "red",

@@ -1,4 +1,4 @@
-"""The steps that the stain methods share: optical density, tissue, stain vectors, mixing.
+"""What is estimated on an image: percentiles, and the stain vectors of Macenko and Vahadane.
 
 References
 ----------
@@ -10,26 +10,11 @@ histological images", IEEE TMI 35(8), 2016.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import cv2
 import numpy as np
 
-from common.errors import InputError
-
-# Pixels worked on at a time: the float32 temporaries stay in the processor's cache, and memory
-# beside the input and the output stays below 2 MiB whatever the size of the image.
-STRIP = 16_384
-# Sub-sampling stops where it would leave fewer tissue pixels: the angle percentiles lie in a tail.
-MIN_SAMPLES = 10_000
-# More would only cost memory.
-MAX_SAMPLES = 2**19
-# An image with fewer tissue pixels in 1000 has none: dust and the rim of a tissue are no estimate.
-MIN_TISSUE = 1e-3
-# ... and two vectors and two percentiles need a few pixels to mean anything.
-MIN_PIXELS = 16
 # Haematoxylin and eosin as in A. C. Ruifrok and D. A. Johnston, "Quantification of histochemical
 # staining by color deconvolution", Anal. Quant. Cytol. Histol. 23(4), 2001.
 RUIFROK = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105]])
@@ -70,44 +55,19 @@ class Stains:
 
 
 def unusable(flag: Flag) -> Stains:
-    """Give the result of an estimate that could not be made."""
+    """Give the result of an estimate that could not be made.
+
+    Parameters
+    ----------
+    flag : Flag
+        Why.
+
+    Returns
+    -------
+    Stains
+        Its arrays are NaN.
+    """
     return Stains(np.full((2, 3), np.nan), np.full(2, np.nan), flag)
-
-
-def require_images(images: Any, what: str = "image") -> np.ndarray:
-    """Check that `images` is RGB uint8, (H, W, 3) or (N, H, W, 3), and say what else it is."""
-    wanted = f"{what}: expected RGB uint8 of shape (H, W, 3) or (N, H, W, 3)"
-    if not isinstance(images, np.ndarray):
-        raise InputError(f"{wanted}, received {type(images).__name__}; read it with images.read")
-    received = f"received {images.dtype} of shape {images.shape}"
-    if images.ndim not in (3, 4) or images.shape[-1] != 3:
-        hint = "grey or RGBA images need 3 channels"
-        if images.ndim in (3, 4) and images.shape[-3] == 3:
-            hint = "the channels stand first: move them last, np.moveaxis(image, -3, -1)"
-        raise InputError(f"{wanted}, {received}; {hint}")
-    if images.dtype != np.uint8:
-        hint = "convert it to uint8"
-        if images.dtype.kind == "f":
-            largest = float(np.nanmax(images)) if images.size else 0.0
-            scale = "(image * 255)" if largest <= 1 else "image"
-            hint = f"its values reach {largest:g}: give {scale}.round().astype(np.uint8)"
-        raise InputError(f"{wanted}, {received}; {hint}")
-    return images
-
-
-def strips(image: np.ndarray) -> Iterator[slice]:
-    """Rows of an image, some at a time."""
-    rows = max(1, STRIP // max(1, image.shape[1]))
-    for start in range(0, image.shape[0], rows):
-        yield slice(start, start + rows)
-
-
-def density_table(white_level: float, zero: str) -> np.ndarray:
-    """Optical density of every pixel value, (256,) float32, natural logarithm."""
-    values = np.arange(256.0)
-    # The logarithm of 0 has two customs: shift every value by 1, or lift 0 to 1.
-    values = values + 1 if zero == "plus_one" else np.maximum(values, 1)
-    return -np.log(values / white_level).astype(np.float32)
 
 
 def percentiles(
@@ -116,12 +76,27 @@ def percentiles(
     rule: str,
     monotone: Callable[[float], float] = lambda x: x,
 ) -> np.ndarray:
-    """Percentiles of a monotone function of `values`, which is evaluated at few of them only."""
+    """Percentiles of a monotone function of values, which is evaluated at few of them only.
+
+    Parameters
+    ----------
+    values : ndarray, float, shape (n,)
+    percents : sequence of float
+        In [0, 100].
+    rule : {"linear", "nearest"}
+        Between two values: interpolate, or take the nearer (half way: the even position).
+    monotone : callable
+        Rising function of one value; interpolation is between its values.
+
+    Returns
+    -------
+    ndarray, float64, shape (len(percents),)
+    """
     result = np.empty(len(percents))
     for i, percent in enumerate(percents):
         place = percent / 100 * (len(values) - 1)
         if rule == "nearest":
-            place = round(place)
+            place = float(round(place))
         low = int(place)
         # NumPy has a fast path for a single element: its neighbour is the least of the rest.
         ordered = np.partition(values, low)
@@ -130,84 +105,6 @@ def percentiles(
             found += (monotone(float(ordered[low + 1 :].min())) - found) * (place - low)
         result[i] = found
     return result
-
-
-# --- tissue ------------------------------------------------------------------------------------
-
-
-def tissue_mask(image: np.ndarray, rule: str, threshold: float, table: np.ndarray) -> np.ndarray:
-    """Tissue as a mask (H, W), uint8, 0 or 255."""
-    if rule == "luminosity":
-        lightness = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)[..., 0]
-        return cv2.LUT(lightness, (np.arange(256) / 255 < threshold).astype(np.uint8) * 255)
-    if rule == "optical_density":
-        # Densities fall with the pixel value, so "all >= threshold" is a range of values.
-        dark = int((table >= threshold).sum()) - 1
-        if dark < 0:
-            return np.zeros(image.shape[:2], np.uint8)
-        return cv2.inRange(image, (0, 0, 0), (dark, dark, dark))
-    return np.full(image.shape[:2], 255, np.uint8)
-
-
-def grid_stride(height: int, width: int, stride: int) -> int:
-    """Stride to sample with: 1 on a small image, wider than asked on a huge one."""
-    if stride == 1 or (height // stride) * (width // stride) < MIN_SAMPLES:
-        return 1
-    while (height // stride) * (width // stride) > MAX_SAMPLES:
-        stride += 2  # even ones see one phase of the period 2 that cameras and JPEG leave
-    return stride
-
-
-def sample(image: np.ndarray, stride: int) -> np.ndarray:
-    """Every n-th pixel in both directions, n by `grid_stride`."""
-    stride = grid_stride(*image.shape[:2], stride)
-    if stride == 1:
-        return np.ascontiguousarray(image)
-    # image[::n, ::n] without its incomplete end, in a third of the time
-    height, width = image.shape[0] // stride, image.shape[1] // stride
-    whole = image[: height * stride, : width * stride]
-    return cv2.resize(whole, (width, height), interpolation=cv2.INTER_NEAREST)
-
-
-def sample_tissue(
-    image: np.ndarray, grid: np.ndarray, mask: Callable[[np.ndarray], np.ndarray]
-) -> tuple[np.ndarray, bool]:
-    """Tissue pixels (n, 3) of the grid, or of the whole image where the grid holds few.
-
-    Scarce tissue needs all its pixels: a stain's angle is a percentile far out in the tail.
-
-    Returns
-    -------
-    tuple
-        The pixels, and whether they are enough to be called tissue.
-    """
-    tissue = mask(grid)
-    count = cv2.countNonZero(tissue)
-    if count < MIN_SAMPLES and grid.size < image.size <= 3 * MAX_SAMPLES:
-        grid = np.ascontiguousarray(image)
-        tissue = mask(grid)
-        count = cv2.countNonZero(tissue)
-    return select(grid, tissue), count >= max(MIN_PIXELS, MIN_TISSUE * tissue.size)
-
-
-def select(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Rows (n, 3) of `values` (h, w, 3) where the mask (h, w) is set."""
-    return values.reshape(-1, 3).take(np.flatnonzero(mask), axis=0)
-
-
-def standardize_brightness(image: np.ndarray, percent: float) -> np.ndarray:
-    """Stretch the lightness so that its `percent`-th percentile becomes white."""
-    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
-    counts = np.cumsum(cv2.calcHist([lab], [0], None, [256], [0, 256]).ravel().astype(np.int64))
-    place = percent / 100 * (counts[-1] - 1)
-    low, high = np.searchsorted(counts, [int(place), int(np.ceil(place))], side="right")
-    level = low + (high - low) * (place - int(place))
-    if level == 0:
-        return image
-    table = np.clip(255 * np.arange(256.0) / level, 0, 255).astype(np.uint8)
-    same = np.arange(256, dtype=np.uint8)
-    lab = cv2.LUT(lab, np.stack([table, same, same], axis=-1)[None])
-    return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
 
 
 # --- stain vectors -----------------------------------------------------------------------------
@@ -268,6 +165,20 @@ def vahadane_matrix(density: np.ndarray, start: np.ndarray, regularizer: float) 
     With two atoms the codes `a` are known in closed form, and linear in x among all pixels that use
     the same atoms: sums of x and of its products over these three groups stand for the pixels, so
     that the dictionary moves far between two passes over the pixels.
+
+    Parameters
+    ----------
+    density : ndarray, float32, shape (n, 3)
+        Optical densities of tissue.
+    start : ndarray, shape (2, 3)
+        Where the atoms start.
+    regularizer : float
+        L1 penalty.
+
+    Returns
+    -------
+    ndarray, float64, shape (2, 3)
+        Unit rows, haematoxylin first: it absorbs more red light.
     """
     x = np.ascontiguousarray(density.T)
     features = np.empty((10, x.shape[1]), np.float32)
@@ -297,6 +208,20 @@ def online_matrix(density: np.ndarray, regularizer: float, batches: int) -> np.n
     StainTools lets SPAMS learn for one second: some 130 batches of 512 pixels on the machines that
     we tried. Where two stains are hard to tell apart that is several degrees short of the minimum
     that `vahadane_matrix` finds, and depends on the first two pixels.
+
+    Parameters
+    ----------
+    density : ndarray, float32, shape (n, 3)
+        Optical densities of tissue.
+    regularizer : float
+        L1 penalty.
+    batches : int
+        Of 512 pixels.
+
+    Returns
+    -------
+    ndarray, float64, shape (2, 3)
+        Unit rows, haematoxylin first.
 
     References
     ----------

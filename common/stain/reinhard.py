@@ -7,19 +7,16 @@ E. Reinhard et al., "Color transfer between images", IEEE CG&A 21(5), 2001.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
 from common.errors import InputError
-from common.stain.estimation import (
-    Flag,
-    density_table,
-    sample,
-    sample_tissue,
-    strips,
-    tissue_mask,
-)
-from common.stain.normalizers import Normalizer, staintools_package
+from common.stain import staintools
+from common.stain.estimation import Flag
+from common.stain.normalizer import Normalizer
+from common.stain.tissue import density_table, sample, sample_tissue, strips, tissue_mask
 
 
 class ReinhardNormalizer(Normalizer):
@@ -54,11 +51,30 @@ class ReinhardNormalizer(Normalizer):
         return flag
 
     def _target(self) -> dict[str, list]:
-        return {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
+        mean, deviation = self._statistics_wanted()
+        return {"mean": mean.tolist(), "deviation": deviation.tolist()}
 
-    def set_target(self, mean: list, deviation: list) -> None:
-        """Take a target as `state()["target"]` gives it; InputError if it is none."""
-        centre, spread = np.asarray(mean, float), np.asarray(deviation, float)
+    def _statistics_wanted(self) -> tuple[np.ndarray, np.ndarray]:
+        if self.mean is None or self.deviation is None:
+            raise self._no_target()
+        return self.mean, self.deviation
+
+    def set_target(self, **target: Any) -> None:
+        """Take a target as `state` describes it.
+
+        Parameters
+        ----------
+        **target
+            `mean` and `deviation` of L (0 to 100), a and b.
+
+        Raises
+        ------
+        InputError
+            They are something else.
+        """
+        if set(target) != {"mean", "deviation"}:
+            raise InputError(f"stain target: expected mean and deviation, received {set(target)}")
+        centre, spread = np.asarray(target["mean"], float), np.asarray(target["deviation"], float)
         if not all(x.shape == (3,) and np.isfinite(x).all() for x in (centre, spread)):
             raise InputError("mean, deviation: expected three numbers each")
         self.mean, self.deviation = centre, spread
@@ -92,17 +108,18 @@ class ReinhardNormalizer(Normalizer):
         mean, deviation, flag = self._statistics(image, self.conventions.stride)
         if flag.unchanged:
             return image.copy(), flag
-        ratio = self.deviation / np.maximum(deviation, 1e-6)
+        wanted_mean, wanted_deviation = self._statistics_wanted()
+        ratio = wanted_deviation / np.maximum(deviation, 1e-6)
         limit = self.conventions.max_gain
         gain = np.clip(ratio, 1 / limit, limit)
         flag = Flag.OK if (gain == ratio).all() else Flag.GAIN_LIMITED
         if self.engine == "staintools":
-            return _staintools_reinhard(self, image), flag
+            return staintools.reinhard(image, wanted_mean, wanted_deviation), flag
         truncate = self.conventions.rounding == "truncate"
         result = np.empty(image.shape, np.uint8)
         if self.conventions.lab == "8bit":
             # 256 values per channel: the whole transform is a table.
-            values = (_LAB_VALUES[0] - mean) * gain + self.mean
+            values = (_LAB_VALUES[0] - mean) * gain + wanted_mean
             values = np.clip(values * _LAB_SCALE + _LAB_SHIFT, 0, 255)
             table = (values if truncate else np.rint(values)).astype(np.uint8)[None]
             for rows in strips(image):
@@ -111,7 +128,7 @@ class ReinhardNormalizer(Normalizer):
             return result, flag
         # Lab is linear in the cube roots, so matching it is one affine map of them.
         back = np.linalg.inv(_LAB[:, :3])
-        centre = gain * (_LAB[:, 3] - mean) + self.mean - _LAB[:, 3]
+        centre = gain * (_LAB[:, 3] - mean) + wanted_mean - _LAB[:, 3]
         change = np.column_stack([back @ (gain[:, None] * _LAB[:, :3]), back @ centre])
         for rows in strips(image):
             roots = cv2.transform(_cube_roots(np.ascontiguousarray(image[rows])), change)
@@ -153,15 +170,8 @@ def _from_cube_roots(roots: np.ndarray) -> np.ndarray:
     np.copyto(xyz, (roots - np.float32(16 / 116)) / np.float32(7.787), where=low)
     linear = cv2.transform(xyz, np.linalg.inv(_XYZ), roots)
     np.clip(linear, 0, 1, out=linear)
-    pixels = cv2.pow(linear, 1 / 2.4)
+    pixels: np.ndarray = cv2.pow(linear, 1 / 2.4)
     pixels *= np.float32(1.055 * 255)
     pixels -= np.float32(0.055 * 255)
     np.copyto(pixels, linear * np.float32(12.92 * 255), where=linear <= 0.0031308)
     return np.clip(pixels, 0, 255, out=pixels)
-
-
-def _staintools_reinhard(normalizer: ReinhardNormalizer, image: np.ndarray) -> np.ndarray:
-    target = staintools_package().reinhard()
-    target.target_means = [np.full((1, 1), x) for x in normalizer.mean]
-    target.target_stds = [np.full((1, 1), x) for x in normalizer.deviation]
-    return target.transform(image.copy())
