@@ -85,7 +85,7 @@ def fit_typical(
     InputError
         None of the images has stained tissue.
     """
-    rows = pixels.rows(names)
+    rows = [pixels.row(name) for name in names]
     chosen = choose_target((pixels[row] for row in rows), chooser or normalizer)
     name = names[chosen]
     normalizer.fit(
