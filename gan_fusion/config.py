@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from common.config import ASSUMED, DEVIATION, Execution, hp
 from common.networks import Backbone
-from gan_fusion.gan.config import GAN_ROWS
+from gan_fusion.gan.config import GAN_ROWS, GanConfig
 from gan_fusion.gan.config import leaks as gan_leaks
 
 Fusion = Literal["fusion_described", "fusion_counts"]
@@ -25,16 +25,16 @@ Baseline = Literal[
     "densenet201", "nasnet_mobile", "vgg16", "vgg19", "mobilenet", "resnet50", "xception"
 ]
 
-FUSIONS = {
+FUSIONS: dict[str, tuple[str, ...]] = {
     "fusion_counts": ("nasnet_mobile", "vgg16", "densenet201"),
     "fusion_described": ("nasnet_mobile", "resnet101", "densenet201"),
 }
 """Networks of each reading of the paper, from the low to the high level (Fig. 4, Table 6)."""
 
-FIRST_LAYERS = {"densenet201": 200, "resnet101": 50}
+FIRST_LAYERS: dict[str, int] = {"densenet201": 200, "resnet101": 50}
 """Layers that `frozen="first"` keeps as they are; NASNetMobile is not mentioned (G06)."""
 
-AUGMENTATIONS = {
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "none": {},
     # Table 5 with Keras' meaning of every number: zoom 2 draws factors from -1 to 3 (G24).
     "printed": {
@@ -200,15 +200,16 @@ _BACH = replace(_BREAKHIS, dataset="bach", learning_rate=1e-3, epochs=200)
 
 def _rows(main: Config, table: str, gan: str, generated: int) -> dict[str, Config]:
     """The rows of one data set: baselines, fusion without and with each kind of images."""
-    alone = {"augmentation": "none", "gan": "none", "generated": 0}
+    alone: dict[str, Any] = {"augmentation": "none", "gan": "none", "generated": 0}
     rows = {
         f"{table}-{network}": replace(main, network=network, frozen="base", batch_size=64, **alone)
         for network in BASELINES
     }
-    for network, name in (("fusion_described", "fusion"), ("fusion_counts", "counts")):
+    readings: dict[str, Fusion] = {"fusion": "fusion_described", "counts": "fusion_counts"}
+    for name, reading in readings.items():
         # The parameters printed in Table 6 are those of a network without a frozen layer (G06).
-        first = "first" if network == "fusion_described" else "none"
-        fusion = replace(main, network=network)
+        first: Literal["first", "none"] = "first" if name == "fusion" else "none"
+        fusion = replace(main, network=reading)
         rows |= {
             f"T14-{main.dataset}-{name}": replace(fusion, frozen="none", **alone),
             f"{table}-{name}-trad": replace(fusion, frozen=first, gan="none", generated=0),
@@ -224,7 +225,13 @@ _ROWS: dict[str, Config] = {
 
 
 def honest(row: Config) -> Config:
-    """Keep patients apart; the GAN sees the training patients only."""
+    """Keep patients apart; the GAN sees the training patients only.
+
+    Parameters
+    ----------
+    row : Config
+        A BreakHis row.
+    """
     gan = row.gan if row.gan == "none" else f"{row.gan}-honest"
     return replace(row, split="patient", gan=gan)
 
@@ -265,16 +272,24 @@ OTHER_PRESETS = GAN_ROWS
 TRAINED_BY: dict[str, str] = dict.fromkeys(GAN_ROWS, "train_gan")
 """Training command of the rows that `train` does not make."""
 
+_ALL: dict[str, Config | GanConfig] = {**_ROWS, **GAN_ROWS}
+
 HONEST: dict[str, str] = {
     row: f"{row}-honest" if config.dataset == "breakhis" else f"none: {NO_PATIENTS}"
-    for row, config in {**_ROWS, **GAN_ROWS}.items()
+    for row, config in _ALL.items()
     if not row.endswith("-honest")
 }
 """The honest twin of each row, or why there is none."""
 
 
 def leaks(config: Config) -> list[str]:
-    """What may flatter a run of this config."""
+    """What may flatter a run of this config.
+
+    Parameters
+    ----------
+    config : Config
+        `dataset` and `split`.
+    """
     found = []
     if config.dataset == "bach":
         found.append("BACH publishes no patients: images of one may lie on both sides")

@@ -41,19 +41,32 @@ class DataSettings(Protocol):
     """What the classifier's Config and the GAN's say of their data, in the same words."""
 
     @property
-    def dataset(self) -> Literal["breakhis", "bach"]: ...  # noqa: D102
+    def dataset(self) -> Literal["breakhis", "bach"]:
+        """Which data set."""
+
     @property
-    def magnifications(self) -> tuple[str, ...]: ...  # noqa: D102
+    def magnifications(self) -> tuple[str, ...]:
+        """Of BreakHis' images, which."""
+
     @property
-    def split(self) -> Literal["counts", "image", "patient", "file"]: ...  # noqa: D102
+    def split(self) -> Literal["counts", "image", "patient", "file"]:
+        """How the images are parted."""
+
     @property
-    def group(self) -> Literal["case", "slide", "folder"]: ...  # noqa: D102
+    def group(self) -> Literal["case", "slide", "folder"]:
+        """What counts as one patient."""
+
     @property
-    def test(self) -> float: ...  # noqa: D102
+    def test(self) -> float:
+        """Share of the images."""
+
     @property
-    def validation(self) -> float: ...  # noqa: D102
+    def validation(self) -> float:
+        """Share of the training images."""
+
     @property
-    def split_seed(self) -> int: ...  # noqa: D102
+    def split_seed(self) -> int:
+        """Of the split."""
 
 
 def card(config: DataSettings) -> ModuleType:
@@ -168,8 +181,8 @@ def require_generated(folder: Path | None, config: Config) -> None:
     """
     if folder is None and config.gan != "none":
         raise InputError(
-            f"this row trains on {config.generated} images of the GAN {config.gan} as well: train "
-            "it (python -m gan_fusion.train_gan), generate the images (python -m "
+            f"this config trains on {config.generated or 'the'} images of the GAN {config.gan} as "
+            "well: train it (python -m gan_fusion.train_gan), generate the images (python -m "
             "gan_fusion.generate) and give their folder with --gan-images; or leave them out with "
             "--gan none"
         )

@@ -56,7 +56,18 @@ def build_model(config: Config) -> keras.Model:
 
 
 def head(x: keras.KerasTensor, config: Config) -> keras.KerasTensor:
-    """Dropout, BatchNorm, dense, dropout, BatchNorm, softmax (Table 6, in its order: G22)."""
+    """Dropout, BatchNorm, dense, dropout, BatchNorm, softmax (Table 6, in its order: G22).
+
+    Parameters
+    ----------
+    x : (N, channels)
+    config : Config
+        `dropout_before`, `dense`, `dropout_after`, `classes`, `l2`, `bn_momentum`.
+
+    Returns
+    -------
+    (N, classes), float32, rows of sum 1
+    """
     new = _new_layers(config)
     x = keras.layers.Dropout(config.dropout_before, name="dropout_before")(x)
     x = _norm(config, "bn_before")(x)
@@ -142,6 +153,7 @@ def contextual_module(
     shallower : (N, h, w, config.mscf_channels), optional
         The module before it, added at the start.
     config : Config
+        `mscf_channels`, `mscf_dilations`, `l2`, `bn_momentum`.
     name : str
         Of the module's last layer, and the beginning of the others' names.
 
@@ -199,7 +211,15 @@ def chain_pooling(x: keras.KerasTensor, pools: int) -> keras.KerasTensor:
 
 
 def freeze(model: keras.Model, config: Config) -> None:
-    """Make the layers untrainable that `config.frozen` says."""
+    """Make the layers untrainable that `config.frozen` says.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `build_model`; changed.
+    config : Config
+        `frozen`, `network`.
+    """
     if config.frozen == "none":
         return
     alone = config.network not in FUSIONS
@@ -209,7 +229,18 @@ def freeze(model: keras.Model, config: Config) -> None:
 
 
 def gradcam_layers(config: Config) -> dict[str, str]:
-    """Layers that pictures of a run show: each network's last map, then the fused one."""
+    """Layers that pictures of a run show: each network's last map, then the fused one.
+
+    Parameters
+    ----------
+    config : Config
+        `network`.
+
+    Returns
+    -------
+    dict of str to str
+        Title of the picture: name of the layer.
+    """
     if config.network not in FUSIONS:
         return backbones.gradcam_layers(config.network)
     last = {

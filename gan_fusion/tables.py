@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from common import errors, evaluation, metrics, tables
 from common.errors import InputError
 from gan_fusion.config import HONEST
+
+if TYPE_CHECKING:
+    from common.runs import Run
 
 SCORES = ("TP", "TN", "FP", "FN", "precision", "recall", "FPR", "TNR", "F1", "kappa", "MCC")
 """Columns of Tables 11 and 12."""
@@ -29,7 +32,13 @@ PAIRS = tuple(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m gan_fusion.tables``."""
+    """Entry point of ``python -m gan_fusion.tables``.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default: those of the process.
+    """
     import argparse
 
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -44,7 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def per_class(paper: tables.Paper) -> str:
-    """Tables 11 and 12 as printed, each line with ours and our honest twin's below it, Markdown."""
+    """Tables 11 and 12 as printed, each line with ours and our honest twin's below it, Markdown.
+
+    Parameters
+    ----------
+    paper : Paper
+        From `common.tables.load`.
+    """
     out = []
     table = paper.table.assign(possible=[each[0] for each in tables.paper_counts(paper.table)])
     for name in ("T11", "T12"):
@@ -90,7 +105,18 @@ def _our_cells(numbers: pd.DataFrame, group: tables.Group) -> Iterator[str]:
 
 
 def gan_effect(paper: tables.Paper) -> str:
-    """Accuracy without and with generated images, the paper's and ours, with intervals."""
+    """Accuracy without and with generated images, the paper's and ours, with intervals.
+
+    Parameters
+    ----------
+    paper : Paper
+        From `common.tables.load`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     lines = []
     for without, with_gan in PAIRS:
         for who, pair in (
@@ -134,6 +160,8 @@ def _accuracy(group: tables.Group | None) -> str:
     if group is None:
         return "not run"
     ours = tables.estimate(group, "accuracy")
+    if ours.value is None:
+        return "–"
     text = f"{100 * ours.value:.2f}"
     if ours.sd is not None:
         return f"{text} ± {100 * ours.sd:.2f} ({ours.n_runs})"
@@ -142,8 +170,8 @@ def _accuracy(group: tables.Group | None) -> str:
 
 def _difference(paper: tables.Paper, without: str, with_gan: str) -> tuple[str, str]:
     """Mean difference over pairs of runs of equal seeds, and the interval of a single pair."""
-    groups = [paper.groups.get(name) for name in (without, with_gan)]
-    if None in groups:
+    groups = [paper.groups[name] for name in (without, with_gan) if name in paper.groups]
+    if len(groups) < 2:
         return "", ""
     first, second = ({_seeds(run): run for run in group.runs} for group in groups)
     results: list[dict[str, Any]] = []
@@ -165,7 +193,7 @@ def _difference(paper: tables.Paper, without: str, with_gan: str) -> tuple[str, 
     return f"{mean:+.2f}", f"{low:+.2f} to {high:+.2f}"
 
 
-def _seeds(run: Any) -> tuple[int, int]:
+def _seeds(run: Run) -> tuple[int, int]:
     return run.config["seed"], run.config["split_seed"]
 
 

@@ -252,7 +252,8 @@ def test_bad_input_ends_before_anything_is_written(generated, split, tissue, tmp
         "--runs-dir", tmp_path / "runs",
     )  # fmt: skip
     cases = {
-        ("--gan", "T9-batch32", "--generated", 640): r"640 images of the GAN T9-batch32.*--gan-i",
+        ("--gan", "T9-batch32"): r"trains on the images of the GAN T9-batch32 .*--gan-images",
+        ("--preset", "T11-fusion-trad-gan"): r"640 images of the GAN T9-batch32 .*--gan-images",
         ("--gan-images", tmp_path / "nowhere"): "no such folder",
         ("--gan-images", generated, "--split-seed", 7): "another training part",
         ("--split", "counts"): "class benign: 1924",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common import terminal
 from common.errors import InputError
 from common.files import atomic_path, write_csv, write_json
 from gan_fusion.gan.config import GanConfig
@@ -97,18 +97,15 @@ class Training:
         """Train to the end, then write the generator, the metrics and the pictures."""
         self.state = self.checkpoint.restore() or {"epoch": 0, "history": [], "points": []}
         if self.state["epoch"]:
-            print(
-                f"resuming after {self._kimg(self.state['epoch']):.3g} of "
-                f"{self.config.kimg:g} kimg",
-                file=sys.stderr,
+            terminal.line(
+                f"resuming after {self._kimg(self.state['epoch']):.3g} of {self.config.kimg:g} kimg"
             )
         try:
             self._loop()
         except KeyboardInterrupt:
-            print(
+            terminal.line(
                 f"\ninterrupted; the state after {self._kimg(self.state['epoch']):.3g} kimg is in "
-                f"{self.run.path}\nthe same command goes on from there",
-                file=sys.stderr,
+                f"{self.run.path}\nthe same command goes on from there"
             )
             raise
         with atomic_path(self.run.path / "generator.keras") as temporary:
@@ -135,47 +132,37 @@ class Training:
         write_json(self.run.path / "metrics.json", metrics)
 
     def _loop(self) -> None:
-        iteration = self.state["epoch"]
-        live = sys.stderr.isatty()
-        began = shown = saved = time.monotonic()
-        start = iteration
-        losses: list[dict[str, Any]] = []
-        while iteration < self.total:
-            losses.append(
-                self.gan.step(
-                    self.draws.batch(iteration * self.config.critic_steps),
-                    max(0, iteration - self.first),
-                    critic_only=iteration < self.first,
+        shown = self.config.batch_size * self.config.critic_steps  # images, in an iteration
+        with terminal.progress("GAN", shown * self.total, "images", transient=True) as bar:
+            bar.restart(shown * self.state["epoch"], shown * self.total)
+            began, start = time.monotonic(), self.state["epoch"]
+            saved, losses = began, []
+            for iteration in range(start, self.total):
+                losses.append(
+                    self.gan.step(
+                        self.draws.batch(iteration * self.config.critic_steps),
+                        max(0, iteration - self.first),
+                        critic_only=iteration < self.first,
+                    )
                 )
-            )
-            iteration += 1
-            now = time.monotonic()
-            rate = 1000 * self.kimg_per_iteration * (iteration - start) / (now - began)
-            if live and now - shown > 0.5:
-                shown = now
-                left = 1000 * self._kimg(self.total - iteration) / rate
-                print(
-                    f"\r  {self._kimg(iteration):.2f} of {self.config.kimg:g} kimg, "
-                    f"{rate:.0f} images/s, {left:.0f} s left \x1b[K",
-                    end="",
-                    file=sys.stderr,
-                    flush=True,
-                )
-            due = iteration % self.every == 0 or iteration == self.total
-            if iteration % self.row_every and not due:
-                continue
-            history = [*self.state["history"], self._row(iteration, losses)]
-            losses = []
-            points = self.state["points"]
-            if due:
-                points = [*points, self._evaluate(iteration)]
-            if due or now - saved > SAVE_SECONDS:
-                self._save(iteration, history, points)
-                saved = time.monotonic()
-            # Kept in memory between saves, too.
-            self.state = {**self.state, "history": history, "points": points}
-            if due:
-                self._report(points[-1], history[-1], rate, live)
+                done = iteration + 1
+                bar.at(shown * done)
+                due = done % self.every == 0 or done == self.total
+                if done % self.row_every and not due:
+                    continue
+                rate = shown * (done - start) / (time.monotonic() - began)
+                history = [*self.state["history"], self._row(done, losses)]
+                losses = []
+                points = self.state["points"]
+                if due:
+                    points = [*points, self._evaluate(done)]
+                if due or time.monotonic() - saved > SAVE_SECONDS:
+                    self._save(done, history, points)
+                    saved = time.monotonic()
+                # Kept in memory between saves, too.
+                self.state = {**self.state, "history": history, "points": points}
+                if due:
+                    self._report(points[-1], history[-1], rate)
 
     def _kimg(self, iterations: int) -> float:
         return round(iterations * self.kimg_per_iteration, 6)
@@ -198,7 +185,12 @@ class Training:
             )
         return row
 
-    def _save(self, iteration: int, history: list, points: list) -> None:
+    def _save(
+        self,
+        iteration: int,
+        history: list[dict[str, float]],
+        points: list[dict[str, float]],
+    ) -> None:
         state = {
             "history": history,
             "points": points,
@@ -226,12 +218,11 @@ class Training:
         self.judge.draw_samples(samples, self.sample_labels, f"samples-{kimg:g}-kimg.png")
         return {"kimg": kimg, **self.judge.scores(samples)}
 
-    def _report(self, point: dict, row: dict, rate: float, live: bool) -> None:
+    def _report(self, point: dict[str, float], row: dict[str, float], rate: float) -> None:
         self.judge.draw_curves(self.state["history"], self.state["points"])
-        text = (
+        terminal.line(
             f"{point['kimg']:g}/{self.config.kimg:g} kimg  distance {row['distance']:.3f}  |  "
             f"KID {point['kid']:.4g} ± {point['kid_se']:.2g}  FID {point['fid']:.4g}  "
             f"precision {point['precision']:.2f}  recall {point['recall']:.2f}  |  "
             f"{rate:.0f} images/s"
         )
-        print(("\r\x1b[K" if live else "") + text, file=sys.stderr, flush=True)
