@@ -8,6 +8,8 @@ from importlib import import_module
 from types import ModuleType
 
 _MOVED: dict[str, str] = {
+    "archives": "common.datasets.fetch.archives",
+    "download": "common.datasets.fetch",
     "formats": "common.images.formats",
     "leakage": "common.splits.leakage",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import http.server
@@ -28,9 +29,10 @@ from pathlib import Path
 import filelock
 import pytest
 
-from common import archives, datasets, download
+from common import datasets, terminal
 from common.datasets import __main__ as command
 from common.datasets import bach, bci, breakhis
+from common.datasets.fetch import archives, part, transfer
 from common.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -76,7 +78,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     cut: bytes of the answer after which the connection ends | reset: it ends with a reset |
     stall: it hangs there instead | length: what is announced | no_length | status, headers, text:
     another answer | ranges=False: Range is ignored | if_range=False: If-Range is | shift: the range
-    sent begins later than asked | content_range: what is said of it | most: longest range sent.
+    sent begins later than asked | content_range: what is said of it | most: longest range sent |
+    endless: more follows the body for as long as it is read, or 50 MB | open: nothing more comes,
+    but the connection stays.
     """
 
     def do_GET(self):
@@ -124,8 +128,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             self.wfile.write(body[:cut])
             self.wfile.flush()
-            if "stall" in plan:
+            if "stall" in plan or "open" in plan:
                 server.released.wait(20)
+            if "endless" in plan:
+                for _ in range(500):
+                    self.wfile.write(bytes(100_000))
+                    server.sent += 100_000
             if "reset" in plan:
                 self.connection.setsockopt(
                     socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
@@ -147,6 +155,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.pages: dict[str, bytes] = {}
         self.requests: list[tuple[str, dict]] = []
         self.released = threading.Event()
+        self.sent = 0
         self.url = f"http://127.0.0.1:{self.server_port}/BreaKHis_v1.tar.gz"
 
     def handle_error(self, request, client_address):
@@ -170,9 +179,9 @@ def server():
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Short waits, small overlaps, no proxy."""
-    monkeypatch.setattr(download, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(download, "LONGEST_WAIT", 0.004)
-    monkeypatch.setattr(download, "OVERLAP", 1000)
+    monkeypatch.setattr(transfer, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(transfer, "LONGEST_WAIT", 0.004)
+    monkeypatch.setattr(transfer, "OVERLAP", 1000)
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -194,7 +203,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def test_fetch(server, tmp_path, capsys):
-    path = download.fetch(server.url, tmp_path / "a.tar.gz", size=len(ARCHIVE))
+    path = transfer.fetch(server.url, tmp_path / "a.tar.gz", size=len(ARCHIVE))
     assert path.read_bytes() == ARCHIVE
     assert names_in(tmp_path) == {"a.tar.gz"}
     assert server.ranges() == [None]
@@ -205,7 +214,7 @@ def test_fetch(server, tmp_path, capsys):
 def test_connections_cut_anywhere_are_continued(server, tmp_path, kind):
     draw = random.Random(3)
     server.plan = [{kind: draw.randrange(1, 40_000)} for _ in range(14)]
-    path = download.fetch(server.url, tmp_path / "a", size=len(ARCHIVE))
+    path = transfer.fetch(server.url, tmp_path / "a", size=len(ARCHIVE))
     assert path.read_bytes() == ARCHIVE
     continued = [headers for _, headers in server.requests if "Range" in headers]
     assert len(continued) >= 5
@@ -214,38 +223,38 @@ def test_connections_cut_anywhere_are_continued(server, tmp_path, kind):
 
 def test_short_ranges_are_followed(server, tmp_path):
     server.plan = [{"cut": 5000}, {"most": 50_000}, {"most": 50_000}]
-    assert download.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
+    assert transfer.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
     assert server.ranges() == [None, "bytes=4000-", "bytes=53000-", "bytes=102000-"]
 
 
 def test_part_of_an_earlier_call_is_continued(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(transfer, "ATTEMPTS", 1)
     server.plan = [{"cut": 100_000}]
     with pytest.raises(InputError, match=r"cut, 1 times\. 0\.1 MB are kept in .*a\.part"):
-        download.fetch(server.url, tmp_path / "a")
+        transfer.fetch(server.url, tmp_path / "a")
     assert names_in(tmp_path) == {"a.part", "a.part.json"}
     assert (tmp_path / "a.part").read_bytes() == ARCHIVE[:100_000]
-    assert download.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
+    assert transfer.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
     assert server.ranges() == [None, "bytes=99000-"]
 
 
 def test_part_that_is_whole_already(server, tmp_path, monkeypatch):
     """The process died between the last byte and the rename."""
-    monkeypatch.setattr(download._Transfer, "finish", lambda self: None)
-    download.fetch(server.url, tmp_path / "a")
+    monkeypatch.setattr(part.Part, "finish", lambda self: None)
+    transfer.fetch(server.url, tmp_path / "a")
     monkeypatch.undo()
-    monkeypatch.setattr(download, "OVERLAP", 1000)
-    assert download.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
+    monkeypatch.setattr(transfer, "OVERLAP", 1000)
+    assert transfer.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
     assert server.ranges() == [None, f"bytes={len(ARCHIVE) - 1000}-"]
 
 
 @pytest.mark.parametrize("state", ["no note", "damaged note", "other address", "longer"])
 def test_part_of_unknown_origin_is_not_used(server, tmp_path, state, monkeypatch):
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(transfer, "ATTEMPTS", 1)
     server.plan = [{"cut": 50_000}]
     with pytest.raises(InputError):
-        download.fetch(server.url, tmp_path / "a")
-    monkeypatch.setattr(download, "ATTEMPTS", 3)
+        transfer.fetch(server.url, tmp_path / "a")
+    monkeypatch.setattr(transfer, "ATTEMPTS", 3)
     part, note = tmp_path / "a.part", tmp_path / "a.part.json"
     url = server.url
     if state == "no note":
@@ -256,27 +265,27 @@ def test_part_of_unknown_origin_is_not_used(server, tmp_path, state, monkeypatch
         url += "?other"
     else:
         part.write_bytes(ARCHIVE + b"more than there is")
-    assert download.fetch(url, tmp_path / "a").read_bytes() == ARCHIVE
+    assert transfer.fetch(url, tmp_path / "a").read_bytes() == ARCHIVE
 
 
 @pytest.mark.parametrize("etag", ['"one"', "", 'W/"weak"'])
 def test_zeros_at_the_end_of_a_part(server, tmp_path, etag, monkeypatch):
     """After a power cut a file may have its size but not its last bytes."""
     server.etag = etag
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(transfer, "ATTEMPTS", 1)
     server.plan = [{"cut": 50_000}]
     with pytest.raises(InputError):
-        download.fetch(server.url, tmp_path / "a")
-    monkeypatch.setattr(download, "ATTEMPTS", 3)
+        transfer.fetch(server.url, tmp_path / "a")
+    monkeypatch.setattr(transfer, "ATTEMPTS", 3)
     (tmp_path / "a.part").write_bytes(ARCHIVE[:49_500] + bytes(500))
-    assert download.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
+    assert transfer.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
     assert ("If-Range" in server.requests[1][1]) == (etag == '"one"')
 
 
 def test_server_that_ignores_ranges(server, tmp_path):
     server.always = {"ranges": False}
     server.plan = [{"cut": 50_000}, {"cut": 20_000, "ranges": False}]
-    assert download.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
+    assert transfer.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
 
 
 @pytest.mark.parametrize(
@@ -296,7 +305,7 @@ def test_server_that_ignores_ranges(server, tmp_path):
 )
 def test_wrong_ranges_are_not_written(server, tmp_path, lie):
     server.plan = [{"cut": 5000}, lie]
-    assert download.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
+    assert transfer.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
     assert server.ranges() == [None, "bytes=4000-", None]
 
 
@@ -304,7 +313,7 @@ def test_wrong_ranges_are_not_written(server, tmp_path, lie):
 def test_file_that_changes_is_not_joined(server, tmp_path, second):
     other = tar_gz({name: data[::-1] for name, data in FILES.items()})
     server.plan = [{"cut": 90_000}, {"body": other, "etag": '"two"', **second}]
-    assert download.fetch(server.url, tmp_path / "a").read_bytes() == other
+    assert transfer.fetch(server.url, tmp_path / "a").read_bytes() == other
 
 
 @pytest.mark.parametrize("etag", ["", 'W/"weak"'])
@@ -312,41 +321,72 @@ def test_file_that_changes_without_a_word(server, tmp_path, etag):
     server.etag = etag
     other = ARCHIVE[:20] + noise(len(ARCHIVE) - 20, seed=9)
     server.plan = [{"cut": 90_000}, {"body": other}]
-    assert download.fetch(server.url, tmp_path / "a").read_bytes() == other
+    assert transfer.fetch(server.url, tmp_path / "a").read_bytes() == other
 
 
 def test_announced_length_too_long(server, tmp_path):
     server.always = {"length": len(ARCHIVE) + 5000}
     with pytest.raises(InputError, match=r"6 times"):
-        download.fetch(server.url, tmp_path / "a")
+        transfer.fetch(server.url, tmp_path / "a")
     assert not (tmp_path / "a").exists()
     assert len(server.requests) <= 12
 
 
 def test_announced_length_too_short(server, tmp_path):
     server.always = {"length": 70_000}
-    path = download.fetch(server.url, tmp_path / "a")
+    path = transfer.fetch(server.url, tmp_path / "a")
     assert path.read_bytes() == ARCHIVE[:70_000]
     with pytest.raises(archives.DamagedError, match="damaged"):
         archives.unpack(path, tmp_path / "out")
     with pytest.raises(InputError, match=rf"70000 bytes; the published file has {len(ARCHIVE)}"):
-        download.fetch(server.url, tmp_path / "b", size=len(ARCHIVE))
+        transfer.fetch(server.url, tmp_path / "b", size=len(ARCHIVE))
 
 
 def test_no_length(server, tmp_path):
     server.always = {"no_length": True}
-    assert download.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
+    assert transfer.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
+
+
+@pytest.mark.parametrize("more", ["endless", "open"])
+def test_no_length_stops_at_the_published_size(server, tmp_path, more):
+    server.always = {"no_length": True, more: True}
+    path = transfer.fetch(server.url, tmp_path / "a", size=len(ARCHIVE), timeout=3)
+    assert path.read_bytes() == ARCHIVE
+    assert len(server.requests) == 1
+
+
+def test_no_length_and_shorter_than_published(server, tmp_path):
+    server.plan = [{"no_length": True, "cut": 90_000}]
+    path = transfer.fetch(server.url, tmp_path / "a", size=len(ARCHIVE))
+    assert path.read_bytes() == ARCHIVE
+    assert server.ranges() == [None, "bytes=89000-"]
+
+
+def test_endless_stream_stops_at_the_limit(server, tmp_path):
+    server.always = {"no_length": True, "endless": True}
+    with pytest.raises(InputError, match=r"more than 1000000 bytes; the file .* less than 1\.0 MB"):
+        transfer.fetch(server.url, tmp_path / "a", limit=1_000_000)
+    assert names_in(tmp_path) == set()
+    assert len(server.requests) == 1
+    assert server.sent < 40_000_000  # what the system's buffers took, not all
+
+
+def test_announced_length_above_the_limit(server, tmp_path):
+    with pytest.raises(InputError, match=rf"{len(ARCHIVE)} bytes; the file that is wanted has"):
+        transfer.fetch(server.url, tmp_path / "a", limit=len(ARCHIVE) - 1)
+    assert names_in(tmp_path) == set()
+    assert transfer.fetch(server.url, tmp_path / "a", limit=len(ARCHIVE)).is_file()
 
 
 def test_page_instead_of_an_archive_spares_the_part(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(transfer, "ATTEMPTS", 1)
     page = b"<!DOCTYPE html><title>Please log in</title>" + b" " * 600
     server.plan = [{"cut": 100_000}, {"status": 200, "text": page}]
     with pytest.raises(InputError):
-        download.fetch(server.url, tmp_path / "a")
+        transfer.fetch(server.url, tmp_path / "a")
     with pytest.raises(InputError, match=r"begins with '<!DOCTYPE html>.*log in first"):
-        download.fetch(server.url, tmp_path / "a")
-    assert download.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
+        transfer.fetch(server.url, tmp_path / "a")
+    assert transfer.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
     assert server.ranges()[2] == "bytes=99000-"
 
 
@@ -354,7 +394,7 @@ def test_page_instead_of_an_archive_spares_the_part(server, tmp_path, monkeypatc
 def test_garbage_instead_of_an_archive(server, tmp_path, body):
     server.body = body
     with pytest.raises(InputError, match="not an archive"):
-        download.fetch(server.url, tmp_path / "a")
+        transfer.fetch(server.url, tmp_path / "a")
     assert names_in(tmp_path) == set()
 
 
@@ -362,31 +402,31 @@ def test_garbage_instead_of_an_archive(server, tmp_path, body):
 def test_refusals_are_not_repeated(server, tmp_path, status):
     server.always = {"status": status}
     with pytest.raises(InputError, match=rf"answers {status} .*--url .*--archive"):
-        download.fetch(server.url + "?token=secret", tmp_path / "a")
+        transfer.fetch(server.url + "?token=secret", tmp_path / "a")
     assert len(server.requests) == 1
 
 
 def test_busy_servers_are_asked_again(server, tmp_path, capsys, monkeypatch):
     waits = []
-    monkeypatch.setattr(download, "LONGEST_WAIT", 120.0)
-    monkeypatch.setattr(download.time, "sleep", waits.append)
+    monkeypatch.setattr(transfer, "LONGEST_WAIT", 120.0)
+    monkeypatch.setattr(transfer.time, "sleep", waits.append)
     server.plan = [
         {"status": 503, "headers": {"Retry-After": "7"}},
         {"status": 500},
         {"status": 429, "headers": {"Retry-After": "9999"}},
         {"status": 502, "headers": {"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"}},
     ]
-    assert download.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
+    assert transfer.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
     assert waits == [7.0, 0.002, 120.0, 0.008]
     assert "503 Service Unavailable at 0.0 MB; again in 7 s" in capsys.readouterr().err
     server.always = {"status": 503}
     with pytest.raises(InputError, match="503 Service Unavailable, 6 times"):
-        download.fetch(server.url, tmp_path / "b")
+        transfer.fetch(server.url, tmp_path / "b")
 
 
 def test_stalled_connection(server, tmp_path, capsys):
     server.plan = [{"stall": 60_000}]
-    assert download.fetch(server.url, tmp_path / "a", timeout=0.2).read_bytes() == ARCHIVE
+    assert transfer.fetch(server.url, tmp_path / "a", timeout=0.2).read_bytes() == ARCHIVE
     assert server.ranges() == [None, "bytes=59000-"]
     assert "no answer in time" in capsys.readouterr().err
 
@@ -396,7 +436,7 @@ def test_nobody_listens(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         with pytest.raises(InputError, match=r"refused, 6 times\. nothing is kept"):
-            download.fetch(f"http://127.0.0.1:{port}/a.zip", tmp_path / "a")
+            transfer.fetch(f"http://127.0.0.1:{port}/a.zip", tmp_path / "a")
 
 
 def test_redirections(server, tmp_path):
@@ -404,15 +444,15 @@ def test_redirections(server, tmp_path):
         return {"status": 302, "headers": {"Location": place}}
 
     server.plan = [to("/elsewhere"), {"cut": 30_000}, to("/elsewhere")]
-    assert download.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
+    assert transfer.fetch(server.url, tmp_path / "a").read_bytes() == ARCHIVE
     assert server.ranges() == [None, None, "bytes=29000-", "bytes=29000-"]
     for place in ("file:///etc/passwd", "ftp://127.0.0.1/a"):
         server.plan = [to(place)]
         with pytest.raises(InputError, match=r"unsafe address|not allowed"):
-            download.fetch(server.url, tmp_path / "b")
+            transfer.fetch(server.url, tmp_path / "b")
     server.always = to("/again")
     with pytest.raises(InputError, match="302"):
-        download.fetch(server.url, tmp_path / "b")
+        transfer.fetch(server.url, tmp_path / "b")
 
 
 @pytest.mark.parametrize(
@@ -422,66 +462,40 @@ def test_redirections(server, tmp_path):
 )  # fmt: skip
 def test_addresses_that_are_none(url, tmp_path):
     with pytest.raises(InputError, match="--url"):
-        download.fetch(url, tmp_path / "a")
+        transfer.fetch(url, tmp_path / "a")
 
 
 def test_proxy_from_the_environment(server, tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
-    download.fetch("http://data.invalid/x.tar.gz", tmp_path / "a")
+    transfer.fetch("http://data.invalid/x.tar.gz", tmp_path / "a")
     assert server.requests[0][0] == "http://data.invalid/x.tar.gz"
 
 
 def test_checksum(server, tmp_path):
     good = hashlib.md5(ARCHIVE).hexdigest()
-    download.fetch(server.url, tmp_path / "a", checksum=f"md5:{good.upper()}")
+    transfer.fetch(server.url, tmp_path / "a", checksum=f"md5:{good.upper()}")
     with pytest.raises(InputError, match=rf"md5 {good}, published 00.*deleted; run"):
-        download.fetch(server.url, tmp_path / "b", checksum=f"md5:{0:032x}")
+        transfer.fetch(server.url, tmp_path / "b", checksum=f"md5:{0:032x}")
     assert names_in(tmp_path) == {"a"}
 
 
 def test_space_is_checked_before_the_first_byte(server, tmp_path, monkeypatch):
     free = round(2.2 * len(ARCHIVE))
     monkeypatch.setattr(
-        download.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, free)
+        transfer.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, free)
     )
     with pytest.raises(
         InputError, match=r"0\.4 MB are needed \(0\.2 MB to download and 0\.2 MB un"
     ):
-        download.fetch(server.url, tmp_path / "a", unpacked_ratio=1.25)
+        transfer.fetch(server.url, tmp_path / "a", unpacked_ratio=1.25)
     assert names_in(tmp_path) == set()
     server.plan = [{"cut": 150_000}]
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(transfer, "ATTEMPTS", 1)
     with pytest.raises(InputError, match="cut"):
-        download.fetch(server.url, tmp_path / "a", unpacked_ratio=1.1)
+        transfer.fetch(server.url, tmp_path / "a", unpacked_ratio=1.1)
     # Only what is missing needs room.
     free = round(1.5 * len(ARCHIVE))
-    download.fetch(server.url, tmp_path / "a", unpacked_ratio=1.25)
-
-
-def test_progress(capsys, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(archives.time, "monotonic", lambda: now[0])
-    progress = archives.Progress("x")
-    progress.begin(0, 1_000_000_000)
-    for step in range(1, 1001):
-        now[0] = step / 10
-        progress.at(step * 1_000_000)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 10
-    assert lines[2] == "x:  30 % of 1.00 GB, 10.0 MB/s, 1:10 left"
-
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    progress = archives.Progress("x")
-    progress.begin(500_000_000, 1_000_000_000)  # what was there before is not speed
-    now[0] += 10
-    progress.at(600_000_000)
-    progress.end()
-    written = sys.stderr.getvalue()
-    assert written == "\r\x1b[2Kx:  60 % of 1.00 GB, 10.0 MB/s, 0:40 left\n"
+    transfer.fetch(server.url, tmp_path / "a", unpacked_ratio=1.25)
 
 
 # --- archives ----------------------------------------------------------------------------------
@@ -668,6 +682,49 @@ def test_unpack(make, tmp_path):
         assert stat.S_IMODE(path.stat().st_mode) & 0o7111 == 0
         assert path.stat().st_uid == os.getuid()
     assert len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == 4
+
+
+def test_one_wait_for_the_disk(tmp_path, monkeypatch):
+    """Not one for each file, and before the archive is deleted."""
+    waits = []
+    files = {f"{TREE}/{i}/a.png": noise(100, i) for i in range(40)} | FILES
+    (tmp_path / "BreaKHis_v1.tar.gz").write_bytes(tar_gz(files))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: waits.append("file"))
+    to_disk = archives.to_disk
+
+    def counted(folder):
+        waits.append("all")
+        assert len(list(Path(folder).rglob("*.png"))) == 43
+        assert (tmp_path / "BreaKHis_v1.tar.gz").exists()
+        to_disk(folder)
+
+    monkeypatch.setattr(archives, "to_disk", counted)
+    monkeypatch.setattr(breakhis, "EXPECTED_COUNTS", COUNTS)
+    assert run("breakhis", "--data-dir", tmp_path, "--url", "http://nobody.invalid/a") == 0
+    assert waits == ["all"]
+    assert names_in(tmp_path) == {"BreaKHis_v1"}
+
+
+def test_the_disk_says_that_it_is_full(tmp_path, monkeypatch):
+    import ctypes
+
+    class Library:
+        def __init__(self, *arguments, **options):
+            self.syncfs = lambda descriptor: -1
+
+    monkeypatch.setattr(ctypes, "CDLL", Library)
+    monkeypatch.setattr(ctypes, "get_errno", lambda: errno.ENOSPC)
+    with pytest.raises(InputError, match=r"cannot be written \(No space left"):
+        archives.to_disk(tmp_path)
+
+
+def test_old_names_of_the_modules():
+    from common import archives as old_archives
+    from common import download as old_download
+
+    assert old_archives is archives
+    assert old_download.fetch is transfer.fetch
+    assert callable(old_download.dataset)
 
 
 # --- the whole way -----------------------------------------------------------------------------
@@ -904,7 +961,7 @@ def test_interrupted_while_unpacking(tmp_path, monkeypatch, capsys, tiny):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(archives.Progress, "at", interrupt)
+        patch.setattr(terminal.Bar, "at", interrupt)
         run("breakhis", "--data-dir", tmp_path / "data", "--archive", file)
     assert "nothing is unpacked" in capsys.readouterr().err
     assert names_in(tmp_path / "data") == set()

@@ -90,9 +90,9 @@ def info(card: ModuleType, data_dir: str | None) -> int:
 
 def download(options: argparse.Namespace) -> int:
     """Bring a data set into a folder; 1 if it is not whole then."""
-    from common import download as downloads
+    from common.datasets import fetch
 
-    whole = downloads.dataset(
+    whole = fetch.dataset(
         datasets.get(options.name),
         options.data_dir,
         url=options.url,
