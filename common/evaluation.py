@@ -16,13 +16,39 @@ from common import metrics as scores
 from common import notices, runs
 from common.errors import RESTORE, InputError
 from common.files import write_json
-from common.predictions import COLUMNS as COLUMNS  # also known as names of this module
-from common.predictions import SUM_TOLERANCE, classes_of, labels, of_part, probabilities, table
+from common.metrics.summary import aligned, percent, summary
+from common.predictions import (
+    COLUMNS,
+    SUM_TOLERANCE,
+    classes_of,
+    labels,
+    of_part,
+    probabilities,
+    table,
+)
 from common.predictions import read as read_predictions
 from common.predictions import write as write_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = [
+    "COLUMNS",
+    "aligned",
+    "best_epoch",
+    "evaluate",
+    "evaluate_run",
+    "main",
+    "percent",
+    "predict",
+    "predict_run",
+    "preference",
+    "read_metrics",
+    "read_predictions",
+    "read_run",
+    "summary",
+    "write_predictions",
+]
 
 
 # --- predictions -------------------------------------------------------------------------------
@@ -130,11 +156,21 @@ def _each(batches: Any) -> Iterable[tuple[Any, Any]]:
 def read_run(run: runs.Run | str | Path) -> pd.DataFrame:
     """Read a run's predictions, and check that they are the images of its split.
 
+    Parameters
+    ----------
+    run : Run or path
+        A run, or its folder.
+
+    Returns
+    -------
+    DataFrame
+        As `common.predictions.read`.
+
     Raises
     ------
     InputError
-        As `read_predictions`; and if images of the test part are missing, were added, or carry
-        another label than in split.csv.
+        As `common.predictions.read`; and if images of the test part are missing, were added, or
+        carry another label than in split.csv.
     """
     run = run if isinstance(run, runs.Run) else runs.load(run)
     path = run.path / "predictions.csv"
@@ -229,6 +265,11 @@ def evaluate(
 def evaluate_run(run_path: str | Path) -> dict[str, Any]:
     """Recompute a run's metrics.json from its predictions.csv (and `best_epoch` from history.csv).
 
+    Parameters
+    ----------
+    run_path : path
+        A classifier's run folder.
+
     Returns
     -------
     dict
@@ -261,6 +302,11 @@ def preference(row: Mapping[str, float], monitor: str = "accuracy") -> tuple[flo
         One epoch of history.csv, with `val_accuracy` and `val_loss`.
     monitor : {"accuracy", "loss"}
         Validation accuracy, and at equal accuracy the lower loss; or the loss alone.
+
+    Returns
+    -------
+    tuple of float
+        To be compared with another epoch's.
     """
     if monitor == "loss":
         return (-row["val_loss"],)
@@ -271,6 +317,21 @@ def best_epoch(run: runs.Run) -> int | None:
     """Epoch whose weights the run keeps, counted from 1; None without a history.csv.
 
     By `preference`, as `common.training.fit` keeps it; the last epoch where nothing is watched.
+
+    Parameters
+    ----------
+    run : Run
+        Whose config may name `select_on` and `monitor`.
+
+    Returns
+    -------
+    int or None
+        None also where history.csv has no validation scores.
+
+    Raises
+    ------
+    InputError
+        If history.csv is damaged.
     """
     import pandas as pd
 
@@ -300,6 +361,17 @@ def best_epoch(run: runs.Run) -> int | None:
 def read_metrics(run: runs.Run | str | Path) -> dict[str, Any]:
     """Read a run's metrics.json.
 
+    Parameters
+    ----------
+    run : Run or path
+        A run, or its folder. It need not be a classifier's: what a run without predictions.csv
+        says of itself is its paper's business.
+
+    Returns
+    -------
+    dict
+        What the file holds.
+
     Raises
     ------
     InputError
@@ -307,131 +379,37 @@ def read_metrics(run: runs.Run | str | Path) -> dict[str, Any]:
     """
     run = run if isinstance(run, runs.Run) else runs.load(run)
     path = run.path / "metrics.json"
+    wanted = {"n", "accuracy"} if (run.path / "predictions.csv").is_file() else set()
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
-        for key in ("fid", "kid") if run.record.get("kind") == "gan" else ("n", "accuracy"):
-            result[key]
-    except (OSError, ValueError, KeyError, TypeError):
+        whole = isinstance(result, dict) and bool(result) and wanted <= set(result)
+    except (OSError, ValueError):
+        whole = False
+    if not whole:
         raise InputError(
             f"{path}: missing or damaged; python -m common.metrics recompute {run.path}"
-        ) from None
+        )
     return result
 
 
-# --- for people --------------------------------------------------------------------------------
-
-
-def percent(value: float | None, decimals: int = 2) -> str:
-    """Write a fraction as a percentage; an undefined one as a dash."""
-    return "–" if value is None else f"{100 * value:.{decimals}f} %"
-
-
-def summary(metrics: dict[str, Any]) -> str:
-    """Lay out metrics for a terminal: scores, classes, confusion matrix, patients."""
-    low, high = metrics["accuracy_ci"]
-    method = {"bootstrap": "bootstrap", "clopper-pearson": "Clopper-Pearson"}[metrics["ci_method"]]
-    patients = metrics["n_patients"]
-    entries = [
-        ("test images", f"{metrics['n']}, patients {patients or 'unknown'}"),
-        (
-            "accuracy",
-            f"{percent(metrics['accuracy'])}  ({metrics['correct']}/{metrics['n']}), 95 % interval "
-            f"{100 * low:.2f} to {percent(high)}  ({method} over {metrics['ci_unit']}s)",
-        ),
-        ("balanced accuracy", percent(metrics["balanced_accuracy"])),
-        (
-            "macro averages",
-            f"precision {percent(metrics['precision_macro'])}, recall "
-            f"{percent(metrics['recall_macro'])}, F1 {percent(metrics['f1_macro'])}",
-        ),
-        (
-            "above 0.5, pooled",
-            f"precision {percent(metrics['precision_micro_at_half'])}  "
-            f"({metrics['tp_at_half']}/{metrics['above_half']}), recall "
-            f"{percent(metrics['recall_micro_at_half'])}  "
-            f"({metrics['tp_at_half']}/{metrics['n']})",
-        ),
-        ("kappa, MCC", f"{metrics['kappa']:.3f}, {metrics['mcc']:.3f}"),
-        (
-            "AUC",
-            ("–" if metrics["auc"] is None else f"{metrics['auc']:.4f}")
-            + f"  ({metrics['auc_kind']}"
-            + (f", {metrics['positive_class']})" if metrics["positive_class"] else ")"),
-        ),
-        (
-            "calibration",
-            f"ECE {metrics['ece']:.3f}, Brier {metrics['brier']:.3f}, "
-            f"log loss {metrics['log_loss']:.3f}",
-        ),
-    ]
-    if metrics["specificity"] is not None:
-        positive = metrics["positive_class"]
-        entries.insert(
-            3,
-            (
-                "sensitivity",
-                f"{percent(metrics['per_class'][positive]['recall'])}, specificity "
-                f"{percent(metrics['specificity'])}  (positive: {positive})",
-            ),
-        )
-    if metrics["patient_recognition_rate"] is not None:
-        entries.insert(2, ("patient rate", percent(metrics["patient_recognition_rate"])))
-    if metrics["split"]:
-        entries.insert(0, ("split", metrics["split"]))
-    width = max(len(name) for name, _ in entries)
-    lines = [notices.SYNTHETIC] if metrics["synthetic"] else []
-    lines += [f"{name:<{width}}  {value}" for name, value in entries]
-
-    classes = metrics["classes"]
-    table = [["class", "images", "precision", "recall", "F1", "specificity"]]
-    for name in classes:
-        row = metrics["per_class"][name]
-        table.append(
-            [
-                name,
-                str(row["support"]),
-                *(percent(row[key]) for key in ("precision", "recall", "f1", "tnr")),
-            ]
-        )
-    lines += ["", *aligned(table)]
-    matrix = [["true \\ predicted", *classes]]
-    matrix += [
-        [name, *map(str, row)]
-        for name, row in zip(classes, metrics["confusion_matrix"], strict=True)
-    ]
-    lines += ["", *aligned(matrix)]
-
-    if metrics["by_magnification"]:
-        table = [["magnification", "images", "accuracy", "95 % interval", "patient rate"]]
-        for name, part in metrics["by_magnification"].items():
-            low, high = part["accuracy_ci"]
-            table.append(
-                [
-                    name,
-                    str(part["n"]),
-                    percent(part["accuracy"]),
-                    f"{100 * low:.2f} to {percent(high)}",
-                    percent(part["patient_recognition_rate"]),
-                ]
-            )
-        lines += ["", *aligned(table)]
-    return "\n".join(lines)
-
-
-def aligned(table: list[list[str]]) -> list[str]:
-    """Lines of a text table: the first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
+# --- command -----------------------------------------------------------------------------------
 
 
 def main(package: str, arguments: list[str] | None = None) -> int:
-    """Entry point of ``python -m PKG.evaluate``: recompute a run's metrics and print them."""
+    """Entry point of ``python -m PKG.evaluate``: recompute a run's metrics and print them.
+
+    Parameters
+    ----------
+    package : str
+        The paper's package, which must have made the run.
+    arguments : list of str, optional
+        Instead of the command line's.
+
+    Returns
+    -------
+    int
+        0.
+    """
     import argparse
 
     parser = argparse.ArgumentParser(

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import evaluation, metrics, runs
+from common import evaluation, runs
 from common.errors import InputError
 from common.files import write_csv, write_json
+from common.metrics.__main__ import main as metrics_command
 
 CLASSES = ("benign", "malignant")
 N = 24
@@ -375,9 +376,9 @@ def test_commands_print_and_report_errors(tmp_path, predictions, capsys):
     assert "10/12" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"a run of breakhis, not of ernet"):
         evaluation.main("ernet", ["--run", str(run)])
-    assert metrics._main(["recompute", str(run)]) == 0
+    assert metrics_command(["recompute", str(run)]) == 0
     assert "10/12" in capsys.readouterr().out
-    assert metrics._main(["compare", str(run), str(other)]) == 0
+    assert metrics_command(["compare", str(run), str(other)]) == 0
     out = capsys.readouterr().out
     assert "p = 1" in out
     assert "SYNTHETIC" in out

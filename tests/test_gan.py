@@ -18,10 +18,11 @@ import pytest
 from keras import ops
 
 from common import config as configuration
-from common import datasets, evaluation, metrics, prediction, report, runs, splits
+from common import datasets, evaluation, prediction, report, runs, splits
 from common.config import Execution, Request
 from common.datasets import synthetic
 from common.errors import InputError
+from common.metrics.__main__ import main as metrics_command
 from gan_fusion import data, gan, generate, train_gan
 from gan_fusion.gan import PRESETS, GanConfig, draws, leaks, loop
 from gan_fusion.gan import evaluation as gan_evaluation
@@ -701,8 +702,8 @@ def test_a_class_without_training_images():
     [
         lambda run: evaluation.main("gan_fusion", ["--run", run]),
         lambda run: prediction.main("gan_fusion", ["--run", run, "image.png"]),
-        lambda run: metrics._main(["compare", run, run]),
-        lambda run: metrics._main(["recompute", run]),
+        lambda run: metrics_command(["compare", run, run]),
+        lambda run: metrics_command(["recompute", run]),
         lambda run: report.write(run),
     ],
 )

@@ -1,0 +1,99 @@
+"""Classification metrics from predictions alone: pure NumPy, no model and no images.
+
+Everything here is a fraction, never a percentage. Conventions, the same throughout:
+
+- `labels` and `predicted` are class numbers; a confusion matrix has true classes in its rows.
+- The predicted class is the largest probability; among equal ones, the first class.
+- 0/0 is 0 (scikit-learn's ``zero_division=0``): the precision of a class that is never predicted,
+  the recall of one that never occurs, MCC and kappa when all labels and predictions are one class.
+- Macro averages run over the classes that occur in the labels or in the predictions, balanced
+  accuracy over those in the labels, AUC over those with positives and negatives. So a class absent
+  from a small test set lowers no average; it is still listed, with support 0.
+- What cannot be defined at all (the AUC of a test set with one class) is None.
+
+A metric is added in two places: its function, and one entry in `common.metrics.catalogue`.
+
+``python -m common.metrics recompute RUN`` and ``python -m common.metrics compare RUN RUN`` work on
+finished run folders.
+"""
+
+from common.metrics.catalogue import class_scores
+from common.metrics.contents import compute, per_class
+from common.metrics.counts import (
+    accuracy,
+    balanced_accuracy,
+    confusion_matrix,
+    f1,
+    kappa,
+    macro,
+    mcc,
+    one_vs_rest,
+    precision,
+    recall,
+)
+from common.metrics.groups import (
+    case_table,
+    patient_recognition_rate,
+    per_patient,
+    roc_by_magnification,
+)
+from common.metrics.intervals import (
+    LEVEL,
+    REPLICATES,
+    clopper_pearson,
+    percentile_interval,
+    resample,
+)
+from common.metrics.pairs import compare, mcnemar
+from common.metrics.probabilities import (
+    BINS,
+    THRESHOLD,
+    auc,
+    auc_of,
+    brier,
+    ece,
+    log_loss,
+    micro_at_half,
+    reliability,
+    roc_curve,
+)
+from common.predictions import correct, predicted_classes
+
+__all__ = [
+    "BINS",
+    "LEVEL",
+    "REPLICATES",
+    "THRESHOLD",
+    "accuracy",
+    "auc",
+    "auc_of",
+    "balanced_accuracy",
+    "brier",
+    "case_table",
+    "class_scores",
+    "clopper_pearson",
+    "compare",
+    "compute",
+    "confusion_matrix",
+    "correct",
+    "ece",
+    "f1",
+    "kappa",
+    "log_loss",
+    "macro",
+    "mcc",
+    "mcnemar",
+    "micro_at_half",
+    "one_vs_rest",
+    "patient_recognition_rate",
+    "per_class",
+    "per_patient",
+    "percentile_interval",
+    "precision",
+    "predicted_classes",
+    "recall",
+    "reliability",
+    "resample",
+    "roc_by_magnification",
+    "roc_curve",
+]

@@ -1,0 +1,243 @@
+"""What metrics.json holds: every score of the catalogue, its counts and its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from common.errors import InputError
+from common.metrics.catalogue import PER_CLASS, SCORES, Counts, Images, class_scores
+from common.metrics.counts import confusion_matrix, macro, one_vs_rest
+from common.metrics.groups import by_number, known
+from common.metrics.intervals import REPLICATES, clopper_pearson, percentile_interval, resample
+from common.metrics.probabilities import above_half, auc_of
+from common.predictions import predicted_classes
+
+
+def compute(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+    *,
+    cases: np.ndarray | Sequence[str] | None = None,
+    magnifications: np.ndarray | Sequence[str] | None = None,
+    positive: str | None = None,
+    split: str = "",
+    synthetic: bool = False,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """All that `metrics.json` holds, as fractions.
+
+    Parameters
+    ----------
+    labels : int array (n,)
+        True class numbers.
+    probabilities : float array (n, K)
+        Softmax outputs in the order of `classes`.
+    classes : sequence of str
+        K class names, those absent from the labels too.
+    cases : str array (n,), optional
+        Patient of each image. Where one is unknown (empty), patients count as not known.
+    magnifications : str array (n,), optional
+        For example ``40X``; where all are known, `by_magnification` repeats the metrics for each.
+    positive : str, optional
+        Positive class of a two-class problem; gives `auc` and `specificity` their meaning.
+    split : str
+        Name of the split, copied.
+    synthetic : bool
+        Whether the images were generated, copied.
+    replicates : int
+        Bootstrap samples.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        See ``docs/run-folder.md``. ``intervals`` holds a 95 % bootstrap interval for each of the
+        scores that a table may print, by their path (``per_class.benign.precision``), or None.
+        ``accuracy_ci`` without a single error (or a single hit) is Clopper-Pearson's, over images
+        or, where the bootstrap is over patients, over patients; ``ci_method`` says which.
+
+    Raises
+    ------
+    InputError
+        If there is no image.
+    ValueError
+        If the shapes do not fit, or `positive` is no class.
+    """
+    labels = np.asarray(labels, dtype=np.int64)
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    names = list(classes)
+    if labels.size == 0:
+        raise InputError("no predictions to evaluate: this part of the split is empty")
+    if probabilities.shape != (labels.size, len(names)):
+        raise ValueError(f"probabilities {probabilities.shape}, not {(labels.size, len(names))}")
+    if positive is not None and positive not in names:
+        raise ValueError(f"positive class {positive!r} is none of {names}")
+    cases, magnifications = known(cases), known(magnifications)
+
+    result: dict[str, Any] = {"split": split, "synthetic": bool(synthetic)}
+    result |= _section(labels, probabilities, names, cases, positive, replicates, seed)
+    result["by_magnification"] = {}
+    if magnifications is not None:
+        for name in sorted(set(magnifications.tolist()), key=by_number):
+            chosen = magnifications == name
+            result["by_magnification"][name] = _section(
+                labels[chosen],
+                probabilities[chosen],
+                names,
+                None if cases is None else cases[chosen],
+                positive,
+                replicates,
+                seed,
+            )
+    return result
+
+
+def per_class(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Counts and scores of each class against the rest.
+
+    Parameters
+    ----------
+    matrix : int array (K, K)
+        Confusion matrix, true classes in rows.
+    classes : sequence of str
+        K class names.
+
+    Returns
+    -------
+    dict
+        ``{name: {support, tp, tn, fp, fn, precision, recall, fpr, tnr, f1, kappa, mcc}}``.
+    """
+    counts = one_vs_rest(matrix)
+    scores = class_scores(matrix)
+    return {
+        name: {
+            "support": int(counts["tp"][i] + counts["fn"][i]),
+            **{key: int(value[i]) for key, value in counts.items()},
+            **{key: float(value[i]) for key, value in scores.items()},
+        }
+        for i, name in enumerate(classes)
+    }
+
+
+def _section(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: list[str],
+    cases: np.ndarray | None,
+    positive: str | None,
+    replicates: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Metrics of one set of images: the whole test set, or one magnification of it."""
+    predicted = predicted_classes(probabilities)
+    images = Images(
+        labels=labels,
+        probabilities=probabilities,
+        correct=predicted == labels,
+        matrix=confusion_matrix(labels, predicted, len(classes)),
+        cases=cases,
+        positive=None if positive is None else classes.index(positive),
+    )
+    half = above_half(labels, probabilities)
+    tp_at_half, above = half.sum(axis=0)
+    values = _values(Counts(images.matrix, tp_at_half, above), classes)
+
+    n, n_patients = len(labels), None if cases is None else len(np.unique(cases))
+    # One patient cannot be resampled; fall back to images, and say so in ci_unit.
+    clustered = n_patients is not None and n_patients > 1
+    replicated = _values(
+        _replicates(images, predicted, half, cases if clustered else None, replicates, seed),
+        classes,
+    )
+    intervals = {name: percentile_interval(drawn) for name, drawn in replicated.items()}
+    method, interval = "bootstrap", intervals["accuracy"]
+    if interval is None:
+        units = n_patients if clustered and n_patients is not None else n
+        interval = clopper_pearson(units if images.correct.all() else 0, units)
+        intervals["accuracy"] = interval
+        method = "clopper-pearson"
+
+    section: dict[str, Any] = {
+        "n": n,
+        "correct": int(images.correct.sum()),
+        "n_patients": n_patients,
+        "accuracy": float(values["accuracy"]),
+        "accuracy_ci": list(interval),
+        "ci_unit": "patient" if clustered else "image",
+        "ci_method": method,
+    }
+    facts = {
+        "tp_at_half": int(tp_at_half),
+        "above_half": int(above),
+        "auc_kind": auc_of(labels, probabilities, images.positive)[1],
+        "positive_class": positive,
+    }
+    _add_scores(section, images, values, facts)
+    classwise = per_class(images.matrix, classes)
+    return section | {
+        "classes": classes,
+        "confusion_matrix": images.matrix.tolist(),
+        "support": {name: classwise[name]["support"] for name in classes},
+        "per_class": classwise,
+        "intervals": {
+            name: None if pair is None else list(pair) for name, pair in intervals.items()
+        },
+    }
+
+
+def _add_scores(
+    section: dict[str, Any], images: Images, values: dict[str, np.ndarray], facts: dict[str, Any]
+) -> None:
+    """Add every score of the catalogue, in its order: counts, value, facts."""
+    binary = images.probabilities.shape[1] == 2 and images.positive is not None
+    for score in SCORES:
+        for name in score.k_of_n or ():
+            section.setdefault(name, facts.get(name))
+        if score.key in values:
+            section.setdefault(score.key, float(values[score.key]))
+        elif score.from_images is not None:
+            applies = binary or score.applies != "two classes"
+            section[score.key] = score.from_images(images) if applies else None
+        for name in score.facts:
+            section.setdefault(name, facts[name])
+
+
+def _values(counts: Counts, classes: Sequence[str]) -> dict[str, np.ndarray]:
+    """Every score that gets an interval, by its path in metrics.json, for stacked counts."""
+    by_class = class_scores(counts.matrix)
+    means = {f"{key}_macro": macro(drawn, counts.matrix) for key, drawn in by_class.items()}
+    values: dict[str, np.ndarray] = {}
+    for score in SCORES:
+        if score.mean_of is not None:
+            values |= means  # all at the first, in the order that `intervals` has always had
+        elif score.from_matrix is not None:
+            values[score.key] = score.from_matrix(counts.matrix)
+        elif score.from_counts is not None:
+            values[score.key] = score.from_counts(counts)
+    for i, name in enumerate(classes):
+        for score in PER_CLASS:
+            values[f"per_class.{name}.{score.key}"] = by_class[score.key][..., i]
+    return values
+
+
+def _replicates(
+    images: Images,
+    predicted: np.ndarray,
+    half: np.ndarray,
+    cases: np.ndarray | None,
+    replicates: int,
+    seed: int,
+) -> Counts:
+    """Counts of bootstrap samples: each image adds a cell of the matrix, and its `above_half`."""
+    n, n_classes = images.probabilities.shape
+    cells = np.zeros((n, n_classes**2))
+    cells[np.arange(n), images.labels * n_classes + predicted] = 1
+    sums = resample(np.hstack([cells, half]), cases, replicates=replicates, seed=seed)
+    matrix = sums[:, :-2].reshape(-1, n_classes, n_classes)
+    return Counts(matrix, sums[:, -2], sums[:, -1])

@@ -1,0 +1,292 @@
+"""Confusion matrices, and the scores that need nothing else.
+
+All scores take (..., K, K) and reduce the last axes, so that bootstrap replicates go in one call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
+    """Count images by true class (rows) and predicted class (columns).
+
+    Parameters
+    ----------
+    labels, predicted : int array (n,)
+        Class numbers in [0, n_classes).
+    n_classes : int
+        Number of classes K, whatever is present.
+
+    Returns
+    -------
+    int64 array (K, K)
+        Its sum is n.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ or a number is no class.
+    """
+    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    if labels.shape != predicted.shape or labels.ndim != 1:
+        raise ValueError(f"labels {labels.shape} and predicted {predicted.shape} must be (n,)")
+    for name, values in (("labels", labels), ("predicted", predicted)):
+        if values.size and not 0 <= values.min() <= values.max() < n_classes:
+            raise ValueError(f"{name} outside [0, {n_classes})")
+    cells = labels.astype(np.int64) * n_classes + predicted
+    return np.bincount(cells, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def one_vs_rest(matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """Count true and false positives and negatives of each class against the rest.
+
+    Parameters
+    ----------
+    matrix : array (..., K, K)
+        Confusion matrices, true classes in rows.
+
+    Returns
+    -------
+    dict of arrays (..., K)
+        ``tp``, ``tn``, ``fp``, ``fn``.
+    """
+    matrix = np.asarray(matrix)
+    tp = np.diagonal(matrix, axis1=-2, axis2=-1)
+    fn = matrix.sum(axis=-1) - tp
+    fp = matrix.sum(axis=-2) - tp
+    tn = matrix.sum(axis=(-2, -1))[..., None] - tp - fn - fp
+    return {"tp": tp, "tn": tn, "fp": fp, "fn": fn}
+
+
+def ratio(numerator: Any, denominator: Any) -> np.ndarray:
+    """Divide; 0/0 is 0.
+
+    Parameters
+    ----------
+    numerator, denominator : array-like
+        Of shapes that broadcast. A numerator over 0 must be 0.
+
+    Returns
+    -------
+    float64 array
+        Of the common shape.
+    """
+    numerator = np.asarray(numerator, dtype=np.float64)
+    denominator = np.asarray(denominator, dtype=np.float64)
+    shape = np.broadcast_shapes(numerator.shape, denominator.shape)
+    return np.divide(numerator, denominator, out=np.zeros(shape), where=denominator != 0)
+
+
+# --- of all classes ----------------------------------------------------------------------------
+
+
+def accuracy(matrix: np.ndarray) -> np.ndarray:
+    """Share of images whose predicted class is right.
+
+    Parameters
+    ----------
+    matrix : array (..., K, K)
+        Confusion matrices, true classes in rows.
+
+    Returns
+    -------
+    float64 array (...)
+        In [0, 1].
+    """
+    matrix = np.asarray(matrix)
+    return ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum(axis=(-2, -1)))
+
+
+def balanced_accuracy(matrix: np.ndarray) -> np.ndarray:
+    """Mean recall of the classes that occur in the labels.
+
+    Parameters
+    ----------
+    matrix : array (..., K, K)
+        Confusion matrices, true classes in rows.
+
+    Returns
+    -------
+    float64 array (...)
+        In [0, 1].
+    """
+    occurs = np.asarray(matrix).sum(axis=-1) > 0
+    return ratio((recall(matrix) * occurs).sum(axis=-1), occurs.sum(axis=-1))
+
+
+def macro(per_class: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Mean of a per-class score over the classes in the labels or the predictions.
+
+    Parameters
+    ----------
+    per_class : array (..., K)
+        Scores, for example ``precision(matrix)``.
+    matrix : array (..., K, K)
+        The confusion matrices they come from.
+
+    Returns
+    -------
+    float64 array (...)
+        The means.
+    """
+    matrix = np.asarray(matrix)
+    occurs = (matrix.sum(axis=-1) > 0) | (matrix.sum(axis=-2) > 0)
+    return ratio((per_class * occurs).sum(axis=-1), occurs.sum(axis=-1))
+
+
+def kappa(matrix: np.ndarray) -> np.ndarray:
+    """Cohen's kappa, agreement beyond chance.
+
+    Parameters
+    ----------
+    matrix : array (..., K, K)
+        Confusion matrices, true classes in rows.
+
+    Returns
+    -------
+    float64 array (...)
+        In [-1, 1]; 0 is chance.
+
+    References
+    ----------
+    Cohen, A coefficient of agreement for nominal scales, 1960.
+    """
+    matrix = np.asarray(matrix, dtype=np.float64)
+    n = matrix.sum(axis=(-2, -1))
+    observed = np.trace(matrix, axis1=-2, axis2=-1) * n
+    chance = (matrix.sum(axis=-1) * matrix.sum(axis=-2)).sum(axis=-1)
+    return ratio(observed - chance, n**2 - chance)
+
+
+def mcc(matrix: np.ndarray) -> np.ndarray:
+    """Matthews correlation coefficient, for K classes Gorodkin's R_K.
+
+    Parameters
+    ----------
+    matrix : array (..., K, K)
+        Confusion matrices, true classes in rows.
+
+    Returns
+    -------
+    float64 array (...)
+        In [-1, 1]; 0 is chance.
+
+    References
+    ----------
+    Gorodkin, Comparing two K-category assignments by a K-category correlation coefficient, 2004.
+    """
+    matrix = np.asarray(matrix, dtype=np.float64)
+    n = matrix.sum(axis=(-2, -1))
+    true, predicted = matrix.sum(axis=-1), matrix.sum(axis=-2)
+    covariance = np.trace(matrix, axis1=-2, axis2=-1) * n - (true * predicted).sum(axis=-1)
+    spread_true = n**2 - (true**2).sum(axis=-1)
+    spread_predicted = n**2 - (predicted**2).sum(axis=-1)
+    return ratio(covariance, np.sqrt(spread_true) * np.sqrt(spread_predicted))
+
+
+# --- of each class against the rest ------------------------------------------------------------
+
+
+def precision(matrix: np.ndarray) -> np.ndarray:
+    """Precision of each class, tp / (tp + fp).
+
+    Parameters
+    ----------
+    matrix : array (..., K, K)
+        Confusion matrices, true classes in rows.
+
+    Returns
+    -------
+    float64 array (..., K)
+        In [0, 1].
+    """
+    counts = one_vs_rest(matrix)
+    return ratio(counts["tp"], counts["tp"] + counts["fp"])
+
+
+def recall(matrix: np.ndarray) -> np.ndarray:
+    """Recall (sensitivity) of each class, tp / (tp + fn).
+
+    Parameters
+    ----------
+    matrix : array (..., K, K)
+        Confusion matrices, true classes in rows.
+
+    Returns
+    -------
+    float64 array (..., K)
+        In [0, 1].
+    """
+    counts = one_vs_rest(matrix)
+    return ratio(counts["tp"], counts["tp"] + counts["fn"])
+
+
+def fpr(matrix: np.ndarray) -> np.ndarray:
+    """False positive rate of each class, fp / (fp + tn).
+
+    Parameters
+    ----------
+    matrix : array (..., K, K)
+        Confusion matrices, true classes in rows.
+
+    Returns
+    -------
+    float64 array (..., K)
+        In [0, 1].
+    """
+    counts = one_vs_rest(matrix)
+    return ratio(counts["fp"], counts["fp"] + counts["tn"])
+
+
+def tnr(matrix: np.ndarray) -> np.ndarray:
+    """True negative rate (specificity) of each class, tn / (fp + tn).
+
+    Parameters
+    ----------
+    matrix : array (..., K, K)
+        Confusion matrices, true classes in rows.
+
+    Returns
+    -------
+    float64 array (..., K)
+        In [0, 1].
+    """
+    counts = one_vs_rest(matrix)
+    return ratio(counts["tn"], counts["fp"] + counts["tn"])
+
+
+def f1(matrix: np.ndarray) -> np.ndarray:
+    """F1 of each class, 2 tp / (2 tp + fp + fn).
+
+    Parameters
+    ----------
+    matrix : array (..., K, K)
+        Confusion matrices, true classes in rows.
+
+    Returns
+    -------
+    float64 array (..., K)
+        In [0, 1].
+    """
+    counts = one_vs_rest(matrix)
+    return ratio(2 * counts["tp"], 2 * counts["tp"] + counts["fp"] + counts["fn"])
+
+
+def two_by_two(matrix: np.ndarray) -> np.ndarray:
+    """Confusion matrix of each class against the rest.
+
+    Parameters
+    ----------
+    matrix : array (..., K, K)
+        Confusion matrices, true classes in rows.
+
+    Returns
+    -------
+    array (..., K, 2, 2)
+        Rest first, class second: ``[[tn, fp], [fn, tp]]``.
+    """
+    tp, tn, fp, fn = (one_vs_rest(matrix)[name] for name in ("tp", "tn", "fp", "fn"))
+    return np.stack([np.stack([tn, fp], -1), np.stack([fn, tp], -1)], -2)

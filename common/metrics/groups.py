@@ -1,0 +1,151 @@
+"""Images that belong together: by patient, and by magnification."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common.metrics.probabilities import auc, roc_curve
+from common.predictions import column, correct
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def known(values: Any) -> np.ndarray | None:
+    """Give what images are grouped by, unless it is unknown for some.
+
+    Parameters
+    ----------
+    values : array-like of str (n,), or None
+        Patients or magnifications; an unknown one is empty.
+
+    Returns
+    -------
+    str array (n,) or None
+        None if any is unknown, or there are none.
+    """
+    if values is None:
+        return None
+    values = np.asarray(values, dtype=str)
+    return values if values.size and (values != "").all() else None
+
+
+# --- patients ----------------------------------------------------------------------------------
+
+
+def per_patient(correct: np.ndarray, cases: np.ndarray) -> dict[str, tuple[int, int]]:
+    """Count right and all images of every patient.
+
+    Parameters
+    ----------
+    correct : bool array (n,)
+        Which images have their label predicted.
+    cases : str array (n,)
+        Patient of each image.
+
+    Returns
+    -------
+    dict
+        ``{case: (correct, total)}``, sorted by case.
+    """
+    names, place = np.unique(np.asarray(cases, dtype=str), return_inverse=True)
+    right = np.bincount(place, weights=np.asarray(correct, dtype=np.float64)).astype(int)
+    total = np.bincount(place)
+    return {str(name): (int(k), int(n)) for name, k, n in zip(names, right, total, strict=True)}
+
+
+def patient_recognition_rate(correct: np.ndarray, cases: np.ndarray) -> float:
+    """Mean over patients of the share of their images that is right.
+
+    Parameters
+    ----------
+    correct : bool array (n,)
+        Which images have their label predicted.
+    cases : str array (n,)
+        Patient of each image. Each patient counts once, however many images there are.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    References
+    ----------
+    Spanhol et al., A dataset for breast cancer histopathological image classification, 2016.
+    """
+    return float(np.mean([k / n for k, n in per_patient(correct, cases).values()]))
+
+
+def case_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of each patient, the worst first.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As in predictions.csv.
+
+    Returns
+    -------
+    DataFrame
+        ``case, label, n, correct, accuracy``; several labels of one case are joined by ``+``.
+    """
+    table = predictions.assign(correct=correct(predictions))
+    table = table.groupby("case", sort=True).agg(
+        label=("label", lambda values: "+".join(sorted(set(values)))),
+        n=("correct", "size"),
+        correct=("correct", "sum"),
+    )
+    table["correct"] = table["correct"].astype(int)
+    table["accuracy"] = table["correct"] / table["n"]
+    return table.reset_index().sort_values(["accuracy", "case"], ignore_index=True)
+
+
+# --- magnifications ----------------------------------------------------------------------------
+
+
+def by_number(name: str) -> tuple[int, str]:
+    """Sort key that puts 40X before 100X.
+
+    Parameters
+    ----------
+    name : str
+        A magnification, for example ``40X``.
+
+    Returns
+    -------
+    tuple of (int, str)
+        Its digits as a number (0 without any), and the name.
+    """
+    digits = "".join(character for character in name if character.isdigit())
+    return (int(digits) if digits else 0, name)
+
+
+def roc_by_magnification(
+    predictions: pd.DataFrame, positive: str
+) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
+    """ROC curve of a two-class problem at each magnification.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As in predictions.csv.
+    positive : str
+        The positive class.
+
+    Returns
+    -------
+    dict
+        Magnification to (false positive rates, true positive rates, area under the curve), as
+        `common.figures.roc` takes it; unknown ones, and those with images of one class, are left
+        out.
+    """
+    curves = {}
+    for name in sorted(set(predictions["magnification"]) - {""}, key=by_number):
+        part = predictions[predictions["magnification"] == name]
+        truth, scores = (part["label"] == positive).to_numpy(), part[column(positive)].to_numpy()
+        curve, area = roc_curve(truth, scores), auc(truth, scores)
+        if curve is not None and area is not None:
+            curves[name] = (curve[0], curve[1], area)
+    return curves

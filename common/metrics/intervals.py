@@ -1,0 +1,112 @@
+"""How sure a score is: the exact interval of a proportion, and the bootstrap."""
+
+from __future__ import annotations
+
+import numpy as np
+
+LEVEL = 0.95
+"""Of every interval in this project."""
+
+REPLICATES = 2000
+"""Bootstrap samples that are drawn."""
+
+
+def clopper_pearson(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Exact interval of a proportion k/n.
+
+    Parameters
+    ----------
+    k, n : int
+        Successes and trials.
+    level : float
+        Coverage, in (0, 1).
+
+    Returns
+    -------
+    low, high : float
+        In [0, 1]; low is 0 for k = 0, high is 1 for k = n.
+
+    Raises
+    ------
+    ValueError
+        Unless 0 <= k <= n and n > 0.
+
+    References
+    ----------
+    Clopper and Pearson, The use of confidence or fiducial limits, 1934.
+    """
+    from scipy.special import betaincinv
+
+    if not 0 <= k <= n or n <= 0:
+        raise ValueError(f"k/n = {k}/{n} is no proportion")
+    tail = (1 - level) / 2
+    low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, tail))
+    high = 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - tail))
+    return low, high
+
+
+def resample(
+    features: np.ndarray,
+    groups: np.ndarray | None = None,
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> np.ndarray:
+    """Bootstrap sums of per-image counts.
+
+    Whole groups are drawn with replacement where they are given (all images of a patient together:
+    they are alike, and drawing them one by one would make intervals too narrow), else images.
+
+    Parameters
+    ----------
+    features : array (n, D)
+        What each image adds, for example a one-hot cell of the confusion matrix.
+    groups : array (n,), optional
+        Patient of each image.
+    replicates : int
+        Bootstrap samples.
+    seed : int
+        The same seed gives the same replicates.
+
+    Returns
+    -------
+    float64 array (replicates, D)
+        Summed `features` of every bootstrap sample.
+    """
+    features = np.asarray(features, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    if groups is None:
+        # Images that add the same are interchangeable: draw how often each kind occurs.
+        kinds, counts = np.unique(features, axis=0, return_counts=True)
+        draws = rng.multinomial(len(features), counts / counts.sum(), size=replicates)
+        return draws @ kinds
+    names, place = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.zeros((len(names), features.shape[1]))
+    np.add.at(sums, place, features)
+    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
+    return draws @ sums
+
+
+def percentile_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float] | None:
+    """Percentile interval of bootstrap replicates; None if they are all the same.
+
+    Without any variation (no error at all, or nothing but errors) the bootstrap knows nothing
+    about its own uncertainty, and an interval of width zero would claim certainty.
+
+    Parameters
+    ----------
+    values : float array (replicates,)
+        A score of every bootstrap sample.
+    level : float
+        Coverage, in (0, 1).
+
+    Returns
+    -------
+    (low, high), or None
+        The percentiles 100 (1 - level) / 2 and 100 (1 + level) / 2, linearly interpolated.
+    """
+    tail = 100 * (1 - level) / 2
+    low, high = np.percentile(np.asarray(values, dtype=np.float64), [tail, 100 - tail])
+    if np.ptp(values) == 0:
+        return None
+    return float(low), float(high)

@@ -1,0 +1,159 @@
+"""Two runs on the same images: which is better, and by how much."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common.errors import InputError
+from common.metrics.groups import known
+from common.metrics.intervals import REPLICATES, percentile_interval, resample
+from common.predictions import correct, of_part
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Exact two-sided McNemar test of two classifiers on the same images.
+
+    Parameters
+    ----------
+    only_a, only_b : int
+        Images that only the first, only the second classifier has right.
+
+    Returns
+    -------
+    float
+        Probability of a split at least as uneven if both were equally good. It treats images as
+        independent: with several images per patient it is too small.
+    """
+    n = only_a + only_b
+    if n == 0:
+        return 1.0
+    tail = sum(math.comb(n, i) for i in range(min(only_a, only_b) + 1))
+    return min(1.0, 2 * tail / 2**n)  # big integers, divided once: no overflow, no rounding
+
+
+def compare(
+    predictions_a: pd.DataFrame,
+    predictions_b: pd.DataFrame,
+    *,
+    part: str = "test",
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compare the accuracy of two runs on the same images.
+
+    Parameters
+    ----------
+    predictions_a, predictions_b : DataFrame
+        As in predictions.csv. They are paired by ``image``; the classes may differ, an accuracy
+        of each against its own labels is what is compared.
+    part : str
+        Part of the split to compare on.
+    replicates : int
+        Bootstrap samples.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        ``n, n_patients, accuracy_a, accuracy_b, difference`` (a - b), ``difference_ci`` (paired
+        bootstrap over ``ci_unit``, None without a single differing image), ``both_right, only_a,
+        only_b, both_wrong, mcnemar_p``.
+
+    Raises
+    ------
+    InputError
+        If the two were not tested on the same images.
+    """
+    a, b = _paired(predictions_a, predictions_b, part)
+    right_a, right_b = correct(a), correct(b)
+    cases = known(a["case"].to_numpy())
+    n_patients = None if cases is None else len(np.unique(cases))
+    clustered = n_patients is not None and n_patients > 1
+    difference = right_a.astype(int) - right_b.astype(int)
+    sums = resample(
+        np.stack([difference, np.ones_like(difference)], axis=1),
+        cases if clustered else None,
+        replicates=replicates,
+        seed=seed,
+    )
+    interval = percentile_interval(sums[:, 0] / sums[:, 1])
+    only_a, only_b = int((difference > 0).sum()), int((difference < 0).sum())
+    return {
+        "n": len(a),
+        "n_patients": n_patients,
+        "accuracy_a": float(right_a.mean()),
+        "accuracy_b": float(right_b.mean()),
+        "difference": float(difference.mean()),
+        "difference_ci": None if interval is None else list(interval),
+        "ci_unit": "patient" if clustered else "image",
+        "both_right": int((right_a & right_b).sum()),
+        "only_a": only_a,
+        "only_b": only_b,
+        "both_wrong": int((~right_a & ~right_b).sum()),
+        "mcnemar_p": mcnemar(only_a, only_b),
+    }
+
+
+def _paired(
+    predictions_a: pd.DataFrame, predictions_b: pd.DataFrame, part: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One part of both, in the same order of images."""
+    frames = []
+    for name, frame in (("first", predictions_a), ("second", predictions_b)):
+        chosen = of_part(frame, part).set_index("image").sort_index()
+        if chosen.empty:
+            raise InputError(f"the {name} run has no predictions for the {part} part")
+        frames.append(chosen)
+    a, b = frames
+    if not a.index.equals(b.index):
+        raise InputError(
+            f"the two runs have different {part} images ({len(a.index.difference(b.index))} only "
+            f"in the first, {len(b.index.difference(a.index))} only in the second): compare runs "
+            "that share split and split seed"
+        )
+    return a, b
+
+
+def text(a: str, b: str, result: dict[str, Any]) -> str:
+    """Lay out what `compare` found for a terminal.
+
+    Parameters
+    ----------
+    a, b : str
+        What to call the two runs.
+    result : dict
+        From `compare`.
+
+    Returns
+    -------
+    str
+        Several lines.
+    """
+    points = 100 * result["difference"]
+    lines = [
+        f"a  {a}",
+        f"b  {b}",
+        f"images     {result['n']}, patients {result['n_patients'] or 'unknown'}",
+        f"accuracy   a {100 * result['accuracy_a']:.2f} %   b {100 * result['accuracy_b']:.2f} %",
+    ]
+    if result["difference_ci"] is None:
+        lines.append(f"a - b      {points:+.2f} points, no interval (every image counts the same)")
+    else:
+        low, high = (100 * value for value in result["difference_ci"])
+        lines.append(
+            f"a - b      {points:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f} "
+            f"(paired bootstrap over {result['ci_unit']}s)"
+        )
+    lines += [
+        f"right      both {result['both_right']}   only a {result['only_a']}   "
+        f"only b {result['only_b']}   neither {result['both_wrong']}",
+        f"McNemar    p = {result['mcnemar_p']:.3g} (exact, two-sided; images taken as independent)",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,122 @@
+"""What a metrics.json says, score by score, as pages and summaries show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from common.metrics.catalogue import PER_CLASS, SCORES, Score
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A score with what a metrics.json says of it."""
+
+    score: Score
+    value: float | None
+    """None where it is not defined."""
+    interval: tuple[float, float] | None
+    """At `common.metrics.LEVEL`; None where there is none."""
+    k_of_n: tuple[int, int] | None
+    """The counts of a proportion, where they are told."""
+    meaning: str
+    aside: str
+
+    @property
+    def text(self) -> str:
+        """The value as it is shown."""
+        return self.score.text(self.value)
+
+
+def of_test(metrics: Mapping[str, Any]) -> list[Shown]:
+    """Scores of a test set that are listed, in the order of pages.
+
+    Parameters
+    ----------
+    metrics : mapping
+        What metrics.json holds, or what it holds of one magnification. One that was written before
+        a score was added lacks it; the score is then left out.
+
+    Returns
+    -------
+    list of Shown
+        Those that apply, with all of a line together.
+    """
+    found = [
+        _shown(score, metrics, score.key, score.interval or score.key, metrics)
+        for score in SCORES
+        if score.line is not None and _applies(score, metrics)
+    ]
+    told = [each for each in found if each is not None]
+    lines = list(dict.fromkeys(each.score.line for each in told))
+    return sorted(told, key=lambda each: lines.index(each.score.line))
+
+
+def of_class(metrics: Mapping[str, Any], name: str) -> list[Shown]:
+    """Scores of one class that are listed, in the order of pages.
+
+    Parameters
+    ----------
+    metrics : mapping
+        As in `of_test`.
+    name : str
+        The class.
+
+    Returns
+    -------
+    list of Shown
+        The same scores for every class.
+    """
+    words = {**metrics, "class": name}
+    found = [
+        _shown(score, metrics, f"per_class.{{class}}.{score.key}", None, words)
+        for score in PER_CLASS
+        if score.line is not None
+    ]
+    return [each for each in found if each is not None]
+
+
+def _applies(score: Score, metrics: Mapping[str, Any]) -> bool:
+    if score.applies == "two classes":
+        return len(metrics["classes"]) == 2 and metrics.get("positive_class") is not None
+    if score.applies == "patients":
+        return metrics.get("n_patients") is not None
+    return True
+
+
+class _Words(dict[str, Any]):
+    """Names of a text's braces; one that is not there is empty."""
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
+def _shown(
+    score: Score,
+    metrics: Mapping[str, Any],
+    path: str,
+    interval: str | None,
+    words: Mapping[str, Any],
+) -> Shown | None:
+    """What the file says of a score; None if it lacks it."""
+    positive = metrics.get("positive_class")
+    told = _Words({**words, "of_positive": f", {positive}" if positive else ""})
+    value: Any = metrics
+    for name in path.split("."):  # split first: a class's name may have a dot
+        name = name.format_map(told)
+        if not isinstance(value, Mapping) or name not in value:
+            return None
+        value = value[name]
+    pair = (metrics.get("intervals") or {}).get((interval or path).format_map(told))
+    counts = None
+    if score.k_of_n is not None and set(score.k_of_n) <= set(metrics):
+        counts = (metrics[score.k_of_n[0]], metrics[score.k_of_n[1]])
+    return Shown(
+        score=score,
+        value=value,
+        interval=None if pair is None else (pair[0], pair[1]),
+        k_of_n=counts,
+        meaning=score.meaning.format_map(told),
+        aside=score.aside.format_map(told),
+    )
