@@ -118,7 +118,13 @@ def duration(seconds: float) -> str:
 
 
 def progress(
-    title: str, total: int | None = None, unit: str = "", *, transient: bool = False
+    title: str,
+    total: int | None = None,
+    unit: str = "",
+    *,
+    transient: bool = False,
+    closing: bool = True,
+    shown: bool = True,
 ) -> Bar:
     """Begin to show how far a piece of work is; used as ``with progress(...) as bar:``.
 
@@ -132,30 +138,46 @@ def progress(
         What is counted, in the plural: "images". With "bytes", sizes are shown as MB or GB.
     transient : bool
         For a terminal only: no lines without one, and none that remains at the end.
+    closing : bool
+        A last line says how long it took; False where the caller says so.
+    shown : bool
+        False shows nothing at all.
 
     Returns
     -------
     Bar
         To be told of progress, by any thread.
     """
-    return Bar(title, total, unit, transient)
+    return Bar(
+        title, total, unit, lines=shown and not transient, closing=closing,
+        live=shown and _is_terminal(),
+    )  # fmt: skip
 
 
 class Bar:
-    """How far a piece of work is; see `progress`, which makes it.
+    """How far a piece of work is; `progress` makes it.
 
     Parameters
     ----------
-    title, total, unit, transient
+    title, total, unit
         As `progress` takes them.
+    live : bool
+        Draw a bar.
+    lines : bool
+        Print lines: without a bar from time to time, and at the end.
+    closing : bool
+        Print one at the end, also if nothing went wrong.
     """
 
-    def __init__(self, title: str, total: int | None, unit: str, transient: bool):
-        self.title, self.unit, self.transient = plain(title), unit, transient
-        self._live = _is_terminal()
+    def __init__(
+        self, title: str, total: int | None, unit: str, *, live: bool, lines: bool, closing: bool
+    ):
+        self.title, self.unit = plain(title), unit
+        self._live, self._lines, self._closing = live, lines, closing
         self._begun = self._line_at = time.monotonic()
         self._due = self._begun + SHORTEST
         self._ended = self._drawn = False
+        self._there = self.done = 0  # what was there already
         self.restart(0, total)
 
     def __enter__(self) -> Bar:
@@ -170,7 +192,7 @@ class Bar:
         self.end(stopped=kind is not None)
 
     def restart(self, done: int, total: int | None) -> None:
-        """Measure the rate anew, from `done` of `total`: what is there already was not done now.
+        """Measure anew, from `done` of `total`: what is there already was not done now.
 
         Parameters
         ----------
@@ -180,9 +202,9 @@ class Bar:
             How much there will be, if known.
         """
         with _lock:
+            self._there += done - self.done
             self.done, self.total = done, total
-            self._start = (time.monotonic(), done)
-            self._samples = collections.deque([self._start])
+            self._samples = collections.deque([(time.monotonic(), done)])
             self._tenth = self._tenths()
 
     def advance(self, count: int = 1) -> None:
@@ -214,7 +236,7 @@ class Bar:
             if self._live:
                 _show(self)
                 self._drawn = True
-            elif not self.transient and self._line_is_due(now):
+            elif self._lines and self._line_is_due(now):
                 self._line_at, self._tenth, self._drawn = now, self._tenths(), True
                 line(f"{self.title}: {self.words()}")
 
@@ -229,7 +251,7 @@ class Bar:
         line(text)
 
     def end(self, *, stopped: bool = False) -> None:
-        """Take the bar away and print a last line, unless the work was short or transient.
+        """Take the bar away and print a last line, unless the work was short.
 
         Parameters
         ----------
@@ -243,19 +265,19 @@ class Bar:
             if _screen is not None:
                 _screen.remove(self)
             seconds = time.monotonic() - self._begun
-            if self.transient or not (self._drawn or seconds >= SHORTEST):
+            if not self._lines or not (self._drawn or seconds >= SHORTEST):
                 return
-            self._sample(time.monotonic())
             if stopped:
                 line(f"{self.title}: stopped after {duration(seconds)}, {self._count()}")
-            else:
-                rate = self._rate_words(self._start)
+            elif self._closing:
+                rate = self._rate_words((self.done - self._there) / max(seconds, 1e-3))
                 line(f"{self.title}: {self._amount(self.done)} in {duration(seconds)}{rate}")
 
     def words(self) -> str:
         """Count, share, rate and time left, as far as they are known."""
-        text = self._count() + self._rate_words(self._samples[0])
-        rate = self._rate(self._samples[0])
+        (then, before), (now, done) = self._samples[0], self._samples[-1]
+        rate = (done - before) / max(now - then, 1e-3)
+        text = self._count() + self._rate_words(rate)
         if self.total and rate > 0:
             text += f", {duration(max(self.total - self.done, 0) / rate)} left"
         return text
@@ -269,8 +291,7 @@ class Bar:
     def _amount(self, count: int) -> str:
         return megabytes(count) if self.unit == "bytes" else f"{count} {self.unit}".rstrip()
 
-    def _rate_words(self, since: tuple[float, int]) -> str:
-        rate = self._rate(since)
+    def _rate_words(self, rate: float) -> str:
         if rate <= 0:
             return ""
         if self.unit == "bytes":
@@ -278,10 +299,6 @@ class Bar:
         if rate < 1:
             return f", {1 / rate:.1f} s each"
         return f", {rate:.0f}/s" if rate >= 10 else f", {rate:.1f}/s"
-
-    def _rate(self, since: tuple[float, int]) -> float:
-        at, done = self._samples[-1]
-        return (done - since[1]) / max(at - since[0], 1e-3)
 
     def _sample(self, now: float) -> None:
         self._samples.append((now, self.done))

@@ -219,7 +219,12 @@ def test_what_was_there_before_is_not_speed(clock, capsys):
         clock[0] += 10
         bar.at(600_000_000)
         assert bar.words() == "600.0 MB of 1.00 GB (60 %), 10.0 MB/s, 0:40 left"
-    assert "x: 600.0 MB in 0:10, 10.0 MB/s" in capsys.readouterr().err
+        bar.restart(500_000_000, 1_000_000_000)  # the server had another file
+        clock[0] += 40
+        bar.at(1_000_000_000)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "x: 600.0 MB of 1.00 GB (60 %), 10.0 MB/s, 0:40 left"
+    assert lines[-1] == "x: 1.00 GB in 0:50, 12.0 MB/s"  # 600 MB came in all
 
 
 def test_rate_is_that_of_the_last_half_minute(clock):
@@ -238,6 +243,22 @@ def test_short_work_says_nothing(clock, capsys):
         clock[0] += 99
         bar.at(3)
     assert capsys.readouterr().err == ""
+
+
+def test_closing_line_left_to_the_caller(clock, capsys):
+    with terminal.progress("x", total=3, closing=False) as bar:
+        clock[0] += 5
+        bar.at(1)
+    with pytest.raises(ValueError), terminal.progress("y", total=3, closing=False):
+        clock[0] += 5
+        raise ValueError
+    with terminal.progress("z", total=3, shown=False) as bar:
+        clock[0] += 5
+        bar.at(1)
+    assert capsys.readouterr().err.splitlines() == [
+        "x: 1 of 3 (33 %), 5.0 s each, 0:10 left",
+        "y: stopped after 0:05, 0 of 3 (0 %)",
+    ]
 
 
 def test_work_that_stops_says_how_far_it_came(clock, capsys):

@@ -13,10 +13,10 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
-from common import memory
+from common import memory, terminal
 from common.errors import InputError
 from common.images.header import ImageError
-from common.images.messages import Progress, say, several, size
+from common.images.messages import say, several, size
 from common.images.reading import decode, load, resize
 from common.images.store import ELSEWHERE, Store
 
@@ -101,6 +101,7 @@ def _append_all(
     for half in store.folder.glob(".part-*"):  # what a killed build was writing
         half.unlink()
     store.pixels_file.touch()
+    bar = terminal.progress("image cache", len(paths), "images", closing=False, shown=progress)
     pool = ThreadPoolExecutor(workers)
     try:
         with store.pixels_file.open("r+b") as file:
@@ -109,14 +110,13 @@ def _append_all(
             _reserve(file.fileno(), committed, committed + len(paths) * store.row_bytes)
             file.seek(committed)
             try:
-                bar = Progress(len(paths), progress)
                 work = ((path, pool.submit(_prepare, store, path, transform)) for path in paths)
                 for path, future in _few_at_a_time(work, 2 * workers):
                     try:
                         store.append(file, path, *future.result())
                     except ImageError as problem:
                         problems[path] = str(problem)
-                    bar.step()
+                    bar.advance()
                     if time.monotonic() - last > _COMMIT_SECONDS:
                         store.commit(file)
                         last = time.monotonic()
@@ -125,6 +125,7 @@ def _append_all(
                 file.truncate(len(store.rows) * store.row_bytes)
                 store.commit(file)
     finally:
+        bar.end()
         pool.shutdown(cancel_futures=True)
     return problems
 

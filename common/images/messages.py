@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Mapping, Sequence
+
+from common import terminal
 
 _LIST_AT_MOST = 20
 
 
 def say(shown: bool, text: str) -> None:
-    """Print text on stderr, over a line that counts.
+    """Print text on stderr, above a bar.
 
     Parameters
     ----------
@@ -19,8 +19,7 @@ def say(shown: bool, text: str) -> None:
     text : str
     """
     if shown:
-        clear = "\x1b[2K" if sys.stderr.isatty() else ""
-        print(clear + text, file=sys.stderr, flush=True)
+        terminal.line(text)
 
 
 def several(head: str, lines: Sequence[str]) -> str:
@@ -71,31 +70,3 @@ def size(count: float) -> str:
     str
     """
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
-
-
-class Progress:
-    """A line on stderr that counts images: rewritten on a terminal, rarely repeated in a log.
-
-    Parameters
-    ----------
-    total : int
-        Images to come.
-    shown : bool
-        Whether to print anything.
-    """
-
-    def __init__(self, total: int, shown: bool):
-        self.total, self.shown, self.done = total, shown, 0
-        self.terminal = sys.stderr.isatty()
-        self.start = self.last = time.monotonic()
-
-    def step(self) -> None:
-        """Count one image more."""
-        self.done += 1
-        now = time.monotonic()
-        if not self.shown or now - self.last < (0.5 if self.terminal else 30.0):
-            return
-        self.last = now
-        rate = self.done / (now - self.start)
-        text = f"image cache: {self.done}/{self.total} images, {rate:.0f} images/s"
-        print(text, end="\r" if self.terminal else "\n", file=sys.stderr, flush=True)
