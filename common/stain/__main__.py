@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from common import datasets, images, notices
+from common import datasets, images, notices, terminal
 from common import errors as command
 from common.errors import InputError
 from common.files import atomic_path, write_json
@@ -31,7 +29,18 @@ _LIST_AT_MOST = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 if all is well, 1 if `apply` met files that it cannot read."""
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Instead of those of the command line.
+
+    Returns
+    -------
+    int
+        0 if all is well, 1 if `apply` met files that it cannot read.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m common.stain",
         description=f"Stain normalisation of H&E images. {notices.RESEARCH_USE}",
@@ -82,7 +91,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def fit(
     target: Path, output: Path, method: str, preset: str, engine: str, changes: Sequence[str]
 ) -> None:
-    """Fit a normaliser to an image, or to the most typical one of a folder, and save it."""
+    """Fit a normaliser to an image, or to the most typical one of a folder, and save it.
+
+    Parameters
+    ----------
+    target : Path
+        An image, or a folder of training images.
+    output : Path
+        JSON to write.
+    method, preset, engine : str
+        As the classes of `common.stain` take them.
+    changes : sequence of str
+        Conventions that differ from the preset, NAME=VALUE.
+
+    Raises
+    ------
+    InputError
+        If there is no stained tissue, or a convention does not exist.
+    """
     normalizer = METHODS[method](preset, engine=engine, **_conventions(changes))
     if target.is_dir():
         names = _images(target)
@@ -134,6 +160,25 @@ def apply(normalizer_file: Path, folder: Path, output: Path, workers: int = 1) -
     """Normalise all images of a folder into another, under the same names.
 
     An output that exists is whole, so it is skipped: a stopped run goes on where it was.
+
+    Parameters
+    ----------
+    normalizer_file : Path
+        What `fit` wrote.
+    folder, output : Path
+        Of the images, and of the normalised ones; neither lies in the other.
+    workers : int
+        Threads.
+
+    Returns
+    -------
+    int
+        1 if files could not be read, otherwise 0.
+
+    Raises
+    ------
+    InputError
+        If there are no images, or the output belongs to another normaliser.
     """
     normalizer = load(normalizer_file)
     names = _images(folder)
@@ -175,16 +220,15 @@ def apply(normalizer_file: Path, folder: Path, output: Path, workers: int = 1) -
 
     _record(output / RECORD, normalizer, flags)
     problems = []
-    progress = _Progress(len(work))
     pool = ThreadPoolExecutor(workers)
     try:
-        for _, _, problem in pool.map(one, work):
-            if problem:
-                problems.append(problem)
-            progress.step()
+        with terminal.progress("normalising", len(work), "images") as bar:
+            for _, _, problem in pool.map(one, work):
+                if problem:
+                    problems.append(problem)
+                bar.advance()
     finally:
         pool.shutdown(cancel_futures=True)
-    progress.end()
     _report(names, flags, problems, output)
     return 1 if problems else 0
 
@@ -224,29 +268,6 @@ def _write(path: Path, image: np.ndarray, synthetic: bool) -> None:
             raise InputError(f"{path}: cannot be written")
 
 
-class _Progress:
-    """A line on stderr: rewritten on a terminal, rarely repeated in a log."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
-        self.terminal = sys.stderr.isatty()
-        self.start = self.last = time.monotonic()
-
-    def step(self) -> None:
-        self.done += 1
-        now = time.monotonic()
-        if now - self.last < (0.5 if self.terminal else 30.0):
-            return
-        self.last = now
-        rate = self.done / (now - self.start)
-        text = f"{self.done}/{self.total} images, {rate:.0f} images/s"
-        print(text, end="\r" if self.terminal else "\n", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self.terminal:
-            print("\x1b[2K", end="", file=sys.stderr, flush=True)
-
-
 def _report(
     names: Sequence[str], flags: Mapping[str, str], problems: Sequence[str], output: Path
 ) -> None:
@@ -274,7 +295,17 @@ def _list(text: str, lines: Sequence[str]) -> None:
 
 
 def show(normalizer_file: Path, paths: Sequence[Path], output: Path) -> None:
-    """Draw each image before and after, and with Macenko and Vahadane its stains apart."""
+    """Draw each image before and after, and with Macenko and Vahadane its stains apart.
+
+    Parameters
+    ----------
+    normalizer_file : Path
+        What `fit` wrote.
+    paths : sequence of Path
+        Images.
+    output : Path
+        PNG to write.
+    """
     from common import figures
 
     normalizer = load(normalizer_file)
