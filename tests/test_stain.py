@@ -741,7 +741,7 @@ def test_synthetic_images_stay_marked(image: np.ndarray, tmp_path: Path) -> None
     MacenkoNormalizer().fit(image).save(tmp_path / "stain.json")
     commands.apply(tmp_path / "stain.json", source, output)
     assert datasets.is_synthetic(output)
-    assert files.is_synthetic_png(output / "a.png")
+    assert datasets.marks.is_synthetic_png(output / "a.png")
 
 
 def test_killed_apply_goes_on(target: np.ndarray, tmp_path: Path) -> None:

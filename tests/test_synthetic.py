@@ -17,7 +17,9 @@ from common.datasets import SYNTHETIC_MARKER, is_synthetic, synthetic
 from common.datasets import bach as bach_card
 from common.datasets import bci as bci_card
 from common.datasets import breakhis as breakhis_card
-from common.datasets.synthetic import files, layouts, scenes, section, stains, tissue
+from common.datasets.synthetic import canvas as canvases
+from common.datasets.synthetic import files, layouts, scenes, section, stains
+from common.datasets.synthetic import nuclei as placing
 from common.errors import InputError
 
 FEW = {"patients": 3, "images_per_patient": 2, "magnifications": ("100X",), "size": (60, 90)}
@@ -302,8 +304,8 @@ def test_slides_differ_in_stain():
 # --- geometry ----------------------------------------------------------------------------------
 
 
-def canvas(size=200, scale=2.0, seed=0) -> tissue.Canvas:
-    return tissue.Canvas.of((size, size), scale, np.random.default_rng(seed))
+def canvas(size=200, scale=2.0, seed=0) -> canvases.Canvas:
+    return canvases.Canvas.of((size, size), scale, np.random.default_rng(seed))
 
 
 def test_canvas_margin():
@@ -314,7 +316,7 @@ def test_canvas_margin():
 
 @pytest.mark.parametrize("size", [0.3, 2.0, 15.0, 80.0, 400.0])
 def test_noise_has_the_size_asked_for(size):
-    fields = [tissue.noise(canvas(seed=n), size) for n in range(30)]
+    fields = [canvases.noise(canvas(seed=n), size) for n in range(30)]
     values = np.stack(fields)
     assert values.shape == (30, 236, 236)
     assert abs(values.mean()) < 0.35
@@ -332,9 +334,9 @@ def test_row_follows_the_contour():
     y, x = np.indices(drawn.shape)
     radius = np.hypot(x - 118, y - 118)
     disc = radius < 80
-    deep = tissue.depth(drawn, disc)
+    deep = canvases.depth(drawn, disc)
     assert deep[118, 118] == pytest.approx(40.0, abs=0.6)  # 80 px at 2 px per micrometre
-    points, direction = tissue.row(drawn, deep, 10.0, 9.0)
+    points, direction = placing.row(drawn, deep, 10.0, 9.0)
     away = points - 118
     assert np.hypot(*away.T).mean() == pytest.approx(60.0, abs=2.0)
     # 2 pi 60 px / 18 px, and the eight-connected contour is a little longer.
@@ -346,7 +348,7 @@ def test_row_follows_the_contour():
 def test_joined_drops_overlapping_nuclei():
     drawn = canvas()
     points = np.array([[50.0, 50.0], [56.0, 50.0], [50.0, 90.0]])
-    kept = tissue.joined([tissue.nuclei(drawn, points, diameter=8.0, spread=0.0, aspect=1.0)])
+    kept = placing.joined([placing.nuclei(drawn, points, diameter=8.0, spread=0.0, aspect=1.0)])
     assert kept.y.tolist() == [50.0, 90.0]
 
 
@@ -355,7 +357,7 @@ def test_joined_drops_overlapping_nuclei():
 
 def drawn_section(score, slide, number=0, size=300):
     rngs = layouts._generators(0, "test", (slide,), (number,))
-    drawn = tissue.Canvas.of((size, size), layouts.BCI_SCALE, rngs[1])
+    drawn = canvases.Canvas.of((size, size), layouts.BCI_SCALE, rngs[1])
     return section.section(scenes.her2_carcinoma(drawn, rngs[0], score)), rngs[0]
 
 
@@ -385,7 +387,8 @@ def test_membranes_lie_between_cells():
     border = cut.cells.border & cut.tissue.epithelium
     assert dab[border].mean() > 2 * dab[nuclear & cut.tissue.epithelium].mean()
     assert (
-        dab[border].mean() > 10 * dab[~tissue.soft(cut.tissue.epithelium, 8.0).astype(bool)].mean()
+        dab[border].mean()
+        > 10 * dab[~canvases.soft(cut.tissue.epithelium, 8.0).astype(bool)].mean()
     )
 
 
@@ -396,7 +399,7 @@ def test_grade_rises_with_the_score():
         for slide in range(4):
             cut, _ = drawn_section(score, slide)
             nuclei = cut.cells.nuclei
-            tumour = nuclei.kind == tissue.TUMOUR
+            tumour = nuclei.kind == placing.TUMOUR
             radii.append(np.sqrt(nuclei.a * nuclei.b)[tumour] / layouts.BCI_SCALE)
             covered.append(cut.tissue.epithelium.mean())
         radii = np.concatenate(radii)

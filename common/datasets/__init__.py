@@ -12,7 +12,6 @@ of the chosen task | `type` finest class | `case`, `slide`, `folder` "" where un
 
 from __future__ import annotations
 
-import contextlib
 import filecmp
 import hashlib
 import importlib
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.datasets.marks import says_synthetic
 from common.errors import InputError
 from common.notices import SYNTHETIC_MARKER
 
@@ -144,22 +144,7 @@ def is_synthetic(data_dir: str | os.PathLike, images: Sequence[str] | None = Non
         return False
     # The ends and some between: opening all would make the index slow on a network disk.
     asked = np.unique(np.linspace(0, len(images) - 1, 8).astype(int))
-    return any(_says_synthetic(root / images[i]) for i in asked)
-
-
-def _says_synthetic(path: Path) -> bool:
-    """Whether an image carries the text of a synthetic one; its pixels are not decoded."""
-    from common.datasets import synthetic
-
-    suffix = path.suffix.lower()
-    # A file that cannot be opened says nothing; who reads its pixels reports it.
-    with contextlib.suppress(OSError):
-        if suffix == ".png":
-            return synthetic.is_synthetic_png(path)
-        if suffix in (".tif", ".tiff"):
-            with path.open("rb") as file:  # the description lies right behind the directory
-                return synthetic.files.STATEMENT in file.read(4096)
-    return False
+    return any(says_synthetic(root / images[i]) for i in asked)
 
 
 # --- from files to an index --------------------------------------------------------------------

@@ -15,7 +15,7 @@ call writes the same bytes, on any number of threads, and an interrupted one goe
 stopped.
 """
 
-from common.datasets.synthetic.files import is_synthetic_png
+from common.datasets.marks import is_synthetic_png
 from common.datasets.synthetic.layouts import bach, bci, breakhis, demo
 
 __all__ = ["bach", "bci", "breakhis", "demo", "is_synthetic_png"]

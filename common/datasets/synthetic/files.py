@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,15 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from common.datasets.marks import KEYWORD, PNG_SIGNATURE, STATEMENT
 from common.errors import InputError
 from common.files import atomic_path, write_json, write_text
 from common.notices import SYNTHETIC_MARKER
 
 VERSION = 1  # of what is drawn; raise it when the same parameters give other pixels
 MANIFEST = "synthetic.json"
-KEYWORD = b"histopapers"
-STATEMENT = b"SYNTHETIC tissue, not a patient"
-_PNG = b"\x89PNG\r\n\x1a\n"
 _NOTICE = """\
 SYNTHETIC: every image below this folder was drawn by a program (histopapers).
 It shows no patient. The folders and names are those of {title}; the content is not.
@@ -33,9 +30,14 @@ Never mix it with real images, and report no result on it as one on tissue.
 
 
 def write_png(path: Path, image: np.ndarray, statements: Sequence[bytes] = (STATEMENT,)) -> None:
-    """Write a uint8 image, RGB (H, W, 3) or grey (H, W), as a PNG that says what it is.
+    """Write an image as a PNG that says what it is.
 
-    `statements` become text chunks; by default that the image is synthetic.
+    Parameters
+    ----------
+    path : Path
+    image : ndarray, uint8, shape (H, W, 3), RGB, or (H, W), grey
+    statements : sequence of bytes
+        Become text chunks; by default that the image is synthetic.
     """
     import cv2
 
@@ -43,7 +45,7 @@ def write_png(path: Path, image: np.ndarray, statements: Sequence[bytes] = (STAT
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     data = cv2.imencode(".png", image)[1].tobytes()
     text = b"".join(_chunk(b"tEXt", KEYWORD + b"\0" + each) for each in statements)
-    header = len(_PNG) + 25  # IHDR is always the first chunk and always 25 bytes long
+    header = len(PNG_SIGNATURE) + 25  # IHDR is always the first chunk and always 25 bytes long
     _write(path, data[:header] + text + data[header:])
 
 
@@ -52,31 +54,15 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + checksum
 
 
-def is_synthetic_png(path: str | os.PathLike) -> bool:
-    """Whether a PNG carries the text chunk of a synthetic image; its pixels are not decoded.
-
-    False for a file that is no PNG or is damaged.
-    """
-    with Path(path).open("rb") as file:
-        if file.read(len(_PNG)) != _PNG:
-            return False
-        while len(head := file.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
-            if kind == b"tEXt" and length < 4096:
-                if file.read(length) == KEYWORD + b"\0" + STATEMENT:
-                    return True
-                file.seek(4, os.SEEK_CUR)
-            elif kind == b"IEND":
-                return False
-            else:
-                file.seek(length + 4, os.SEEK_CUR)
-    return False
-
-
 def write_tiff(path: Path, image: np.ndarray) -> None:
-    """Write a uint8 RGB image (H, W, 3) as a TIFF whose ImageDescription says it is synthetic.
+    """Write an image as a TIFF whose ImageDescription says that it is synthetic.
 
     Uncompressed, one strip: what TIFF 6.0 calls a baseline RGB image.
+
+    Parameters
+    ----------
+    path : Path
+    image : ndarray, uint8, shape (H, W, 3), RGB
     """
     height, width, _ = image.shape
     pixels = np.ascontiguousarray(image).tobytes()
@@ -117,10 +103,24 @@ def _write(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def folder(root: Path, title: str, parameters: Mapping[str, Any]) -> Iterator[bool]:
-    """Open a folder of synthetic data; gives True if it has to be filled, False if it is whole.
+    """Open a folder of synthetic data.
 
     One process at a time fills a folder; others wait. It is marked as whole when the block ends
     without an error.
+
+    Parameters
+    ----------
+    root : Path
+        Made if it is not there.
+    title : str
+        Name of the data set that is imitated.
+    parameters : mapping
+        Everything that decides the content, ready for JSON.
+
+    Yields
+    ------
+    bool
+        True if it has to be filled, False if it is whole.
 
     Raises
     ------

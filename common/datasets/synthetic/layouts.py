@@ -200,7 +200,7 @@ def bci(
     _require("patches_per_slide", patches_per_slide, 1, 9999)
     if not 0.0 <= test_fraction < 1.0:
         raise InputError(f"test_fraction={test_fraction}: at least 0 and less than 1")
-    size = _size((size, size))
+    square = _size((size, size))
     root = Path(data_dir)
     plan = []  # name, mask, slide, score, number
     for slide in range(slides):
@@ -223,13 +223,13 @@ def bci(
         if all(target.exists() for target in targets):
             return
         rngs = _generators(seed, "bci", (slide,), (patch,))
-        twins = scenes.her2_pair(score, size, BCI_SCALE, *rngs)
+        twins = scenes.her2_pair(score, square, BCI_SCALE, *rngs)
         for target, image in zip(targets, (*twins[:2], _small(twins[2])), strict=True):
             files.write_png(target, image)
 
     parameters = {
         "dataset": "bci", "slides": slides, "patches_per_slide": patches_per_slide,
-        "test_fraction": test_fraction, "size": size[0], "seed": seed,
+        "test_fraction": test_fraction, "size": square[0], "seed": seed,
     }  # fmt: skip
     with files.folder(root, "BCI", parameters) as missing:
         if missing:
@@ -319,14 +319,15 @@ def demo(runs_dir: str | os.PathLike, dataset: str) -> Path:
     runs_dir : path
         The runs folder; the tissue lies in its ``demo-data/<dataset>``.
     dataset : {"breakhis", "bci", "bach"}
+        Which layout, with `DEMO_TISSUE`'s numbers.
 
     Returns
     -------
     Path
         The data folder.
     """
-    write = {"breakhis": breakhis, "bci": bci, "bach": bach}[dataset]
-    return write(Path(runs_dir) / "demo-data" / dataset, **DEMO_TISSUE[dataset])
+    writers: dict[str, Callable[..., Path]] = {"breakhis": breakhis, "bci": bci, "bach": bach}
+    return writers[dataset](Path(runs_dir) / "demo-data" / dataset, **DEMO_TISSUE[dataset])
 
 
 def _generators(

@@ -7,19 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from common.datasets.synthetic.tissue import (
-    FIBROBLAST,
-    TUMOUR,
-    Nuclei,
-    Tissue,
-    at,
-    blur,
-    borders,
-    depth,
-    joined,
-    noise,
-    soft,
-)
+from common.datasets.synthetic.canvas import at, blur, borders, depth, noise, soft
+from common.datasets.synthetic.nuclei import FIBROBLAST, TUMOUR, Nuclei, joined
+from common.datasets.synthetic.tissue import Tissue
 
 
 @dataclass
@@ -34,7 +24,17 @@ class Cells:
 
 
 def draw(tissue: Tissue) -> Cells:
-    """Draw the nuclei and share the canvas out among them."""
+    """Draw the nuclei and share the canvas out among them.
+
+    Parameters
+    ----------
+    tissue : Tissue
+
+    Returns
+    -------
+    Cells
+        Without those nuclei that overlap others.
+    """
     canvas, rng = tissue.canvas, tissue.canvas.rng
     cells = joined(tissue.nuclei)
     label = np.zeros(canvas.shape, np.int32)
@@ -102,7 +102,16 @@ class Section:
 
 
 def section(tissue: Tissue) -> Section:
-    """Draw everything but the choice of stains."""
+    """Draw everything but the choice of stains.
+
+    Parameters
+    ----------
+    tissue : Tissue
+
+    Returns
+    -------
+    Section
+    """
     cells = draw(tissue)
     H, E = _stroma(tissue)
     _epithelium(tissue, cells, H, E)
@@ -111,7 +120,16 @@ def section(tissue: Tissue) -> Section:
 
 
 def haematoxylin_eosin(cut: Section) -> np.ndarray:
-    """Amounts of haematoxylin, eosin (and no DAB): float32 (H, W, 3) of the canvas."""
+    """Amounts of haematoxylin, eosin (and no DAB).
+
+    Parameters
+    ----------
+    cut : Section
+
+    Returns
+    -------
+    ndarray, float32, shape (H, W, 3) of the canvas
+    """
     H, E = cut.haematoxylin.copy(), cut.eosin.copy()
     _blend(H, cut.chromatin, cut.nuclear)
     _blend(E, 0.13, 0.75 * cut.nuclear)
@@ -119,7 +137,18 @@ def haematoxylin_eosin(cut: Section) -> np.ndarray:
 
 
 def her2(cut: Section, membrane: Membrane) -> np.ndarray:
-    """Amounts of haematoxylin (and no eosin) and DAB for HER2 immunohistochemistry."""
+    """Amounts of haematoxylin (and no eosin) and DAB for HER2 immunohistochemistry.
+
+    Parameters
+    ----------
+    cut : Section
+    membrane : Membrane
+        How the membranes of tumour cells stain.
+
+    Returns
+    -------
+    ndarray, float32, shape (H, W, 3) of the canvas
+    """
     tissue, canvas = cut.tissue, cut.tissue.canvas
     # Without eosin, tissue shows by a trace of counterstain and of unspecific DAB.
     H = 0.5 * cut.haematoxylin + 0.13 * cut.eosin
@@ -287,7 +316,7 @@ def _membranes(tissue: Tissue, cells: Cells, membrane: Membrane) -> np.ndarray:
         phase = rng.uniform(0.0, 2 * np.pi, (2, n))
         arc = np.cos(around - phase[0, owner]) + 0.6 * np.cos(2 * around - phase[1, owner])
         value = value * (arc > np.quantile(arc, 1.0 - membrane.complete))
-    wall = np.zeros(canvas.shape, np.float32)
+    wall: np.ndarray = np.zeros(canvas.shape, np.float32)
     wall[y, x] = value
     # Territories meet in straight lines; real membranes undulate.
     sway = [0.8 * s * noise(canvas, 6.0) + 0.35 * s * noise(canvas, 2.2) for _ in range(2)]

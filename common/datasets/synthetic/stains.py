@@ -62,7 +62,16 @@ class Look:
 def look(rng: np.random.Generator, *, ihc: bool = False) -> Look:
     """Draw a slide's stains: hue, strength and white level vary as between batches.
 
-    In immunohistochemistry haematoxylin is only a counterstain.
+    Parameters
+    ----------
+    rng : Generator
+        The slide's.
+    ihc : bool
+        Immunohistochemistry, where haematoxylin is only a counterstain.
+
+    Returns
+    -------
+    Look
     """
     vectors = np.array([HAEMATOXYLIN, EOSIN, DAB])
     # Pure Ruifrok eosin is magenta; most laboratories' eosin absorbs somewhat more blue.
