@@ -1,6 +1,6 @@
 """Classify images with a trained run: python -m breakhis.predict --run RUN IMAGE..."""
 
-from common import errors, prediction
+from common import classification, errors
 
 if __name__ == "__main__":
-    errors.main(lambda: prediction.main("breakhis"))
+    errors.main(lambda: classification.main("breakhis"))

@@ -101,7 +101,7 @@ def normalise_stains(
         ``test_stain="raw"``. Both hold all images.
     facts : dict
         For `config.json`: `stain_target`, the image, and `stain_normalizer`, the fitted
-        normaliser's state, which `common.prediction` applies to new images.
+        normaliser's state, which `common.classification` applies to new images.
     """
     from common import stain
 

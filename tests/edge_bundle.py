@@ -208,9 +208,9 @@ def exported_run(root: Path) -> runs.Run:
 
 
 def _keras(run: runs.Run, paths: list[Path]) -> np.ndarray:
-    from common import prediction
+    from common import classification
 
-    return runs.load_model(run).predict(prediction.read(run, paths), verbose=0)
+    return runs.load_model(run).predict(classification.read(run, paths), verbose=0)
 
 
 def forget_device() -> None:

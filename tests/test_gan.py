@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from keras import ops
 
+from common import classification, datasets, evaluation, report, runs, splits
 from common import config as configuration
-from common import datasets, evaluation, prediction, report, runs, splits
 from common.config import Execution, Request
 from common.datasets import synthetic
 from common.errors import InputError
@@ -701,7 +701,7 @@ def test_a_class_without_training_images():
     "command",
     [
         lambda run: evaluation.main("gan_fusion", ["--run", run]),
-        lambda run: prediction.main("gan_fusion", ["--run", run, "image.png"]),
+        lambda run: classification.main("gan_fusion", ["--run", run, "image.png"]),
         lambda run: metrics_command(["compare", run, run]),
         lambda run: metrics_command(["recompute", run]),
         lambda run: report.write(run),

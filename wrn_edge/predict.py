@@ -1,6 +1,6 @@
 """Classify images with a trained run: python -m wrn_edge.predict --run RUN IMAGE..."""
 
-from common import errors, prediction
+from common import classification, errors
 
 if __name__ == "__main__":
-    errors.main(lambda: prediction.main("wrn_edge"))
+    errors.main(lambda: classification.main("wrn_edge"))

@@ -58,7 +58,7 @@ def export_run(
     """
     import pandas as pd
 
-    from common import prediction
+    from common import classification
 
     split = pd.read_csv(run.path / "split.csv", dtype=str, keep_default_na=False)
     train = evenly(split.image[split.part == "train"], calibration)
@@ -66,7 +66,7 @@ def export_run(
     held = evenly(held, heldout)
     if not len(train) or not len(held):
         raise InputError(f"{run.path / 'split.csv'}: has no training or no held-out images")
-    pixels = prediction.read(run, [data_dir / image for image in [*train, *held]])
+    pixels = classification.read(run, [data_dir / image for image in [*train, *held]])
     originals = pixels[len(train) :]
     names, images = [], []
     for name, turned in symmetries(originals):

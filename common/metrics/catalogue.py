@@ -72,7 +72,7 @@ class Images(NamedTuple):
 class Score:
     """One score.
 
-    Parameters
+    Attributes
     ----------
     key : str
         Its path in metrics.json; ``{positive_class}`` stands for that class's name. An entry

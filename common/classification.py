@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,9 @@ import pandas as pd
 from common import backend, images, notices, predictions, runs
 from common.errors import InputError
 from common.files import write_csv
+
+if TYPE_CHECKING:
+    import keras
 
 
 def predict(run: runs.Run, paths: Sequence[Path], *, batch_size: int = 16) -> pd.DataFrame:
@@ -22,6 +26,8 @@ def predict(run: runs.Run, paths: Sequence[Path], *, batch_size: int = 16) -> pd
         A finished run.
     paths : sequence of Path
         Image files; each is decoded and resized as the run's training images were.
+    batch_size : int
+        Images per step; the results do not depend on it.
 
     Returns
     -------
@@ -37,7 +43,25 @@ def predict(run: runs.Run, paths: Sequence[Path], *, batch_size: int = 16) -> pd
 
 
 def read(run: runs.Run, paths: Sequence[Path]) -> np.ndarray:
-    """Decode, stain-normalise and resize images as the run does: (N, S, S, 3) uint8 RGB."""
+    """Decode, stain-normalise and resize images as the run does.
+
+    Parameters
+    ----------
+    run : Run
+        Its config names the size and the filter; its record may hold a stain normaliser.
+    paths : sequence of Path
+        Image files.
+
+    Returns
+    -------
+    uint8 array (N, S, S, 3)
+        RGB.
+
+    Raises
+    ------
+    InputError
+        Naming every file that cannot be used.
+    """
     size, filter = run.config["image_size"], run.config["resize_filter"]
     normalise = _stain(run)
     pixels, bad = [], []
@@ -62,7 +86,7 @@ def _stain(run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _table(
-    run: runs.Run, paths: Sequence[Path], pixels: np.ndarray, model: object, batch_size: int
+    run: runs.Run, paths: Sequence[Path], pixels: np.ndarray, model: keras.Model, batch_size: int
 ) -> pd.DataFrame:
     probabilities = model.predict(pixels, batch_size=batch_size, verbose=0)
     classes = run.record["classes"]
@@ -78,7 +102,20 @@ def _table(
 
 
 def main(package: str, arguments: list[str] | None = None) -> int:
-    """Entry point of ``python -m PKG.predict``."""
+    """Entry point of ``python -m PKG.predict``.
+
+    Parameters
+    ----------
+    package : str
+        The paper's package, which must have made the run.
+    arguments : list of str, optional
+        Instead of the command line's.
+
+    Returns
+    -------
+    int
+        0.
+    """
     import argparse
 
     parser = argparse.ArgumentParser(
@@ -114,7 +151,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     """Image files among the paths; of a folder, all images directly in it."""
     from common.datasets import looks_like_image
 
-    files = []
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if looks_like_image(p.name))
@@ -146,7 +183,7 @@ def _overlays(
     run: runs.Run,
     paths: Sequence[Path],
     pixels: np.ndarray,
-    model: object,
+    model: keras.Model,
     table: pd.DataFrame,
     folder: Path,
 ) -> list[Path]:
@@ -155,7 +192,7 @@ def _overlays(
 
     stages = gradcam.stages(run)
     maps = {stage: gradcam.heatmaps(model, pixels, layer) for stage, layer in stages.items()}
-    written = []
+    written: list[Path] = []
     for i, (path, row) in enumerate(zip(paths, table.to_dict("records"), strict=True)):
         figure = figures.gradcam_gallery(
             pixels[i : i + 1],
