@@ -120,7 +120,7 @@ def use_tiny_model(patch: pytest.MonkeyPatch) -> None:
     def load_and_patch() -> str:
         found = load()
         patch.setattr(importlib.import_module("breakhis.model"), "build_model", tiny_model)
-        patch.setattr(importlib.import_module("common.figures"), "_png", small_png)
+        patch.setattr(importlib.import_module("common.figures.png"), "_png", small_png)
         # Tracing would take longer than these few steps do.
         eager = property(lambda model: True, lambda model, value: None)
         patch.setattr(importlib.import_module("keras").Model, "run_eagerly", eager)

@@ -31,7 +31,7 @@ def test_the_wheel_works_elsewhere(tmp_path):
         check=True,
     )
     assert not (site / "tests").exists()
-    assert (site / "common" / "report.html").is_file()
+    assert (site / "common" / "report" / "page.html").is_file()
     # -P and a foreign folder: nothing of the source tree is in reach.
     environment = {**os.environ, "PYTHONPATH": str(site)}
     assert (site / "wrn_edge" / "device" / "infer.py").is_file()

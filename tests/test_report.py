@@ -527,7 +527,7 @@ def test_command_writes_pages_and_names_what_is_wrong(copy, tmp_path):
         return subprocess.run(
             [sys.executable, "-m", "common.report", *map(str, arguments)],
             capture_output=True, text=True, timeout=60,
-            cwd=Path(report.__file__).parent.parent,
+            cwd=Path(report.__file__).parents[2],
         )  # fmt: skip
 
     done = run(copy)
@@ -559,7 +559,7 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("scheme", ["light", "dark", "print"])
 def test_contrast_meets_wcag_aa(scheme):
-    text = Path(report.__file__).with_name("report.html").read_text(encoding="utf-8")
+    text = Path(report.__file__).with_name("page.html").read_text(encoding="utf-8")
     blocks = re.findall(r":root \{(.*?)\}", text, flags=re.DOTALL)
     assert len(blocks) == 3
     colours = {}

@@ -1,0 +1,144 @@
+"""The files of a run folder, read once; what is missing or damaged is None or empty, and named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from common import predictions, runs
+from common.report.words import known
+
+DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
+"""What reading a damaged or foreign file may raise (JSON, CSV and `InputError` are ValueErrors)."""
+
+Content = TypeVar("Content")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run folder says; only `config.json` is sure to be there."""
+
+    path: Path
+    record: Mapping[str, Any]
+    """`config.json`."""
+    metrics: Mapping[str, Any]
+    """`metrics.json`; empty without it."""
+    environment: Mapping[str, Any]
+    """`environment.json`; empty without it."""
+    leakage: Mapping[str, Any]
+    """`leakage.json`; empty without it."""
+    split: pd.DataFrame | None
+    """`split.csv`, all text: case numbers and the class "0" are names."""
+    history: pd.DataFrame | None
+    """`history.csv`, all float; what is no number is NaN."""
+    test: pd.DataFrame | None
+    """Test part of `predictions.csv`; None without it, or without an image in it."""
+    classes: tuple[str, ...]
+    """In the order of `config.json`, else of `predictions.csv`."""
+    damaged: tuple[str, ...]
+    """A sentence for each file that was left out because it is damaged."""
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the run saw synthetic images."""
+        return bool(self.record["synthetic"])
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The fields of the paper's Config."""
+        return self.record["config"]
+
+    @property
+    def kept_epoch(self) -> int | None:
+        """Epoch whose weights were kept, as the training noted it; None where no file says it."""
+        for epoch in (self.record.get("kept_epoch"), self.metrics.get("best_epoch")):
+            if known(epoch):
+                return int(epoch)
+        return None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every image of the data set was there, as far as it is known."""
+        images, expected = self.record.get("n_images"), self.record.get("expected_images")
+        return not (known(images) and known(expected)) or images == expected
+
+
+def read(run_path: str | Path) -> RunFiles:
+    """Read a run folder.
+
+    Parameters
+    ----------
+    run_path : path
+        The run folder; only `config.json` must be there.
+
+    Returns
+    -------
+    RunFiles
+        With `damaged` telling what could not be read.
+
+    Raises
+    ------
+    InputError
+        If the folder is no run folder, or holds no classifier.
+    """
+    run = runs.load_classifier(run_path)
+    damaged: list[str] = []
+
+    def take(name: str, reader: Callable[[Path], Content]) -> Content | None:
+        path = run.path / name
+        if not path.is_file():
+            return None
+        try:
+            return reader(path)
+        except DAMAGE as error:
+            reason = str(error).replace(f"{path}: ", "").replace(str(path), name)
+            damaged.append(f"{name} is damaged and was left out: {reason}")
+            return None
+
+    metrics = take("metrics.json", _object) or {}
+    environment = take("environment.json", _object) or {}
+    split = take("split.csv", _split)
+    history = take("history.csv", _history)
+    classes = [str(name) for name in run.record.get("classes") or []]
+    found = take("predictions.csv", lambda path: predictions.read(path, classes or None))
+    if not classes and found is not None:
+        classes = predictions.classes_of(found)
+    test = None if found is None else predictions.of_part(found)
+    return RunFiles(
+        path=run.path,
+        record=run.record,
+        metrics=metrics,
+        environment=environment,
+        leakage=take("leakage.json", _object) or {},
+        split=split,
+        history=history,
+        test=test if test is not None and len(test) else None,
+        classes=tuple(classes),
+        damaged=tuple(damaged),
+    )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError("not a JSON object")
+    return content
+
+
+def _split(path: Path) -> pd.DataFrame:
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if not {"image", "label", "part"} <= set(frame.columns):
+        raise ValueError("no columns image, label and part")
+    return frame
+
+
+def _history(path: Path) -> pd.DataFrame:
+    frame = pd.read_csv(path).apply(pd.to_numeric, errors="coerce")
+    if frame.empty or not {"epoch", "loss", "accuracy"} <= set(frame.columns):
+        raise ValueError("no epochs in it")
+    return frame

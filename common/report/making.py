@@ -1,0 +1,111 @@
+"""How to make the run again: its settings and their sources, where it was made, its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.report.files import RunFiles
+from common.report.words import duration, known, size, value
+
+MARKS = ("ASSUMED", "DEVIATION")
+"""What the source of a setting may begin with."""
+
+
+def settings(files: RunFiles) -> list[dict[str, Any]]:
+    """List every setting with its default and its source.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    list of dict
+        As the template shows it; without sources if the run noted none.
+    """
+    rows = []
+    for row in files.record.get("sources") or []:
+        source = str(row.get("source") or "")
+        kind, _, rest = source.partition(": ")
+        marked = kind in MARKS and rest
+        rows.append(
+            {
+                "name": row["name"],
+                "value": row["value"],
+                "default": row.get("default"),
+                "changed": bool(row.get("changed")),
+                "help": row.get("help") or "",
+                "kind": kind.lower() if marked else "",
+                "source": rest if marked else source,
+            }
+        )
+    return rows or [
+        {"name": name, "value": setting, "default": setting, "changed": False, "help": "",
+         "kind": "", "source": ""}
+        for name, setting in files.config.items()
+    ]  # fmt: skip
+
+
+def environment(files: RunFiles) -> list[tuple[str, str]]:
+    """List where the run was made.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    list of (str, str)
+        What, and its value.
+    """
+    known_of = files.environment
+    rows = []
+    commit = known_of.get("commit")
+    if commit:
+        dirty = ", with changes not committed" if known_of.get("dirty") else ""
+        rows.append(("Commit", f"{commit}{dirty}"))
+    rows += [
+        (title, value(known_of[key]))
+        for title, key in (
+            ("Backend", "backend"), ("Device", "device"), ("Processor", "cpu"),
+            ("Cores", "cores"), ("Memory (GiB)", "memory_gib"), ("Platform", "platform"),
+            ("Python", "python"), ("Started", "started"), ("Finished", "finished"),
+        )
+        if known_of.get(key) is not None
+    ]  # fmt: skip
+    if known(known_of.get("seconds")):
+        rows.append(("Took", duration(known_of["seconds"])))
+    packages = known_of.get("packages")
+    if isinstance(packages, Mapping) and packages:
+        rows.append(("Packages", ", ".join(f"{k} {v}" for k, v in packages.items())))
+    for title, key in (("Data", "data"), ("Starting weights", "weights")):
+        if files.record.get(key):
+            rows.append((title, str(files.record[key])))
+    return rows
+
+
+def listing(files: RunFiles) -> list[tuple[str, str]]:
+    """List the files of the run; the page itself, which is being written, and checkpoints aside.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    list of (str, str)
+        Name and size.
+    """
+    root = files.path
+    return [
+        (path.relative_to(root).as_posix(), size(path.stat().st_size))
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+        and path != root / "report.html"
+        and not path.name.startswith(".part-")
+        and path.relative_to(root).parts[0] != "checkpoint"
+    ]

@@ -1,0 +1,211 @@
+"""Results on the test images: classes, probabilities, magnifications."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from common import figures, metrics, predictions
+from common.report import pictures
+from common.report.files import RunFiles
+
+
+def confusion(files: RunFiles) -> dict[str, Any] | None:
+    """Draw the confusion matrix, and list it.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    dict or None
+        As the template shows it; None without metrics.json.
+    """
+    scores = files.metrics
+    if not scores:
+        return None
+    classes = [str(name) for name in scores["classes"]]
+    matrix = np.asarray(scores["confusion_matrix"], dtype=np.int64)
+    wrong = matrix.copy()
+    np.fill_diagonal(wrong, 0)
+    recalls = ", ".join(
+        f"{name} {100 * matrix[i, i] / matrix[i].sum():.1f} %"
+        for i, name in enumerate(classes)
+        if matrix[i].sum()
+    )
+    finding = ""
+    if wrong.any():
+        row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+        finding = (
+            f"The commonest confusion is {classes[row]} taken for {classes[column]}: "
+            f"{wrong[row, column]} of {matrix[row].sum()} images."
+        )
+    alt = (
+        f"Confusion matrix of {matrix.sum()} test images, {np.trace(matrix)} on the diagonal. "
+        f"Share right: {recalls}. {finding}"
+    )
+    figure = figures.confusion_matrix(matrix, classes)
+    return {
+        "picture": pictures.draw(files, "confusion_matrix", figure, alt),
+        "finding": finding,
+        "rows": list(zip(classes, matrix.tolist(), strict=True)),
+    }
+
+
+def per_class(files: RunFiles) -> list[dict[str, Any]] | None:
+    """List the scores of each class against the rest.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    list of dict or None
+        As the template shows it; None without metrics.json.
+    """
+    scores = files.metrics
+    if not scores:
+        return None
+    intervals = scores.get("intervals") or {}
+    return [
+        {
+            "name": name,
+            "support": scores["support"][name],
+            "precision": values["precision"],
+            "recall": values["recall"],
+            "specificity": values["tnr"],
+            "f1": values["f1"],
+            "recall_ci": intervals.get(f"per_class.{name}.recall"),
+            "precision_ci": intervals.get(f"per_class.{name}.precision"),
+        }
+        for name, values in scores["per_class"].items()
+    ]
+
+
+def roc(files: RunFiles) -> dict[str, Any] | None:
+    """Draw the ROC curve of the positive class, or of each class against the rest.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    dict or None
+        As the template shows it; None without test predictions, or if no class has both positives
+        and negatives.
+    """
+    if files.test is None:
+        return None
+    positive = files.record.get("positive")
+    curves = {}
+    for name in [positive] if positive in files.classes else files.classes:
+        truth = (files.test["label"] == name).to_numpy()
+        scores = predictions.probabilities(files.test, [name])[:, 0]
+        curve, area = metrics.roc_curve(truth, scores), metrics.auc(truth, scores)
+        if curve is not None and area is not None:
+            curves[name] = (curve[0], curve[1], area)
+    if not curves:
+        return None
+    against = "" if positive else ", each class against the rest"
+    alt = (
+        f"ROC curves on {len(files.test)} test images{against}. Area under the curve: "
+        f"{_areas(curves)}."
+    )
+    return {"picture": pictures.draw(files, "roc", figures.roc(curves), alt), "against": against}
+
+
+def roc_by_magnification(files: RunFiles) -> pictures.Picture | None:
+    """Draw the ROC curve of the positive class at each magnification.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    dict or None
+        As the template shows it; None without a positive class or with fewer than two curves.
+    """
+    positive = files.record.get("positive")
+    if files.test is None or positive not in files.classes:
+        return None
+    curves = metrics.roc_by_magnification(files.test, positive)
+    if len(curves) < 2:
+        return None
+    alt = f"ROC curves by magnification. Area under the curve: {_areas(curves)}."
+    return pictures.draw(files, "roc_by_magnification", figures.roc(curves), alt)
+
+
+def _areas(curves: Mapping[str, tuple[Any, Any, float]]) -> str:
+    return ", ".join(f"{name} {area:.3f}" for name, (_, _, area) in curves.items())
+
+
+def calibration(files: RunFiles) -> dict[str, Any] | None:
+    """Draw how far the probabilities can be believed.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    dict or None
+        As the template shows it; None without test predictions.
+    """
+    if files.test is None:
+        return None
+    labels = predictions.labels(files.test, files.classes)
+    probabilities = predictions.probabilities(files.test, files.classes)
+    bins = metrics.reliability(labels, probabilities)
+    error = metrics.ece(labels, probabilities)
+    confidence = float(probabilities.max(axis=1).mean())
+    accuracy = float(predictions.correct(files.test).mean())
+    verdict = "above" if confidence > accuracy else "below"
+    finding = (
+        f"Mean confidence {100 * confidence:.1f} % is {verdict} the accuracy of "
+        f"{100 * accuracy:.1f} %; expected calibration error {error:.3f}"
+    )
+    alt = f"Reliability diagram of {len(labels)} test images. {finding}."
+    return {
+        "picture": pictures.draw(files, "reliability", figures.reliability(bins, error), alt),
+        "finding": finding,
+        "brier": files.metrics.get("brier"),
+        "log_loss": files.metrics.get("log_loss"),
+        "bins": len(bins["n"]),
+    }
+
+
+def magnifications(files: RunFiles) -> list[dict[str, Any]] | None:
+    """List the main scores at each magnification.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    list of dict or None
+        As the template shows it; None where magnifications are not known.
+    """
+    keys = (
+        "n", "accuracy", "accuracy_ci", "balanced_accuracy", "f1_macro", "patient_recognition_rate",
+    )  # fmt: skip
+    return [
+        {
+            "name": name,
+            **{key: part.get(key) for key in keys},
+            "correct": part.get("correct", round(part["accuracy"] * part["n"])),
+        }
+        for name, part in (files.metrics.get("by_magnification") or {}).items()
+    ] or None

@@ -1,0 +1,206 @@
+"""What a reader sees first: the main numbers, what they are measured on, and what to beware of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common import datasets, predictions
+from common.errors import InputError
+from common.report.files import RunFiles
+from common.report.words import known, number, percent, plural
+
+METHODS = {
+    "bootstrap": "bootstrap over {}s",
+    "clopper-pearson": "Clopper-Pearson over {}s",
+}
+"""How an interval was found, by `ci_method` in metrics.json; in the braces what it is over."""
+
+
+def headline(files: RunFiles) -> dict[str, Any] | None:
+    """Give the main numbers.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    dict or None
+        As the template shows it; None without metrics.json.
+    """
+    scores = files.metrics
+    if not scores:
+        return None
+    support = {str(name): int(count) for name, count in scores["support"].items()}
+    majority = max(support, key=lambda name: support[name])
+    low, high = scores["accuracy_ci"]
+    trained_on = 0 if files.split is None else int((files.split["part"] == "train").sum())
+    return {
+        "accuracy": scores["accuracy"],
+        "correct": scores.get("correct", round(scores["accuracy"] * scores["n"])),
+        "n": scores["n"],
+        "balanced": scores["balanced_accuracy"],
+        "balanced_ci": (scores.get("intervals") or {}).get("balanced_accuracy"),
+        "low": low,
+        "high": high,
+        "method": METHODS[scores.get("ci_method", "bootstrap")].format(scores["ci_unit"]),
+        "patients": scores.get("n_patients"),
+        "majority": majority,
+        "majority_share": support[majority] / scores["n"],
+        "rows": _scores(scores),
+        "network": files.config.get("network"),
+        "split": scores.get("split") or files.config.get("split"),
+        "trained_on": trained_on or None,
+        "kept_epoch": files.kept_epoch,
+        "epochs": files.config.get("epochs"),
+    }
+
+
+def _scores(scores: Mapping[str, Any]) -> list[tuple[str, str, Any, str]]:
+    """Rows of the table of results: name, value, interval, meaning."""
+    intervals = scores.get("intervals") or {}
+    positive = scores.get("positive_class")
+    macro = "mean over the classes"
+    pooled = "pooled over classes, probabilities above 0.5 only"
+    rows = [("Balanced accuracy", percent(scores["balanced_accuracy"]),
+             intervals.get("balanced_accuracy"), "mean recall of the classes")]  # fmt: skip
+    if known(scores.get("patient_recognition_rate")):
+        what = f"mean over {scores['n_patients']} patients of the share of their images right"
+        rate = percent(scores["patient_recognition_rate"])
+        rows.append(("Patient recognition rate", rate, None, what))
+    if positive and known(scores.get("specificity")):
+        recall = scores["per_class"][positive]["recall"]
+        rows += [
+            ("Sensitivity", percent(recall),
+             intervals.get(f"per_class.{positive}.recall"), f"recall of {positive}"),
+            ("Specificity", percent(scores["specificity"]), None, "recall of the other class"),
+        ]  # fmt: skip
+    rows += [
+        (title, percent(scores[key]), intervals.get(key), what)
+        for title, key, what in (
+            ("Macro precision", "precision_macro", macro),
+            ("Macro recall", "recall_macro", macro),
+            ("Macro F1", "f1_macro", macro),
+            ("Precision above 0.5", "precision_micro_at_half", pooled),
+            ("Recall above 0.5", "recall_micro_at_half", pooled),
+        )
+    ]
+    area = scores.get("auc_kind", "") + (f", {positive}" if positive else "")
+    rows += [
+        ("Cohen’s kappa", number(scores["kappa"]), None, "agreement beyond chance"),
+        ("Matthews correlation", number(scores["mcc"]), None, "of labels and predictions"),
+        ("Area under the ROC curve", number(scores["auc"], 4), None, area),
+    ]
+    return rows
+
+
+def dataset(files: RunFiles) -> dict[str, str]:
+    """Give the data set's card, as far as it is known.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    dict
+        `title, licence, citation, home`, all but the title perhaps empty.
+    """
+    name = str(files.record.get("dataset") or "")
+    licence = str(files.record.get("licence") or "")
+    try:
+        card = datasets.get(name)
+    except InputError:
+        return {"title": name or "unknown", "licence": licence, "citation": "", "home": ""}
+    return {
+        "title": card.TITLE,
+        "licence": card.LICENCE,
+        "citation": card.CITATION,
+        "home": card.HOME,
+    }
+
+
+def warnings(files: RunFiles) -> list[str]:
+    """Say what a reader must know before the numbers.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    list of str
+        Sentences.
+    """
+    told = [_unfinished(files), _part_of_the_data(files), _skipped(files), _generated(files)]
+    return [each for each in (*told, _empty_classes(files), _foreign_metrics(files)) if each]
+
+
+def _unfinished(files: RunFiles) -> str:
+    missing = [
+        name for name in ("metrics.json", "predictions.csv") if not (files.path / name).is_file()
+    ]
+    if not missing:
+        return ""
+    return (
+        f"This run is not complete: {' and '.join(missing)} missing. Start the same command again "
+        "to finish it."
+    )
+
+
+def _part_of_the_data(files: RunFiles) -> str:
+    if files.whole or files.synthetic:
+        return ""
+    return (
+        f"The data were not whole: {files.record['n_images']:,} images used, the data set has "
+        f"{files.record['expected_images']:,}. This run fills no row of the paper’s tables."
+    )
+
+
+def _skipped(files: RunFiles) -> str:
+    skipped = files.record.get("skipped") or []
+    if not skipped:
+        return ""
+    names = "; ".join(f"{each['image']}: {each['reason']}" for each in skipped)
+    return (
+        f"{plural(len(skipped), 'image')} could not be used and "
+        f"{'was' if len(skipped) == 1 else 'were'} left out (--skip-bad), so this run "
+        f"fills no row of the paper’s tables: {names}."
+    )
+
+
+def _generated(files: RunFiles) -> str:
+    generated = files.record.get("generated")
+    if not generated:
+        return ""
+    counts = ", ".join(f"{n:,} {name}" for name, n in generated["images"].items())
+    return (
+        f"Images that the GAN {generated['gan']} generated were trained on as well ({counts}). "
+        "None is among the images tested on."
+    )
+
+
+def _empty_classes(files: RunFiles) -> str:
+    split = files.split
+    if split is None:
+        return ""
+    empty = [name for name in files.classes if not (split["label"] == name).any()]
+    if not empty:
+        return ""
+    return f"The data hold no image of {', '.join(empty)}. Every table keeps the class, empty."
+
+
+def _foreign_metrics(files: RunFiles) -> str:
+    if files.test is None or not files.metrics:
+        return ""
+    right, total = int(predictions.correct(files.test).sum()), len(files.test)
+    if (files.metrics.get("correct"), files.metrics.get("n")) == (right, total):
+        return ""
+    return (
+        f"metrics.json does not belong to predictions.csv, in which {right} of {total} test images "
+        "are right: python -m common.metrics recompute RUN"
+    )
