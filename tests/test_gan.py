@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -812,10 +813,11 @@ def test_a_killed_generation_goes_on(finished, tmp_path):
         sys.executable, "-m", "gan_fusion.generate", "--run", finished.path, "--output",
         tmp_path / "made", "--count", "120",
     ]))  # fmt: skip
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        for line in process.stderr:
-            if line.startswith("benign: 100"):
-                process.send_signal(signal.SIGKILL)
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        while not (tmp_path / "made" / "images" / "benign-000101.png").exists():
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "made" / "index.csv").exists()
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import notices, runs
+from common import notices, runs, terminal
 from common.errors import InputError
 from common.files import file_hash, write_json
 from gan_fusion.gan.folder import GENERATION, claim, image_name, write_index
@@ -197,24 +196,30 @@ def _write_images(
     statements = (STATEMENT, files.STATEMENT) if run.synthetic else (STATEMENT,)
     generator = load_generator(run)
     known = list(run.record["classes"])
-    latent = run.config["latent"]
-    for label in classes:
-        number = known.index(label)
-        # Whole batches even when some of their images exist: an image's last bit may depend on
-        # its neighbours.
-        for start in range(0, count, _BATCH):
-            numbers = range(start, min(start + _BATCH, count))
-            missing = [i for i in numbers if not (folder / image_name(label, i)).is_file()]
-            if not missing:
-                continue
-            noise = np.stack(
-                [
-                    random(seed, _STREAM + number, i).standard_normal(latent, np.float32)
-                    for i in range(start, start + _BATCH)
-                ]
-            )
-            one_hot = np.eye(len(known), dtype=np.float32)[[number] * _BATCH]
-            images = draw_images(generator, noise, one_hot, _BATCH)
-            for i in missing:
-                files.write_png(folder / image_name(label, i), images[i - start], statements)
-            print(f"{label}: {numbers[-1] + 1} of {count}", file=sys.stderr, flush=True)
+    latent, total = run.config["latent"], count * len(classes)
+
+    def missing(label: str, numbers: range) -> list[int]:
+        return [i for i in numbers if not (folder / image_name(label, i)).is_file()]
+
+    there = total - sum(len(missing(label, range(count))) for label in classes)
+    with terminal.progress("drawing", total, "images") as bar:
+        bar.restart(there, total)
+        for label in classes:
+            number = known.index(label)
+            # Whole batches even when some of their images exist: an image's last bit may depend
+            # on its neighbours.
+            for start in range(0, count, _BATCH):
+                wanted = missing(label, range(start, min(start + _BATCH, count)))
+                if not wanted:
+                    continue
+                noise = np.stack(
+                    [
+                        random(seed, _STREAM + number, i).standard_normal(latent, np.float32)
+                        for i in range(start, start + _BATCH)
+                    ]
+                )
+                one_hot = np.eye(len(known), dtype=np.float32)[[number] * _BATCH]
+                images = draw_images(generator, noise, one_hot, _BATCH)
+                for i in wanted:
+                    files.write_png(folder / image_name(label, i), images[i - start], statements)
+                    bar.advance()
