@@ -19,6 +19,7 @@ from PIL import Image
 from common import runs
 from common.files import write_csv, write_json
 from wrn_edge import bundle
+from wrn_edge.bundle.programs import device_module
 
 SIZE = 32
 CLASSES = ("benign", "malignant")
@@ -94,7 +95,7 @@ def load_runtime(folder: Path) -> object:
 
 def device(name: str) -> object:
     """Import one of the device's programs."""
-    with bundle._device_module(name) as module:
+    with device_module(name) as module:
         return module
 
 

@@ -25,6 +25,7 @@ from PIL import Image
 
 from common import images, notices
 from common.errors import InputError as CommonInputError
+from wrn_edge.bundle import DEVICE
 
 
 @pytest.fixture(scope="module")
@@ -975,7 +976,7 @@ def test_bench_writes_what_it_shows(infer, tmp_path, capsys, monkeypatch):
 
 
 def test_published_latencies_are_the_paper_s(bundle):
-    published = Path(sys.modules["wrn_edge.bundle"].__file__).parent / "published.csv"
+    published = DEVICE.parent / "published.csv"
     paper = {row["row"]: row["printed"] for row in rows(published) if row["table"] == "T6"}
     assert {row["row"]: row["printed"] for row in rows(bundle / "published.csv")} == paper
     assert len(paper) == 4
