@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from breakhis.config import Config
-from common import backbones
+from common import backbones, networks
 
 
 def build_model(
@@ -21,6 +21,7 @@ def build_model(
     Parameters
     ----------
     config : Config
+        Its `network`, `normalisation`, `dropout` and `frozen_layers`, for `classes` classes.
     mean, std : (3,) float, optional
         Per-channel statistics of the training images in [0, 1], RGB, for
         ``normalisation="dataset"`` (eq. 1).
@@ -31,7 +32,7 @@ def build_model(
         Takes raw RGB pixels, (N, S, S, 3) in [0, 255]; gives probabilities (N, classes) float32.
     """
     # VGG keeps its two dense layers of 4096 units; the others have none.
-    vgg = config.network in ("vgg16", "vgg19")
+    dense = bool(networks.get(config.network).dense)
     model = backbones.classifier(
         config.network,
         config.image_size,
@@ -41,8 +42,8 @@ def build_model(
         mean=mean,
         std=std,
         bn_momentum=config.bn_momentum,
-        keep_top_dense=vgg,
-        dropout=config.dropout if vgg else None,
+        keep_top_dense=dense,
+        dropout=config.dropout if dense else None,
     )
     if config.frozen_layers:
         backbones.freeze(model, config.frozen_layers, config.network)
@@ -58,16 +59,31 @@ class AdamL2(keras.optimizers.Adam):
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
+        As Adam's.
     l2 : float
         The decay; applied to every variable, biases and normalisation included, as PyTorch does.
+    **kwargs
+        Adam's other arguments.
     """
 
     def __init__(self, learning_rate: object = 1e-3, l2: float = 0.0, **kwargs: object):
         super().__init__(learning_rate, **kwargs)
         self.l2 = l2
 
-    def update_step(self, gradient, variable, learning_rate):
-        """Update one variable; see `keras.optimizers.Adam`."""
+    def update_step(
+        self, gradient: keras.KerasTensor, variable: keras.Variable, learning_rate: object
+    ) -> None:
+        """Update one variable, as `keras.optimizers.Adam` does with the decay in the gradient.
+
+        Parameters
+        ----------
+        gradient : tensor
+            Of the loss, shaped like the variable.
+        variable : keras.Variable
+            Changed in place.
+        learning_rate : tensor
+            Of this step.
+        """
         decay = keras.ops.cast(self.l2, gradient.dtype) * keras.ops.cast(variable, gradient.dtype)
         super().update_step(gradient + decay, variable, learning_rate)
 
@@ -98,12 +114,30 @@ class Plateau(keras.callbacks.Callback):
         self.start, self.end, self.patience = start, end, patience
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Set the rate for this epoch."""
+        """Set the rate for this epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+        logs : dict, optional
+            Keras'; not used.
+        """
         losses = pd.read_csv(self.history).val_loss[:epoch] if epoch else ()
         self.model.optimizer.learning_rate = self.rate(losses)
 
     def rate(self, losses: Sequence[float]) -> float:
-        """Learning rate after epochs with these validation losses."""
+        """Learning rate after some epochs.
+
+        Parameters
+        ----------
+        losses : sequence of float
+            Validation loss of every epoch so far.
+
+        Returns
+        -------
+        float
+        """
         rate, best, waited = self.start, float("inf"), 0
         for loss in losses:
             waited = 0 if loss < best else waited + 1

@@ -14,6 +14,11 @@ from her2scoring.config import Config
 def build_model(config: Config) -> keras.Model:
     """Build the classifier of section III.B.
 
+    Parameters
+    ----------
+    config : Config
+        Its `network` under `head_units` dense layers with dropout, for `classes` classes.
+
     Returns
     -------
     model : keras.Model
@@ -45,6 +50,12 @@ def crossentropy(weights: np.ndarray | None) -> keras.losses.Loss | Callable:
     Parameters
     ----------
     weights : (classes,) array or None
+        Factor of each class, in the classes' order.
+
+    Returns
+    -------
+    keras.losses.Loss or callable
+        Of one-hot targets and probabilities, (N, classes) both.
     """
     if weights is None:
         return keras.losses.CategoricalCrossentropy()

@@ -33,6 +33,8 @@ class StainNormalization(keras.layers.Layer):
     ----------
     normalizer : MacenkoNormalizer
         Fitted; any convention except `brightness`, `mask="luminosity"` and `engine="staintools"`.
+    **arguments
+        Those of `keras.layers.Layer`.
 
     Notes
     -----
