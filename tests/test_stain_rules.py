@@ -1,0 +1,357 @@
+"""The rules of stain estimation, each by a case that is worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import edge_bundle
+import numpy as np
+import pytest
+
+from common import stain
+from common.stain import Flag, MacenkoNormalizer, ReinhardNormalizer, Stains, tissue
+from common.stain.estimation import macenko_matrix, online_matrix, percentiles, vahadane_matrix
+from common.stain.mixing import checked_matrix, mix_densities, unmix, unmix_flat
+
+AXES = np.array([[1.0, 0, 0], [0, 1.0, 0]])  # haematoxylin absorbs red, eosin green: for hands
+
+
+def grey(values, side=1):
+    """Image (len(values), side, 3) with one grey value per row."""
+    rows = np.repeat(np.array(values, np.uint8)[:, None, None], side, axis=1)
+    return np.repeat(rows, 3, axis=2)
+
+
+# --- optical density and tissue ----------------------------------------------------------------
+
+
+def test_density_of_a_pixel():
+    floor, plus_one = (tissue.density_table(240, zero) for zero in ("floor", "plus_one"))
+    assert floor.shape == (256,) and floor.dtype == np.float32
+    assert floor[240] == 0 and floor[255] < 0
+    assert floor[0] == floor[1] == pytest.approx(math.log(240))
+    assert floor[120] == pytest.approx(math.log(2))
+    assert plus_one[0] == pytest.approx(math.log(240)) and plus_one[239] == 0
+    assert plus_one[119] == pytest.approx(math.log(2))
+
+
+def test_tissue_begins_at_the_threshold():
+    """-ln(206 / 240) = 0.1527, -ln(207 / 240) = 0.1479: the threshold 0.15 lies between."""
+    table = tissue.density_table(240, "floor")
+    image = grey([206, 207, 0, 255])
+    image = np.concatenate([image, [[[206, 206, 207]]]]).astype(np.uint8)
+    mask = tissue.tissue_mask(image, "optical_density", 0.15, table)
+    assert mask.dtype == np.uint8 and mask.ravel().tolist() == [255, 0, 255, 0, 0]
+    # Equal to the threshold is tissue.
+    mask = tissue.tissue_mask(image, "optical_density", float(table[206]), table)
+    assert mask.ravel().tolist() == [255, 0, 255, 0, 0]
+    assert not tissue.tissue_mask(image, "optical_density", 10, table).any()
+    assert tissue.tissue_mask(image, "none", 10, table).all()
+
+
+def test_tissue_by_lightness_is_darker_than_the_fraction():
+    image = grey(range(256))
+    lightness = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)[:, 0, 0].astype(int)
+    assert {203, 204, 205} <= set(lightness)  # 204 / 255 is 0.8
+    mask = tissue.tissue_mask(image, "luminosity", 0.8, tissue.density_table(255, "floor"))
+    assert (mask[:, 0] == np.where(lightness < 204, 255, 0)).all()
+
+
+def test_share_of_tissue():
+    image = grey([206, 207, 240, 255])
+    assert stain.tissue_share(image) == 0.25
+    # By the mean of the channels: (ln 2 + 0 + 0) / 3 = 0.231, with brighter than white as 0.
+    eosin = np.array([[[255, 120, 240]]], np.uint8)
+    assert stain.tissue_share(eosin) == 1
+    assert stain.tissue_share(eosin, threshold=0.2311) == 0
+    assert stain.tissue_share(eosin, threshold=0.2310) == 1
+    assert stain.tissue_share(image, white_level=207) == 0.0  # -ln(206 / 207) = 0.005
+    assert stain.tissue_share(image[:0]) == 0
+
+
+def test_the_device_has_the_same_tissue():
+    """It is copied to where `common` is not, so it has constants of its own."""
+    device = edge_bundle.device("pixels")
+    assert device.DARK == stain.TISSUE_DENSITY and device.WHITE_LEVEL == stain.WHITE_LEVEL
+    picture = edge_bundle.picture(3, 200, 200)
+    picture[:, :80] = np.random.default_rng(0).integers(195, 220, (200, 80, 1))
+    measures, _ = device.tissue(picture)
+    assert 0.7 < measures["dark"] < 0.9
+    assert measures["dark"] == pytest.approx(stain.tissue_share(picture), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("shape", "tissue_pixels", "enough"),
+    [
+        ((50, 50), 15, False), ((50, 50), 16, True),  # at least 16 pixels
+        ((200, 200), 39, False), ((200, 200), 40, True),  # and one in a thousand
+    ],
+)  # fmt: skip
+def test_how_much_tissue_is_enough(shape, tissue_pixels, enough):
+    image = np.full((*shape, 3), 255, np.uint8)
+    image.reshape(-1, 3)[:tissue_pixels] = 100
+    table = tissue.density_table(240, "floor")
+    found, answer = tissue.sample_tissue(
+        image,
+        tissue.sample(image, 3),
+        lambda part: tissue.tissue_mask(part, "optical_density", 0.15, table),
+    )
+    assert answer == enough
+    assert found.shape == (tissue_pixels, 3) and (found == 100).all()
+
+
+@pytest.mark.parametrize(("columns", "whole"), [(99, True), (100, False)])
+def test_scarce_tissue_is_sampled_whole(columns, whole):
+    """300 x 600 at stride 3 are 100 x 200 samples; 100 x 100 of them are enough tissue."""
+    image = np.full((300, 600, 3), 255, np.uint8)
+    image[:, : 3 * columns] = 100
+    grid = tissue.sample(image, 3)
+    found, enough = tissue.sample_tissue(image, grid, lambda part: 255 - part[..., 0])
+    assert enough and len(found) == 100 * columns * (9 if whole else 1)
+
+
+def test_huge_images_are_never_sampled_whole():
+    image = np.full((1300, 1300, 3), 255, np.uint8)  # 1.69 million > 3 * 2**19
+    image[:10] = 100
+    grid = tissue.sample(image, 3)
+    found, _ = tissue.sample_tissue(image, grid, lambda part: 255 - part[..., 0])
+    assert len(found) == (grid[..., 0] == 100).sum()
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "stride", "expected"),
+    [
+        (300, 300, 3, 3),  # 100 x 100 samples are enough
+        (299, 300, 3, 1),
+        (300, 300, 1, 1),
+        (3000, 1574, 3, 3),  # 1000 x 524 = 524,000 samples of at most 2**19 = 524,288
+        (3000, 1575, 3, 5),  # 1000 x 525
+    ],
+)
+def test_stride_leaves_enough_and_not_too_many(height, width, stride, expected):
+    assert tissue.grid_stride(height, width, stride) == expected
+
+
+def test_strips_cover_every_row_once():
+    image = np.zeros((100, 1000, 3), np.uint8)
+    parts = list(tissue.strips(image))
+    assert parts[0] == slice(0, 16)  # 16,384 pixels
+    assert [row for part in parts for row in range(100)[part]] == list(range(100))
+    assert list(tissue.strips(np.zeros((2, 100_000, 3)))) == [slice(0, 1), slice(1, 2)]
+
+
+# --- percentiles -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("percent", "linear", "nearest"),
+    [
+        (0, 1, 1), (25, 2, 2), (30, 2.4, 2), (40, 3.2, 4), (100, 16, 16),
+        (12.5, 1.5, 1), (37.5, 3, 4),  # half way the even position: 0 and 2
+    ],
+)  # fmt: skip
+def test_percentile_between_two_values(percent, linear, nearest):
+    values = np.array([16, 2, 8, 1, 4], np.float32)
+    assert percentiles(values, [percent], "linear") == pytest.approx([linear])
+    assert percentiles(values, [percent], "nearest") == pytest.approx([nearest])
+    assert values.tolist() == [16, 2, 8, 1, 4]
+
+
+def test_percentile_is_interpolated_between_values_of_the_function():
+    found = percentiles(np.array([1, 0], np.float32), [50, 75], "linear", np.arctan)
+    assert found == pytest.approx([math.pi / 8, 3 * math.pi / 16])
+
+
+# --- Macenko's vectors -------------------------------------------------------------------------
+
+
+def fan(degrees=(0, 9, 18, 27, 36, 45, 54, 63, 72, 81, 90)):
+    """Densities at angles between the red and the green axis, weak and strong ones of each.
+
+    By symmetry the components are the directions at 45 and 135 degrees; the strengths spread more
+    than the angles, so the first is the main one.
+    """
+    t = np.radians(degrees)
+    circle = np.stack([np.cos(t), np.sin(t), np.zeros(len(t))], axis=1)
+    return np.concatenate([0.2 * circle, 3.0 * circle]).astype(np.float32)
+
+
+def angles_of(matrix):
+    return np.degrees(np.arctan2(matrix[:, 1], matrix[:, 0]))
+
+
+@pytest.mark.parametrize(
+    ("place", "rule", "expected"),
+    [
+        # The angles in order are 0, 0, 9, 9, 18, 18 ...: 22 of them.
+        (2, "linear", 9), (2.5, "linear", 9), (3.25, "linear", 11.25), (3.75, "linear", 15.75),
+        (3.25, "nearest", 9), (3.75, "nearest", 18), (0, "linear", 0),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("eigenvectors", ["oriented", "red", "solver"])
+def test_macenkos_vectors_are_percentiles_of_the_angle(place, rule, expected, eigenvectors):
+    """Both tails alike; haematoxylin, which absorbs more red, first; unit rows."""
+    matrix = macenko_matrix(fan(), 100 * place / 21, rule, eigenvectors)
+    assert angles_of(matrix) == pytest.approx([expected, 90 - expected], abs=1e-3)
+    assert np.linalg.norm(matrix, axis=1) == pytest.approx([1, 1])
+    assert matrix[:, 2] == pytest.approx([0, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("signs", [(1, 1), (-1, 1), (1, -1), (-1, -1)])
+@pytest.mark.parametrize("eigenvectors", ["oriented", "red"])
+@pytest.mark.parametrize("outlier", [False, True])
+def test_the_solvers_signs_do_not_matter(monkeypatch, signs, eigenvectors, outlier):
+    """Also where a pixel lies behind: it then takes the arctangent of both projections."""
+    density = fan()
+    if outlier:  # brighter than white, along the main direction: its angle is 180 degrees
+        density = np.concatenate([density, [[-0.1, -0.1, 0]]]).astype(np.float32)
+    expected = macenko_matrix(density, 100 * 2.5 / 21, "nearest", eigenvectors)
+    solve = np.linalg.eigh
+
+    def flipped(covariance):
+        values, vectors = solve(covariance)
+        known = [v if v[0] >= 0 else -v for v in vectors.T]
+        return values, np.stack([known[0], signs[0] * known[1], signs[1] * known[2]], axis=1)
+
+    monkeypatch.setattr(np.linalg, "eigh", flipped)
+    found = macenko_matrix(density, 100 * 2.5 / 21, "nearest", eigenvectors)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert 5 < angles_of(found)[0] < 20 and 70 < angles_of(found)[1] < 85
+
+
+def test_angles_are_those_of_the_densities_not_of_their_deviations():
+    """The plane goes through white, not through the mean."""
+    density = fan((20, 30, 40, 50, 60, 70))
+    assert angles_of(macenko_matrix(density, 0, "linear", "oriented")) == pytest.approx([20, 70])
+
+
+# --- Vahadane's vectors ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("find", [
+    lambda x: vahadane_matrix(x, np.array([[0.8, 0.2, 0], [0.3, 0.9, 0]]), 1e-4),
+    lambda x: online_matrix(x, 1e-4, 200),
+])  # fmt: skip
+def test_dictionary_of_two_pure_stains(find):
+    rng = np.random.default_rng(0)
+    amounts = rng.uniform(0.3, 2, (4000, 2)) * [[1, 0]]
+    amounts[::2] = amounts[::2, ::-1]
+    matrix = find((amounts @ AXES).astype(np.float32))
+    np.testing.assert_allclose(matrix, AXES, atol=0.01)
+
+
+# --- concentrations and mixing -----------------------------------------------------------------
+
+
+def test_concentrations_by_hand():
+    """Atoms e1 and (e1 + e2) / sqrt 2, x = (0.9, 0.5): least squares 0.4 and 0.707."""
+    half = 1 / math.sqrt(2)
+    matrix = np.array([[1, 0, 0], [half, half, 0]])
+    x = np.array([[[0.9, 0.5, 0.3], [0.2, 0.9, 0]]], np.float32)
+    found = unmix(x, matrix, "least_squares", 9)
+    np.testing.assert_allclose(found[0, :, :2], [[0.4, 0.5 / half], [-0.7, 0.9 / half]], rtol=1e-5)
+    assert (found[..., 2] == 0).all()
+    # Lasso: correlations 0.9 - l and 1.4 half - l, times [[2, -sqrt 2], [-sqrt 2, 2]].
+    first, second = 0.9 - 0.1, 1.4 * half - 0.1
+    both = [2 * first - second / half, 2 * second - first / half]
+    # Second pixel: the first atom would be negative, so the other takes 1.1 half - l alone.
+    found = unmix(x, matrix, "lasso", 0.1)
+    np.testing.assert_allclose(found[0, :, :2], [both, [0, 1.1 * half - 0.1]], rtol=1e-5)
+    for rule in ("least_squares", "lasso"):
+        flat = unmix_flat(x, matrix, rule, 0.1)
+        np.testing.assert_allclose(flat.T, unmix(x, matrix, rule, 0.1)[0, :, :2], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("rounding", "green"), [("nearest", 71), ("truncate", 70)])
+def test_mixing_by_hand(rounding, green):
+    """Twice the density of 170 is 240 (170 / 240)^2 = 120.4; 0.347 more than that of 100, 70.7."""
+    image = np.array([[[170, 100, 255]]], np.uint8)
+    table = tissue.density_table(240, "floor")
+    shift = np.array([0, 0.347, -1])
+    result = mix_densities(image, table, np.diag([2, 1, 1]), shift, 240, rounding)
+    assert result.tolist() == [[[120, green, 255]]]
+
+
+def test_stain_matrix_is_normalised_and_checked():
+    np.testing.assert_allclose(checked_matrix([[3, 0, 0], [0, 3, 4]]), [[1, 0, 0], [0, 0.6, 0.8]])
+    exact = np.array([[1.0, 0, 0], [0, 0.6, 0.8]])
+    assert checked_matrix(exact).tobytes() == exact.tobytes()
+
+
+# --- gains, angles, strengths ------------------------------------------------------------------
+
+
+def with_stains(maximum, matrix=AXES, **conventions):
+    """Normaliser to strengths 1, 1, for which every image has the stains given."""
+    normalizer = MacenkoNormalizer(stride=1, **conventions)
+    normalizer.set_target(matrix=AXES.tolist(), maximum=[1, 1])
+    normalizer._estimate = lambda image, stride: Stains(np.array(matrix), np.array(maximum))
+    return normalizer
+
+
+@pytest.mark.parametrize(
+    ("maximum", "red", "flag"),
+    [
+        ([1, 1], 120, Flag.OK),
+        ([0.5, 1], 60, Flag.OK),  # gain 2, the limit: 240 exp(-2 ln 2)
+        ([0.49, 1], 60, Flag.GAIN_LIMITED),
+        ([0.1, 1], 60, Flag.GAIN_LIMITED),
+        ([2, 1], 170, Flag.OK),  # gain 1/2: 240 / sqrt 2 = 169.7
+        ([2.1, 1], 170, Flag.GAIN_LIMITED),
+        ([1, 0.1], 120, Flag.GAIN_LIMITED),  # of the other stain
+    ],
+)
+def test_gain_keeps_within_its_bounds(maximum, red, flag):
+    image = np.array([[[120, 240, 240]]], np.uint8)
+    result, found = with_stains(maximum, max_gain=2.0).transform(image, return_flags=True)
+    assert found == flag
+    assert result.tolist() == [[[red, 240, 240]]]
+
+
+@pytest.mark.parametrize(("value", "flag"), [(5.0, Flag.OK), (5.2, Flag.GAIN_LIMITED)])
+def test_reinhards_spread_keeps_within_the_same_bounds(value, flag):
+    normalizer = ReinhardNormalizer()
+    normalizer.set_target(mean=[60, 0, 0], deviation=[value, 1, 1])
+    normalizer._statistics = lambda image, stride: (
+        np.array([60.0, 0, 0]), np.array([1.0, 1, 1]), Flag.OK,
+    )  # fmt: skip
+    _, found = normalizer.transform(np.full((4, 4, 3), 120, np.uint8), return_flags=True)
+    assert found == flag
+
+
+@pytest.mark.parametrize(
+    ("degrees", "flag"), [(1.99, Flag.SINGLE_STAIN), (2.01, Flag.OK), (90, Flag.OK)]
+)
+def test_vectors_closer_than_the_least_angle_are_one_stain(degrees, flag):
+    t = np.radians(degrees)
+    normalizer = MacenkoNormalizer(stride=1, mask="none")
+    normalizer._matrix = lambda density: np.array([[1, 0, 0], [np.cos(t), np.sin(t), 0]])
+    # Green densities of 0 to 0.008: seen from the first vector they are small at any angle.
+    image = np.full((40, 40, 3), 240, np.uint8)
+    image[..., 0] = 90
+    image[..., 1] = np.random.default_rng(0).integers(238, 241, (40, 40))
+    assert normalizer.estimate(image).flag == flag
+
+
+def test_strength_is_the_percentile_over_all_pixels():
+    """Background included: of 100 pixels the 90th percentile, position 89.1."""
+    normalizer = MacenkoNormalizer(stride=1, concentration_percentile=90.0, mask="none")
+    normalizer._matrix = lambda density: AXES
+    image = np.full((10, 10, 3), 240, np.uint8)
+    image.reshape(-1, 3)[:10, 0] = 120  # ten of a hundred have haematoxylin ln 2
+    image.reshape(-1, 3)[:20, 1] = 60  # twenty have eosin ln 4
+    stains = normalizer.estimate(image)
+    assert stains.flag == Flag.OK
+    assert stains.maximum == pytest.approx([0.1 * math.log(2), math.log(4)], rel=1e-5)
+    none = normalizer.estimate(np.full((10, 10, 3), 240, np.uint8))
+    assert none.flag == Flag.SINGLE_STAIN  # nothing to scale
+
+
+def test_first_of_equally_typical_images_is_the_target():
+    amounts = np.random.default_rng(0).uniform(0.2, 1.5, (40, 40, 2))
+    image = np.rint(240 * np.exp(-amounts @ stain.RUIFROK)).astype(np.uint8)
+    white = np.full_like(image, 255)
+    assert stain.choose_target([white, image, image]) == 1
+    # Reinhard's normaliser knows no stains: Macenko's matrices choose for it.
+    assert stain.choose_target([white, image, image], ReinhardNormalizer()) == 1
