@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -63,6 +64,19 @@ def test_scores_by_hand():
     assert metrics.mcc(MATRIX) == pytest.approx(39 / np.sqrt(70 * 66))
 
 
+def test_stacked_matrices_are_scored_one_by_one():
+    stack = np.stack([MATRIX, MATRIX.T, 3 * MATRIX])
+    for score in (metrics.accuracy, metrics.balanced_accuracy, metrics.kappa, metrics.mcc):
+        np.testing.assert_array_equal(score(stack), [score(each) for each in stack])
+    for name, found in metrics.class_scores(stack).items():
+        alone = [metrics.class_scores(each)[name] for each in stack]
+        np.testing.assert_array_equal(found, alone)
+        np.testing.assert_array_equal(
+            metrics.macro(found, stack),
+            [metrics.macro(a, b) for a, b in zip(alone, stack, strict=True)],
+        )
+
+
 def test_one_vs_rest_by_hand():
     row = metrics.per_class(MATRIX, "abcd")["b"]
     assert (row["tp"], row["tn"], row["fp"], row["fn"], row["support"]) == (2, 5, 2, 1, 3)
@@ -91,6 +105,28 @@ def test_micro_at_half_is_strictly_greater():
     assert metrics.micro_at_half(np.array([0, 0, 1, 0]), probabilities) == (2, 3)
 
 
+def test_above_half_is_one_rule_for_the_score_and_its_interval():
+    # Twenty images of class a: ten exactly on one half, ten above it. On one half is no prediction.
+    probabilities = np.array([[0.5, 0.5]] * 10 + [[0.9, 0.1]] * 10)
+    result = metrics.compute(np.zeros(20, int), probabilities, ["a", "b"])
+    assert (result["correct"], result["tp_at_half"], result["above_half"]) == (20, 10, 10)
+    assert result["precision_micro_at_half"] == 1
+    assert result["recall_micro_at_half"] == 0.5
+    assert result["intervals"]["precision_micro_at_half"] is None
+    # standard error sqrt(0.25 / 20) = 0.112
+    low, high = result["intervals"]["recall_micro_at_half"]
+    assert (low, high) == pytest.approx((0.5 - 1.96 * 0.112, 0.5 + 1.96 * 0.112), abs=0.035)
+
+
+def test_above_half_counts_wrong_classes_too():
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.5, 0.5]])
+    result = metrics.compute(np.array([0, 0, 1, 1]), probabilities, ["a", "b"])
+    # right and above: the first and the third; above: the first three; the last has none
+    assert (result["tp_at_half"], result["above_half"], result["n"]) == (2, 3, 4)
+    assert result["precision_micro_at_half"] == pytest.approx(2 / 3)
+    assert result["recall_micro_at_half"] == pytest.approx(2 / 4)
+
+
 def test_ties_go_to_the_first_class():
     np.testing.assert_array_equal(
         metrics.predicted_classes(np.array([[0.4, 0.4, 0.2], [0.2, 0.4, 0.4]])), [0, 1]
@@ -115,10 +151,33 @@ def test_calibration_by_hand():
 
 
 def test_confidence_on_an_edge_belongs_below():
-    probabilities = np.array([[0.6, 0.4], [1.0, 0.0]])
-    np.testing.assert_array_equal(
-        metrics.reliability(np.array([0, 0]), probabilities, bins=5)["n"], [0, 0, 1, 0, 1]
-    )
+    # Quarters are exact in binary, so that these confidences lie on the edges themselves.
+    probabilities = np.array([[0.5, 0.5], [0.25, 0.75], [1.0, 0.0], [0.625, 0.375]])
+    table = metrics.reliability(np.array([0, 1, 0, 0]), probabilities, bins=4)
+    np.testing.assert_array_equal(table["edges"], [0, 0.25, 0.5, 0.75, 1])
+    np.testing.assert_array_equal(table["n"], [0, 1, 2, 1])
+
+
+def test_calibration_error_on_an_edge_by_hand():
+    # On the edge 0.5 and right: alone in its bin, off by 0.5. At 0.625 and wrong: off by 0.625.
+    # In one bin they would be off by |0.5 - 0.5625| = 0.0625.
+    probabilities = np.array([[0.5, 0.5], [0.625, 0.375]])
+    labels = np.array([0, 1])
+    assert metrics.ece(labels, probabilities, bins=4) == (0.5 + 0.625) / 2
+
+
+def test_calibration_has_fifteen_bins():
+    # 0.61 lies in (9/15, 10/15], 0.67 in (10/15, 11/15]; ten bins would hold them in one.
+    probabilities = np.array([[0.61, 0.39], [0.67, 0.33]])
+    labels = np.array([1, 0])
+    assert len(metrics.reliability(labels, probabilities)["n"]) == 15
+    assert metrics.ece(labels, probabilities) == pytest.approx((0.61 + 0.33) / 2)
+    assert metrics.ece(labels, probabilities, bins=10) == pytest.approx(0.64 - 0.5)
+
+
+def test_probabilities_that_add_up_to_a_little_more_stay_in_the_last_bin():
+    table = metrics.reliability(np.array([0]), np.array([[1.0005, 0.0]]), bins=4)
+    np.testing.assert_array_equal(table["n"], [0, 0, 0, 1])
 
 
 def test_log_loss_of_a_certain_mistake_is_finite():
@@ -351,6 +410,14 @@ def test_patient_recognition_rate_by_hand():
     )
 
 
+def test_each_patient_counts_once_however_many_images():
+    # Nine of ten images are one patient's and right; the other patient's one is wrong.
+    labels, predicted = np.zeros(10, int), np.array([0] * 9 + [1])
+    result = metrics.compute(labels, one_hot(predicted, 2), ["a", "b"], cases=["p"] * 9 + ["q"])
+    assert result["accuracy"] == 0.9
+    assert result["patient_recognition_rate"] == 0.5
+
+
 def frame(labels, predicted, cases="", images=None, classes=("benign", "malignant"), part="test"):
     names = np.array(classes)
     table = pd.DataFrame(
@@ -418,6 +485,37 @@ def test_clopper_pearson_against_scipy_and_at_the_ends():
     for k, n in ((3, 2), (-1, 2), (0, 0)):
         with pytest.raises(ValueError, match="proportion"):
             metrics.clopper_pearson(k, n)
+
+
+def test_clopper_pearson_by_hand():
+    # One end is closed: 1 - (1 - p)^n = 0.975. Of two images one: (1 - p)^2 = 0.975, p^2 = 0.975.
+    assert metrics.clopper_pearson(0, 1) == pytest.approx((0, 0.975))
+    assert metrics.clopper_pearson(1, 1) == pytest.approx((0.025, 1))
+    assert metrics.clopper_pearson(0, 10) == pytest.approx((0, 1 - 0.025**0.1))
+    assert metrics.clopper_pearson(10, 10) == pytest.approx((0.025**0.1, 1))
+    assert metrics.clopper_pearson(1, 2) == pytest.approx((1 - 0.975**0.5, 0.975**0.5))
+    assert metrics.clopper_pearson(0, 10, level=0.9) == pytest.approx((0, 1 - 0.05**0.1))
+
+
+def test_percentile_bounds_by_hand():
+    assert metrics.percentile_interval(np.arange(101)) == pytest.approx((2.5, 97.5))
+    assert metrics.percentile_interval(np.arange(101)[::-1], level=0.9) == pytest.approx((5, 95))
+    assert metrics.percentile_interval(np.array([0.0, 1.0])) == pytest.approx((0.025, 0.975))
+    assert metrics.percentile_interval(np.full(50, 0.7)) is None
+    assert metrics.percentile_interval(np.array([0.7] * 49 + [0.8])) is not None
+
+
+def test_a_bootstrap_sample_has_as_many_units_as_there_are():
+    images = metrics.resample(np.eye(3)[[0, 0, 1, 2, 2, 2]], replicates=50)
+    np.testing.assert_array_equal(images.sum(axis=1), np.full(50, 6))
+    # Patients of one, two and three images: each comes whole, and three are drawn.
+    cases = np.array(["a", "b", "b", "c", "c", "c"])
+    own = np.eye(3)[[0, 1, 1, 2, 2, 2]]
+    drawn = metrics.resample(own, cases) / [1, 2, 3]
+    np.testing.assert_array_equal(drawn, drawn.round())
+    np.testing.assert_array_equal(drawn.sum(axis=1), np.full(metrics.REPLICATES, 3))
+    assert len(np.unique(drawn, axis=0)) == 10  # all that three of three can be
+    np.testing.assert_allclose(drawn.mean(axis=0), [1, 1, 1], atol=0.07)  # sd of it: 0.018
 
 
 def test_bootstrap_of_images_agrees_with_theory():
@@ -531,6 +629,49 @@ def test_everything_is_json():
         *("auc_kind", "specificity", "support"),
     ]
     assert set(needed) <= set(result)
+
+
+def golden(n, n_classes, positive=None, patients=0, magnifications=()):
+    """Metrics of inputs that come from a formula, not from a generator."""
+    i = np.arange(n)
+    labels = (i * i + i // 3) % n_classes
+    raw = 1 + np.abs(np.sin(1.7 * i[:, None] + 2.3 * np.arange(n_classes)))
+    raw[i, labels] += 2.0 * (i % 4 > 0)
+    return metrics.compute(
+        labels,
+        raw / raw.sum(axis=1, keepdims=True),
+        ["benign", "malignant"] if n_classes == 2 else ["0", "1+", "2+", "3+"],
+        cases=[str(j % patients) for j in i] if patients else None,
+        magnifications=[magnifications[j % len(magnifications)] for j in i]
+        if magnifications
+        else None,
+        positive=positive,
+        split="patient",
+        synthetic=True,
+    )
+
+
+def leaves(value, path=""):
+    """Every number and text with its path, in the order of the file."""
+    if isinstance(value, dict):
+        return [leaf for key, each in value.items() for leaf in leaves(each, f"{path}/{key}")]
+    if isinstance(value, list):
+        return [leaf for i, each in enumerate(value) for leaf in leaves(each, f"{path}/{i}")]
+    return [(path, value)]
+
+
+def test_keys_their_order_and_values_stay_as_they_were():
+    """Pinned before the catalogue was made: runs that are finished must read the same."""
+    expected = json.loads((Path(__file__).parent / "golden_metrics.json").read_text())
+    found = {
+        "two classes": golden(60, 2, "malignant", 7, ("40X", "100X")),
+        "four classes": golden(50, 4),
+    }
+    ours, theirs = leaves(found), leaves(expected)
+    assert [path for path, _ in ours] == [path for path, _ in theirs]
+    for (path, value), (_, before) in zip(ours, theirs, strict=True):
+        assert type(value) is type(before), path
+        assert value == (pytest.approx(before, rel=1e-12) if isinstance(value, float) else before)
 
 
 # --- two runs ----------------------------------------------------------------------------------

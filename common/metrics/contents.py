@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from common.errors import InputError
-from common.metrics.catalogue import PER_CLASS, SCORES, Counts, Images, class_scores
+from common.metrics import catalogue
+from common.metrics.catalogue import Counts, Images, class_scores
 from common.metrics.counts import confusion_matrix, macro, one_vs_rest
 from common.metrics.groups import by_number, known
 from common.metrics.intervals import REPLICATES, clopper_pearson, percentile_interval, resample
@@ -196,7 +197,7 @@ def _add_scores(
 ) -> None:
     """Add every score of the catalogue, in its order: counts, value, facts."""
     binary = images.probabilities.shape[1] == 2 and images.positive is not None
-    for score in SCORES:
+    for score in catalogue.SCORES:
         for name in score.k_of_n or ():
             section.setdefault(name, facts.get(name))
         if score.key in values:
@@ -213,7 +214,7 @@ def _values(counts: Counts, classes: Sequence[str]) -> dict[str, np.ndarray]:
     by_class = class_scores(counts.matrix)
     means = {f"{key}_macro": macro(drawn, counts.matrix) for key, drawn in by_class.items()}
     values: dict[str, np.ndarray] = {}
-    for score in SCORES:
+    for score in catalogue.SCORES:
         if score.mean_of is not None:
             values |= means  # all at the first, in the order that `intervals` has always had
         elif score.from_matrix is not None:
@@ -221,7 +222,7 @@ def _values(counts: Counts, classes: Sequence[str]) -> dict[str, np.ndarray]:
         elif score.from_counts is not None:
             values[score.key] = score.from_counts(counts)
     for i, name in enumerate(classes):
-        for score in PER_CLASS:
+        for score in catalogue.PER_CLASS:
             values[f"per_class.{name}.{score.key}"] = by_class[score.key][..., i]
     return values
 

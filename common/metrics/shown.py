@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from common.metrics.catalogue import PER_CLASS, SCORES, Score
+from common.metrics import catalogue
+from common.metrics.catalogue import Score
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def of_test(metrics: Mapping[str, Any]) -> list[Shown]:
     """
     found = [
         _shown(score, metrics, score.key, score.interval or score.key, metrics)
-        for score in SCORES
+        for score in catalogue.SCORES
         if score.line is not None and _applies(score, metrics)
     ]
     told = [each for each in found if each is not None]
@@ -71,7 +72,7 @@ def of_class(metrics: Mapping[str, Any], name: str) -> list[Shown]:
     words = {**metrics, "class": name}
     found = [
         _shown(score, metrics, f"per_class.{{class}}.{score.key}", None, words)
-        for score in PER_CLASS
+        for score in catalogue.PER_CLASS
         if score.line is not None
     ]
     return [each for each in found if each is not None]

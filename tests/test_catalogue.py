@@ -1,0 +1,142 @@
+"""The catalogue of scores: one entry, and a metric stands in the file, the summary and on pages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from common import evaluation, metrics
+from common.metrics import catalogue, shown
+
+LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
+SURE = np.array([0.9, 0.8, 0.7, 0.2, 0.9, 0.8, 0.7, 0.6, 0.6, 0.35])
+"""Probability of the true class; the last of each class is wrong."""
+
+
+def binary(**options):
+    probabilities = np.where(np.eye(2, dtype=bool)[LABELS], SURE[:, None], 1 - SURE[:, None])
+    options = {"positive": "malignant", "cases": list("aaabbbcccc")} | options
+    return metrics.compute(LABELS, probabilities, ["benign", "malignant"], **options)
+
+
+def by_title(result):
+    return {each.score.title: each for each in shown.of_test(result)}
+
+
+def test_every_score_stands_in_metrics_json():
+    result = binary()
+    for score in catalogue.SCORES:
+        if not score.key.startswith("per_class."):
+            assert score.key in result
+        for name in (*(score.k_of_n or ()), *score.facts):
+            assert name in result
+    for score in catalogue.PER_CLASS:
+        assert score.key in result["per_class"]["benign"]
+        assert f"{score.key}_macro" in result
+        assert f"per_class.benign.{score.key}" in result["intervals"]
+    listed = [score for score in catalogue.SCORES if score.line is not None]
+    assert len(shown.of_test(result)) == len(listed)
+
+
+def test_keys_are_unique():
+    for scores in (catalogue.SCORES, catalogue.PER_CLASS):
+        keys = [score.key for score in scores]
+        assert len(set(keys)) == len(keys)
+
+
+def test_what_is_shown_of_a_test_set():
+    found = by_title(binary())
+    assert list(found)[:5] == [
+        "Accuracy", "Patient recognition rate", "Balanced accuracy", "Sensitivity", "Specificity",
+    ]  # fmt: skip
+    texts = {title: each.text for title, each in found.items()}
+    assert texts["Accuracy"] == "80.00 %"
+    assert found["Accuracy"].k_of_n == (8, 10)
+    # a: 3 of 3, b: 2 of 3, c: 3 of 4
+    assert texts["Patient recognition rate"] == "80.56 %"
+    assert texts["Sensitivity"] == "83.33 %"
+    assert texts["Specificity"] == "75.00 %"
+    assert found["Precision above 0.5"].k_of_n == (8, 10)
+    assert found["Recall above 0.5"].k_of_n == (8, 10)
+    # chance: (4 * 4 + 6 * 6) / 100 = 0.52
+    assert texts["Cohen’s kappa"] == f"{(0.8 - 0.52) / 0.48:.3f}" == "0.583"
+    # Of 24 pairs the benign 0.1, 0.2 and 0.3 win six each, the 0.8 one, and a half against the 0.8.
+    assert texts["Area under the ROC curve"] == f"{19.5 / 24:.4f}" == "0.8125"
+    assert found["Area under the ROC curve"].meaning == "positive class, malignant"
+    assert found["Sensitivity"].meaning == "recall of malignant"
+    assert found["Patient recognition rate"].meaning.startswith("mean over 3 patients")
+
+
+def test_intervals_are_found_at_their_path():
+    result = binary()
+    found, intervals = by_title(result), result["intervals"]
+    assert found["Accuracy"].interval == tuple(result["accuracy_ci"])
+    assert found["Sensitivity"].interval == tuple(intervals["per_class.malignant.recall"])
+    assert found["Specificity"].interval == tuple(intervals["per_class.malignant.tnr"])
+    assert found["Macro F1"].interval == tuple(intervals["f1_macro"])
+    for title in ("Patient recognition rate", "Area under the ROC curve", "Brier score"):
+        assert found[title].interval is None
+    assert shown.of_class(result, "benign")[0].interval == tuple(
+        intervals["per_class.benign.precision"]
+    )
+
+
+def test_a_score_that_does_not_apply_is_not_shown():
+    two = {"Sensitivity", "Specificity"}
+    assert two <= set(by_title(binary()))
+    assert not two & set(by_title(binary(positive=None)))
+    assert "Patient recognition rate" not in by_title(binary(cases=None))
+    labels = np.array([0, 1, 2])
+    three = metrics.compute(labels, np.eye(3), ["a", "b", "c"], positive="b")
+    assert three["specificity"] is None
+    assert not two & set(by_title(three))
+
+
+def test_what_is_not_defined_is_a_dash():
+    one_class = metrics.compute(np.zeros(3, int), np.eye(2)[[0, 0, 1]], ["a", "b"])
+    area = by_title(one_class)["Area under the ROC curve"]
+    assert (area.value, area.text) == (None, "–")
+    assert area.aside == "macro one-vs-rest over 0 of 2 classes"
+
+
+def test_an_older_file_lacks_a_score():
+    result = binary()
+    del result["brier"], result["intervals"]
+    found = by_title(result)
+    assert "Brier score" not in found
+    assert found["Log loss"].value == result["log_loss"]
+    assert found["Accuracy"].interval is None
+    assert "Brier" not in evaluation.summary(result)
+
+
+def test_a_class_may_have_a_dot_in_its_name():
+    result = metrics.compute(LABELS, np.eye(2)[LABELS], ["grade 1.5", "b"], positive="grade 1.5")
+    assert by_title(result)["Sensitivity"].value == 1
+    assert [each.text for each in shown.of_class(result, "grade 1.5")] == ["100.00 %"] * 4
+
+
+def test_a_metric_is_added_by_its_function_and_one_entry(monkeypatch):
+    def error_rate(matrix):
+        return 1 - metrics.accuracy(matrix)
+
+    whole = catalogue.Score(
+        key="error_rate", title="Error rate", meaning="share of the images that are wrong",
+        line="error rate", from_matrix=error_rate,
+    )  # fmt: skip
+    of_images = replace(
+        whole, key="surest", title="Surest", line="surest", percent=False, decimals=1,
+        from_matrix=None, from_images=lambda images: float(images.probabilities.max()),
+    )  # fmt: skip
+    monkeypatch.setattr(catalogue, "SCORES", (*catalogue.SCORES, whole, of_images))
+    result = binary()
+    assert result["error_rate"] == pytest.approx(0.2)
+    low, high = result["accuracy_ci"]
+    assert result["intervals"]["error_rate"] == pytest.approx([1 - high, 1 - low])
+    assert "surest" not in result["intervals"]
+    lines = evaluation.summary(result).splitlines()
+    assert [line.split() for line in lines if line.startswith(("error", "surest"))] == [
+        ["error", "rate", "20.00", "%"], ["surest", "0.9"],
+    ]  # fmt: skip
+    assert by_title(result)["Error rate"].interval is not None
