@@ -11,11 +11,14 @@ row: ``python -m wrn_edge.train --preset T1-200X-aug --data-dir D``.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from common.config import ASSUMED, DEVIATION, hp
 
-MAGNIFICATIONS = ("40X", "100X", "200X", "400X")
+Magnification = Literal["40X", "100X", "200X", "400X"]
+Augmentation = Literal["none", "fourfold"]
+
+MAGNIFICATIONS: tuple[Magnification, ...] = get_args(Magnification)
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Config:
 
     # Task
     classes: Literal[2] = hp(2, "benign, malignant", "3")
-    magnification: Literal["40X", "100X", "200X", "400X"] = hp(
+    magnification: Magnification = hp(  # noqa: RUF009
         "200X", "which images are used; every magnification has a network of its own", "5.2"
     )
     # Data
@@ -45,7 +48,7 @@ class Config:
     resize_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(
         "area", "filter from 700x460 down", ASSUMED + "not mentioned"
     )
-    augmentation: Literal["none", "fourfold"] = hp(
+    augmentation: Augmentation = hp(  # noqa: RUF009
         "fourfold",
         "fourfold: every training image, a patch, an affine and a stain-normalised copy of it",
         "2.2",
@@ -111,15 +114,22 @@ class Config:
     )
 
 
+_SUFFIXES: dict[str, Augmentation] = {"": "none", "-aug": "fourfold"}
+
 _ROWS: dict[str, Config] = {
     f"T1-{magnification}{suffix}": Config(magnification=magnification, augmentation=augmentation)
     for magnification in MAGNIFICATIONS
-    for suffix, augmentation in (("", "none"), ("-aug", "fourfold"))
+    for suffix, augmentation in _SUFFIXES.items()
 }
 
 
 def honest(row: Config) -> Config:
-    """Keep patients apart; choose the epoch on patients who are neither trained nor tested on."""
+    """Keep patients apart; choose the epoch on patients who are neither trained nor tested on.
+
+    Parameters
+    ----------
+    row : Config
+    """
     return replace(
         row, split="patient", validation=0.1, select_on="validation", augment_when="after"
     )
@@ -151,7 +161,13 @@ HONEST: dict[str, str] = {row: f"{row}-honest" for row in _ROWS}
 
 
 def leaks(config: Config) -> list[str]:
-    """What may flatter a run of this config."""
+    """What may flatter a run of this config.
+
+    Parameters
+    ----------
+    config : Config
+        `split`, `augmentation`, `augment_when`.
+    """
     found = []
     if config.split == "image":
         found.append("image-wise split: most patients lie in both training and test (W01)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,13 +20,38 @@ if TYPE_CHECKING:
 
 
 def load_index(config: Config, data_dir: Path | None) -> pd.DataFrame:
-    """Index the images of the chosen magnification, labelled benign or malignant."""
+    """Index the images of the chosen magnification, labelled benign or malignant.
+
+    Parameters
+    ----------
+    config : Config
+        `magnification`.
+    data_dir : path, optional
+        See `common.datasets.data_folder`.
+    """
     return breakhis.index(data_dir, classes=config.classes, magnifications=(config.magnification,))
 
 
 def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.DataFrame:
-    """Assign every image to train, validation or test; the seed governs both draws (W12)."""
-    shares = {"test": config.test, "validation": config.validation, "seed": config.seed}
+    """Assign every image to train, validation or test; the seed governs both draws (W12).
+
+    Parameters
+    ----------
+    index : DataFrame
+        From `load_index`.
+    config : Config
+        `split`, `test`, `validation`, `seed`, `stratify`, `group`.
+    execution : Execution
+        `split_file`, for the split of that name.
+
+    Returns
+    -------
+    DataFrame
+        The index with a column `part`.
+    """
+    shares: dict[str, Any] = {
+        "test": config.test, "validation": config.validation, "seed": config.seed,
+    }  # fmt: skip
     match config.split:
         case "image":
             return splits.by_image(index, stratify=config.stratify, **shares)
@@ -40,6 +65,18 @@ def pretraining_leaks(config: Config, split: pd.DataFrame) -> list[str]:
     """Say whether the starting weights have seen test images.
 
     `wrn_edge.pretrain` and `wrn_edge.train` leave a split.csv beside their model.keras.
+
+    Parameters
+    ----------
+    config : Config
+        `weights`: "none" or a file.
+    split : DataFrame
+        Columns image, part.
+
+    Returns
+    -------
+    list of str
+        A sentence with the number of test images, or nothing.
     """
     seen = Path(config.weights).parent / "split.csv"
     if config.weights == "none" or not seen.is_file():
@@ -63,7 +100,9 @@ def make_samples(split: pd.DataFrame, config: Config, pixels: Pixels) -> pd.Data
     Parameters
     ----------
     split : DataFrame
+        Columns image, label, part.
     config : Config
+        `augmentation`, `augment_when`, `stain`, `seed`, and the sizes of what `copies` draws.
     pixels : Pixels
         The decoded images, among which the stain target is chosen.
 
@@ -100,6 +139,7 @@ def copies(table: pd.DataFrame, config: Config, size: int, normaliser: str) -> p
     table : DataFrame
         Samples whose images are used as they are.
     config : Config
+        `seed`, `patch_side`, `rotation`, `shift`, `scale`, `shear`.
     size : int
         Side of the images in px; shifts are drawn in pixels.
     normaliser : str
@@ -137,6 +177,15 @@ def copies(table: pd.DataFrame, config: Config, size: int, normaliser: str) -> p
 
 def stain_normaliser(images: pd.Series, config: Config, pixels: Pixels) -> str:
     """Fit the stain normaliser to the training image whose stains are nearest the median.
+
+    Parameters
+    ----------
+    images : Series of str
+        The training images.
+    config : Config
+        `stain`, the method.
+    pixels : Pixels
+        In which they are found.
 
     Returns
     -------

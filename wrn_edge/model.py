@@ -105,7 +105,9 @@ def wide_resnet(
     def regularizer() -> keras.Regularizer | None:
         return keras.regularizers.L2(l2) if l2 else None
 
-    def conv(x, channels, name, size=3, strides=1):
+    def conv(
+        x: keras.KerasTensor, channels: int, name: str, size: int = 3, strides: int = 1
+    ) -> keras.KerasTensor:
         return keras.layers.Conv2D(
             channels,
             size,
@@ -117,7 +119,7 @@ def wide_resnet(
             name=name,
         )(x)
 
-    def bn_relu(x, name, number=""):
+    def bn_relu(x: keras.KerasTensor, name: str, number: int | str = "") -> keras.KerasTensor:
         # 1e-5 is the WRN authors' (Torch's) epsilon; Keras' is 1e-3.
         x = keras.layers.BatchNormalization(
             momentum=bn_momentum, epsilon=1e-5, name=f"{name}bn{number}"
@@ -205,7 +207,18 @@ def load_weights(model: keras.Model, path: str | Path) -> None:
 
 
 def gradcam_layers(config: Config) -> dict[str, str]:
-    """Layers that Grad-CAM shows: the sum that ends each group, the last one after its ReLU."""
+    """Layers that Grad-CAM shows: the sum that ends each group, the last one after its ReLU.
+
+    Parameters
+    ----------
+    config : Config
+        `depth`.
+
+    Returns
+    -------
+    dict of str to str
+        Title of the picture: name of the layer.
+    """
     last = (config.depth - 4) // 6
     return {
         "group_1": f"group1_block{last}_sum",
@@ -218,6 +231,11 @@ def optimizer(config: Config) -> keras.Optimizer:
     """Adam with one rate for the new last layer and another for all others (sections 3 and 4).
 
     Two optimizers, not scaled gradients: Adam divides a factor on the gradient out again (W23).
+
+    Parameters
+    ----------
+    config : Config
+        `learning_rate`, `head_learning_rate`.
     """
     return keras.optimizers.MultiOptimizer(
         keras.optimizers.OptimizerMap(

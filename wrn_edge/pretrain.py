@@ -28,6 +28,7 @@ PACKAGE = "wrn_edge_pretrain"
 """Name of the folder below --runs-dir; no table reads it."""
 
 _AUTHORS = ASSUMED + "not mentioned; the WRN authors' value"
+_LAYOUT = "one sub-folder per class with its images in it: FOLDER/<class>/.../*.png"
 HELD_OUT = "validation"
 
 
@@ -109,13 +110,25 @@ def main() -> None:
 
 
 def pretrain(request: configuration.Request[PretrainConfig]) -> Run:
-    """Index, split, cache, train; resume what a killed run began."""
+    """Index, split, cache, train; resume what a killed run began.
+
+    Parameters
+    ----------
+    request : Request
+        Its execution is `Folders`.
+
+    Returns
+    -------
+    Run
+        Finished; `model.keras` in it is what `wrn_edge.train` starts from.
+    """
     from common import backend, datasets, images, runs, splits
 
     config, execution = request.config, request.execution
-    index = load_index(execution.data_dir)
+    data_dir = _require_folder(execution.data_dir)
+    index = load_index(data_dir)
     pixels = images.cached(
-        execution.data_dir,
+        data_dir,
         index.image,
         config.image_size,
         filter=config.resize_filter,
@@ -139,7 +152,7 @@ def pretrain(request: configuration.Request[PretrainConfig]) -> Run:
         "sources": configuration.sources(config),
         "data": datasets.index_hash(index),
         "weights": "none",
-        "dataset": execution.data_dir.name,
+        "dataset": data_dir.name,
         "classes": classes,
         "n_images": len(index),
         "skipped": [{"image": image, "reason": reason} for image, reason in pixels.skipped],
@@ -157,8 +170,21 @@ def pretrain(request: configuration.Request[PretrainConfig]) -> Run:
     return run
 
 
+def _require_folder(data_dir: Path | None) -> Path:
+    if data_dir is None:
+        raise InputError(f"no folder of images is given: --data-dir FOLDER, {_LAYOUT}")
+    if not data_dir.is_dir():
+        raise InputError(f"{data_dir} (--data-dir): no such folder; give {_LAYOUT}")
+    return data_dir
+
+
 def load_index(data_dir: Path | None) -> pd.DataFrame:
     """Index a folder of images, one sub-folder per class, at any depth below it.
+
+    Parameters
+    ----------
+    data_dir : path, optional
+        The folder.
 
     Returns
     -------
@@ -174,16 +200,12 @@ def load_index(data_dir: Path | None) -> pd.DataFrame:
 
     from common import datasets
 
-    layout = "one sub-folder per class with its images in it: FOLDER/<class>/.../*.png"
-    if data_dir is None:
-        raise InputError(f"no folder of images is given: --data-dir FOLDER, {layout}")
-    if not data_dir.is_dir():
-        raise InputError(f"{data_dir} (--data-dir): no such folder; give {layout}")
+    data_dir = _require_folder(data_dir)
     files, folders = datasets.scan(data_dir)
     classes = sorted(folder for folder in folders if "/" not in folder)
     if len(classes) < 2:
         found = f"has {len(classes)} sub-folder" + ("s" if not classes else f", {classes[0]}")
-        raise InputError(f"{data_dir}: {found}; pre-training needs two classes or more, {layout}")
+        raise InputError(f"{data_dir}: {found}; pre-training needs two classes or more, {_LAYOUT}")
     rows = [
         {
             "image": file.path,
@@ -209,7 +231,19 @@ def load_index(data_dir: Path | None) -> pd.DataFrame:
 def fit(
     config: PretrainConfig, split: pd.DataFrame, pixels: Pixels, run: Run, *, workers: int = 0
 ) -> None:
-    """Train on the training images and keep the last epoch."""
+    """Train on the training images and keep the last epoch.
+
+    Parameters
+    ----------
+    config : PretrainConfig
+    split : DataFrame
+        Parts "train" and `HELD_OUT`.
+    pixels : Pixels
+    run : Run
+        Its folder gets `model.keras` and the checkpoints.
+    workers : int
+        Threads that prepare batches.
+    """
     import keras
 
     from common import samples, training
@@ -257,13 +291,21 @@ def fit(
 
 
 def summary(run: Run, split: pd.DataFrame) -> str:
-    """Say how good the features are, and how to use them."""
+    """Say how good the features are, and how to use them.
+
+    Parameters
+    ----------
+    run : Run
+        Finished.
+    split : DataFrame
+        Tells how many images were held out, and of which classes.
+    """
     import pandas as pd
 
     from common.metrics import clopper_pearson
 
     held_out = split[split.part == HELD_OUT]
-    n, k = len(held_out), 0
+    n = len(held_out)
     accuracy = pd.read_csv(run.path / "history.csv").val_accuracy.iloc[-1]
     k = round(accuracy * n)
     low, high = clopper_pearson(k, n)
