@@ -9,6 +9,7 @@ import pytest
 
 from common import evaluation, metrics
 from common.metrics import catalogue, shown
+from common.report import summary as report_summary
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
 SURE = np.array([0.9, 0.8, 0.7, 0.2, 0.9, 0.8, 0.7, 0.6, 0.6, 0.35])
@@ -139,4 +140,6 @@ def test_a_metric_is_added_by_its_function_and_one_entry(monkeypatch):
     assert [line.split() for line in lines if line.startswith(("error", "surest"))] == [
         ["error", "rate", "20.00", "%"], ["surest", "0.9"],
     ]  # fmt: skip
-    assert by_title(result)["Error rate"].interval is not None
+    rows = {title: (value, meaning) for title, value, _, meaning in report_summary._scores(result)}
+    assert rows["Error rate"] == ("20.00\xa0%", "share of the images that are wrong")
+    assert rows["Surest"][0] == "0.9"

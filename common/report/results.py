@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from common import figures, metrics, predictions
+from common.metrics import shown
 from common.report import pictures
 from common.report.files import RunFiles
+from common.report.words import score
 
 
 def confusion(files: RunFiles) -> dict[str, Any] | None:
@@ -56,7 +58,7 @@ def confusion(files: RunFiles) -> dict[str, Any] | None:
     }
 
 
-def per_class(files: RunFiles) -> list[dict[str, Any]] | None:
+def per_class(files: RunFiles) -> dict[str, Any] | None:
     """List the scores of each class against the rest.
 
     Parameters
@@ -66,26 +68,24 @@ def per_class(files: RunFiles) -> list[dict[str, Any]] | None:
 
     Returns
     -------
-    list of dict or None
-        As the template shows it; None without metrics.json.
+    dict or None
+        `titles` of the columns and `rows`, as the template shows them; None without metrics.json.
     """
     scores = files.metrics
     if not scores:
         return None
-    intervals = scores.get("intervals") or {}
-    return [
-        {
-            "name": name,
-            "support": scores["support"][name],
-            "precision": values["precision"],
-            "recall": values["recall"],
-            "specificity": values["tnr"],
-            "f1": values["f1"],
-            "recall_ci": intervals.get(f"per_class.{name}.recall"),
-            "precision_ci": intervals.get(f"per_class.{name}.precision"),
-        }
-        for name, values in scores["per_class"].items()
-    ]
+    found = {name: shown.of_class(scores, name) for name in scores["per_class"]}
+    return {
+        "titles": [each.score.title for each in next(iter(found.values()))],
+        "rows": [
+            {
+                "name": name,
+                "support": scores["support"][name],
+                "cells": [(score(each), each.interval) for each in values],
+            }
+            for name, values in found.items()
+        ],
+    }
 
 
 def roc(files: RunFiles) -> dict[str, Any] | None:

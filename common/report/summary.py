@@ -7,8 +7,10 @@ from typing import Any
 
 from common import datasets, predictions
 from common.errors import InputError
+from common.metrics import shown
+from common.metrics.catalogue import CALIBRATION
 from common.report.files import RunFiles
-from common.report.words import known, number, percent, plural
+from common.report.words import plural, score
 
 METHODS = {
     "bootstrap": "bootstrap over {}s",
@@ -60,39 +62,11 @@ def headline(files: RunFiles) -> dict[str, Any] | None:
 
 def _scores(scores: Mapping[str, Any]) -> list[tuple[str, str, Any, str]]:
     """Rows of the table of results: name, value, interval, meaning."""
-    intervals = scores.get("intervals") or {}
-    positive = scores.get("positive_class")
-    macro = "mean over the classes"
-    pooled = "pooled over classes, probabilities above 0.5 only"
-    rows = [("Balanced accuracy", percent(scores["balanced_accuracy"]),
-             intervals.get("balanced_accuracy"), "mean recall of the classes")]  # fmt: skip
-    if known(scores.get("patient_recognition_rate")):
-        what = f"mean over {scores['n_patients']} patients of the share of their images right"
-        rate = percent(scores["patient_recognition_rate"])
-        rows.append(("Patient recognition rate", rate, None, what))
-    if positive and known(scores.get("specificity")):
-        recall = scores["per_class"][positive]["recall"]
-        rows += [
-            ("Sensitivity", percent(recall),
-             intervals.get(f"per_class.{positive}.recall"), f"recall of {positive}"),
-            ("Specificity", percent(scores["specificity"]), None, "recall of the other class"),
-        ]  # fmt: skip
-    rows += [
-        (title, percent(scores[key]), intervals.get(key), what)
-        for title, key, what in (
-            ("Macro precision", "precision_macro", macro),
-            ("Macro recall", "recall_macro", macro),
-            ("Macro F1", "f1_macro", macro),
-            ("Precision above 0.5", "precision_micro_at_half", pooled),
-            ("Recall above 0.5", "recall_micro_at_half", pooled),
-        )
-    ]
-    area = scores.get("auc_kind", "") + (f", {positive}" if positive else "")
-    rows += [
-        ("Cohen’s kappa", number(scores["kappa"]), None, "agreement beyond chance"),
-        ("Matthews correlation", number(scores["mcc"]), None, "of labels and predictions"),
-        ("Area under the ROC curve", number(scores["auc"], 4), None, area),
-    ]
+    rows = []
+    for each in shown.of_test(scores):
+        # Accuracy stands above the table, calibration beside its picture.
+        if each.score.line not in ("accuracy", CALIBRATION):
+            rows.append((each.score.title, score(each), each.interval, each.meaning))
     return rows
 
 

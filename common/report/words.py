@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
+from common.metrics.shown import Shown
+
 UNKNOWN = "–"
 
 
@@ -57,6 +59,23 @@ def number(value: Any, decimals: int = 3) -> str:
         A dash if it is unknown.
     """
     return f"{value:.{decimals}f}".replace("-", "−") if known(value) else UNKNOWN
+
+
+def score(shown: Shown) -> str:
+    """Write a score as the catalogue says.
+
+    Parameters
+    ----------
+    shown : Shown
+        A score with its value.
+
+    Returns
+    -------
+    str
+        A percentage or a number; a dash if it is unknown.
+    """
+    write = percent if shown.score.percent else number
+    return write(shown.value, shown.score.decimals)
 
 
 def count(value: Any) -> str:
