@@ -11,7 +11,7 @@ printed -> arithmetic, ours -> judge, paper -> comparison -> show -> readme, ent
 from common.tables.arithmetic import paper_count, paper_counts, recover_count
 from common.tables.comparison import rows
 from common.tables.entry import main
-from common.tables.judge import MARGIN, difference_interval, status
+from common.tables.judge import MARGIN, Difference, difference, difference_interval, status
 from common.tables.ours import Estimate, Group, estimate, lookup
 from common.tables.paper import Paper, command, load
 from common.tables.printed import COLUMNS, SCALES, published, published_text
@@ -25,11 +25,13 @@ __all__ = [
     "HEADER",
     "MARGIN",
     "SCALES",
+    "Difference",
     "Estimate",
     "Group",
     "Paper",
     "block",
     "command",
+    "difference",
     "difference_interval",
     "estimate",
     "latex",

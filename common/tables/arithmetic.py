@@ -6,6 +6,7 @@ recall, four counts add up to the test set: a printed number that fits none is m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -219,15 +220,13 @@ def _beside_counts(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
     if score in counts:
         adds_up = unknown(row["n_test"]) or sum(counts.values()) == row["n_test"]
         return UNRECOVERED if adds_up else IMPOSSIBLE
+    k, n = _share(counts, score)
     exact = _score(counts, score)
-    if exact is None:
+    if exact is None or n == 0:  # of nothing: any convention may hold
         return UNRECOVERED
     if not _is_printed(exact, row):
         return IMPOSSIBLE
-    if score not in OVER:
-        return UNRECOVERED
-    k, other = (int(counts[name]) for name in OVER[score])
-    return Counted(True, k, k + other) if k + other else UNRECOVERED
+    return UNRECOVERED if n is None else Counted(True, k, n)
 
 
 def _mean_of_classes(row: Mapping[str, Any], printed: Mapping[str, float], score: str) -> Counted:
@@ -253,11 +252,20 @@ def _counts_of(printed: Mapping[str, float], path: str) -> dict[str, float] | No
     return {name: printed[f"{path}.{name}"] for name in COUNTS}
 
 
+def _share(counts: Mapping[str, float], score: str) -> tuple[int, int | None]:
+    """Numerator and denominator of a score that is a share of images; n is None of others."""
+    if score not in OVER:
+        return 0, None
+    k, other = (int(counts[name]) for name in OVER[score])
+    return k, k + other
+
+
 def _score(counts: Mapping[str, float], score: str) -> float | None:
-    """Score that follows from four counts; None if it is no score of a class."""
+    """Score that follows from four counts; None if it is no score of a class, or undefined."""
     matrix = np.array([[counts["tn"], counts["fp"]], [counts["fn"], counts["tp"]]])
     scores = class_scores(matrix)
-    return float(scores[score][1]) if score in scores else None
+    value = float(scores[score][1]) if score in scores else math.nan
+    return None if math.isnan(value) else value
 
 
 def _is_printed(exact: float, row: Mapping[str, Any]) -> bool:

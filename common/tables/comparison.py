@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.metrics import clopper_pearson
 from common.tables.arithmetic import paper_counts
-from common.tables.judge import status
+from common.tables.judge import difference, status
 from common.tables.ours import Estimate, estimate
 from common.tables.paper import Paper, command, load
 from common.tables.printed import SCALES
@@ -31,8 +31,9 @@ def rows(package: str, runs_dir: str | Path) -> pd.DataFrame:
     DataFrame
         One row per row of published.csv: its columns, then ``paper_possible, paper_k, paper_n,
         paper_low, paper_high``; ours (``ours, sd, n_runs, low, high, k, n, varied,
-        independent``), ``status, reason``, the honest twin (``honest`` its preset or why there is
-        none, ``honest_ours, honest_sd, honest_n_runs, honest_low, honest_high``), ``leaks,
+        independent``), ours minus the paper's (``difference, difference_low, difference_high``),
+        ``status, reason``, the honest twin (``honest`` its preset or why there is none,
+        ``honest_ours, honest_sd, honest_n_runs, honest_low, honest_high``), ``leaks,
         command, honest_command``. Values are in the printed unit.
     """
     return compared(load(package, runs_dir))
@@ -66,6 +67,7 @@ def compared(paper: Paper) -> pd.DataFrame:
         ours = estimate(group, row["metrics_key"]) if group else None
         beside = estimate(twin_group, row["metrics_key"]) if twin_group else None
         judged, reason = status(row, possible, k, n, ours)
+        apart = difference(row, possible, k, n, ours)
         record = {
             **row,
             "paper_possible": possible,
@@ -78,6 +80,9 @@ def compared(paper: Paper) -> pd.DataFrame:
             "n": ours.n if ours else None,
             "varied": ",".join(group.varied) if group else "",
             "independent": independent[row["preset"]] if group else None,
+            "difference": _scaled(apart.value, scale),
+            "difference_low": _scaled(apart.low, scale),
+            "difference_high": _scaled(apart.high, scale),
             "status": judged,
             "reason": reason,
             "honest": twin,
@@ -99,6 +104,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
         **dict.fromkeys(("k", "n"), "Int64"),
         **dict.fromkeys(("paper_possible", "independent"), "boolean"),
         **dict.fromkeys(("ours", "sd", "low", "high", "paper_low", "paper_high"), "float64"),
+        **dict.fromkeys(("difference", "difference_low", "difference_high"), "float64"),
         **dict.fromkeys(("honest_ours", "honest_sd", "honest_low", "honest_high"), "float64"),
     }
     return table.astype(kinds)

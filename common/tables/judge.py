@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from common.metrics import clopper_pearson
 from common.tables.arithmetic import impossible
@@ -49,6 +49,58 @@ def difference_interval(
     return low, high
 
 
+class Difference(NamedTuple):
+    """Ours minus the paper's, in fractions (or the unit of what is no score), with its interval."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    """95 % interval; None where either side has none."""
+
+
+def difference(
+    row: Mapping[str, Any], possible: bool | None, k: int, n: int, ours: Estimate | None
+) -> Difference:
+    """How far our runs lie from a printed number, whether or not that says anything.
+
+    Parameters
+    ----------
+    row : mapping
+        A row of published.csv.
+    possible : bool or None
+        From `paper_count`, as `k` and `n`.
+    k, n : int
+        The paper's counts where `possible` is True.
+    ours : Estimate or None
+        None if nothing has run.
+
+    Returns
+    -------
+    Difference
+        Empty where we have no such number; without an interval for what is no score on test
+        images, and where nothing tells how uncertain one of the two is.
+
+    Notes
+    -----
+    The paper's interval is Clopper-Pearson where its counts are known. Elsewhere (macro averages)
+    the paper is taken to be as uncertain as one of our runs.
+    """
+    if ours is None or ours.value is None:
+        return Difference()
+    printed = k / n if possible else float(row["printed"]) / SCALES.get(row["unit"], 1)
+    value = ours.value - printed
+    if row["unit"] not in SCALES or ours.low is None or ours.high is None:
+        return Difference(value)
+    if possible:
+        ends = clopper_pearson(k, n)
+    elif ours.half_widths is not None:
+        ends = printed - ours.half_widths[0], printed + ours.half_widths[1]
+    else:
+        return Difference(value)
+    mine = ours.value, ours.low, ours.high
+    return Difference(value, *difference_interval(mine, (printed, *ends)))
+
+
 def status(
     row: Mapping[str, Any], possible: bool | None, k: int, n: int, ours: Estimate | None
 ) -> tuple[str, str]:
@@ -68,39 +120,39 @@ def status(
     Returns
     -------
     status : str
-        ``consistent`` (the 95 % interval of paper minus ours contains 0, half-width at most 3
-        points), ``inconclusive`` (contains 0, wider; or there is no interval), ``above``,
-        ``below`` (ours, of the paper's), ``not comparable``, ``not run``.
+        In this order: ``not run``, ``impossible as printed``, ``not comparable``, ``m of n
+        rounds`` (the number is a mean of n, we have m: never judged before the row is whole);
+        then, by the 95 % interval of the `difference`, ``above`` or ``below`` (ours, of the
+        paper's), ``consistent`` (it contains 0, its half-width is at most 3 points) or
+        ``inconclusive`` (it contains 0 and is wider, or there is none).
     reason : str
-        Why, for the last but one and for ``inconclusive`` without interval.
-
-    Notes
-    -----
-    The paper's interval is Clopper-Pearson where its counts are known. Elsewhere (macro averages)
-    the paper is taken to be as uncertain as one of our runs, which has the same test size.
+        Why, for ``not comparable``, ``impossible as printed`` and ``inconclusive`` without an
+        interval; else "".
     """
     if ours is None:
         return "not run", ""
-    reason = _incomparable(row, possible, ours)
+    if possible is False:
+        return "impossible as printed", impossible(row)
+    reason = _incomparable(row, ours)
     if reason:
         return "not comparable", reason
-    paper = _paper_interval(row, possible, k, n, ours)
-    if paper is None or ours.value is None or ours.low is None or ours.high is None:
+    rounds = int(row.get("rounds") or 1)
+    if ours.n_runs < rounds:
+        return f"{ours.n_runs} of {rounds} rounds", ""
+    _, low, high = difference(row, possible, k, n, ours)
+    if low is None or high is None:
         return "inconclusive", "no interval"
-    low, high = difference_interval(paper, (ours.value, ours.low, ours.high))
     if low > 0:
-        return "below", ""
-    if high < 0:
         return "above", ""
+    if high < 0:
+        return "below", ""
     return ("consistent" if (high - low) / 2 <= MARGIN else "inconclusive"), ""
 
 
-def _incomparable(row: Mapping[str, Any], possible: bool | None, ours: Estimate) -> str:
+def _incomparable(row: Mapping[str, Any], ours: Estimate) -> str:
     """Why a printed number and ours do not measure the same; "" if they do."""
     if row["unit"] not in SCALES:
         return _NO_TEST_SET.get(row["unit"], "not a score on test images")
-    if possible is False:
-        return f"printed value {impossible(row)}"
     if ours.value is None:
         return f"the runs have no {row['metrics_key']}"
     if unknown(row["n_test"]):
@@ -109,16 +161,3 @@ def _incomparable(row: Mapping[str, Any], possible: bool | None, ours: Estimate)
         found = "of several sizes" if ours.n_test is None else f"of {ours.n_test} images"
         return f"another test set: ours {found}, the paper's of {int(row['n_test'])}"
     return ""
-
-
-def _paper_interval(
-    row: Mapping[str, Any], possible: bool | None, k: int, n: int, ours: Estimate
-) -> tuple[float, float, float] | None:
-    """Printed value as a fraction and its interval; None where nothing tells how wide it is."""
-    if possible:
-        return (k / n, *clopper_pearson(k, n))
-    if ours.half_widths is None:
-        return None
-    value = float(row["printed"]) / SCALES[row["unit"]]
-    below, above = ours.half_widths
-    return value, value - below, value + above

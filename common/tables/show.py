@@ -23,6 +23,7 @@ HEADER = [
     "paper",
     "ours",
     "95 % interval",
+    "difference",
     "status",
     "honest twin",
     "command",
@@ -36,10 +37,13 @@ _DECIMALS = {"percent": 2, "fraction": 3}
 _LEGEND = [
     "Percentages, or in the unit that the paper prints. ours: one run with its k/n, or mean ± "
     "standard deviation (runs).",
-    "Interval: bootstrap for one run, t for the mean of several. status: our 95 % interval "
-    "against the paper's",
-    "(Clopper-Pearson, or as wide as ours where its counts are not known); above, below: ours, "
-    "of the paper's.",
+    "Interval: bootstrap for one run, t for the mean of several. difference: ours minus the "
+    "paper's with its interval, for",
+    "which the paper's own is Clopper-Pearson, or as wide as ours where its counts are not known.",
+    "status: above, below: ours, of the paper's, as the difference's interval leaves out 0; "
+    "consistent: it holds 0 and is",
+    "at most 6 points wide; inconclusive: it is wider; m of n rounds: the paper's number is a mean "
+    "of n runs, ours of m.",
 ]
 
 
@@ -123,7 +127,7 @@ def latex(paper: Paper) -> str:
     commands, notes = Notes(), Notes()
     out: list[str] = []
     for name, lines in _cells(compared(paper), commands, notes):
-        out += [f"% {table_title(name)}", "\\begin{tabular}{llrrrlrll}", "\\hline"]
+        out += [f"% {table_title(name)}", "\\begin{tabular}{llrrrrlrll}", "\\hline"]
         for i, line in enumerate([HEADER, *lines]):
             out.append(" & ".join(_escaped(cell) for cell in line) + " \\\\")
             if i == 0:
@@ -212,6 +216,7 @@ def _cells(table: pd.DataFrame, commands: Notes, notes: Notes) -> list[tuple[str
                     record["printed"] + "*" * wrong,
                     _ours(record),
                     _interval(record),
+                    _difference(record),
                     record["status"],
                     _twin(record, notes),
                     _commands(record, commands),
@@ -259,7 +264,7 @@ def _commands(record: Mapping[str, Any], commands: Notes) -> str:
 def _ours(record: Mapping[str, Any], prefix: str = "") -> str:
     """Value with k/n for one run; mean ± sd (runs) for several."""
     value, sd = record[f"{prefix}ours"], record[f"{prefix}sd"]
-    decimals = max(int(record["decimals"]), _DECIMALS.get(record["unit"], 1))
+    decimals = _least_decimals(record)
     if unknown(value):
         return "–"
     if not unknown(sd):
@@ -271,10 +276,25 @@ def _ours(record: Mapping[str, Any], prefix: str = "") -> str:
     return f"{value:.{decimals}f}"
 
 
+def _least_decimals(record: Mapping[str, Any]) -> int:
+    """As many digits as the paper prints, and enough to tell two of our runs apart."""
+    return max(int(record["decimals"]), _DECIMALS.get(record["unit"], 1))
+
+
 def _interval(record: Mapping[str, Any], prefix: str = "") -> str:
     low, high = record[f"{prefix}low"], record[f"{prefix}high"]
     decimals = _DECIMALS.get(record["unit"], 1)
     return "–" if unknown(low) else f"{low:.{decimals}f} to {high:.{decimals}f}"
+
+
+def _difference(record: Mapping[str, Any]) -> str:
+    value, low, high = (record[f"difference{end}"] for end in ("", "_low", "_high"))
+    if unknown(value):
+        return "–"
+    if unknown(low):
+        return f"{value:+.{record['decimals']}f}"
+    decimals = _least_decimals(record)
+    return f"{value:+.{decimals}f} [{low:+.{decimals}f} to {high:+.{decimals}f}]"
 
 
 # --- runs that fill no row -----------------------------------------------------------------------
