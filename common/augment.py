@@ -73,9 +73,7 @@ class Augmenter:
     ):
         if fill_mode not in FILL_MODES:
             raise InputError(f"fill mode {fill_mode!r}: choose from {', '.join(FILL_MODES)}")
-        zoom = (1 - zoom_range, 1 + zoom_range) if np.isscalar(zoom_range) else tuple(zoom_range)
-        if len(zoom) != 2 or zoom[0] > zoom[1]:
-            raise InputError(f"zoom_range {zoom_range}: give one number, or a smaller and a larger")
+        zoom = _zoom_limits(zoom_range)
         self.rotation_range = rotation_range
         self.width_shift_range = width_shift_range
         self.height_shift_range = height_shift_range
@@ -89,7 +87,14 @@ class Augmenter:
         self._zoom = _outside_zero(*zoom)
 
     def draw(self, rng: np.random.Generator, shape: Sequence[int]) -> dict[str, Any]:
-        """Draw the parameters of one transform for an image of `shape` (H, W, ...).
+        """Draw the parameters of one transform.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Gives `DRAWS` numbers, whatever the settings.
+        shape : sequence of int
+            Of the image, (H, W, ...); shifts by a fraction are of its sides.
 
         Returns
         -------
@@ -99,8 +104,23 @@ class Augmenter:
         """
         return self.parameters(rng.random(DRAWS), shape)
 
-    def parameters(self, uniforms: Sequence[float], shape: Sequence[int]) -> dict[str, Any]:
-        """Turn `DRAWS` numbers, uniform in [0, 1), into the parameters that `draw` gives."""
+    def parameters(
+        self, uniforms: Sequence[float] | np.ndarray, shape: Sequence[int]
+    ) -> dict[str, Any]:
+        """Turn uniform numbers into the parameters of one transform.
+
+        Parameters
+        ----------
+        uniforms : array of float
+            `DRAWS` numbers in [0, 1).
+        shape : sequence of int
+            Of the image, (H, W, ...).
+
+        Returns
+        -------
+        dict
+            As `draw` gives it.
+        """
         theta, tx, ty, shear, zx, zy, flip_horizontal, flip_vertical = map(float, uniforms)
         return {
             "theta": (2 * theta - 1) * self.rotation_range if self.rotation_range else 0,
@@ -187,15 +207,27 @@ class Augmenter:
 
 def _shifter(limit: float | Sequence[float]) -> Callable[[float, int], float]:
     """Function from a uniform number and the image's side to a shift in pixels."""
-    if np.ndim(limit) == 0 and not limit:
-        return lambda uniform, side: 0
-    fraction = bool(np.max(limit) < 1)
-    if np.ndim(limit) == 0 and not isinstance(limit, int | np.integer):
-        limit = float(limit)
-        return lambda uniform, side: (2 * uniform - 1) * limit * (side if fraction else 1)
-    values = list(range(int(limit)) if np.ndim(limit) == 0 else limit)
+    values: list[float]
+    if isinstance(limit, int | np.integer):
+        if limit < 0:
+            raise InputError(f"a shift of {limit} pixels: give 0 or more")
+        values, fraction = [*range(int(limit))] or [0], False
+    elif isinstance(limit, float | np.floating):
+        span = float(limit)
+        return lambda uniform, side: (2 * uniform - 1) * span * (side if span < 1 else 1)
+    else:
+        values, fraction = [*limit], max(limit) < 1
     choices = [sign * value for value in values for sign in (-1, 1)]
     return lambda uniform, side: choices[int(uniform * len(choices))] * (side if fraction else 1)
+
+
+def _zoom_limits(zoom_range: float | Sequence[float]) -> tuple[float, float]:
+    """Smallest and largest factor."""
+    given = np.ravel(zoom_range).tolist()
+    limits = [1 - given[0], 1 + given[0]] if np.ndim(zoom_range) == 0 else given
+    if len(limits) != 2 or limits[0] > limits[1]:
+        raise InputError(f"zoom_range {zoom_range}: give one number, or a smaller and a larger")
+    return limits[0], limits[1]
 
 
 def _outside_zero(low: float, high: float) -> list[tuple[float, float]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,9 +30,9 @@ SMALLEST_STD = 1 / 255
 
 
 def rgb_statistics(
-    pixels,
-    rows: Sequence[int] | None = None,
-    weights: Sequence[float] | None = None,
+    pixels: Any,
+    rows: Sequence[int] | np.ndarray | None = None,
+    weights: Sequence[float] | np.ndarray | None = None,
     block: int = 256,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of every colour channel over a set of images.
@@ -63,26 +64,18 @@ def rgb_statistics(
     """
     if len(pixels.shape) != 4 or pixels.shape[-1] != 3:
         raise InputError(f"RGB statistics need images (N, H, W, 3), not {tuple(pixels.shape)}")
-    rows = np.arange(pixels.shape[0]) if rows is None else np.asarray(rows)
-    if rows.size == 0:
+    chosen = np.arange(pixels.shape[0]) if rows is None else np.asarray(rows)
+    if chosen.size == 0:
         raise InputError("RGB statistics of no images at all: the training part is empty")
-    if weights is None:
-        weights = np.ones(len(rows), np.int64)
-    weights = np.asarray(weights)
-    if weights.shape != rows.shape:
-        raise InputError(f"{weights.size} weights given for {rows.size} images")
-    if not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() <= 0:
-        raise InputError("weights of images must be finite, not negative and not all zero")
-    if np.array_equal(weights, np.floor(weights)):
-        weights = weights.astype(np.int64)
+    counted = _weights(weights, chosen)
 
     # Python numbers: integers of any size, so the products below do not overflow.
     count, total, squares = 0, [0, 0, 0], [0, 0, 0]
-    for start in range(0, len(rows), block):
-        images = np.asarray(pixels[rows[start : start + block]])
+    for start in range(0, len(chosen), block):
+        images = np.asarray(pixels[chosen[start : start + block]])
         if images.dtype != np.uint8:
             raise InputError(f"RGB statistics need uint8 pixels, not {images.dtype}")
-        for image, weight in zip(images, weights[start : start + block].tolist(), strict=True):
+        for image, weight in zip(images, counted[start : start + block].tolist(), strict=True):
             values = image.reshape(-1, 3).astype(np.uint32)
             sums = values.sum(axis=0, dtype=np.uint64).tolist()
             sums_of_squares = (values * values).sum(axis=0, dtype=np.uint64).tolist()
@@ -97,6 +90,18 @@ def rgb_statistics(
         for s, q in zip(total, squares, strict=True)
     ]
     return np.array(mean), np.array(std)
+
+
+def _weights(weights: Sequence[float] | np.ndarray | None, rows: np.ndarray) -> np.ndarray:
+    """Weight of each row, as integers where all are whole."""
+    if weights is None:
+        return np.ones(len(rows), np.int64)
+    given = np.asarray(weights)
+    if given.shape != rows.shape:
+        raise InputError(f"{given.size} weights given for {rows.size} images")
+    if not np.isfinite(given).all() or given.min() < 0 or given.sum() <= 0:
+        raise InputError("weights of images must be finite, not negative and not all zero")
+    return given.astype(np.int64) if np.array_equal(given, np.floor(given)) else given
 
 
 @keras.saving.register_keras_serializable(package="histopapers")
@@ -129,6 +134,8 @@ class InputScaling(keras.layers.Layer):
     per_image : bool
         Z-score every image with its own channel mean and standard deviation (at least one grey
         level, so that a blank image becomes zero).
+    **kwargs
+        Of `keras.layers.Layer`; the type is float32 in any case.
 
     Raises
     ------
@@ -142,35 +149,38 @@ class InputScaling(keras.layers.Layer):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         per_image: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         if scale not in SCALES:
             raise ValueError(f"unknown scale {scale!r}: one of {', '.join(SCALES)}")
-        if (mean is None) != (std is None):
-            raise ValueError("mean and std belong together: give both or neither")
         if per_image and mean is not None:
             raise ValueError("per_image takes each image's own statistics: give no mean and std")
-        if mean is not None:
-            mean, std = [float(value) for value in mean], [float(value) for value in std]
-            if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, mean + std)):
-                raise ValueError(f"mean and std need three finite numbers each: {mean}, {std}")
-            if min(std) < SMALLEST_STD:
-                raise ValueError(f"std {std} is below one grey level (1/255): blank images?")
-            if min(mean) < 0 or max(mean) > 1:
-                raise ValueError(f"mean {mean} must be in [0, 1], not in grey levels")
-        self.scale, self.mean, self.std, self.per_image = scale, mean, std, per_image
+        self.scale, self.per_image = scale, per_image
+        self.mean: list[float] | None
+        self.std: list[float] | None
+        self.mean, self.std = _constants(mean, std)
 
-    def call(self, images):
-        """Scale `images` (N, H, W, 3), RGB, uint8 or float, [0, 255]."""
+    def call(self, images: Any) -> Any:
+        """Scale a batch.
+
+        Parameters
+        ----------
+        images : tensor (N, H, W, 3), RGB, uint8 or float, [0, 255]
+
+        Returns
+        -------
+        tensor (N, H, W, 3), float32
+            In the range and the order of channels that the scale has.
+        """
         x = ops.cast(images, "float32")
         if self.per_image:
             # In grey levels: their sum is an integer, so the mean of a blank image is exact.
             mean = ops.mean(x, axis=(1, 2), keepdims=True)
             std = ops.sqrt(ops.mean(ops.square(x - mean), axis=(1, 2), keepdims=True))
             return self._from_z((x - mean) / ops.maximum(std, 255 * SMALLEST_STD))
-        if self.mean is not None:
+        if self.mean is not None and self.std is not None:
             return self._from_z((x / 255.0 - _constant(self.mean)) / _constant(self.std))
         if self.scale == "caffe":
             return ops.flip(x, axis=-1) - _constant(CAFFE_MEAN_BGR)
@@ -180,7 +190,8 @@ class InputScaling(keras.layers.Layer):
             return (x / 255.0 - _constant(IMAGENET_MEAN)) / _constant(IMAGENET_STD)
         return x
 
-    def _from_z(self, z):
+    def _from_z(self, z: Any) -> Any:
+        """Take a z-score to the scale of the weights."""
         if self.scale == "torch":
             return z
         if self.scale == "caffe":
@@ -188,11 +199,20 @@ class InputScaling(keras.layers.Layer):
         like_pixels = z * _constant(IMAGENET_STD) + _constant(IMAGENET_MEAN)
         return 2.0 * like_pixels - 1.0 if self.scale == "tf" else 255.0 * like_pixels
 
-    def compute_output_spec(self, images):
-        """Return the same shape, in float32."""
+    def compute_output_spec(self, images: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the same shape, in float32.
+
+        Parameters
+        ----------
+        images : KerasTensor (N, H, W, 3)
+
+        Returns
+        -------
+        KerasTensor (N, H, W, 3)
+        """
         return keras.KerasTensor(images.shape, dtype="float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {
             **super().get_config(),
@@ -203,5 +223,23 @@ class InputScaling(keras.layers.Layer):
         }
 
 
-def _constant(values: Sequence[float]):
+def _constants(
+    mean: Sequence[float] | None, std: Sequence[float] | None
+) -> tuple[list[float], list[float]] | tuple[None, None]:
+    """Check the statistics of a z-score, and give them as numbers."""
+    if mean is None and std is None:
+        return None, None
+    if mean is None or std is None:
+        raise ValueError("mean and std belong together: give both or neither")
+    means, deviations = [float(value) for value in mean], [float(value) for value in std]
+    if len(means) != 3 or len(deviations) != 3 or not all(map(math.isfinite, means + deviations)):
+        raise ValueError(f"mean and std need three finite numbers each: {means}, {deviations}")
+    if min(deviations) < SMALLEST_STD:
+        raise ValueError(f"std {deviations} is below one grey level (1/255): blank images?")
+    if min(means) < 0 or max(means) > 1:
+        raise ValueError(f"mean {means} must be in [0, 1], not in grey levels")
+    return means, deviations
+
+
+def _constant(values: Sequence[float]) -> Any:
     return ops.convert_to_tensor(np.array(values, np.float32))

@@ -64,7 +64,7 @@ class Batches(keras.utils.PyDataset):
     def __init__(
         self,
         pixels: Any,
-        rows: Sequence[int],
+        rows: Sequence[int] | np.ndarray,
         labels: Sequence[str],
         classes: Sequence[str],
         *,
@@ -79,17 +79,17 @@ class Batches(keras.utils.PyDataset):
         # On JAX, Keras 3.15 takes a batch before the first epoch and leaves what its other threads
         # had prepared in their queue: the epoch would begin with the second batch.
         super().__init__(workers=1 if keras.backend.backend() == "jax" else workers)
-        rows = np.asarray(rows, np.int64)
+        chosen = np.asarray(rows, np.int64)
         if batch_size < 1:
             raise InputError(f"batch size {batch_size}: give at least 1")
-        if not len(rows):
+        if not len(chosen):
             raise InputError("there are no samples to make batches of")
-        if not len(rows) == len(labels) == (len(rows) if samples is None else len(samples)):
+        if not len(chosen) == len(labels) == (len(labels) if samples is None else len(samples)):
             raise ValueError("rows, labels and samples differ in length")
-        if rows.min() < 0 or rows.max() >= len(pixels):
+        if chosen.min() < 0 or chosen.max() >= len(pixels):
             raise ValueError(f"rows must lie in 0..{len(pixels) - 1}")
         self.pixels = pixels
-        self.rows = rows
+        self.rows = chosen
         self.classes = tuple(classes)
         self.batch_size = batch_size
         self.seed = seed
@@ -134,7 +134,7 @@ class Batches(keras.utils.PyDataset):
                         f"a sample operation gave an image of {image.shape[1]}x{image.shape[0]} px "
                         f"among images of {out.shape[1]}x{out.shape[0]} px"
                     )
-            if self.augmenter is None:
+            if self.augmenter is None or uniforms is None:
                 out[:] = image
             else:
                 parameters = self.augmenter.parameters(uniforms[sample], image.shape)
@@ -157,7 +157,13 @@ class Batches(keras.utils.PyDataset):
         self._begun = self._asked_for_last = False
 
     def start(self, epoch: int) -> None:
-        """Give the batches of `epoch`, counted from 0, from now on."""
+        """Give the batches of an epoch from now on.
+
+        Parameters
+        ----------
+        epoch : int
+            Counted from 0.
+        """
         if epoch != self.epoch:
             self._epoch = self._draw(epoch)
 

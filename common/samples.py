@@ -36,11 +36,17 @@ def plain(split: pd.DataFrame, part: str = "train") -> pd.DataFrame:
     split : DataFrame
         With columns `image`, `label`, `part`.
     part : str
+        Which one.
 
     Returns
     -------
     DataFrame
         `image, op, args, label`, in the order of the split.
+
+    Raises
+    ------
+    InputError
+        If the part is empty.
     """
     rows = split[split["part"] == part]
     if rows.empty:
@@ -69,6 +75,7 @@ def oversample(
     operations : sequence of str
         "flip" (horizontal, vertical) and "rot90" (by 90, 180, 270 degrees).
     seed : int
+        Of what is drawn.
     to : "largest" or int
         Samples per class; a class that has more keeps all.
 
@@ -76,6 +83,11 @@ def oversample(
     -------
     DataFrame
         The samples as given, then the copies.
+
+    Raises
+    ------
+    InputError
+        For an unknown operation, or a class of which every sample is a copy already.
     """
     samples = plain(table) if "part" in table.columns else table[list(COLUMNS)]
     if not operations or not set(operations) <= set(_COPIES):
@@ -109,20 +121,33 @@ def oversample(
 def apply(op: str, args: str | Mapping[str, Any], image: np.ndarray) -> np.ndarray:
     """Apply one operation of the table to an image.
 
+    =========  ===================================================================================
+    none       the image as it is
+    synthetic  a generated image, as it is
+    flip       ``{"axis": "h" or "v"}``: h mirrors left and right, v top and bottom
+    rot90      ``{"k": 1, 2 or 3}``: counter-clockwise quarter turns
+    patch      ``{"box": [left, top, right, bottom]}``, fractions of the image's sides, so that a
+               box holds at every size; the patch is resized to the image's own size, or to a square
+               of ``"size"`` px
+    affine     parameters of `common.augment.Augmenter.apply`, and ``"fill_mode"``
+    stain      ``{"seed": int}`` and arguments of `common.stain.StainAugmenter`: stain
+               concentrations drawn once, from the seed; or ``{"normalizer": state}`` with the
+               `state()` of a fitted `common.stain` normaliser: stained like its target
+    =========  ===================================================================================
+
     Parameters
     ----------
-    op, args
-        ``none``; ``synthetic`` (a generated image, as it is); ``flip`` ``{"axis": "h" or "v"}``
-        (h mirrors left and right); ``rot90`` ``{"k": 1, 2 or 3}`` (counter-clockwise quarter
-        turns); ``patch`` ``{"box": [left, top, right, bottom]}`` (fractions of the image's sides,
-        so that a box holds at every size; the patch is resized to the image's own size or to
-        ``"size"``); ``affine`` (parameters of `common.augment.Augmenter.apply`, and
-        ``"fill_mode"``); ``stain``, either ``{"seed": int}`` and arguments of
-        `common.stain.StainAugmenter` (stain concentrations drawn once, from the seed), or
-        ``{"normalizer": state}`` with the `state()` of a fitted `common.stain` normaliser (stained
-        like its target). `args` is a JSON object, as text or as a mapping; "" is an empty one.
+    op : str
+        Name of the operation.
+    args : str or mapping
+        Its arguments: a JSON object, as text or as a mapping; "" is an empty one.
     image : ndarray
         RGB, shape (H, W, 3), uint8.
+
+    Returns
+    -------
+    ndarray
+        RGB uint8; `image` itself where nothing is done.
 
     Raises
     ------
@@ -136,7 +161,25 @@ def apply(op: str, args: str | Mapping[str, Any], image: np.ndarray) -> np.ndarr
 
 @functools.lru_cache(maxsize=4096)
 def operation(op: str, args: str) -> Callable[[np.ndarray], np.ndarray] | None:
-    """Function that `apply` calls for an operation; None if the image stays as it is."""
+    """Function that `apply` calls for an operation.
+
+    Parameters
+    ----------
+    op : str
+        Name of the operation.
+    args : str
+        Its arguments as JSON.
+
+    Returns
+    -------
+    function or None
+        Of an image; None if it stays as it is.
+
+    Raises
+    ------
+    InputError
+        For an unknown operation or arguments that do not fit it.
+    """
     try:
         given = json.loads(args) if args else {}
         if not isinstance(given, dict):
@@ -232,12 +275,30 @@ def _stain(given: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def to_csv(path: str | Path, samples: pd.DataFrame) -> None:
-    """Write the table, whole or not at all."""
+    """Write a table of samples, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        A CSV file.
+    samples : DataFrame
+        With columns `COLUMNS`; others are left out.
+    """
     write_csv(path, samples[list(COLUMNS)])
 
 
 def from_csv(path: str | Path) -> pd.DataFrame:
     """Read what `to_csv` wrote.
+
+    Parameters
+    ----------
+    path : path
+        A CSV file.
+
+    Returns
+    -------
+    DataFrame
+        Columns `COLUMNS`, all text.
 
     Raises
     ------

@@ -29,6 +29,7 @@ def rounds(found: Sequence[runs.Run], score: str = "accuracy") -> pd.DataFrame:
     Parameters
     ----------
     found : sequence of Run
+        Of this package.
     score : str
         Path in a magnification's part of metrics.json, for example `per_class.malignant.recall`.
 
@@ -38,6 +39,11 @@ def rounds(found: Sequence[runs.Run], score: str = "accuracy") -> pd.DataFrame:
         Columns model (network and split), magnification, training (which magnifications the
         network saw), settings (what else differs from the paper's rows), round (seeds and fold),
         value.
+
+    Raises
+    ------
+    InputError
+        If a run has no such score.
     """
     rows = []
     for run in found:
@@ -73,6 +79,7 @@ def tukey(table: pd.DataFrame, factor: str) -> pd.DataFrame:
     table : DataFrame
         From `rounds`. A round is one value: the mean over the other factor's levels.
     factor : {"model", "magnification"}
+        Whose levels are compared.
 
     Returns
     -------
@@ -114,7 +121,20 @@ def tukey(table: pd.DataFrame, factor: str) -> pd.DataFrame:
 
 
 def text(table: pd.DataFrame, score: str) -> str:
-    """Means of every group, and Tukey's comparison for both factors."""
+    """Means of every group, and Tukey's comparison for both factors.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `rounds`, runs of equal settings.
+    score : str
+        What its values are, for the heads.
+
+    Returns
+    -------
+    str
+        Lines for a terminal.
+    """
     out = []
     means = table.groupby(["model", "training", "magnification"], sort=False)["value"]
     lines = [["model", "trained on", "tested on", "rounds", f"mean {score} %", "sd"]]
@@ -151,7 +171,18 @@ def text(table: pd.DataFrame, score: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read the finished runs and compare them."""
+    """Read the finished runs and compare them.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Command line; that of the process by default.
+
+    Raises
+    ------
+    InputError
+        If there is no finished run on real images.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m ernet.compare",
         description="Means of finished runs by network, split and magnification, with Tukey's "

@@ -7,8 +7,10 @@ multiplications of convolutions, dense layers and dense shortcuts for one image.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from common import backbones, backend, errors, evaluation, tables
 from ernet.config import BLOCKS, Config
@@ -18,8 +20,18 @@ if TYPE_CHECKING:
 
 
 def multiply_accumulates(model: keras.Model) -> int:
-    """Count the multiply-accumulates of one image, those of the dense shortcuts included."""
-    from ernet.model import DenseShortcut
+    """Count the multiply-accumulates of one image, those of the dense shortcuts included.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `ernet.model.build_model`.
+
+    Returns
+    -------
+    int
+    """
+    from ernet.shortcuts import DenseShortcut
 
     return backbones.multiply_accumulates(model) + sum(
         layer.scales.shape[0] * math.prod(layer.output.shape[1:])
@@ -38,56 +50,77 @@ def _printed() -> dict[tuple[str, str], str]:
     }
 
 
-def rows(image_size: int, **options: str) -> list[list[str]]:
-    """Text table of all networks; `options` are fields of Config, such as er_sum="input".
+HEADER = [
+    "network",
+    "shortcuts",
+    "their parameters",
+    "parameters, M",
+    "with 1000 outputs",
+    "printed",
+    "multiply-accumulates, G",
+    "stride in 3x3",
+    "printed FLOPs",
+]
+"""Heads of the table."""
 
-    Depths that the options do not fit are left out.
+
+def rows(image_size: int, **options: Any) -> list[list[str]]:
+    """Text table of all networks, its heads first.
+
+    Parameters
+    ----------
+    image_size : int
+        Side of the input, px.
+    **options
+        Fields of Config, such as ``er_sum="input"``. Depths that they do not fit are left out.
+
+    Returns
+    -------
+    list of list of str
+        A line per network: `HEADER`'s columns.
     """
-    from ernet.model import build_model, shortcut_parameters
-
     printed = _printed()
-    table = [
-        [
-            "network", "shortcuts", "their parameters", "parameters, M", "with 1000 outputs",
-            "printed", "multiply-accumulates, G", "stride in 3x3", "printed FLOPs",
-        ]
-    ]  # fmt: skip
+    table = [HEADER]
     for depth in BLOCKS:
         for family in ("resnet", "ernet"):
-            counts = {}
-            for stride in ("first", "middle"):
-                config = Config(
-                    network=f"{family}{depth}", image_size=image_size, stride=stride, **options
-                )
-                try:
-                    model = build_model(config)
-                except errors.InputError:
-                    break
-                counts[stride] = multiply_accumulates(model) / 1e9
-            else:
-                trained = backbones.parameters(model)["trainable"]
-                head = model.get_layer("logits").kernel.shape
-                wide = trained + (1000 - head[1]) * (head[0] + 1)
-                shortcuts, extra = shortcut_parameters(model)
-                enhanced = family == "ernet"
-                table.append(
-                    [
-                        config.network,
-                        f"{shortcuts}" if enhanced else "–",
-                        f"{extra:,}" if enhanced else "–",
-                        f"{trained / 1e6:.3f}",
-                        f"{wide / 1e6:.3f}",
-                        printed.get((config.network, "parameters"), "–"),
-                        f"{counts['first']:.3f}",
-                        f"{counts['middle']:.3f}",
-                        printed.get((config.network, "flops"), "–"),
-                    ]
-                )
+            settings = {"network": f"{family}{depth}", "image_size": image_size, **options}
+            with contextlib.suppress(errors.InputError):
+                table.append(_line(settings, printed))
     return table
 
 
+def _line(settings: Mapping[str, Any], printed: Mapping[tuple[str, str], str]) -> list[str]:
+    """Counts of one network, beside what is printed."""
+    from ernet.model import build_model, shortcut_parameters
+
+    models = [build_model(Config(**settings, stride=each)) for each in ("first", "middle")]
+    first, middle = (multiply_accumulates(model) / 1e9 for model in models)
+    trained = backbones.parameters(models[0])["trainable"]
+    inputs, outputs = models[0].get_layer("logits").kernel.shape
+    wide = trained + (1000 - outputs) * (inputs + 1)
+    shortcuts, extra = shortcut_parameters(models[0])
+    name = settings["network"]
+    return [
+        name,
+        f"{shortcuts}" if shortcuts else "–",
+        f"{extra:,}" if shortcuts else "–",
+        f"{trained / 1e6:.3f}",
+        f"{wide / 1e6:.3f}",
+        printed.get((name, "parameters"), "–"),
+        f"{first:.3f}",
+        f"{middle:.3f}",
+        printed.get((name, "flops"), "–"),
+    ]
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Print the table."""
+    """Print the table.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Command line; that of the process by default.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m ernet.complexity",
         description="Parameters and multiply-accumulates of ERNet and ResNet, counted on the built "

@@ -6,20 +6,23 @@ into the convolutions that match; the depths 18 and 34, which Keras does not hav
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
 from common import backbones
 from common.errors import InputError
 from common.normalise import InputScaling
 from ernet.config import BLOCKS, Config, check, depth
+from ernet.shortcuts import EPSILON, DenseShortcut, ShortcutNorm
+
+Maps: TypeAlias = keras.KerasTensor
+"""Feature maps of a batch, symbolic: (N, H, W, C)."""
 
 WIDTHS = (64, 128, 256, 512)
 """Channels of the four stages inside a block; bottlenecks end in four times as many."""
-
-# Those of Keras' ResNet, which a loaded network must share.
-EPSILON = 1.001e-5
 
 GRADCAM = {f"stage_{k - 1}": f"conv{k}_block{{}}_out" for k in (2, 3, 4, 5)}
 
@@ -30,6 +33,7 @@ def build_model(config: Config) -> keras.Model:
     Parameters
     ----------
     config : Config
+        Names the network, the size of its input and what the paper leaves open.
 
     Returns
     -------
@@ -58,7 +62,18 @@ def build_model(config: Config) -> keras.Model:
 
 
 def gradcam_layers(config: Config) -> dict[str, str]:
-    """Layers whose output Grad-CAM shows, stage by stage, the last stage last."""
+    """Layers whose output Grad-CAM shows.
+
+    Parameters
+    ----------
+    config : Config
+        Names the network.
+
+    Returns
+    -------
+    dict
+        Stage -> layer, in the order in which an image passes them.
+    """
     return {
         stage: name.format(blocks)
         for (stage, name), blocks in zip(GRADCAM.items(), BLOCKS[depth(config)], strict=True)
@@ -78,7 +93,7 @@ class _Network:
         self.halving = 1 if bottleneck and config.stride == "middle" else 0
         self.dense = config.network.startswith("ernet")
 
-    def features(self, x):
+    def features(self, x: Maps) -> Maps:
         """Last feature map (N, S/32, S/32, channels) of a scaled image."""
         x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
         x = self._convolve(x, 64, 7, "conv1", strides=2)
@@ -93,16 +108,17 @@ class _Network:
             x = make(x, width, names, strides=1 if stage == 2 else 2)
         return x
 
-    def _plain_stage(self, x, width: int, names: list[str], strides: int):
+    def _plain_stage(self, x: Maps, width: int, names: list[str], strides: int) -> Maps:
         for name in names:
             shortcut = self._entry(x, width, name, strides)
             x = self._add(shortcut, self._branch(x, width, name, strides), name)
             strides = 1
         return x
 
-    def _dense_stage(self, x, width: int, names: list[str], strides: int):
+    def _dense_stage(self, x: Maps, width: int, names: list[str], strides: int) -> Maps:
         """y_l = ReLU(F_l(y_{l-1}) + sum_{i<l} w_{l,i} N(y_i)); y_0 is the stage's projection."""
-        maps, terms = [], []
+        maps: list[Maps] = []
+        terms: list[keras.KerasTensor] = []
         newest = self._entry(x, width, names[0], strides)
         for name in names:
             maps.append(newest)
@@ -113,10 +129,11 @@ class _Network:
             strides = 1
         return x
 
-    def _input_stage(self, x, width: int, names: list[str], strides: int):
+    def _input_stage(self, x: Maps, width: int, names: list[str], strides: int) -> Maps:
         """y_l = ReLU(F_l(y_{l-1} + sum_{0<i<l-1} w_{l,i} N(y_i))); the first block is ResNet's."""
         x = self._plain_stage(x, width, names[:1], strides)
-        maps, terms = [], []
+        maps: list[Maps] = []
+        terms: list[keras.KerasTensor] = []
         for name, following in zip(names[1:], [*names[2:], None], strict=True):
             entered = x
             if maps:
@@ -128,14 +145,14 @@ class _Network:
             x = layers.ReLU(name=f"{name}_out")(self._branch(entered, width, name, 1))
         return x
 
-    def _entry(self, x, width: int, name: str, strides: int):
+    def _entry(self, x: Maps, width: int, name: str, strides: int) -> Maps:
         """Identity of a plain block, or the 1x1 projection where the shape changes."""
         channels = width * self.growth
         if strides == 1 and x.shape[-1] == channels:
             return x
         return self._convolve(x, channels, 1, f"{name}_0", strides)
 
-    def _branch(self, x, width: int, name: str, strides: int):
+    def _branch(self, x: Maps, width: int, name: str, strides: int) -> Maps:
         """Convolutions of a block, without the last ReLU."""
         last = len(self.kernels) - 1
         for i, kernel in enumerate(self.kernels):
@@ -147,7 +164,7 @@ class _Network:
                 x = layers.ReLU(name=f"{name}_{i + 1}_relu")(x)
         return x
 
-    def _convolve(self, x, channels: int, kernel: int, name: str, strides: int = 1):
+    def _convolve(self, x: Maps, channels: int, kernel: int, name: str, strides: int = 1) -> Maps:
         padding = "same" if strides == 1 else "valid"
         if kernel == 3 and strides == 2:
             # "same" would pad on one side only.
@@ -160,11 +177,11 @@ class _Network:
             momentum=self.config.bn_momentum, epsilon=EPSILON, name=f"{name}_bn"
         )(x)
 
-    def _add(self, shortcut, branch, name: str):
+    def _add(self, shortcut: Maps, branch: Maps, name: str) -> Maps:
         x = layers.Add(name=f"{name}_add")([shortcut, branch])
         return layers.ReLU(name=f"{name}_out")(x)
 
-    def _norm(self, x, name: str):
+    def _norm(self, x: Maps, name: str) -> keras.KerasTensor:
         return ShortcutNorm(
             self.config.er_norm,
             affine=self.config.er_affine,
@@ -172,143 +189,8 @@ class _Network:
             name=f"{name}_er_norm",
         )(x)
 
-    def _shortcut(self, maps: list, terms: list, name: str):
+    def _shortcut(self, maps: list[Maps], terms: list[keras.KerasTensor], name: str) -> Maps:
         return DenseShortcut(self.config.er_weight, name=f"{name}_er")([*maps, *terms])
-
-
-@keras.saving.register_keras_serializable("histopapers")
-class ShortcutNorm(keras.layers.Layer):
-    """Normalisation N of a feature map y as its two terms per channel: N(y) = scale y - offset.
-
-    Computed once per map, whatever the number of shortcuts that start there. The normalised map
-    itself is never written: a shortcut's weight and the scale are one factor (`DenseShortcut`).
-
-    Parameters
-    ----------
-    kind : {"batch", "group", "none"}
-        Batch normalisation; 32 groups of channels within each image; N(y) = y.
-    affine : bool
-        Learn a scale and an offset per channel.
-    momentum : float
-        Of the moving statistics, with "batch".
-
-    Notes
-    -----
-    Maps (N, H, W, C) to float32 (N or 1, 2, C): scale and offset. As Keras' BatchNormalization, a
-    frozen layer uses its moving statistics while training, too.
-    """
-
-    GROUPS = 32
-
-    def __init__(
-        self, kind: str = "batch", affine: bool = False, momentum: float = 0.99, **arguments
-    ):
-        super().__init__(**arguments)
-        self.kind, self.affine, self.momentum = kind, affine, momentum
-
-    def build(self, shape: tuple) -> None:
-        """Make the variables for maps of `shape`."""
-        channels = (shape[-1],)
-        make = {"shape": channels, "dtype": "float32", "autocast": False}
-        if self.kind == "batch":
-            self.moving_mean = self.add_weight(
-                initializer="zeros", trainable=False, name="moving_mean", **make
-            )
-            self.moving_variance = self.add_weight(
-                initializer="ones", trainable=False, name="moving_variance", **make
-            )
-        if self.affine:
-            self.gamma = self.add_weight(initializer="ones", name="gamma", **make)
-            self.beta = self.add_weight(initializer="zeros", name="beta", **make)
-
-    def call(self, maps, training: bool = False):
-        """Give the two terms of a batch of maps."""
-        x = ops.cast(maps, "float32")
-        if self.kind == "batch":
-            mean, variance = self._batch_statistics(x, training and self.trainable)
-        elif self.kind == "group":
-            mean, variance = self._group_statistics(x)
-        else:
-            mean = ops.zeros((1, x.shape[-1]), "float32")
-            variance = ops.full((1, x.shape[-1]), 1 - EPSILON, "float32")
-        scale = ops.rsqrt(variance + EPSILON)
-        offset = mean * scale
-        if self.affine:
-            scale, offset = scale * self.gamma, offset * self.gamma - self.beta
-        return ops.stack([scale, offset], axis=1)
-
-    def _batch_statistics(self, x, training: bool):
-        if not training:
-            return self.moving_mean[None], self.moving_variance[None]
-        mean, variance = ops.moments(x, axes=(0, 1, 2))
-        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + now * (1 - self.momentum))
-        return mean[None], variance[None]
-
-    def _group_statistics(self, x):
-        height, width, channels = x.shape[1:]
-        grouped = (-1, height * width, self.GROUPS, channels // self.GROUPS)
-        mean, variance = ops.moments(ops.reshape(x, grouped), axes=(1, 3))
-        return tuple(ops.repeat(each, channels // self.GROUPS, axis=1) for each in (mean, variance))
-
-    def compute_output_spec(self, maps, training: bool = False):
-        """Shape and type of the output."""
-        rows = maps.shape[0] if self.kind == "group" else 1
-        return keras.KerasTensor((rows, 2, maps.shape[-1]), dtype="float32")
-
-    def get_config(self) -> dict:
-        """Arguments of the constructor."""
-        own = {"kind": self.kind, "affine": self.affine, "momentum": self.momentum}
-        return {**super().get_config(), **own}
-
-
-@keras.saving.register_keras_serializable("histopapers")
-class DenseShortcut(keras.layers.Layer):
-    """Weighted sum of the normalised earlier maps of a stage: sum_i w_i N(y_i) (eq. 10).
-
-    Parameters
-    ----------
-    weight : {"channel", "scalar"}
-        One weight per channel of each map, or one per map. They start at 1 / number of maps.
-
-    Notes
-    -----
-    Takes the maps, each (N, H, W, C), and then their terms from `ShortcutNorm`, in one list.
-    """
-
-    def __init__(self, weight: str = "channel", **arguments):
-        # The terms stay float32 under mixed precision: their offsets are large beside the sum.
-        super().__init__(autocast=False, **arguments)
-        self.weight = weight
-
-    def build(self, shapes: list[tuple]) -> None:
-        """Make the weights (maps, C or 1) for maps and terms of these shapes."""
-        maps = len(shapes) // 2
-        self.scales = self.add_weight(
-            shape=(maps, shapes[0][-1] if self.weight == "channel" else 1),
-            initializer=keras.initializers.Constant(1 / maps),
-            autocast=False,
-            name="scales",
-        )
-
-    def call(self, maps_and_terms: list):
-        """Give the sum for a batch."""
-        count = len(maps_and_terms) // 2
-        total = constant = 0.0
-        for i in range(count):
-            y, terms = maps_and_terms[i], maps_and_terms[count + i]
-            factors = terms * self.scales[i]
-            total = total + y * ops.cast(factors[:, None, None, 0], y.dtype)
-            constant = constant + factors[:, None, None, 1]
-        return total - ops.cast(constant, total.dtype)
-
-    def compute_output_spec(self, maps_and_terms: list):
-        """Shape and type of the output, those of each map."""
-        return keras.KerasTensor(maps_and_terms[0].shape, dtype=maps_and_terms[0].dtype)
-
-    def get_config(self) -> dict:
-        """Arguments of the constructor."""
-        return {**super().get_config(), "weight": self.weight}
 
 
 def load_keras_weights(model: keras.Model, config: Config) -> None:
@@ -346,7 +228,18 @@ def load_keras_weights(model: keras.Model, config: Config) -> None:
 
 
 def shortcut_parameters(model: keras.Model) -> tuple[int, int]:
-    """Count the dense shortcuts of a network and the parameters they add."""
+    """Count the dense shortcuts of a network and the parameters they add.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `build_model`.
+
+    Returns
+    -------
+    shortcuts, parameters : int
+        Both 0 for a plain ResNet.
+    """
     found = [layer for layer in model.layers if isinstance(layer, DenseShortcut | ShortcutNorm)]
     shortcuts = sum(each.scales.shape[0] for each in found if isinstance(each, DenseShortcut))
     return shortcuts, sum(
