@@ -12,6 +12,7 @@ _MOVED: dict[str, str] = {
     "download": "common.datasets.fetch",
     "formats": "common.images.formats",
     "leakage": "common.splits.leakage",
+    "memory": "common.images.memory",
     "prediction": "common.classification",
 }
 """Modules that have become a part of a room, under the names by which they are still imported."""

@@ -48,14 +48,16 @@ def collect(
         Where the images lie.
     """
     if not (run.path / LEAKAGE).is_file():
-        compare_parts(run, split, data_dir)
+        compare_parts(run, split, data_dir, pixels)
     test = predictions.of_part(evaluation.read_run(run))
     examples(run, split, pixels)
     mistakes(run, test, pixels)
     gallery(run, model, test, pixels)
 
 
-def compare_parts(run: runs.Run, split: pd.DataFrame, data_dir: str | Path) -> None:
+def compare_parts(
+    run: runs.Run, split: pd.DataFrame, data_dir: str | Path, pixels: Pixels | None = None
+) -> None:
     """Write what the parts share: cases, slides, identical and nearly identical images.
 
     It needs neither a model nor predictions, so it can be done before the training.
@@ -68,8 +70,10 @@ def compare_parts(run: runs.Run, split: pd.DataFrame, data_dir: str | Path) -> N
         Index with the column `part`.
     data_dir : path
         Where the images lie.
+    pixels : Pixels, optional
+        The decoded images of the split, which know their fingerprints: none is decoded again.
     """
-    found = leakage.report(split, data_dir)
+    found = leakage.report(split, data_dir, pixels)
     figure = leakage_picture(found, data_dir)
     target = _target(run, "leakage")
     if figure is not None:

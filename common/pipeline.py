@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from common import memory
 from common.augment import DRAWS, Augmenter
 from common.errors import InputError
+from common.images import memory
 from common.samples import operation
 
 # One stream of random numbers per purpose, so that one does not shift the other.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,22 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("HISTOPAPERS_TEST_DATA is unset: no real images to test on")
     return Path(folder)
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[int]:
+    """CRC-32 of the files that the image cache has decoded, one after another."""
+    from common.images import build
+
+    decoded = []
+    original = build.decode
+
+    def record(data, extension):
+        decoded.append(zlib.crc32(data))
+        return original(data, extension)
+
+    monkeypatch.setattr(build, "decode", record)
+    return decoded
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

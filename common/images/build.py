@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import hashlib
 import os
 import time
@@ -13,15 +14,24 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
-from common import memory, terminal
+from common import terminal
 from common.errors import InputError
+from common.images.fingerprints import (
+    RECORD_BYTES,
+    Fingerprints,
+    fingerprint,
+    seal,
+    stored,
+    together,
+)
 from common.images.header import ImageError
+from common.images.memory import keep_freed
 from common.images.messages import say, several, size
 from common.images.reading import decode, load, resize
 from common.images.store import ELSEWHERE, Store
 
 Transform: TypeAlias = Callable[[np.ndarray], np.ndarray]
-_Prepared: TypeAlias = tuple[str, os.stat_result, np.ndarray | None]
+_Prepared: TypeAlias = tuple[str, os.stat_result, np.ndarray | None, np.void | None]
 
 _COMMIT_SECONDS = 5.0  # a killed build loses no more than this
 
@@ -57,7 +67,7 @@ def build(
     InputError
         If the folder cannot be written or the disk is full.
     """
-    memory.keep_freed()
+    keep_freed()
     start = time.monotonic()
     before = {path: store.rows[store.files[path][2]][0] for path in paths if path in store.files}
     level = cv2.utils.logging.getLogLevel()
@@ -101,29 +111,33 @@ def _append_all(
     for half in store.folder.glob(".part-*"):  # what a killed build was writing
         half.unlink()
     store.pixels_file.touch()
+    store.fingerprints_file.touch()
     bar = terminal.progress("image cache", len(paths), "images", closing=False, shown=progress)
     pool = ThreadPoolExecutor(workers)
     try:
-        with store.pixels_file.open("r+b") as file:
+        with store.pixels_file.open("r+b") as file, store.fingerprints_file.open("r+b") as marks:
             # A memmap that hits a full disk dies by SIGBUS; this fails with a message.
-            committed = len(store.rows) * store.row_bytes
-            _reserve(file.fileno(), committed, committed + len(paths) * store.row_bytes)
-            file.seek(committed)
+            count = len(store.rows)
+            files = ((file, store.row_bytes), (marks, RECORD_BYTES))
+            for each, row_bytes in files:
+                _reserve(each.fileno(), count * row_bytes, (count + len(paths)) * row_bytes)
+            file.seek(count * store.row_bytes)
             try:
                 work = ((path, pool.submit(_prepare, store, path, transform)) for path in paths)
                 for path, future in _few_at_a_time(work, 2 * workers):
                     try:
-                        store.append(file, path, *future.result())
+                        store.append(file, marks, path, *future.result())
                     except ImageError as problem:
                         problems[path] = str(problem)
                     bar.advance()
                     if time.monotonic() - last > _COMMIT_SECONDS:
-                        store.commit(file)
+                        store.commit(file, marks)
                         last = time.monotonic()
             finally:
                 # What was reserved and is not used goes back first: it may be the last room.
-                file.truncate(len(store.rows) * store.row_bytes)
-                store.commit(file)
+                for each, row_bytes in files:
+                    each.truncate(len(store.rows) * row_bytes)
+                store.commit(file, marks)
     finally:
         bar.end()
         pool.shutdown(cancel_futures=True)
@@ -131,12 +145,13 @@ def _append_all(
 
 
 def _prepare(store: Store, path: str, transform: Transform | None) -> _Prepared:
-    """Do what needs no order: the file's digest and state, and its pixels unless they are known."""
+    """Do what needs no order: digest and state of the file, what is kept of an unknown image."""
     data, status = load(path)
     digest = hashlib.sha256(data).hexdigest()
     if digest in store.by_hash:
-        return digest, status, None
+        return digest, status, None, None
     image = decode(data, os.path.splitext(path)[1])  # noqa: PTH122
+    mark = fingerprint(image)
     if transform is not None:
         try:
             image = transform(image)
@@ -144,7 +159,71 @@ def _prepare(store: Store, path: str, transform: Transform | None) -> _Prepared:
             raise ImageError(str(error)) from None
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise TypeError(f"transform gave {image.dtype} {image.shape}, not uint8 (H, W, 3)")
-    return digest, status, np.ascontiguousarray(resize(image, store.size, store.filter))
+    image = np.ascontiguousarray(resize(image, store.size, store.filter))
+    return digest, status, image, mark
+
+
+def fill_fingerprints(
+    store: Store, paths: Sequence[str], digests: Sequence[str], workers: int, progress: bool
+) -> Fingerprints:
+    """Give the fingerprints of cached images, and take those that an older cache lacks.
+
+    Parameters
+    ----------
+    store : Store
+    paths : sequence of str
+        Files of the n images.
+    digests : sequence of str
+        SHA-256 of each of them, hex, as the store knows them.
+    workers : int
+        Threads.
+    progress : bool
+        Say on stderr that images are read once more.
+
+    Returns
+    -------
+    Fingerprints
+        Of the n images, in their order.
+
+    Raises
+    ------
+    InputError
+        If a file that has to be read once more has changed or gone.
+    """
+    rows = [store.by_hash.get(digest, -1) for digest in digests]
+    found, known = stored(store.fingerprints_file, rows, digests)
+    lacking = np.flatnonzero(~known).tolist()
+    if not lacking:
+        return found
+    # Equal files have one row: each is read once.
+    missing = {digests[i]: paths[i] for i in lacking}
+    text = f"image cache: {len(missing)} images are read once more, to be compared"
+    say(progress, f"{text} ({store.folder})")
+
+    def take(digest: str) -> np.void:
+        path = missing[digest]
+        try:
+            data, _ = load(path)
+            if hashlib.sha256(data).hexdigest() != digest:
+                raise ImageError("has changed since it was read; start the command again")
+            return fingerprint(decode(data, os.path.splitext(path)[1]))  # noqa: PTH122
+        except ImageError as problem:
+            raise InputError(f"{path}: {problem}") from None
+
+    with ThreadPoolExecutor(workers) as pool:
+        taken = dict(zip(missing, pool.map(take, missing), strict=True))
+    # A cache that cannot be written, or is being rebuilt, serves all the same.
+    with contextlib.suppress(InputError, OSError), store.lock(progress):
+        store.load()
+        store.fingerprints_file.touch()
+        with store.fingerprints_file.open("r+b") as marks:
+            for digest, mark in taken.items():
+                if digest in store.by_hash:
+                    marks.seek(store.by_hash[digest] * RECORD_BYTES)
+                    marks.write(seal(mark, digest))
+    new = together([taken[digests[i]] for i in lacking])
+    found.pixels[lacking], found.hashes[lacking] = new.pixels, new.hashes
+    return found
 
 
 def _few_at_a_time(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError
-from common.images.build import Transform, build
+from common.images.build import Transform, build, fill_fingerprints
 from common.images.messages import all_problems, say, several
 from common.images.pixels import Pixels
 from common.images.reading import FILTERS, cores
@@ -130,4 +131,7 @@ def cached(
         say(progress, several(f"{len(lines)} images are left out (--skip-bad):", lines))
     rows = rows[good]
     digests = [store.rows[row][0] for row in rows]
-    return Pixels([images[i] for i in good], store.map(), rows, digests, skipped)
+    used = [paths[i] for i in good]
+    fingerprints = functools.partial(fill_fingerprints, store, used, digests, workers, progress)
+    names = [images[i] for i in good]
+    return Pixels(names, store.map(), rows, digests, skipped, fingerprints)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from common.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from common.images.fingerprints import Fingerprints
 
 
 class Pixels:
@@ -31,6 +33,8 @@ class Pixels:
         SHA-256 of each image's file, hex.
     skipped : sequence of (image, reason)
         What could not be used and is not among `images`.
+    fingerprints : callable, optional
+        Gives those of the N images; what no files stand behind has none.
     """
 
     def __init__(
@@ -40,12 +44,14 @@ class Pixels:
         order: np.ndarray,
         digests: Sequence[str] = (),
         skipped: Sequence[tuple[str, str]] = (),
+        fingerprints: Callable[[], Fingerprints] | None = None,
     ):
         self.images = tuple(images)
         self.digests = tuple(digests)
         self.skipped = tuple(skipped)
         self._store = store
         self._order = order
+        self._fingerprints = fingerprints
         self._row: dict[str, int] | None = None
 
     @property
@@ -125,7 +131,26 @@ class Pixels:
         """
         if len(images) != len(self):
             raise ValueError(f"{len(images)} names for {len(self)} images")
-        return Pixels(images, self._store, self._order, self.digests, self.skipped)
+        return Pixels(
+            images, self._store, self._order, self.digests, self.skipped, self._fingerprints
+        )
+
+    def fingerprints(self) -> Fingerprints | None:
+        """Give what recognises the images again: hashes of them as decoded, before any resize.
+
+        An older cache has none or not all; those are taken now, and kept.
+
+        Returns
+        -------
+        Fingerprints or None
+            Of the N images, in their order; None where no files stand behind these pixels.
+
+        Raises
+        ------
+        InputError
+            If a file that has to be read once more has changed or gone.
+        """
+        return None if self._fingerprints is None else self._fingerprints()
 
     def kept(self, index: pd.DataFrame) -> pd.DataFrame:
         """Leave the images that were skipped out of an index.

@@ -6,27 +6,34 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import filelock
 import numpy as np
 
 from common.errors import InputError
 from common.files import write_text
+from common.images import fingerprints
 from common.images.messages import say
 
 # The cache's layout and everything that decides a pixel's value; raise it when either changes.
 VERSION = 2
+
+_SEAL = re.compile(r'\{"sha256":"([0-9a-f]{64})",')
 
 ELSEWHERE = "make room, or give another folder with --cache-dir or $HISTOPAPERS_CACHE"
 
 
 class Store:
     """One folder of the cache: `pixels.u8`, rows one after another, and `index.json`.
+
+    Beside them a file of fingerprints, one a row. Each vouches for itself, so that the index need
+    not know of them: a cache of an older version has none, or some.
 
     Parameters
     ----------
@@ -73,6 +80,11 @@ class Store:
         return self.folder / "pixels.u8"
 
     @property
+    def fingerprints_file(self) -> Path:
+        """The rows' fingerprints, as far as they have been taken."""
+        return self.folder / fingerprints.FILE
+
+    @property
     def index_file(self) -> Path:
         """What the rows hold."""
         return self.folder / "index.json"
@@ -87,7 +99,7 @@ class Store:
         """
         self.rows, self.files, self.unreadable = [], {}, False
         try:
-            index = json.loads(self.index_file.read_text(encoding="utf-8"))
+            index = _unsealed(self.index_file.read_text(encoding="utf-8"))
             if {key: index[key] for key in self.settings} != self.settings:
                 raise ValueError
             rows = [(str(digest), int(crc)) for digest, crc in index["rows"]]
@@ -218,22 +230,27 @@ class Store:
         # Unlinked, not overwritten: a process that has mapped the old file keeps it.
         self.index_file.unlink(missing_ok=True)
         self.pixels_file.unlink(missing_ok=True)
+        self.fingerprints_file.unlink(missing_ok=True)
         self.load()
 
     def append(
         self,
-        file: BinaryIO,
+        pixels: BinaryIO,
+        marks: BinaryIO,
         path: str,
         digest: str,
         status: os.stat_result,
         image: np.ndarray | None,
+        fingerprint: np.void | None,
     ) -> None:
         """Add an image; the index does not know of it until `commit`.
 
         Parameters
         ----------
-        file : binary file
+        pixels : binary file
             The pixel file, at the end of its last row.
+        marks : binary file
+            The file of fingerprints.
         path : str
             Where the image was read.
         digest : str
@@ -242,22 +259,47 @@ class Store:
             Of the file when it was read.
         image : ndarray or None
             Shape (S, S, 3), uint8, RGB; None where the digest is known.
+        fingerprint : void or None
+            Of the whole image; None where the digest is known.
         """
-        if image is not None and digest not in self.by_hash:
-            file.write(image.data)
+        if image is not None and fingerprint is not None and digest not in self.by_hash:
+            pixels.write(image.data)
+            marks.seek(len(self.rows) * fingerprints.RECORD_BYTES)
+            marks.write(fingerprints.seal(fingerprint, digest))
             self.by_hash[digest] = len(self.rows)
             self.rows.append((digest, zlib.crc32(image.data)))
         self.files[path] = (status.st_size, status.st_mtime_ns, self.by_hash[digest])
 
-    def commit(self, file: BinaryIO) -> None:
-        """Make the index say what the pixel file holds; the pixels reach the disk first.
+    def commit(self, pixels: BinaryIO, marks: BinaryIO) -> None:
+        """Make the index say what the files hold, which reaches the disk first.
 
         Parameters
         ----------
-        file : binary file
-            The pixel file.
+        pixels, marks : binary file
+            The pixel file, the file of fingerprints.
         """
-        file.flush()
-        os.fsync(file.fileno())
+        for file in (marks, pixels):
+            file.flush()
+            os.fsync(file.fileno())
         index = {**self.settings, "rows": self.rows, "files": self.files}
-        write_text(self.index_file, json.dumps(index, separators=(",", ":")))
+        write_text(self.index_file, _sealed(index))
+
+
+def _sealed(index: dict[str, Any]) -> str:
+    """Write an index with its SHA-256 in front: a changed number would give another image's row."""
+    body = json.dumps(index, separators=(",", ":"))
+    return f'{{"sha256":"{hashlib.sha256(body.encode()).hexdigest()}",{body[1:]}'
+
+
+def _unsealed(text: str) -> dict[str, Any]:
+    """Read an index; `ValueError` if it is damaged. One without SHA-256 is of an older version."""
+    seal = _SEAL.match(text)
+    if seal is None:
+        index = json.loads(text)
+        if index.keys() - {"version", "size", "filter", "transform", "rows", "files"}:
+            raise ValueError
+        return index
+    body = "{" + text[seal.end() :]
+    if hashlib.sha256(body.encode()).hexdigest() != seal[1]:
+        raise ValueError
+    return json.loads(body)

@@ -11,18 +11,39 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from common import notices
-from common.datasets import listed
+from common.datasets import is_synthetic, listed
 from common.errors import InputError
 from common.splits.draw import sorted_rows
+from common.splits.pairs import (
+    PAIRS_OF_PARTS,
+    SHOWN_PAIRS,
+    SHOWN_SETS,
+    Pairs,
+    Tally,
+    equal_sets,
+    near_pairs,
+)
 from common.splits.parts import GROUPS, PARTS, shared_groups
 
-HASH_SIDE = 16  # the hash keeps 16 x 16 of the lowest frequencies: 256 bits
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from common.images import Pixels
+
+__all__ = [
+    "NEAR_BITS",
+    "PAIRS_OF_PARTS",
+    "SHOWN_PAIRS",
+    "fingerprints",
+    "report",
+    "text",
+]
+
 # Bits in which two hashes differ (128 for unrelated images). Measured on 213 BreakHis fields at
 # 100X: re-compressed, resized, brightened, blurred or slightly cropped copies of 71 of them differ
 # in at most 40 bits, 3 % crops in 54 in the middle; of 22,578 pairs of different fields, most of
@@ -31,14 +52,14 @@ HASH_SIDE = 16  # the hash keeps 16 x 16 of the lowest frequencies: 256 bits
 # unrelated pairs (mean 128, sd 9.4 bits at the lower end) it is 6.8 sd away, so that the 250
 # million comparisons of 7,909 images in eight orientations give no chance hit.
 NEAR_BITS = 64
-SHOWN_PAIRS = 100  # pairs that a leakage report lists; all of them are counted
-PAIRS_OF_PARTS = (("train", "test"), ("train", "validation"), ("validation", "test"))
-
-_BLOCK = 512
 
 
 def report(
-    split: pd.DataFrame, data_dir: str | os.PathLike | None = None, *, near: bool = True
+    split: pd.DataFrame,
+    data_dir: str | os.PathLike | None = None,
+    pixels: Pixels | None = None,
+    *,
+    near: bool = True,
 ) -> dict[str, Any]:
     """Find what the parts of a split share: patients, slides, and images.
 
@@ -47,7 +68,10 @@ def report(
     split : DataFrame
         An index with `part`, or a split.csv as `read` gives it.
     data_dir : path, optional
-        Folder of the images. Without it only the names are compared, no images.
+        Folder of the images. Without it, and without pixels, only the names are compared.
+    pixels : Pixels, optional
+        The images of the split as `images.cached` gives them: they know their fingerprints, and no
+        image is decoded again.
     near : bool
         Look for near duplicates too, not for exact ones alone.
 
@@ -61,7 +85,8 @@ def report(
         `by_parts`, `label_conflicts` pairs whose labels differ, `test_images` with a twin that is
         trained on, `share`, `worst` list of pairs across parts, nearest first: {`a`, `a_part`,
         `b`, `b_part`, `bits`, `turned`, `same_label`}}; `near` holds exact copies too only in
-        `test_images`; `notes` for readers.
+        `test_images`; `exact` has besides `sets` of equal images, `set_images` in them, and the
+        `largest_sets`: {`images`, `parts` {part: images}, `first` name}; `notes` for readers.
 
     Raises
     ------
@@ -97,26 +122,42 @@ def report(
             f"slides and patients of {unknown} of {len(used)} images are unknown: patient leakage "
             "cannot be excluded"
         )
-    if data_dir is None:
+    names = list(used["image"])
+    hashed = _hashes(names, data_dir, pixels, near)
+    if hashed is None:
         notes.append("no data folder was given: images were not compared")
         return report
-    pixels, frequencies = fingerprints(data_dir, used["image"], near=near)
-    if report["synthetic"] is None:
-        from common.datasets import is_synthetic
-
-        report["synthetic"] = is_synthetic(data_dir, list(used["image"]))
-    exact = _exact_pairs(pixels)
-    report["exact"] = _pair_report(used, exact)
+    if report["synthetic"] is None and data_dir is not None:
+        report["synthetic"] = is_synthetic(data_dir, names)
+    digests, hashes = hashed
+    parts = used["part"].to_numpy()
+    labels = used["label"].to_numpy(str) if "label" in used else np.full(len(used), "")
+    number, sets = equal_sets(digests)
+    exact = Tally(parts, labels)
+    exact.add_sets(sets)
+    report["exact"] = _pair_report(used, exact, near=False) | _set_report(used, sets)
     if near:
-        found = _near_pairs(frequencies)
-        copies = {(a, b) for a, b, *_ in exact}
-        others = [pair for pair in found if pair[:2] not in copies]
-        report["near"] = _pair_report(used, others, with_twins=exact)
+        others = Tally(parts, labels)
+        others.twins |= exact.twins
+        for pairs in near_pairs(hashes, NEAR_BITS):
+            equal = number[pairs.a] == number[pairs.b]
+            others.add(Pairs(*(each[~equal] for each in pairs)))
+        report["near"] = _pair_report(used, others, near=True)
     return report
 
 
 def text(report: Mapping[str, Any]) -> str:
-    """Turn what `leakage` returned into lines for a terminal."""
+    """Say a report in lines for a terminal.
+
+    Parameters
+    ----------
+    report : mapping
+        As `report` gives it, or read from a run's leakage.json.
+
+    Returns
+    -------
+    str
+    """
     parts = report["parts"]
     lines = [
         f"{report['images']} images: "
@@ -148,6 +189,13 @@ def text(report: Mapping[str, Any]) -> str:
         lines.append(
             f"{title}{limit}: {_many(found['pairs'], 'pair')}, {found['across']} across parts"
         )
+        # A pair is a set of two: only larger ones say more than the pairs do.
+        if found.get("sets") and found["set_images"] > 2 * found["sets"]:
+            largest = found["largest_sets"][0]
+            lines.append(
+                f"        {found['set_images']} images in {_many(found['sets'], 'set')} of equal "
+                f"ones; the largest has {largest['images']} ({_file(largest['first'])} ...)"
+            )
         if parts["test"] and found["test_images"]:
             what = "an exact copy" if kind == "exact" else "an exact or near copy"
             lines.append(
@@ -167,8 +215,8 @@ def text(report: Mapping[str, Any]) -> str:
 
 def fingerprints(
     data_dir: str | os.PathLike, images: Sequence[str], *, near: bool = True
-) -> tuple[list[bytes], np.ndarray | None]:
-    """Hash the decoded pixels of images, and take their lowest frequencies.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decode images and hash their pixels.
 
     Parameters
     ----------
@@ -176,16 +224,24 @@ def fingerprints(
     images : sequence of str
         Paths below `data_dir`.
     near : bool
-        Take the frequencies too.
+        Take the perceptual hashes too.
 
     Returns
     -------
-    pixels : list of bytes
-        SHA-256 of each image's shape and RGB pixels.
-    frequencies : ndarray or None
-        Shape (n, 16, 16), float32: lowest DCT coefficients of the grey image at 64 x 64.
+    pixels : ndarray
+        Shape (n, 32), uint8: SHA-256 of each image's shape and RGB pixels.
+    hashes : ndarray
+        Shape (n, 8, 4), uint64: perceptual hash in eight orientations; n = 0 without `near`.
+
+    Raises
+    ------
+    InputError
+        If an image is missing or cannot be read.
     """
     from concurrent.futures import ThreadPoolExecutor
+
+    from common.images import fingerprints as taking
+    from common.images import read
 
     root = Path(data_dir)
     missing = [name for name in images if not (root / name).is_file()]
@@ -195,92 +251,25 @@ def fingerprints(
             f"{listed(missing)}; give the --data-dir that the split was made on"
         )
 
-    def one(name: str) -> tuple[bytes, np.ndarray | None]:
-        return _fingerprint(root / name, near)
+    def one(name: str) -> np.void:
+        return taking.fingerprint(read(root / name))
 
     # Decoding and hashing release the interpreter lock, so threads are enough.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(one, images))
-    pixels = [result[0] for result in results]
-    if not near:
-        return pixels, None
-    return pixels, np.stack([result[1] for result in results])
+        found = taking.together(list(pool.map(one, images)))
+    return found.pixels, found.hashes
 
 
-def _fingerprint(path: Path, near: bool) -> tuple[bytes, np.ndarray | None]:
-    import hashlib
-
-    from common import images
-
-    image = np.ascontiguousarray(images.read(path))
-    digest = hashlib.sha256(str(image.shape).encode())
-    digest.update(image.data)
-    if not near:
-        return digest.digest(), None
-    import cv2
-
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    # Four samples per kept period; a square, so that a quarter turn is a transpose.
-    side = 4 * HASH_SIDE
-    small = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
-    return digest.digest(), cv2.dct(small)[:HASH_SIDE, :HASH_SIDE]
-
-
-def _orientations(frequencies: np.ndarray) -> list[np.ndarray]:
-    """Frequencies of the eight orientations of images, the given one first.
-
-    A flip changes the sign of the odd frequencies along its axis; a transpose transposes.
-    """
-    sign = np.where(np.arange(HASH_SIDE) % 2, -1.0, 1.0).astype(np.float32)
-    found = []
-    for base in (frequencies, frequencies.transpose(0, 2, 1)):
-        for rows in (1.0, sign[:, None]):
-            for columns in (1.0, sign[None, :]):
-                found.append(base * rows * columns)
-    return found
-
-
-def _hashes(frequencies: np.ndarray) -> np.ndarray:
-    """Bits of the perceptual hash, packed; shape (n, 4), uint64."""
-    flat = frequencies.reshape(len(frequencies), -1)
-    # The mean (first coefficient) is left out: brightness and contrast do not change the others'
-    # order.
-    bits = flat > np.median(flat[:, 1:], axis=1, keepdims=True)
-    bits[:, 0] = False
-    return np.ascontiguousarray(np.packbits(bits, axis=1)).view(np.uint64)
-
-
-def _exact_pairs(pixels: Sequence[bytes]) -> list[tuple[int, int, int, bool]]:
-    """Pairs (a < b, bits 0, not turned) of images with the same pixels."""
-    same: dict[bytes, list[int]] = {}
-    for row, digest in enumerate(pixels):
-        same.setdefault(digest, []).append(row)
-    return [
-        (rows[i], rows[j], 0, False)
-        for rows in same.values()
-        for i in range(len(rows))
-        for j in range(i + 1, len(rows))
-    ]
-
-
-def _near_pairs(frequencies: np.ndarray) -> list[tuple[int, int, int, bool]]:
-    """Pairs (a < b, bits that differ, whether turned) within `NEAR_BITS`; every pair once."""
-    plain, *turned = [_hashes(turn) for turn in _orientations(frequencies)]
-    best: dict[tuple[int, int], tuple[int, bool]] = {}
-    for hashes, is_turned in [(plain, False), *((hashes, True) for hashes in turned)]:
-        for start in range(0, len(plain), _BLOCK):
-            # One image of a pair is turned, never both: pairs with a < b are all there are.
-            rows = plain[start : start + _BLOCK, None]
-            columns = hashes[None, start:]
-            bits = np.zeros(np.broadcast_shapes(rows.shape[:2], columns.shape[:2]), np.uint16)
-            for word in range(rows.shape[-1]):
-                bits += np.bitwise_count(rows[..., word] ^ columns[..., word])
-            for i, j in np.argwhere(bits <= NEAR_BITS):
-                if i < j:
-                    pair = (start + int(i), start + int(j))
-                    found = (int(bits[i, j]), is_turned)
-                    best[pair] = min(best.get(pair, found), found)
-    return sorted((*pair, *found) for pair, found in best.items())
+def _hashes(
+    names: Sequence[str], data_dir: str | os.PathLike | None, pixels: Pixels | None, near: bool
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Hashes of the images as `fingerprints` gives them; None if there are no images to hash."""
+    if pixels is not None:
+        known = pixels.fingerprints()
+        if known is not None:
+            rows = pixels.rows(names)
+            return known.pixels[rows], known.hashes[rows]
+    return None if data_dir is None else fingerprints(data_dir, names, near=near)
 
 
 def _group_report(split: pd.DataFrame, group: str) -> dict[str, Any]:
@@ -308,40 +297,18 @@ def _group_report(split: pd.DataFrame, group: str) -> dict[str, Any]:
     }
 
 
-def _pair_report(
-    split: pd.DataFrame,
-    pairs: Sequence[tuple[int, int, int, bool]],
-    with_twins: Sequence[tuple[int, int, int, bool]] = (),
-) -> dict[str, Any]:
-    """Count pairs by their parts and list the worst across parts."""
-    parts = split["part"].to_numpy()
-    labels = split["label"].to_numpy() if "label" in split else np.full(len(split), "")
-    position = {part: i for i, part in enumerate(PARTS)}
-    by_parts = {"-".join(names): 0 for names in PAIRS_OF_PARTS}
-    across = []
-    for a, b, bits, turned in pairs:
-        if parts[a] == parts[b]:
-            continue
-        first, second = sorted((a, b), key=lambda row: position[parts[row]])
-        by_parts[f"{parts[first]}-{parts[second]}"] += 1
-        across.append(
-            (parts[[first, second]].tolist() != ["train", "test"], bits, first, second, turned)
-        )
-    twins = {
-        row
-        for a, b, *_ in (*pairs, *with_twins)
-        for row, other in ((a, b), (b, a))
-        if parts[row] == "test" and parts[other] == "train"
-    }
+def _pair_report(split: pd.DataFrame, found: Tally, near: bool) -> dict[str, Any]:
+    """Say how many pairs there are, and which across parts are the worst."""
+    parts, images = split["part"].to_numpy(), split["image"].to_numpy()
     tested = int((parts == "test").sum())
-    images = split["image"].to_numpy()
+    twins = int(found.twins.sum())
     return {
-        "pairs": len(pairs),
-        "across": len(across),
-        "by_parts": by_parts,
-        "label_conflicts": sum(labels[a] != labels[b] for a, b, *_ in pairs),
-        "test_images": len(twins),
-        "share": len(twins) / tested if tested else None,
+        "pairs": found.pairs,
+        "across": found.across,
+        "by_parts": found.by_pair_of_parts(),
+        "label_conflicts": found.label_conflicts,
+        "test_images": twins,
+        "share": twins / tested if tested else None,
         "worst": [
             {
                 "a": images[first],
@@ -350,10 +317,28 @@ def _pair_report(
                 "b_part": parts[second],
                 "bits": bits,
                 "turned": turned,
-                "same_label": bool(labels[first] == labels[second]),
-                "exact": not with_twins and bits == 0,
+                "same_label": bool(found.label[first] == found.label[second]),
+                "exact": not near,
             }
-            for _, bits, first, second, turned in sorted(across)[:SHOWN_PAIRS]
+            for _, bits, first, second, turned in found.worst
+        ],
+    }
+
+
+def _set_report(split: pd.DataFrame, sets: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Say how many sets of equal images there are, and which are the largest."""
+    parts = split["part"].to_numpy()
+    largest = sorted(sets, key=lambda rows: -len(rows))[:SHOWN_SETS]
+    return {
+        "sets": len(sets),
+        "set_images": sum(map(len, sets)),
+        "largest_sets": [
+            {
+                "images": len(rows),
+                "parts": {part: int((parts[rows] == part).sum()) for part in PARTS},
+                "first": split["image"].iloc[rows[0]],
+            }
+            for rows in largest
         ],
     }
 
