@@ -468,6 +468,85 @@ def test_bach_counts_of_the_whole_set(tmp_path):
         assert len(bach.index(tmp_path)) == 400
 
 
+# --- cards -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("card", [breakhis, bci, bach])
+def test_cards_answer_alike(card):
+    """What `Card` asks for is there; what its facts say agrees."""
+    for name in datasets.Card.__annotations__:
+        assert hasattr(card, name), name
+    assert datasets.get(card.NAME) is card
+    assert set(card.CLASSES) == set(card.POSITIVE)
+    assert all(card.POSITIVE[n] in (None, *names) for n, names in card.CLASSES.items())
+    assert all(len(names) == n for n, names in card.CLASSES.items())
+    assert sum(card.EXPECTED_COUNTS.values()) == card.EXPECTED_IMAGES == card.expected_images()
+    for options in card.SERIES.values():
+        assert set(options) <= set(card.SELECTED_BY)
+        assert card.expected_images(**options) == card.EXPECTED_IMAGES
+    assert (card.URL is None) == (card.ARCHIVE is None)
+    assert bool(card.NO_PATIENTS) == ("case" not in card.EXPECTED_GROUPS)
+    assert ("C" in card.LICENCE and "NC" not in card.LICENCE) == (not card.NON_COMMERCIAL)
+
+
+def test_expected_images_of_what_a_config_selects():
+    from types import SimpleNamespace
+
+    config = SimpleNamespace(magnifications=("40X", "100X"), stain="ihc", classes=2)
+    for card, expected in ((breakhis, 1995 + 2081), (bci, 4873), (bach, 400)):
+        assert card.expected_images(**datasets.selection(card, config)) == expected
+    assert datasets.selection(breakhis, SimpleNamespace()) == {}
+    with pytest.raises(InputError, match="unknown stain 'pas'"):
+        bci.expected_images("pas")
+    with pytest.raises(InputError, match="unknown magnification 50X"):
+        breakhis.expected_images(("50X",))
+
+
+def test_split_by_patient_needs_patients():
+    datasets.require_patients(breakhis)
+    with pytest.raises(InputError, match=r"--split patient: BCI's file names carry no slide or p"):
+        datasets.require_patients(bci)
+    with pytest.raises(InputError, match=r"BACH publishes no .*Others: --split counts, image\."):
+        datasets.require_patients(bach, ("counts", "image"))
+
+
+# --- where the data lie ------------------------------------------------------------------------
+
+
+def test_data_folder_is_absolute_whatever_is_given(tmp_path, monkeypatch):
+    (tmp_path / "home" / "data").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DATA", "data")
+    monkeypatch.delenv("HISTOPAPERS_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    wanted = tmp_path / "home" / "data"
+    for given in ("home/data", Path("home/data"), "~/data", "$HOME/data", "~/${DATA}", wanted):
+        assert datasets.data_folder(bci, given) == wanted
+        monkeypatch.setenv("HISTOPAPERS_DATA", str(given))
+        assert datasets.data_folder(bci, None) == datasets.data_folder(bci, "") == wanted
+        monkeypatch.delenv("HISTOPAPERS_DATA")
+    monkeypatch.setenv("HISTOPAPERS_DATA", "elsewhere")
+    assert datasets.data_folder(bci, wanted) == wanted  # the flag comes first
+    with pytest.raises(InputError, match=rf"{tmp_path}/elsewhere \(\$HISTOPAPERS_DATA\): no such"):
+        datasets.data_folder(bci, None)
+    with pytest.raises(InputError, match=rf"{tmp_path}/no/\$SUCH \(--data-dir\): no such folder"):
+        datasets.data_folder(bci, "no/$SUCH")
+    with pytest.raises(InputError, match="no such user"):
+        datasets.data_folder(bci, "~nobody-of-that-name/data")
+
+
+def test_data_folder_that_is_not_there_yet(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HISTOPAPERS_DATA", raising=False)
+    assert datasets.data_folder(bci, "new/one", new=True) == tmp_path / "new/one"
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(InputError, match=r"where shall BCI go\? Give a folder with --data-dir or"):
+        datasets.data_folder(bci, None, new=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file \(--data-dir\): not a folder$"):
+        datasets.data_folder(bci, "file", new=True)
+
+
 # --- command -----------------------------------------------------------------------------------
 
 
@@ -525,6 +604,37 @@ def test_verify(tmp_path, capsys, monkeypatch):
     assert "Benign: 1 extra (3 of 2)" in text
     assert "InSitu: 1 missing (1 of 2)" in text
     assert "NOT whole" in text
+
+
+def test_verify_reads_each_file_once(tmp_path, capsys, monkeypatch):
+    from common.images import reading
+
+    small_bach(monkeypatch, tmp_path)
+    damaged = tmp_path / "Photos/Benign/b002.tif"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    shutil.copyfile(tmp_path / "Photos/Normal/n001.tif", tmp_path / "Photos/Normal/n002.tif")
+    read: list[str] = []
+    load = reading.load
+    monkeypatch.setattr(reading, "load", lambda path: read.append(str(path)) or load(path))
+    assert command.main(["verify", "bach", "--data-dir", str(tmp_path)]) == 1
+    assert sorted(read) == sorted(map(str, tmp_path.rglob("*.tif")))
+    text = capsys.readouterr().out
+    assert "b002.tif: is cut short" in text
+    # Damage in one hides no copies among the others.
+    assert "1 sets of images with the same pixels\n    n001.tif, n002.tif" in text
+
+
+def test_verify_of_bci_looks_at_the_pairs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bci, "EXPECTED_COUNTS", {("train", "2+"): 1})
+    monkeypatch.setattr(bci, "EXPECTED_IMAGES", 1)
+    for k, name in enumerate(("HE/00000_train_2+.png", "IHC/00000_train_2+.png")):
+        png(tmp_path / name, 90 * k)
+    assert command.main(["verify", "bci", "--data-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("BCI HE: 1 images")
+    (tmp_path / "IHC/00000_train_2+.png").rename(tmp_path / "IHC/00001_train_2+.png")
+    assert command.main(["verify", "bci", "--data-dir", str(tmp_path)]) == 1
+    assert "pairs of H&E and IHC: " in (text := capsys.readouterr().out)
+    assert "2 images have no partner" in text
 
 
 def test_verify_finds_damage_and_wrong_labels(tmp_path, capsys, monkeypatch):

@@ -40,3 +40,9 @@ def test_help_imports_nothing_slow(paper):
     found = imported(f"sys.argv[1:] = ['--help']; {run}")
     assert {"tyro", paper} <= found
     assert not found & (HEAVY | {"numpy"})
+
+
+def test_cards_of_data_sets_import_nothing_slow():
+    """So that configs and help may say what a card says."""
+    found = imported("import common.datasets.bach, common.datasets.bci, common.datasets.breakhis")
+    assert not found & (HEAVY | {"numpy"})

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
-import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 
+import numpy as np
 import pandas as pd
 
-from common import datasets, errors
+from common import datasets, errors, terminal
+from common.datasets.card import Card, indexes
 from common.errors import InputError
 
 _PROBLEMS_SHOWN = 20
@@ -57,32 +58,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="PIXELS",
         help="height and width, or one number for both (default: as the data set)",
     )
-    command.set_defaults(run=lambda o: synthetic(o.name, o.data_dir, o.size))
+    command.set_defaults(run=lambda o: synthetic(datasets.get(o.name), o.data_dir, o.size))
 
     options = parser.parse_args(arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+        warnings.showwarning = errors.show_warning
         return options.run(options)
 
 
-def info(card: ModuleType, data_dir: str | None) -> int:
+def info(card: Card, data_dir: str | None) -> int:
     """Print what a data set is; with a data folder, the counts found beside those expected."""
     print(f"{card.TITLE}\n{'=' * len(card.TITLE)}")
     for title, text in (
         ("home", card.HOME),
-        ("licence", card.LICENCE),
+        ("licence", card.LICENCE + ("; no commercial use" if card.NON_COMMERCIAL else "")),
         ("cite", card.CITATION),
         ("obtain", card.OBTAIN),
         ("layout", "any; the file names count. Official:\n" + card.LAYOUT),
-        ("images", str(card.EXPECTED_IMAGES) + (" per stain" if card.NAME == "bci" else "")),
+        (
+            "images",
+            ", ".join(f"{card.EXPECTED_IMAGES} of {title}" for title in card.SERIES)
+            + f"; most are {card.IMAGE_SIZE[1]} x {card.IMAGE_SIZE[0]} px",
+        ),
+        *(("at", ", ".join(card.MAGNIFICATIONS)) for _ in card.MAGNIFICATIONS[:1]),
         ("tasks", "; ".join(f"{n} classes: {', '.join(c)}" for n, c in card.CLASSES.items())),
         *(("note", note) for note in card.NOTES),
     ):
         print(f"{title + ':':<9}{text}")
     if not data_dir and not os.environ.get(datasets.DATA_VARIABLE):
         return 0
-    for name, index in _indexes(card, data_dir).items():
+    for name, index in indexes(card, data_dir).items():
         print(f"\n{name}: {_summary(index)}")
         print(_table(card, index).to_string())
     return 0
@@ -102,37 +108,33 @@ def download(options: argparse.Namespace) -> int:
     return 0 if whole else 1
 
 
-def verify(card: ModuleType, data_dir: str | None) -> int:
+def verify(card: Card, data_dir: str | None) -> int:
     """Compare a copy with what is expected; 1 if images are missing, extra or damaged."""
     root = datasets.data_folder(card, data_dir)
     whole = True
-    for name, index in _indexes(card, data_dir).items():
+    for name, index in indexes(card, data_dir).items():
         print(f"{name}: {_summary(index)}")
         if index["synthetic"].any():
             print("  these images are SYNTHETIC: this is not the data set")
             whole = False
         wrong = _table(card, index).query("difference != 0")
         for cell, row in wrong.iterrows():
-            cell = " ".join(cell) if isinstance(cell, tuple) else cell
+            text = " ".join(cell) if isinstance(cell, tuple) else cell
             amount = abs(int(row["difference"]))
             kind = "missing" if row["difference"] < 0 else "extra"
-            print(f"  {cell}: {amount} {kind} ({row['found']} of {row['expected']})")
+            print(f"  {text}: {amount} {kind} ({row['found']} of {row['expected']})")
         whole &= wrong.empty
         whole &= _groups(card, index)
         whole &= _readable(root, index)
-    if card.NAME == "bci":
-        try:
-            print(f"pairs of H&E and IHC: {len(card.pairs(data_dir))}")
-        except InputError as error:
-            print(f"pairs of H&E and IHC: {error}")
-            whole = False
-    if card.NAME == "bach":
-        whole &= _ground_truth(root, index)
+    problems = card.check(data_dir)
+    for problem in problems:
+        print(problem)
+    whole &= not problems
     print("the data set is whole" if whole else "the data set is NOT whole")
     return 0 if whole else 1
 
 
-def synthetic(name: str, data_dir: str, size: Sequence[int] | None) -> int:
+def synthetic(card: Card, data_dir: str, size: Sequence[int] | None) -> int:
     """Write a synthetic data set in the official layout."""
     from common.datasets import synthetic as generator
 
@@ -141,20 +143,14 @@ def synthetic(name: str, data_dir: str, size: Sequence[int] | None) -> int:
         if len(size) > 2:
             raise InputError("--size takes one number, or a height and a width")
         height, width = size[0], size[-1]
-        if name == "bci" and height != width:
-            raise InputError("--size: BCI images are square; give one number")
-        choices["size"] = height if name == "bci" else (height, width)
-    getattr(generator, name)(data_dir, **choices)
-    for title, index in _indexes(datasets.get(name), data_dir).items():
+        square = card.IMAGE_SIZE[0] == card.IMAGE_SIZE[1]
+        if square and height != width:
+            raise InputError(f"--size: {card.TITLE} images are square; give one number")
+        choices["size"] = height if square else (height, width)
+    getattr(generator, card.NAME)(data_dir, **choices)
+    for title, index in indexes(card, data_dir).items():
         print(f"{title}: {_summary(index)}")
     return 0
-
-
-def _indexes(card: ModuleType, data_dir: str | None) -> dict[str, pd.DataFrame]:
-    """Finest index of the data set; for BCI one per stain."""
-    if card.NAME == "bci":
-        return {f"BCI {name}": card.index(data_dir, stain) for stain, name in card.STAINS.items()}
-    return {card.TITLE: card.index(data_dir, classes=max(card.CLASSES))}
 
 
 def _summary(index: pd.DataFrame) -> str:
@@ -162,7 +158,7 @@ def _summary(index: pd.DataFrame) -> str:
     return f"{len(index)} {kind}, {index['bytes'].sum() / 1e9:.2f} GB"
 
 
-def _table(card: ModuleType, index: pd.DataFrame) -> pd.DataFrame:
+def _table(card: Card, index: pd.DataFrame) -> pd.DataFrame:
     """Counts per cell: found, expected, difference; cells in the card's order."""
     by = list(card.COUNTED_BY)
     found = datasets.counts(index, by)
@@ -178,10 +174,10 @@ def _table(card: ModuleType, index: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _groups(card: ModuleType, index: pd.DataFrame) -> bool:
+def _groups(card: Card, index: pd.DataFrame) -> bool:
     """Compare the numbers of patients and slides, where the card states them."""
     right = True
-    for group, expected in getattr(card, "EXPECTED_GROUPS", {}).items():
+    for group, expected in card.EXPECTED_GROUPS.items():
         found = index[group].nunique()
         if found != expected:
             print(f"  {group}s: {found} of {expected}")
@@ -190,43 +186,46 @@ def _groups(card: ModuleType, index: pd.DataFrame) -> bool:
 
 
 def _readable(root: Path, index: pd.DataFrame) -> bool:
-    """Open every image: its header, then its pixels, to find damaged files and exact copies."""
-    from common import images
-    from common.splits import leakage
-
-    problems = images.check([root / name for name in index["image"]])
-    for path, problem in problems[:_PROBLEMS_SHOWN]:
-        print(f"  {path}: {problem}")
+    """Decode every image, each file read once, to find damaged ones and exact copies."""
+    problems: list[str] = []
+    same: dict[bytes, list[str]] = {}
+    with terminal.progress("reading", len(index), "images") as bar:
+        for name, digest, problem in _decoded(root, list(index["image"])):
+            if problem:
+                problems.append(problem)
+            else:
+                same.setdefault(digest, []).append(name.rpartition("/")[2])
+            bar.advance()
+    for problem in problems[:_PROBLEMS_SHOWN]:
+        print(f"  {problem}")
     if len(problems) > _PROBLEMS_SHOWN:
         print(f"  and {len(problems) - _PROBLEMS_SHOWN} more damaged images")
-    if problems:
-        print("  exact copies: not looked for among damaged images")
-        return False
-    pixels, _ = leakage.fingerprints(root, list(index["image"]), near=False)
-    same: dict[bytes, list[str]] = {}
-    for name, digest in zip(index["image"], pixels, strict=True):
-        same.setdefault(digest, []).append(name.rpartition("/")[2])
     copies = [names for names in same.values() if len(names) > 1]
     # Not a fault of the copy: the official archive of BreakHis has some.
     print(f"  exact copies: {len(copies)} sets of images with the same pixels")
     for names in copies[: datasets.SHOWN]:
         print(f"    {', '.join(names)}")
-    return True
+    return not problems
 
 
-def _ground_truth(root: Path, index: pd.DataFrame) -> bool:
-    """Compare BACH's own list of labels, where it lies in the folder, with the file names."""
-    right = True
-    labels = dict(zip(index["image"].str.rpartition("/")[2], index["label"], strict=True))
-    for file in datasets.scan(root)[0]:
-        if file.name != "microscopy_ground_truth.csv":
-            continue
-        table = pd.read_csv(root / file.path, header=None, names=["file", "label"], dtype=str)
-        for name, label in zip(table["file"], table["label"], strict=True):
-            if labels.get(name, label).casefold() != label.replace(" ", "").casefold():
-                print(f"  {name}: {labels[name]} by its name, {label} in {file.path}")
-                right = False
-    return right
+def _decoded(root: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes, str]]:
+    """Each image's name, hash of its pixels, and what is wrong with it; in order."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from common import images
+
+    def one(name: str) -> tuple[str, bytes, str]:
+        try:
+            image = images.read(root / name)
+            digest = hashlib.sha256(str(image.shape).encode())
+            digest.update(np.ascontiguousarray(image).data)
+            return name, digest.digest(), ""
+        except InputError as error:
+            return name, b"", str(error)
+
+    # Decoding and hashing release the interpreter lock, so threads are enough.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(one, names)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import re
 import sys
+from typing import TYPE_CHECKING, Any, cast
 
-import pandas as pd
-
-from common import datasets
+from common.datasets.card import Card
+from common.datasets.folder import data_folder
+from common.datasets.index import assemble
+from common.datasets.listing import looks_like_image, scan
 from common.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NAME = "bach"
 TITLE = "BACH (ICIAR 2018)"
 LICENCE = "CC BY-NC-ND 4.0"
+NON_COMMERCIAL = True
 CITATION = (
     "G. Aresta, T. Araujo, S. Kwok et al.: BACH: Grand Challenge on Breast Cancer Histology "
     "Images. Medical Image Analysis 56, 2019, 122-139. doi:10.1016/j.media.2019.05.010"
@@ -23,29 +29,36 @@ OBTAIN = (
     "`python -m common.datasets download bach --data-dir DIR` fetches and unpacks it: "
     f"ICIAR2018_BACH_Challenge.zip (10.4 GB) from Zenodo, {HOME}"
 )
-ARCHIVE = "ICIAR2018_BACH_Challenge.zip"
+ARCHIVE: str | None = "ICIAR2018_BACH_Challenge.zip"
 ARCHIVE_BYTES = 10_400_000_000  # about; the record has the exact size and an MD5
-URL = f"{HOME}/files/{ARCHIVE}"
-RECORD = "https://zenodo.org/api/records/3632035"
+URL: str | None = f"{HOME}/files/{ARCHIVE}"
+RECORD: str | None = "https://zenodo.org/api/records/3632035"
 FOLDER = "ICIAR2018_BACH_Challenge"
 LAYOUT = """\
   ICIAR2018_BACH_Challenge/Photos/
     {Benign/b001.tif, InSitu/is001.tif, Invasive/iv001.tif, Normal/n001.tif}, 100 of each
     microscopy_ground_truth.csv"""
 PREFIXES = {"n": "Normal", "b": "Benign", "is": "InSitu", "iv": "Invasive"}
-COUNTED_BY = ("label",)
-EXPECTED_COUNTS = dict.fromkeys(PREFIXES.values(), 100)
+MAGNIFICATIONS: tuple[str, ...] = ()  # one, 200X
+IMAGE_SIZE = (1536, 2048)
+NO_PATIENTS = "BACH publishes no patients"
+SELECTED_BY: tuple[str, ...] = ()
+SERIES: dict[str, dict[str, Any]] = {TITLE: {}}
+COUNTED_BY: tuple[str, ...] = ("label",)
+EXPECTED_COUNTS: dict[Any, int] = dict.fromkeys(PREFIXES.values(), 100)
 EXPECTED_IMAGES = 400
-CLASSES = {4: ("Normal", "Benign", "InSitu", "Invasive")}
-POSITIVE = {4: None}
-NOTES = ("Patients are not published: no split by patient can be made.",)
+EXPECTED_GROUPS: dict[str, int] = {}
+CLASSES: dict[int, tuple[str, ...]] = {4: ("Normal", "Benign", "InSitu", "Invasive")}
+POSITIVE: dict[int, str | None] = {4: None}
+NOTES: tuple[str, ...] = (f"{NO_PATIENTS}, so no split by patient can be made.",)
 
 _PATTERN = re.compile(r"(n|b|is|iv)(\d{3})\.tiff?", re.IGNORECASE)
+_LABELS = "microscopy_ground_truth.csv"
 _NEARLY = re.compile(r"(n|b|is|iv)\d+\.", re.IGNORECASE)
 
 
 def index(
-    data_dir: str | os.PathLike | None, classes: int = 4, *, strict: bool = False
+    data_dir: str | os.PathLike[str] | None, classes: int = 4, *, strict: bool = False
 ) -> pd.DataFrame:
     """Index the BACH micrographs below a folder by their file names.
 
@@ -70,13 +83,14 @@ def index(
     """
     if classes not in CLASSES:
         raise InputError(f"{TITLE} has a task of 4 classes")
-    root = datasets.data_folder(sys.modules[__name__], data_dir)
-    found = datasets.scan(root)
-    rows, near_misses = {}, []
+    root = data_folder(_CARD, data_dir)
+    found = scan(root)
+    rows: dict[str, dict[str, str]] = {}
+    near_misses: list[str] = []
     for file in found[0]:
         match = _PATTERN.fullmatch(file.name)
         if match is None:
-            if _NEARLY.match(file.name) and datasets.looks_like_image(file.name):
+            if _NEARLY.match(file.name) and looks_like_image(file.name):
                 near_misses.append(file.path)
             continue
         label = PREFIXES[match[1].lower()]
@@ -89,9 +103,42 @@ def index(
             "magnification": "",
             "official": "",
         }
-    return datasets.assemble(sys.modules[__name__], root, rows, found, near_misses, strict=strict)
+    return assemble(_CARD, root, rows, found, near_misses, strict=strict)
 
 
 def expected_images() -> int:
     """Count the images that the whole data set has."""
     return EXPECTED_IMAGES
+
+
+def check(data_dir: str | os.PathLike[str] | None) -> tuple[str, ...]:
+    """Compare BACH's own list of labels, where it lies in the folder, with the file names.
+
+    Parameters
+    ----------
+    data_dir : path or None
+        As `index` takes it.
+
+    Returns
+    -------
+    tuple of str
+        One line for each label that differs.
+    """
+    import pandas as pd
+
+    root = data_folder(_CARD, data_dir)
+    files, _ = scan(root)
+    names = [_PATTERN.fullmatch(file.name) for file in files]
+    labels = {match.string: PREFIXES[match[1].lower()] for match in names if match}
+    wrong = []
+    for file in files:
+        if file.name != _LABELS:
+            continue
+        table = pd.read_csv(root / file.path, header=None, names=["file", "label"], dtype=str)
+        for name, label in zip(table["file"], table["label"], strict=True):
+            if labels.get(name, label).casefold() != label.replace(" ", "").casefold():
+                wrong.append(f"{name}: {labels[name]} by its name, {label} in {file.path}")
+    return tuple(wrong)
+
+
+_CARD = cast(Card, sys.modules[__name__])  # `common.datasets.card` has mypy look whether it is one

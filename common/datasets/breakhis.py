@@ -6,15 +6,21 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
-import pandas as pd
-
-from common import datasets
+from common.datasets.card import Card
+from common.datasets.folder import data_folder
+from common.datasets.index import assemble, warn_two_labels
+from common.datasets.listing import looks_like_image, scan
 from common.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NAME = "breakhis"
 TITLE = "BreakHis"
 LICENCE = "CC BY 4.0"
+NON_COMMERCIAL = False
 CITATION = (
     "F. A. Spanhol, L. S. Oliveira, C. Petitjean, L. Heutte: A Dataset for Breast Cancer "
     "Histopathological Image Classification. IEEE Transactions on Biomedical Engineering 63(7), "
@@ -26,10 +32,10 @@ OBTAIN = (
     "BreaKHis_v1.tar.gz (about 4 GB) from the page of the Vision, Robotics and Imaging group of "
     f"UFPR, {HOME}. No checksum is published."
 )
-ARCHIVE = "BreaKHis_v1.tar.gz"
+ARCHIVE: str | None = "BreaKHis_v1.tar.gz"
 ARCHIVE_BYTES = 4_000_000_000  # about
-URL = f"http://www.inf.ufpr.br/vri/databases/{ARCHIVE}"
-RECORD = None  # no page states its size and checksum
+URL: str | None = f"http://www.inf.ufpr.br/vri/databases/{ARCHIVE}"
+RECORD: str | None = None  # no page states its size and checksum
 FOLDER = "BreaKHis_v1"
 LAYOUT = """\
   BreaKHis_v1/histology_slides/breast/
@@ -39,7 +45,11 @@ FOLDS = (
     "dsfold1.txt ... dsfold5.txt come with the data set's own page, "
     f"{HOME}, as a small archive of fold lists (mkfold)"
 )
-MAGNIFICATIONS = ("40X", "100X", "200X", "400X")
+MAGNIFICATIONS: tuple[str, ...] = ("40X", "100X", "200X", "400X")
+IMAGE_SIZE = (460, 700)  # some are 456 high
+NO_PATIENTS = ""
+SELECTED_BY: tuple[str, ...] = ("magnifications",)
+SERIES: dict[str, dict[str, Any]] = {TITLE: {}}
 # The data set's web page prints 652 benign images at 40X, which does not add up; 625 does.
 _PER_MAGNIFICATION = {
     "A": (114, 113, 111, 106),
@@ -51,16 +61,19 @@ _PER_MAGNIFICATION = {
     "MC": (205, 222, 196, 169),
     "PC": (145, 142, 135, 138),
 }
-COUNTED_BY = ("type", "magnification")
-EXPECTED_COUNTS = {
+COUNTED_BY: tuple[str, ...] = ("type", "magnification")
+EXPECTED_COUNTS: dict[Any, int] = {
     (kind, magnification): n
     for kind, row in _PER_MAGNIFICATION.items()
     for magnification, n in zip(MAGNIFICATIONS, row, strict=True)
 }
 EXPECTED_IMAGES = 7909
 EXPECTED_GROUPS = {"folder": 82, "slide": 81, "case": 70}
-CLASSES = {2: ("benign", "malignant"), 8: ("A", "F", "PT", "TA", "DC", "LC", "MC", "PC")}
-POSITIVE = {2: "malignant", 8: None}
+CLASSES: dict[int, tuple[str, ...]] = {
+    2: ("benign", "malignant"),
+    8: ("A", "F", "PT", "TA", "DC", "LC", "MC", "PC"),
+}
+POSITIVE: dict[int, str | None] = {2: "malignant", 8: None}
 TYPES = {
     "A": "adenosis",
     "F": "fibroadenoma",
@@ -71,7 +84,7 @@ TYPES = {
     "MC": "mucinous carcinoma",
     "PC": "papillary carcinoma",
 }
-NOTES = (
+NOTES: tuple[str, ...] = (
     "82 patients are 82 slide folders: 81 slide ids (14-22549AB), 70 case numbers (22549). Letters "
     "after a number may mark slides of one patient, so `case` is the safe unit to split by.",
     "Slide 14-13412 is filed under two types, DC and LC, with the same images.",
@@ -87,7 +100,7 @@ _PATTERN = re.compile(
 
 
 def index(
-    data_dir: str | os.PathLike | None,
+    data_dir: str | os.PathLike[str] | None,
     classes: int = 2,
     magnifications: Sequence[str] | None = None,
     *,
@@ -121,14 +134,16 @@ def index(
     if classes not in CLASSES:
         raise InputError(f"{TITLE} has tasks of {' or '.join(map(str, CLASSES))} classes")
     wanted = _magnifications(magnifications)
-    root = datasets.data_folder(sys.modules[__name__], data_dir)
-    found = datasets.scan(root)
-    rows, near_misses, other = {}, [], set()
+    root = data_folder(_CARD, data_dir)
+    found = scan(root)
+    rows: dict[str, dict[str, str]] = {}
+    near_misses: list[str] = []
+    other: set[str] = set()
     for file in found[0]:
         match = _PATTERN.fullmatch(file.name)
         kind = match["type"].upper() if match else ""
         if match is None or (match["side"].upper() == "B") != (kind in _BENIGN):
-            if file.name[:4].upper() == "SOB_" and datasets.looks_like_image(file.name):
+            if file.name[:4].upper() == "SOB_" and looks_like_image(file.name):
                 near_misses.append(file.path)
             continue
         magnification = f"{match['magnification']}X"
@@ -151,15 +166,37 @@ def index(
         raise InputError(
             f"{root}: no BreakHis image at {', '.join(wanted)}; the folder holds {have}"
         )
-    table = datasets.assemble(sys.modules[__name__], root, rows, found, near_misses, strict=strict)
-    datasets.warn_two_labels(table, strict=strict)
+    table = assemble(_CARD, root, rows, found, near_misses, strict=strict)
+    warn_two_labels(table, strict=strict)
     return table
 
 
 def expected_images(magnifications: Sequence[str] | None = None) -> int:
-    """Count the images that the whole data set has at these magnifications."""
+    """Count the images that the whole data set has at these magnifications.
+
+    Parameters
+    ----------
+    magnifications : sequence of str, optional
+        As `index` takes them; all by default.
+
+    Raises
+    ------
+    InputError
+        If one is unknown.
+    """
     wanted = _magnifications(magnifications)
     return sum(n for (_, magnification), n in EXPECTED_COUNTS.items() if magnification in wanted)
+
+
+def check(data_dir: str | os.PathLike[str] | None) -> tuple[str, ...]:
+    """Find nothing: its names and counts say all that can be checked.
+
+    Parameters
+    ----------
+    data_dir : path or None
+        As `index` takes it.
+    """
+    return ()
 
 
 def _magnifications(chosen: Sequence[str] | None) -> tuple[str, ...]:
@@ -173,3 +210,6 @@ def _magnifications(chosen: Sequence[str] | None) -> tuple[str, ...]:
             f"BreakHis has {', '.join(MAGNIFICATIONS)}"
         )
     return tuple(name for name in MAGNIFICATIONS if name in chosen)
+
+
+_CARD = cast(Card, sys.modules[__name__])  # `common.datasets.card` has mypy look whether it is one

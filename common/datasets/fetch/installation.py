@@ -9,10 +9,13 @@ import re
 import shutil
 import warnings
 from pathlib import Path
-from types import ModuleType
 
-from common import datasets, terminal
+from common import terminal
+from common.datasets.card import Card, indexes
 from common.datasets.fetch import archives, connection, transfer
+from common.datasets.folder import data_folder
+from common.datasets.index import counts
+from common.datasets.listing import listed
 from common.errors import InputError
 from common.terminal import megabytes
 
@@ -23,7 +26,7 @@ LARGEST_ARCHIVE, LARGEST_CONTENT = 2, 10
 
 
 def dataset(
-    card: ModuleType,
+    card: Card,
     data_dir: str | os.PathLike | None,
     *,
     url: str | None = None,
@@ -36,7 +39,7 @@ def dataset(
 
     Parameters
     ----------
-    card : module
+    card : Card
         The data set (`common.datasets.get`).
     data_dir : path or None
         Folder that the data set's own folder will lie in; None means $HISTOPAPERS_DATA.
@@ -63,13 +66,13 @@ def dataset(
         raise InputError("give --url or --archive, not both")
     if url and (local := connection.local_path(url)):
         archive, url = local, None
-    root = _folder(card, data_dir)
-    url = url or card.URL
+    root = data_folder(card, data_dir, new=True)
+    address = url or card.URL
     print(
         f"{card.TITLE}\nlicence:  {card.LICENCE}\ncite:     {card.CITATION}\nhome:     {card.HOME}",
         flush=True,
     )
-    if not archive and not url:
+    if not archive and not address:
         if root.is_dir() and _already_there(card, root):
             return True
         raise InputError(
@@ -94,7 +97,7 @@ def dataset(
             if not source.is_file():
                 raise InputError(f"--archive {source}: no such file")
         else:
-            source = _obtain(card, root, url)
+            source = _obtain(card, root, address or "")
         folder, wrong = _unpack(card, root, source)
         if wrong:
             print(f"{folder}: NOT whole: {wrong}; the archive is kept: {source}")
@@ -105,20 +108,7 @@ def dataset(
     return True
 
 
-def _folder(card: ModuleType, data_dir: str | os.PathLike | None) -> Path:
-    given = data_dir or os.environ.get(datasets.DATA_VARIABLE)
-    if not given:
-        raise InputError(
-            f"where shall {card.TITLE} go? Give a folder with --data-dir or "
-            f"${datasets.DATA_VARIABLE}"
-        )
-    root = Path(given).expanduser()
-    if root.exists() and not root.is_dir():
-        raise InputError(f"{root} (--data-dir): not a folder")
-    return root
-
-
-def _already_there(card: ModuleType, root: Path) -> bool:
+def _already_there(card: Card, root: Path) -> bool:
     """Whether the folder holds the whole data set; an error if it holds something of it."""
     target = root / card.FOLDER
     advice = "move that away, or choose another --data-dir"
@@ -135,7 +125,7 @@ def _already_there(card: ModuleType, root: Path) -> bool:
     return True
 
 
-def _obtain(card: ModuleType, root: Path, url: str) -> Path:
+def _obtain(card: Card, root: Path, url: str) -> Path:
     """Download the archive, unless it has arrived before."""
     # A mirror's file is the same file, so it gets the published name.
     path = root / (card.ARCHIVE or f"{card.NAME}.archive")
@@ -155,7 +145,7 @@ def _obtain(card: ModuleType, root: Path, url: str) -> Path:
     return path
 
 
-def _published(card: ModuleType) -> tuple[int | None, str | None]:
+def _published(card: Card) -> tuple[int | None, str | None]:
     """Size and checksum that the data set's record states, if it has one and it answers."""
     if not card.RECORD:
         return None, None
@@ -183,7 +173,7 @@ def _published(card: ModuleType) -> tuple[int | None, str | None]:
     return None, None
 
 
-def _unpack(card: ModuleType, root: Path, archive: Path) -> tuple[Path, str]:
+def _unpack(card: Card, root: Path, archive: Path) -> tuple[Path, str]:
     """Unpack an archive beside its later place, count, rename; the folder and what is wrong."""
     beside = root / f".unpacking-{card.NAME}"
     shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed
@@ -214,7 +204,7 @@ def _unpack(card: ModuleType, root: Path, archive: Path) -> tuple[Path, str]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _install(card: ModuleType, beside: Path, root: Path) -> Path:
+def _install(card: Card, beside: Path, root: Path) -> Path:
     """Move what was unpacked to its place, in one rename."""
     entries = list(beside.iterdir())
     alone = len(entries) == 1 and entries[0].is_dir()
@@ -226,7 +216,7 @@ def _install(card: ModuleType, beside: Path, root: Path) -> Path:
     return target
 
 
-def _differences(card: ModuleType, root: Path) -> str:
+def _differences(card: Card, root: Path) -> str:
     """What a copy lacks or has too much; "" if nothing.
 
     Raises
@@ -234,22 +224,22 @@ def _differences(card: ModuleType, root: Path) -> str:
     InputError
         If there is no image of the data set, or some are unusable.
     """
-    choices = [{"stain": stain} for stain in card.STAINS] if card.NAME == "bci" else [{}]
-    found = wrong = 0
+    found = wrong = expected = 0
     synthetic = False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on names and labels; `verify` shows them
-        for choice in choices:
-            index = card.index(root, classes=max(card.CLASSES), **choice)
+        for index in indexes(card, root).values():
             empty = index.loc[index["bytes"] == 0, "image"].tolist()
             if empty:
-                raise InputError(f"{root}: {len(empty)} images are empty: {datasets.listed(empty)}")
-            counts = datasets.counts(index, list(card.COUNTED_BY))
-            cells = {*counts, *card.EXPECTED_COUNTS}
-            wrong += sum(counts.get(c, 0) != card.EXPECTED_COUNTS.get(c, 0) for c in cells)
+                raise InputError(f"{root}: {len(empty)} images are empty: {listed(empty)}")
+            cells = counts(index, list(card.COUNTED_BY))
+            wrong += sum(
+                cells.get(cell, 0) != card.EXPECTED_COUNTS.get(cell, 0)
+                for cell in {*cells, *card.EXPECTED_COUNTS}
+            )
             found += len(index)
+            expected += card.EXPECTED_IMAGES
             synthetic |= bool(index["synthetic"].any())
     if synthetic:
         return f"{found} SYNTHETIC images"
-    expected = card.EXPECTED_IMAGES * len(choices)
     return f"{found} of {expected} images" if wrong else ""

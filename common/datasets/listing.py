@@ -1,0 +1,137 @@
+"""The files below a data folder, however they lie there, and names for messages."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.errors import InputError
+from common.notices import SYNTHETIC_MARKER
+
+SHOWN = 5
+"""How many names a message lists."""
+
+_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file below a data folder.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the data folder, forward slashes.
+    name : str
+        Its last part.
+    entry : os.DirEntry
+        As the system lists it.
+    marked : bool
+        Whether the synthetic marker lies in one of its folders.
+    """
+
+    path: str
+    name: str
+    entry: os.DirEntry[str] = field(repr=False)
+    marked: bool
+
+    def size(self) -> int:
+        """Bytes of the file; 0 if it leads nowhere or is no regular file."""
+        try:
+            information = self.entry.stat()
+        except OSError:
+            return 0
+        return information.st_size if stat.S_ISREG(information.st_mode) else 0
+
+
+def scan(root: Path) -> tuple[list[File], list[str]]:
+    """List the files below a folder, sorted by path, and its sub-folders.
+
+    Links are followed; a folder that was already seen (a link to a parent) is not entered again.
+    Hidden entries and the shadow files that macOS puts into archives are passed over.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+
+    Returns
+    -------
+    files : list of File
+        Sorted by path.
+    folders : list of str
+        Relative to `root`.
+
+    Raises
+    ------
+    InputError
+        If a folder cannot be read.
+    """
+    files: list[File] = []
+    folders: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    real: list[tuple[Path, str, bool]] = [(root, "", False)]
+    links: list[tuple[Path, str, bool]] = []
+    while real or links:
+        # Links come last, so that a link into the tree never takes the place of the folder itself.
+        folder, prefix, marked = real.pop() if real else links.pop()
+        try:
+            identity = folder.stat()
+            with os.scandir(folder) as entries:
+                listing = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            raise InputError(
+                f"{folder}: cannot be read ({error.strerror}); give yourself the right to read it, "
+                "or take it out of the data folder"
+            ) from None
+        if (identity.st_dev, identity.st_ino) in seen:
+            continue
+        seen.add((identity.st_dev, identity.st_ino))
+        marked = marked or any(entry.name == SYNTHETIC_MARKER for entry in listing)
+        for entry in listing:
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
+                continue
+            if _is_folder(entry):
+                waiting = links if entry.is_symlink() else real
+                waiting.append((Path(entry.path), f"{prefix}{entry.name}/", marked))
+                folders.append(prefix + entry.name)
+            else:
+                files.append(File(prefix + entry.name, entry.name, entry, marked))
+    files.sort(key=lambda file: file.path)
+    return files, folders
+
+
+def listed(names: Sequence[str], shown: int = SHOWN) -> str:
+    """Names for a message: the first few, and how many more there are.
+
+    Parameters
+    ----------
+    names : sequence of str
+        All of them.
+    shown : int
+        How many to name.
+    """
+    names = list(names)
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def looks_like_image(name: str) -> bool:
+    """Whether a file name ends as an image's does.
+
+    Parameters
+    ----------
+    name : str
+        With its suffix.
+    """
+    return Path(name).suffix.lower() in _IMAGE_SUFFIXES
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
