@@ -20,7 +20,7 @@ Recall Metric for Assessing Generative Models", 2019.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +46,7 @@ def fid(real: np.ndarray, generated: np.ndarray) -> float:
     Parameters
     ----------
     real, generated : array-like of float, (N, D) and (M, D)
+        Features of the two sets, of one network.
 
     Returns
     -------
@@ -70,7 +71,7 @@ def fid(real: np.ndarray, generated: np.ndarray) -> float:
 
 def _reduced(x: np.ndarray) -> np.ndarray:
     """A matrix with the same ``x' x`` and at most as many rows as columns."""
-    return np.linalg.qr(x, mode="r") if x.shape[0] > x.shape[1] else x
+    return np.asarray(np.linalg.qr(x, mode="r")) if x.shape[0] > x.shape[1] else x
 
 
 # --- kernel distance ---------------------------------------------------------------------------
@@ -98,9 +99,16 @@ def kid(real: np.ndarray, generated: np.ndarray, *, blocks: int = 10, seed: int 
     Parameters
     ----------
     real, generated : array-like of float, (N, D) and (M, D)
+        Features of the two sets, of one network.
     blocks : int
         At least 2, and few enough for two vectors of each set in each block.
     seed : int
+        Of the shuffling.
+
+    Returns
+    -------
+    Kid
+        Value, standard error, and the blocks' estimates.
 
     Raises
     ------
@@ -149,8 +157,19 @@ def precision_recall(
     Parameters
     ----------
     real, generated : array-like of float, (N, D) and (M, D)
+        Features of the two sets, of one network.
     neighbours : int
         k; fewer than there are vectors.
+
+    Returns
+    -------
+    precision, recall : float
+        In [0, 1].
+
+    Raises
+    ------
+    InputError
+        As `fid`; or for too many neighbours.
     """
     real, generated = _features(real, generated)
     if not 1 <= neighbours < min(len(real), len(generated)):
@@ -179,14 +198,15 @@ def nearest(
     queries: np.ndarray,
     references: np.ndarray,
     *,
-    query_groups: Sequence[Any] | None = None,
-    reference_groups: Sequence[Any] | None = None,
+    query_groups: Sequence[Any] | np.ndarray | None = None,
+    reference_groups: Sequence[Any] | np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nearest reference of each query: its position and the Euclidean distance.
 
     Parameters
     ----------
     queries, references : array-like of float, (N, D) and (M, D)
+        Features of the two sets, of one network.
     query_groups, reference_groups : sequence, optional
         A query's references of its own group are passed over, for instance an image itself and
         its mirror images.
@@ -194,8 +214,14 @@ def nearest(
     Returns
     -------
     positions : int array (N,)
+        Row of the nearest reference.
     distances : float64 array (N,)
         Infinite where every reference is of the query's group.
+
+    Raises
+    ------
+    InputError
+        For no vector at all, vectors of unequal length, or values that are not finite.
     """
     queries, references = _features(queries, references, least=1)
     positions, distances = [], []
@@ -212,7 +238,9 @@ def nearest(
 
 
 def memorisation(
-    training: np.ndarray, generated: np.ndarray, groups: Sequence[Any] | None = None
+    training: np.ndarray,
+    generated: np.ndarray,
+    groups: Sequence[Any] | np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Whether generated images repeat training images.
 
@@ -223,6 +251,7 @@ def memorisation(
     Parameters
     ----------
     training, generated : array-like of float, (N, D) and (M, D)
+        Features of the two sets, of one network.
     groups : sequence, optional
         One per training vector: variants of one image (flips) share a group.
 
@@ -231,12 +260,17 @@ def memorisation(
     dict
         `nearest` (positions), `ratio` (float64 array), `median_ratio`, `smallest_ratio`,
         `below_half` (share of generated images with a ratio under 0.5).
+
+    Raises
+    ------
+    InputError
+        As `nearest`; or if all training images are of one group.
     """
-    groups = np.arange(len(training)) if groups is None else np.asarray(groups)
-    if len(np.unique(groups)) < 2:
+    own_groups = np.arange(len(training)) if groups is None else np.asarray(groups)
+    if len(np.unique(own_groups)) < 2:
         raise InputError("copies are judged by the distances between training images: give others")
     positions, distances = nearest(generated, training)
-    _, own = nearest(training, training, query_groups=groups, reference_groups=groups)
+    _, own = nearest(training, training, query_groups=own_groups, reference_groups=own_groups)
     # Of two equal training images each would be the other's copy.
     own = np.where(own > 0, own, np.median(own))
     ratio = distances / own[positions]
@@ -269,7 +303,7 @@ def _features(x: np.ndarray, y: np.ndarray, least: int = 2) -> tuple[np.ndarray,
     return arrays
 
 
-def _distances(x: np.ndarray, y: np.ndarray):
+def _distances(x: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:
     """Euclidean distances, some rows of `x` at a time; exactly 0 between equal vectors."""
     from scipy.spatial.distance import cdist
 
@@ -306,7 +340,7 @@ class FeatureNetwork:
         weights: str | Path = "imagenet",
         resize_filter: str = "linear",
         cache_dir: str | Path | None = None,
-    ):
+    ) -> None:
         import keras
 
         from common import backbones, images, runs
@@ -337,12 +371,19 @@ class FeatureNetwork:
         pixels : array-like or common.images.Pixels
             RGB uint8, (N, H, W, 3).
         batch_size : int
+            Images per step.
         keep : bool
             Look in the cache first, and keep what was computed there.
 
         Returns
         -------
         float32 array (N, D)
+            One row per image.
+
+        Raises
+        ------
+        InputError
+            If the pixels are not uint8 RGB.
         """
         file = None
         if keep and self.cache_dir is not None:
@@ -380,9 +421,9 @@ class FeatureNetwork:
         digest = hashlib.sha256(repr(sorted(self.record.items())).encode())
         if self.record["weights"] == "none":
             for weight in self.model.get_weights():
-                digest.update(np.ascontiguousarray(weight))
+                digest.update(np.ascontiguousarray(weight).data)
         for start in range(0, len(pixels), 256):
             chunk = np.ascontiguousarray(pixels[start : start + 256])
             digest.update(repr(chunk.shape).encode())
-            digest.update(chunk)
+            digest.update(chunk.data)
         return digest.hexdigest()

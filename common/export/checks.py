@@ -34,9 +34,16 @@ def check_structure(content: bytes, precision: str, model: keras.Model) -> Descr
     Parameters
     ----------
     content : bytes
+        Of a .tflite file.
     precision : str
+        One of `PRECISIONS`.
     model : keras.Model
         What was converted, from `rewrite`.
+
+    Returns
+    -------
+    Description
+        What the file says of itself.
 
     Raises
     ------
@@ -58,9 +65,12 @@ def check_structure(content: bytes, precision: str, model: keras.Model) -> Descr
             f"{len(content)} bytes, where {model.count_params()} parameters in {precision} "
             f"take {smallest} to {largest}"
         )
-    image = {"shape": [1, *model.inputs[0].shape[1:]], "dtype": "uint8"}
+    image: dict[str, Any] = {"shape": [1, *model.inputs[0].shape[1:]], "dtype": "uint8"}
     image["scale"], image["zero_point"] = (1.0, 0) if precision == "int8" else (None, None)
-    probabilities = {"shape": [1, model.outputs[0].shape[-1]], "dtype": "float32"}
+    probabilities: dict[str, Any] = {
+        "shape": [1, model.outputs[0].shape[-1]],
+        "dtype": "float32",
+    }
     probabilities["scale"] = probabilities["zero_point"] = None
     for tensor, wanted, side in (
         (found.input, image, "input"), (found.output, probabilities, "output"),
@@ -97,12 +107,16 @@ def run(content: bytes, pixels: np.ndarray, threads: int = 1) -> np.ndarray:
     Parameters
     ----------
     content : bytes
+        Of a .tflite file.
     pixels : ndarray, uint8, (N, S, S, 3), RGB
+        At least one image.
     threads : int
+        That the interpreter may use.
 
     Returns
     -------
     ndarray, float32, (N, K)
+        Probabilities.
 
     Raises
     ------
@@ -120,13 +134,18 @@ def run(content: bytes, pixels: np.ndarray, threads: int = 1) -> np.ndarray:
             outputs.append(runner.get_tensor(result)[0])
     except (RuntimeError, ValueError) as error:
         raise InputError(f"does not run: {str(error).splitlines()[0]}") from None
-    outputs = np.stack(outputs)
-    check_probabilities(outputs)
-    return outputs
+    probabilities = np.stack(outputs)
+    check_probabilities(probabilities)
+    return probabilities
 
 
 def check_probabilities(outputs: np.ndarray) -> None:
-    """Refuse outputs (N, K) that are not finite or no probabilities.
+    """Refuse outputs that are not finite or no probabilities.
+
+    Parameters
+    ----------
+    outputs : ndarray, float, (N, K)
+        Of a network that ends in a softmax.
 
     Raises
     ------
@@ -141,7 +160,20 @@ def check_probabilities(outputs: np.ndarray) -> None:
 
 
 def interpreter(content: bytes, threads: int = 1) -> Any:
-    """Interpreter of a file, ready to run: LiteRT's, or the copy of it inside TensorFlow."""
+    """Interpreter of a file, ready to run: LiteRT's, or the copy of it inside TensorFlow.
+
+    Parameters
+    ----------
+    content : bytes
+        Of a .tflite file.
+    threads : int
+        That it may use.
+
+    Returns
+    -------
+    Interpreter
+        With its tensors allocated.
+    """
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
@@ -173,7 +205,8 @@ def agreement(
         their mean; `max_abs_probability_error`; `disagreements`, each with its name, both rows of
         probabilities and `float_margin`, by how much the reference's first class leads its second.
     """
-    reference, outputs = np.float64(reference), np.float64(outputs)
+    reference = np.asarray(reference, dtype=np.float64)
+    outputs = np.asarray(outputs, dtype=np.float64)
     same = predicted_classes(reference) == predicted_classes(outputs)
     error = np.abs(logits(reference) - logits(outputs))
     ordered = np.sort(reference, axis=1)
@@ -194,19 +227,37 @@ def agreement(
                 "float": reference[i].tolist(),
                 "file": outputs[i].tolist(),
             }
-            for i in np.flatnonzero(~same)
+            for i in np.flatnonzero(~same).tolist()
         ],
     }
 
 
 def logits(probabilities: np.ndarray) -> np.ndarray:
-    """Logits (N, K) of probabilities (N, K), without their mean."""
+    """Logits of probabilities, without their mean.
+
+    Parameters
+    ----------
+    probabilities : ndarray, float, (N, K)
+        Taken as 1e-30 at least.
+
+    Returns
+    -------
+    ndarray, float, (N, K)
+        Each row with mean 0.
+    """
     logits = np.log(np.maximum(probabilities, 1e-30))
     return logits - logits.mean(axis=1, keepdims=True)
 
 
 def check_agreement(found: Mapping[str, Any], precision: str) -> None:
     """Refuse a file that differs too much from the Keras model.
+
+    Parameters
+    ----------
+    found : mapping
+        From `agreement`.
+    precision : str
+        One of `PRECISIONS`; float files have a limit on every probability, too.
 
     Raises
     ------

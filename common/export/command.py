@@ -24,7 +24,20 @@ HELDOUT_IMAGES = 100
 
 
 def symmetries(pixels: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and pixels of the eight flips and rotations of images (N, S, S, 3), none first."""
+    """Flips and rotations of images, all eight of them.
+
+    Parameters
+    ----------
+    pixels : ndarray, uint8, (N, S, S, 3)
+        Square images.
+
+    Yields
+    ------
+    name : str
+        What was done; empty at first, when nothing was.
+    turned : ndarray, uint8, (N, S, S, 3)
+        The images after it.
+    """
     for flip, turns in itertools.product((False, True), range(4)):
         turned = np.rot90(pixels[:, :, ::-1] if flip else pixels, turns, axes=(1, 2))
         name = " ".join(["flipped"] * flip + [f"turned {90 * turns}"] * bool(turns))
@@ -45,9 +58,11 @@ def export_run(
     Parameters
     ----------
     run : Run
+        A finished one.
     data_dir : path
         The folder the run's `split.csv` names its images in.
     out : path
+        Folder of the files.
     calibration : int
         Images of the run's training part, evenly over the classes' folders.
     heldout : int
@@ -55,6 +70,16 @@ def export_run(
         of them.
     **options
         For `export`.
+
+    Returns
+    -------
+    dict
+        What `export.json` holds.
+
+    Raises
+    ------
+    InputError
+        As `export`; or without training or held-out images.
     """
     import pandas as pd
 
@@ -86,11 +111,24 @@ def export_run(
 
 
 def evenly(images: pd.Series, count: int) -> list[str]:
-    """At most `count` images, evenly along the sorted names, which are sorted by class."""
-    images = sorted(images)
-    if len(images) <= count:
-        return images
-    return [images[i] for i in np.linspace(0, len(images) - 1, count).round().astype(int)]
+    """Choose images evenly along the sorted names, which are sorted by class.
+
+    Parameters
+    ----------
+    images : Series of str
+        Paths.
+    count : int
+        How many at most.
+
+    Returns
+    -------
+    list of str
+        All of them where there are no more.
+    """
+    names = sorted(images)
+    if len(names) <= count:
+        return names
+    return [names[i] for i in np.linspace(0, len(names) - 1, count).round().astype(int)]
 
 
 def _facts(run: runs.Run) -> dict[str, Any]:
@@ -114,6 +152,18 @@ def _facts(run: runs.Run) -> dict[str, Any]:
 def data_folder(run: runs.Run, given: Path | None) -> Path:
     """Folder of a run's images: as given, the demo's own, or $HISTOPAPERS_DATA.
 
+    Parameters
+    ----------
+    run : Run
+        Whose images are sought.
+    given : path, optional
+        What the user gave.
+
+    Returns
+    -------
+    Path
+        The folder; whether it exists is not looked at.
+
     Raises
     ------
     InputError
@@ -132,7 +182,20 @@ def data_folder(run: runs.Run, given: Path | None) -> Path:
 
 
 def main(package: str | None = None, arguments: list[str] | None = None) -> int:
-    """Entry point of ``python -m PKG.export``, and of ``python -m common.export`` for any run."""
+    """Entry point of ``python -m PKG.export``, and of ``python -m common.export`` for any run.
+
+    Parameters
+    ----------
+    package : str, optional
+        The paper's package, which must then have made the run.
+    arguments : list of str, optional
+        Instead of the command line's.
+
+    Returns
+    -------
+    int
+        0.
+    """
     parser = argparse.ArgumentParser(
         prog=f"python -m {package or 'common'}.export",
         description="Write a run's model as TFLite files: uint8 pixels in, float32 probabilities "

@@ -30,7 +30,7 @@ def _trace(model: keras.Model, dtype: str) -> Any:
     others = [np.asarray(variable) for variable in model.non_trainable_variables]
     height, width, channels = model.inputs[0].shape[1:]
 
-    def graph(image):
+    def graph(image: tf.Tensor) -> tf.Tensor:
         if dtype == "uint8":
             image = tf.cast(image, tf.float32)
         else:  # int8 files: this makes the scale of the input exactly 1, its zero point 0
@@ -52,6 +52,11 @@ def with_tensorflow(model: keras.Model, precision: str, calibration: np.ndarray)
         One of `PRECISIONS`.
     calibration : ndarray, uint8, (N, S, S, 3), RGB
         Training images, from which int8 learns the range of every tensor.
+
+    Returns
+    -------
+    bytes
+        Of a .tflite file.
     """
     import tensorflow as tf
 
@@ -80,8 +85,21 @@ def with_tensorflow(model: keras.Model, precision: str, calibration: np.ndarray)
 def with_quantizer(model: keras.Model, precision: str, calibration: np.ndarray) -> bytes:
     """Convert to float32 with TensorFlow, then quantise with ai-edge-quantizer.
 
-    Parameters and result as in `with_tensorflow`; `precision` is dynamic or int8. The ranges are
-    those of `best_range`, not the quantizer's moving averages.
+    The ranges are those of `best_range`, not the quantizer's moving averages.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `rewrite`.
+    precision : {"dynamic", "int8"}
+        What the quantizer can make.
+    calibration : ndarray, uint8, (N, S, S, 3), RGB
+        Training images, from which int8 learns the range of every tensor.
+
+    Returns
+    -------
+    bytes
+        Of a .tflite file.
     """
     from ai_edge_quantizer import qtyping, quantizer, recipe
 

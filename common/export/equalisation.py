@@ -35,13 +35,18 @@ def equalise(model: keras.Model, images: np.ndarray) -> keras.Model:
         From `rewrite`. One that is not functional is given back as it is.
     images : ndarray, uint8, (N, S, S, 3), RGB
         Training images, on which the ranges are measured.
+
+    Returns
+    -------
+    keras.Model
+        Layers keep their names.
     """
     import keras
 
     if not hasattr(model, "operations"):
         return model
     groups = _groups(model)
-    scales = {}
+    scales: dict[int, np.ndarray] = {}
     for group, largest in zip(groups, _largest(model, groups, images), strict=True):
         if not largest.any():
             continue

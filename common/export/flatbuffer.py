@@ -13,21 +13,56 @@ from common.errors import InputError
 
 
 def parse(content: bytes) -> Any:
-    """Bytes of a file as an object, of the schema's `ModelT`."""
+    """Bytes of a file as an object.
+
+    Parameters
+    ----------
+    content : bytes
+        Of a .tflite file.
+
+    Returns
+    -------
+    ModelT
+        Of the schema.
+    """
     from tensorflow.lite.tools import flatbuffer_utils
 
     return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
 
 
 def pack(model: Any) -> bytes:
-    """The opposite of `parse`."""
+    """Turn an object into the bytes of a file; the opposite of `parse`.
+
+    Parameters
+    ----------
+    model : ModelT
+        Of the schema.
+
+    Returns
+    -------
+    bytes
+        Of a .tflite file.
+    """
     from tensorflow.lite.tools import flatbuffer_utils
 
     return flatbuffer_utils.convert_object_to_bytearray(model)
 
 
 def name_of(model: Any, operator: Any) -> str:
-    """Name of an operator: a built-in one's own, "CUSTOM <name>" of another."""
+    """Name of an operator.
+
+    Parameters
+    ----------
+    model : ModelT
+        From `parse`.
+    operator : OperatorT
+        One of its operators.
+
+    Returns
+    -------
+    str
+        A built-in operator's own, "CUSTOM <name>" of another.
+    """
     from tensorflow.lite.python import schema_py_generated as schema
 
     code = model.operatorCodes[operator.opcodeIndex]
@@ -38,7 +73,18 @@ def name_of(model: Any, operator: Any) -> str:
 
 
 def dtype_of(tensor: Any) -> str:
-    """Data type of a tensor, as NumPy names it."""
+    """Data type of a tensor.
+
+    Parameters
+    ----------
+    tensor : TensorT
+        Of the schema.
+
+    Returns
+    -------
+    str
+        As NumPy names it.
+    """
     from tensorflow.lite.tools import flatbuffer_utils
 
     return flatbuffer_utils.type_to_name(tensor.type).lower()
@@ -48,6 +94,16 @@ def float_softmax(content: bytes) -> bytes:
     """Move the conversion to float32 from behind the final softmax to before it.
 
     Behind it a probability is one of 256 steps, and two classes are often equal.
+
+    Parameters
+    ----------
+    content : bytes
+        Of an int8 file.
+
+    Returns
+    -------
+    bytes
+        As they were, if the file ends otherwise.
     """
     model = parse(content)
     graph = model.subgraphs[0]
@@ -64,7 +120,18 @@ def float_softmax(content: bytes) -> bytes:
 
 
 def quantised_input(content: bytes) -> bytes:
-    """Let the uint8 image be quantised itself, with scale 1, and not cast to float32 first."""
+    """Let the uint8 image be quantised itself, with scale 1, and not cast to float32 first.
+
+    Parameters
+    ----------
+    content : bytes
+        Of an int8 file.
+
+    Returns
+    -------
+    bytes
+        As they were, if the file begins otherwise.
+    """
     from tensorflow.lite.python import schema_py_generated as schema
 
     model = parse(content)
@@ -90,6 +157,12 @@ def shift_logits(content: bytes, shift: np.ndarray) -> bytes:
     content : bytes
         One that ends otherwise is given back as it is.
     shift : ndarray, float, (K,)
+        What is added to the logits, rounded to steps of the biases.
+
+    Returns
+    -------
+    bytes
+        Of the file with other biases.
     """
     model = parse(content)
     graph = model.subgraphs[0]
@@ -119,6 +192,16 @@ class Description:
 
 def describe(content: bytes) -> Description:
     """Read input, output and operators out of a .tflite file.
+
+    Parameters
+    ----------
+    content : bytes
+        Of the file.
+
+    Returns
+    -------
+    Description
+        Of its first graph.
 
     Raises
     ------

@@ -19,6 +19,7 @@ from common.export.equalisation import equalise
 from common.export.flatbuffer import Description
 from common.export.graph import rewrite
 from common.files import atomic_path, write_json
+from common.metrics.summary import aligned
 from common.notices import RESEARCH_USE
 
 if TYPE_CHECKING:
@@ -108,10 +109,13 @@ def export(
             )
     known, expected = (_predict(model, images) for images in (calibration, heldout))
     rewritten = rewrite(model)
-    files, contents, refusals = [], {}, []
+    files: list[dict[str, Any]] = []
+    contents: dict[str, bytes] = {}
+    refusals: list[str] = []
     for precision in precisions:
         graph = equalise(rewritten, calibration) if precision == "int8" else rewritten
-        passed, tried = [], []
+        passed: list[Candidate] = []
+        tried: list[dict[str, Any]] = []
         for converter in _converters(precision, converters):
             try:
                 candidate = _convert(converter, graph, precision, calibration, known, threads)
@@ -158,7 +162,7 @@ def export(
         "calibration": {
             "count": len(calibration),
             "part": "train",
-            "sha256": hashlib.sha256(np.ascontiguousarray(calibration)).hexdigest(),
+            "sha256": hashlib.sha256(np.ascontiguousarray(calibration).data).hexdigest(),
         },
         "versions": versions(),
         "files": files,
@@ -229,7 +233,13 @@ def _numbers(candidate: Candidate) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what converted and what ran the files."""
+    """Versions of what converted and what ran the files.
+
+    Returns
+    -------
+    dict
+        Name of the distribution to its version; those that are not installed are left out.
+    """
     found = {}
     for name in ("tensorflow", "keras", "ai-edge-quantizer", "ai-edge-litert"):
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -238,9 +248,18 @@ def versions() -> dict[str, str]:
 
 
 def table(record: Mapping[str, Any]) -> str:
-    """Lay out an export for a terminal: sizes, agreement, errors, and every disagreement."""
-    from common.evaluation import aligned
+    """Lay out an export for a terminal: sizes, agreement, errors, and every disagreement.
 
+    Parameters
+    ----------
+    record : mapping
+        What `export.json` holds.
+
+    Returns
+    -------
+    str
+        Several lines.
+    """
     rows = [
         ["file", "bytes", "same top class", "95 % interval", "logit error", "at most",
          "probability", "converter"]
