@@ -1,27 +1,8 @@
-"""How good generated images are: FID, KID, precision and recall, and whether they are copies.
-
-All distances are taken between feature vectors in float64 NumPy; which network made the features
-does not matter to them, and decides the values. `FeatureNetwork` makes features with one of
-`common.backbones` and says how.
-
-No value from here is comparable with a published FID or KID. Those come from the Inception network
-of 2015 (file `inception-2015-12-05`), whose layers differ from Keras' InceptionV3 (pooling without
-the padding, a maximum in the last block) and whose weights come from another training. Values
-compare with each other where network, weights, size, resize filter and the real images are equal:
-what `FeatureNetwork.record` says.
-
-References
-----------
-FID: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", 2017. KID: Binkowski et al.,
-"Demystifying MMD GANs", 2018. Precision, recall: Kynkaanniemi et al., "Improved Precision and
-Recall Metric for Assessing Generative Models", 2019.
-"""
+"""Distances between two sets of features: FID, KID, precision and recall, nearest neighbours."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -283,9 +264,6 @@ def memorisation(
     }
 
 
-# --- shared ------------------------------------------------------------------------------------
-
-
 def _features(x: np.ndarray, y: np.ndarray, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
     arrays = np.asarray(x, np.float64), np.asarray(y, np.float64)
     for name, array in zip(("first", "second"), arrays, strict=True):
@@ -309,121 +287,3 @@ def _distances(x: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:
 
     for start in range(0, len(x), _ROWS_AT_ONCE):
         yield cdist(x[start : start + _ROWS_AT_ONCE], y)
-
-
-# --- features ----------------------------------------------------------------------------------
-
-
-class FeatureNetwork:
-    """A network of `common.backbones` up to its pooled last feature map.
-
-    Parameters
-    ----------
-    network : str
-        Key of `common.backbones.NETWORKS`; the papers say InceptionV3.
-    size : int
-        Side in px that images are resized to; 299 is InceptionV3's own.
-    weights : str or path
-        "imagenet", "none" (random: differences only, no meaning) or a file.
-    resize_filter : str
-        Of `common.images.resize`: 8-bit pixels go in and come out, as from a file. FID moves by
-        several points between filters.
-    cache_dir : path, optional
-        Where `__call__` keeps features; None keeps none.
-    """
-
-    def __init__(
-        self,
-        network: str = "inception_v3",
-        size: int = 299,
-        *,
-        weights: str | Path = "imagenet",
-        resize_filter: str = "linear",
-        cache_dir: str | Path | None = None,
-    ) -> None:
-        import keras
-
-        from common import backbones, images, runs
-
-        if resize_filter not in images.FILTERS:
-            raise InputError(
-                f"resize filter {resize_filter!r}: choose from {', '.join(images.FILTERS)}"
-            )
-        inputs, feature_map = backbones.features(network, size, weights=weights, bn_momentum=None)
-        pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")(feature_map)
-        self.model = keras.Model(inputs, pooled, name=f"{network}_features")
-        self.size, self.filter = size, resize_filter
-        self.cache_dir = None if cache_dir is None else Path(cache_dir) / "features"
-        self.record = {
-            "network": network,
-            "weights": runs.weights_id(str(weights)),
-            "size": size,
-            "resize": f"OpenCV {resize_filter}, 8 bit",
-            "features": int(pooled.shape[1]),
-            "comparable": "not comparable with published values",
-        }
-
-    def __call__(self, pixels: Any, *, batch_size: int = 32, keep: bool = False) -> np.ndarray:
-        """Features of images.
-
-        Parameters
-        ----------
-        pixels : array-like or common.images.Pixels
-            RGB uint8, (N, H, W, 3).
-        batch_size : int
-            Images per step.
-        keep : bool
-            Look in the cache first, and keep what was computed there.
-
-        Returns
-        -------
-        float32 array (N, D)
-            One row per image.
-
-        Raises
-        ------
-        InputError
-            If the pixels are not uint8 RGB.
-        """
-        file = None
-        if keep and self.cache_dir is not None:
-            file = self.cache_dir / f"{self._key(pixels)}.npy"
-            if file.is_file():
-                try:
-                    return np.load(file, allow_pickle=False)
-                except (ValueError, EOFError, OSError):
-                    file.unlink()  # damaged: computed anew
-        found = np.concatenate(
-            [
-                self._batch(np.asarray(pixels[start : start + batch_size]), batch_size)
-                for start in range(0, len(pixels), batch_size)
-            ]
-        )
-        if file is not None:
-            from common.files import atomic_path
-
-            with atomic_path(file) as temporary:
-                np.save(temporary, found)
-        return found
-
-    def _batch(self, batch: np.ndarray, batch_size: int) -> np.ndarray:
-        from common import images
-
-        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3:
-            raise InputError(f"images are uint8 (N, H, W, 3), not {batch.dtype} {batch.shape}")
-        resized = np.zeros((batch_size, self.size, self.size, 3), np.float32)
-        for out, image in zip(resized, batch, strict=False):
-            out[:] = images.resize(image, self.size, self.filter)
-        # Always whole batches: another shape would be compiled anew.
-        return np.asarray(self.model.predict_on_batch(resized))[: len(batch)]
-
-    def _key(self, pixels: Any) -> str:
-        digest = hashlib.sha256(repr(sorted(self.record.items())).encode())
-        if self.record["weights"] == "none":
-            for weight in self.model.get_weights():
-                digest.update(np.ascontiguousarray(weight).data)
-        for start in range(0, len(pixels), 256):
-            chunk = np.ascontiguousarray(pixels[start : start + 256])
-            digest.update(repr(chunk.shape).encode())
-            digest.update(chunk.data)
-        return digest.hexdigest()
