@@ -22,6 +22,7 @@ from common import report
 from common.errors import InputError
 from common.figures import png
 from common.files import write_csv, write_json
+from common.report import words
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "col"}
 
@@ -235,6 +236,49 @@ def test_settings_mark_changes_assumptions_and_deviations(finished):
     assert "III.C" in table.text
 
 
+@pytest.mark.parametrize(
+    ("noted", "scored", "kept"), [(2, 8, 2), (None, 8, 8), (2, None, 2), (None, None, None)]
+)
+def test_the_epoch_kept_is_what_the_training_noted(copy, noted, scored, kept):
+    edit(copy, kept_epoch=noted)
+    write_json(copy / "metrics.json", {**metrics_of(copy), "best_epoch": scored})
+    text = parse(report.write(copy)).text
+    history = pd.read_csv(copy / "history.csv")
+    said = re.findall(r"The weights of epoch (\d+) of 30 were kept", text)
+    assert said == ([] if kept is None else [str(kept)])
+    with Image.open(copy / "figures" / "learning_curves.png") as picture:
+        told = re.search(r"epoch (\d+) were kept, at validation accuracy ([\d.]+)\.$",
+                         picture.info["Description"])  # fmt: skip
+    if kept is None:
+        assert told is None
+    else:
+        accuracy = history["val_accuracy"][history["epoch"] == kept].iloc[0]
+        assert told.groups() == (str(kept), f"{accuracy:.3f}")
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "shown"),
+    [
+        ("percent", 0.12345, "12.35\xa0%"), ("percent", 1, "100.00\xa0%"), ("percent", None, "–"),
+        ("percent", float("nan"), "–"), ("percent", "x", "–"), ("number", -0.5, "−0.500"),
+        ("number", None, "–"), ("count", 7909, "7,909"), ("count", 0.5, "–"),
+        ("size", 999, "999 bytes"), ("size", 1000, "1.0 kB"), ("size", 999_999, "1000.0 kB"),
+        ("size", 1_000_000, "1.0 MB"), ("size", 12_340_000_000, "12340.0 MB"),
+        ("value", None, "none"), ("value", True, "yes"), ("value", 1e-4, "0.0001"),
+        ("value", [512, "a"], "512, a"), ("value", [], "none"), ("value", "none", "none"),
+        ("duration", 59.4, "59 s"), ("duration", 60, "1 min 0 s"), ("duration", 4351, "1 h 12 min"),
+        ("duration", None, "–"),
+    ],
+)  # fmt: skip
+def test_how_numbers_look(function, given, shown):
+    assert getattr(words, function)(given) == shown
+
+
+def test_a_count_has_its_noun():
+    shown = [words.plural(n, "image") for n in (1, 0, 1200)]
+    assert shown == ["1 image", "0 images", "1,200 images"]
+
+
 # --- structure ---------------------------------------------------------------------------------
 
 
@@ -400,6 +444,13 @@ def test_metrics_of_other_predictions_are_noticed(copy):
     scores = metrics_of(copy)
     write_json(copy / "metrics.json", {**scores, "correct": scores["correct"] - 1})
     assert "metrics.json does not belong to predictions.csv" in parse(report.write(copy)).text
+
+
+def test_a_foreign_note_in_config_json_stops_nothing(copy):
+    edit(copy, skipped=[{"picture": "a.png"}], sources=[{"title": "x"}])
+    text = parse(report.write(copy)).text
+    for section in ("warnings", "settings"):
+        assert f"{section}: left out, the run's files do not fit (KeyError" in text
 
 
 def test_data_that_were_not_whole_are_noticed(copy):
