@@ -60,6 +60,8 @@ def confusion_matrix(matrix: ArrayLike, classes: Sequence[str]) -> Figure:
     InputError
         If the matrix has another shape.
     """
+    from matplotlib import colormaps
+
     matrix = np.asarray(matrix, dtype=np.int64)
     count = len(classes)
     if matrix.shape != (count, count):
@@ -73,7 +75,8 @@ def confusion_matrix(matrix: ArrayLike, classes: Sequence[str]) -> Figure:
     margin = 0.42 + 0.078 * longest
     figure = empty(count * cell + margin + 0.1, count * cell + (margin if slanted else 0.6) + 0.1)
     axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    # Coloured before it is enlarged: K x K colours are looked up, not one for each pixel.
+    axes.imshow(colormaps["Blues"](shares, bytes=True))
     style(axes, grid="")
     axes.spines[:].set_visible(False)
     axes.set_xticks(range(count), labels=classes, rotation=35 if slanted else 0,
@@ -81,11 +84,10 @@ def confusion_matrix(matrix: ArrayLike, classes: Sequence[str]) -> Figure:
     axes.set_yticks(range(count), labels=classes)
     literal([*axes.get_xticklabels(), *axes.get_yticklabels()])
     axes.tick_params(length=0, labelsize=TEXT, labelfontfamily=FONT)
-    axes.set_xticks(np.arange(count + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(count + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
-    axes.tick_params(which="minor", length=0)
-    axes.set_axisbelow(False)
+    for edge in np.arange(count + 1) - 0.5:
+        # Between picture and numbers. A grid of minor ticks looks the same and takes longer.
+        axes.axvline(edge, color="white", linewidth=1.5, zorder=2.5)
+        axes.axhline(edge, color="white", linewidth=1.5, zorder=2.5)
     _cells(axes, matrix, shares)
     label(axes, "Predicted class", "True class")
     return figure
@@ -102,13 +104,14 @@ def _cells(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float64]) -
         axes.annotate(
             "–" if alone else f"{images:d}", (column, row),
             xytext=(0, 0 if alone else 6), textcoords="offset points", ha="center",
-            va="center", color=ink,
+            va="center", color=ink, annotation_clip=False, in_layout=False,
             fontproperties=font(large, weight="bold" if row == column else "normal"),
         )  # fmt: skip
         if not alone:
             axes.annotate(
                 f"{100 * share:.1f} %", (column, row), xytext=(0, -8),
                 textcoords="offset points", ha="center", va="center", color=ink,
+                annotation_clip=False, in_layout=False,
                 fontproperties=font(SMALL if count <= 5 else 7.0),
             )  # fmt: skip
 
@@ -268,15 +271,18 @@ def _patients(axes: Axes, part: pd.DataFrame, labels: Sequence[str], rows: int) 
     for position, row in zip(positions, part.itertuples(), strict=True):
         number = labels.index(row.label)
         colour = COLOURS[number % len(COLOURS)]
-        axes.plot([0, row.accuracy], [position] * 2, color=colour, linewidth=1.0, alpha=0.55)
+        axes.plot(
+            [0, row.accuracy], [position] * 2, color=colour, linewidth=1.0, alpha=0.55,
+            in_layout=False,
+        )  # fmt: skip
         axes.plot(
             row.accuracy, position, MARKERS[number % len(MARKERS)], color=colour,
-            markersize=5.5, clip_on=False, zorder=4,
+            markersize=5.5, clip_on=False, zorder=4, in_layout=False,
         )  # fmt: skip
         axes.annotate(
             f"{row.n}", (1, position), xycoords=("axes fraction", "data"), xytext=(30, 0),
             textcoords="offset points", ha="right", va="center", color=GREY,
-            fontproperties=font(TINY), annotation_clip=False,
+            fontproperties=font(TINY), annotation_clip=False, in_layout=False,
         )  # fmt: skip
     axes.annotate(
         "n", (1, 1), xycoords="axes fraction", xytext=(30, 2), textcoords="offset points",
