@@ -67,7 +67,7 @@ def breakhis(
     """Write synthetic tissue in the layout of BreakHis.
 
     The eight types take turns over the patients and differ in architecture as in the textbook (see
-    `scenes.py`). Every third patient has two slides (AB, CD), stained apart, so that grouping by
+    `scenes`). Every third patient has two slides (AB, CD), stained apart, so that grouping by
     case and by slide differ.
 
     Parameters
