@@ -48,6 +48,10 @@ def test_tissue_begins_at_the_threshold():
     assert mask.ravel().tolist() == [255, 0, 255, 0, 0]
     assert not tissue.tissue_mask(image, "optical_density", 10, table).any()
     assert tissue.tissue_mask(image, "none", 10, table).all()
+    # Black alone is dark enough.
+    table = tissue.density_table(240, "plus_one")
+    mask = tissue.tissue_mask(grey([0, 1]), "optical_density", float(table[0]), table)
+    assert mask.ravel().tolist() == [255, 0]
 
 
 def test_tissue_by_lightness_is_darker_than_the_fraction():
@@ -125,7 +129,9 @@ def test_huge_images_are_never_sampled_whole():
         (300, 300, 3, 3),  # 100 x 100 samples are enough
         (299, 300, 3, 1),
         (300, 300, 1, 1),
-        (3000, 1574, 3, 3),  # 1000 x 524 = 524,000 samples of at most 2**19 = 524,288
+        (2000, 2000, 1, 1),  # all of a target, however large
+        (400, 400, 2, 2),
+        (3072, 1536, 3, 3),  # 1024 x 512 = 2**19 samples, the most
         (3000, 1575, 3, 5),  # 1000 x 525
     ],
 )
@@ -133,12 +139,31 @@ def test_stride_leaves_enough_and_not_too_many(height, width, stride, expected):
     assert tissue.grid_stride(height, width, stride) == expected
 
 
+def test_even_stride_samples_from_the_corner():
+    image = np.random.default_rng(0).integers(0, 256, (401, 400, 3), np.uint8)
+    assert (tissue.sample(image, 2) == image[:400:2, ::2]).all()
+
+
 def test_strips_cover_every_row_once():
     image = np.zeros((100, 1000, 3), np.uint8)
     parts = list(tissue.strips(image))
     assert parts[0] == slice(0, 16)  # 16,384 pixels
+    assert next(tissue.strips(np.zeros((20_000, 1, 3)))) == slice(0, 16_384)
     assert [row for part in parts for row in range(100)[part]] == list(range(100))
     assert list(tissue.strips(np.zeros((2, 100_000, 3)))) == [slice(0, 1), slice(1, 2)]
+
+
+@pytest.mark.parametrize(("percent", "place"), [(0, 0), (25, 0.5), (50, 1), (75, 1.5), (100, 2)])
+def test_brightness_is_stretched_to_a_percentile(percent, place):
+    image = grey([60, 120, 200])
+    lightness = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)[:, 0, 0].astype(float)
+    level = np.interp(place, range(3), lightness)
+    lab = np.full((3, 1, 3), 128, np.uint8)
+    lab[:, 0, 0] = np.minimum(255 * lightness / level, 255)
+    expected = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+    assert (tissue.standardize_brightness(image, percent) == expected).all()
+    black = np.zeros_like(image)
+    assert tissue.standardize_brightness(black, percent) is black
 
 
 # --- percentiles -------------------------------------------------------------------------------
