@@ -1,6 +1,6 @@
 # make demo   install into .venv, train on synthetic tissue, write a report (5 minutes)
 # make test   the default test suite        make test-all   the slow tests too
-# make lint   ruff                          make bench      speed against the peers
+# make lint   ruff and mypy                 make bench      speed against the peers
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,6 +23,8 @@ test-all: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	cd wrn_edge/device && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml \
+		--cache-dir ../../.mypy_cache --explicit-package-bases *.py
 
 # A benchmark that misses a target ends with 1; the others run all the same.
 BENCHMARKS := start_up input_path dense_shortcuts gan_step demos

@@ -39,7 +39,15 @@ def throttled_bits() -> int | None:
 
 
 def throttle_problem(before: int | None, during: list[int]) -> str:
-    """Why a run does not count, from the firmware's bits; empty if nothing speaks against it."""
+    """Why a run does not count, from the firmware's bits; empty if nothing speaks against it.
+
+    Parameters
+    ----------
+    before : int or None
+        Bits before the run.
+    during : list of int
+        Bits at several moments of it.
+    """
     problems = {
         name
         for bit, name in THROTTLED.items()
@@ -129,7 +137,10 @@ def measure(
     first_ms = _time(model, small)
     for _ in range(warm_up):
         model.run(small)
-    times, temperatures, clocks, bits = [], [], [], []
+    times: list[float] = []
+    temperatures: list[float] = []
+    clocks: list[float] = []
+    bits: list[int] = []
     for number in range(runs):
         if number % SAMPLE_EVERY == 0:
             _sample(temperatures, clocks, bits)
@@ -172,11 +183,12 @@ def _time(model: classifier.Classifier, small: np.ndarray) -> float:
 
 
 def _sample(temperatures: list[float], clocks: list[float], bits: list[int]) -> None:
-    for values, value in (
-        (temperatures, temperature()), (clocks, clock()), (bits, throttled_bits())
-    ):  # fmt: skip
-        if value is not None:
-            values.append(value)
+    if (celsius := temperature()) is not None:
+        temperatures.append(celsius)
+    if (mhz := clock()) is not None:
+        clocks.append(mhz)
+    if (value := throttled_bits()) is not None:
+        bits.append(value)
 
 
 def _range(values: list[float]) -> list[float] | None:
@@ -184,7 +196,14 @@ def _range(values: list[float]) -> list[float] | None:
 
 
 def start_to_answer(bundle: classifier.Bundle, flags: list[str]) -> float:
-    """Seconds from the start of infer.py to its first answer, in a process of its own."""
+    """Seconds from the start of infer.py to its first answer, in a process of its own.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    flags : list of str
+        For infer.py.
+    """
     import tempfile
 
     picture = sorted((bundle.folder / "golden").glob("*.png"))[0]
@@ -202,13 +221,27 @@ def start_to_answer(bundle: classifier.Bundle, flags: list[str]) -> float:
 
 
 def published(bundle: classifier.Bundle) -> list[dict[str, str]]:
-    """The paper's Table 6."""
+    """The paper's Table 6.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Holds published.csv.
+    """
     with (bundle.folder / "published.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def text(found: dict[str, Any], rows: list[dict[str, str]]) -> str:
-    """Show the measurements with the paper's beside them."""
+    """Show the measurements with the paper's beside them.
+
+    Parameters
+    ----------
+    found : dict
+        From `measure`, and `start_to_answer_s`.
+    rows : list of dict
+        From `published`.
+    """
     here = found["machine"]
 
     def span(values: list[float] | None, unit: str) -> str:
@@ -256,7 +289,13 @@ def _comparison(found: dict[str, Any]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point."""
+    """Entry point.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Default: those of the process.
+    """
     parser = argparse.ArgumentParser(prog="bench.py", description=__doc__)
     parser.add_argument("--runs", type=int, default=100, metavar="N", help="default: 100")
     parser.add_argument("--warm-up", type=int, default=10, metavar="N", help="default: 10")

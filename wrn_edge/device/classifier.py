@@ -82,14 +82,25 @@ def _sha256(data: bytes = b"") -> Any:
 
 
 def seal(manifest: dict[str, Any]) -> str:
-    """SHA-256 over a manifest without its own `seal`."""
+    """SHA-256 over a manifest without its own `seal`.
+
+    Parameters
+    ----------
+    manifest : dict
+        As JSON gives it back.
+    """
     rest = {key: value for key, value in manifest.items() if key != "seal"}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
     return _sha256(text.encode()).hexdigest()
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, as hex."""
+    """SHA-256 of a file's bytes, as hex.
+
+    Parameters
+    ----------
+    path : Path
+    """
     digest = _sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -98,7 +109,17 @@ def file_hash(path: Path) -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read manifest.json and check it against its own seal."""
+    """Read manifest.json and check it against its own seal.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged, changed, or of a newer version.
+    """
     path = folder / "manifest.json"
     again = "copy the whole bundle again"
     try:
@@ -117,7 +138,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def damaged_files(folder: Path, manifest: dict[str, Any], names: Sequence[str]) -> dict[str, str]:
-    """Names of files that are not as the manifest says, with the reason."""
+    """Names of files that are not as the manifest says, with the reason.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : dict
+    names : sequence of str
+        Of the manifest's `files`, those to check.
+    """
     found = {}
     for name in names:
         try:
@@ -131,7 +160,12 @@ def damaged_files(folder: Path, manifest: dict[str, Any], names: Sequence[str]) 
 
 
 def load(folder: Path | None = None) -> Bundle:
-    """Read the bundle in `folder` (by default our own); check all but its golden files.
+    """Read a bundle; check all but its golden files.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        By default our own.
 
     Raises
     ------
@@ -153,6 +187,17 @@ def load(folder: Path | None = None) -> Bundle:
 
 def find_runtime(name: str | None = None) -> tuple[str, ModuleType]:
     """Import the first runtime that is installed, or the one named.
+
+    Parameters
+    ----------
+    name : str, optional
+        A key of `RUNTIMES`.
+
+    Returns
+    -------
+    name : str
+    module : module
+        With the class `Interpreter`.
 
     Raises
     ------
@@ -178,7 +223,13 @@ def find_runtime(name: str | None = None) -> tuple[str, ModuleType]:
 
 
 def runtime_version(name: str) -> str:
-    """Installed version of a runtime."""
+    """Installed version of a runtime.
+
+    Parameters
+    ----------
+    name : str
+        A key of `RUNTIMES`.
+    """
     import importlib.metadata  # costs 30 ms, and classifying needs it not
 
     try:
@@ -332,7 +383,14 @@ class Classifier:
         ndarray
             Shape (h, w, K), float32. Their mean over the picture, plus the last layer's bias, are
             the logits.
+
+        Raises
+        ------
+        InputError
+            If the model gives none.
         """
+        if self._features is None:
+            raise InputError(f"{self.bundle.model}: gives no class activation maps")
         weights = np.load(self.bundle.folder / "class-weights.npy", allow_pickle=False)
         return self._value(self._features)[0] @ weights
 
@@ -346,6 +404,11 @@ class Classifier:
 
         With a positive class, that one from its threshold on, else the other; without, the
         likeliest.
+
+        Parameters
+        ----------
+        probabilities : ndarray
+            Shape (K,).
         """
         classes = self.bundle.classes
         positive = self.bundle.preprocessing["positive"]

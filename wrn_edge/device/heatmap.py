@@ -57,10 +57,10 @@ def draw(model: Classifier, picture: np.ndarray, label: str, probability: float)
     heat = evidence(maps, model.bundle.classes.index(label))
     image = Image.fromarray(picture)
     factor = SIDE / max(image.size)
-    size = tuple(max(1, round(side * factor)) for side in image.size)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
     image = image.resize(size, Image.Resampling.BOX if factor < 1 else Image.Resampling.BILINEAR)
-    heat = Image.fromarray(heat.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
-    heat = np.clip(np.asarray(heat), 0, 1)[..., None]
+    enlarged = Image.fromarray(heat.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+    heat = np.clip(np.asarray(enlarged), 0, 1)[..., None]
     pixels = np.asarray(image, np.float32)
     faded = (1 - FADED) * pixels.mean(axis=2, keepdims=True) + FADED * 235
     mixed = heat * pixels + (1 - heat) * faded

@@ -11,7 +11,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 FORMATS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF",
@@ -29,7 +29,14 @@ _BLOCK_ROWS = 16
 
 
 class ImageError(Exception):
-    """What is wrong with an image. `incomplete`: it may be whole a moment later."""
+    """What is wrong with an image.
+
+    Parameters
+    ----------
+    reason : str
+    incomplete : bool
+        It may be whole a moment later.
+    """
 
     def __init__(self, reason: str, *, incomplete: bool = False):
         super().__init__(reason)
@@ -41,6 +48,10 @@ def read(path: str | os.PathLike) -> np.ndarray:
 
     An alpha channel that is opaque everywhere is dropped. As in training, nothing else is
     converted: grey, palette, CMYK, 16-bit, transparent, turned (EXIF), several pages are refused.
+
+    Parameters
+    ----------
+    path : path
 
     Returns
     -------
@@ -94,15 +105,16 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _require_plain(image: Image.Image, suffix: str) -> None:
+def _require_plain(image: ImageFile.ImageFile, suffix: str) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageError(f"is {width}x{height} px, more than {MAX_PIXELS // 2**20} megapixels")
     claimed = FORMATS.get(suffix.lower(), image.format)
     if claimed != image.format:
         raise ImageError(f"is a {image.format} file with a {claimed} name, so not the original")
-    if getattr(image, "n_frames", 1) > 1:
-        raise ImageError(f"holds {image.n_frames} pictures")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise ImageError(f"holds {frames} pictures")
     # Pillow shows 16-bit RGB as 8-bit: the decoder's own mode tells.
     raw_mode = image.tile[0][3] if image.tile else ""
     raw_mode = raw_mode[0] if isinstance(raw_mode, tuple) else raw_mode

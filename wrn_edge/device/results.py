@@ -20,7 +20,12 @@ CLASSIFIED, NOT_TISSUE, UNUSABLE = "classified", "not tissue", "unusable"
 
 
 def one_line(name: str) -> str:
-    """Spell a file name without line breaks and other control characters."""
+    """Spell a file name without line breaks and other control characters.
+
+    Parameters
+    ----------
+    name : str
+    """
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in name
     )
@@ -94,7 +99,7 @@ class Results:
                         "with --csv"
                     )
                 if len(fields) == len(self.columns):
-                    row = dict(zip(self.columns, fields, strict=True))
+                    row = dict(zip(self.columns, fields))
                     done.add((row["image"], row["bytes"], row["mtime_ns"], row["model"]))
                 end += len(raw)
         if torn:
@@ -110,14 +115,19 @@ class Results:
     def add(self, row: dict[str, object]) -> None:
         """Append a row and wait until the disk has it.
 
+        Parameters
+        ----------
+        row : dict
+            By column; what is missing stays empty.
+
         Raises
         ------
         InputError
             If the disk is full or gone; the rows before are safe and no half line is left.
         """
-        row = {name: one_line(str(row.get(name, ""))) for name in self.columns}
-        self._append(self._line(list(row.values())))
-        self._done.add((row["image"], row["bytes"], row["mtime_ns"], row["model"]))
+        told = {name: one_line(str(row.get(name, ""))) for name in self.columns}
+        self._append(self._line(list(told.values())))
+        self._done.add((told["image"], told["bytes"], told["mtime_ns"], told["model"]))
 
     @staticmethod
     def _line(fields: Sequence[object]) -> bytes:

@@ -23,7 +23,23 @@ ROUNDING = 1e-6  # exp() of another processor differs in the last bit
 def check(
     folder: Path, *, runtime: str | None, kernels: str, threads: int | None
 ) -> Iterator[tuple[str, str, bool]]:
-    """Go through all checks; yield what was checked, what was found, and whether it is well."""
+    """Go through all checks.
+
+    Parameters
+    ----------
+    folder : Path
+        The bundle.
+    runtime, kernels, threads
+        See `classifier.Classifier`.
+
+    Yields
+    ------
+    what : str
+        What was checked: files, pixels, tissue, outputs. If a file is damaged, nothing follows.
+    found : str
+        In words.
+    well : bool
+    """
     manifest = classifier.read_manifest(folder)
     names = list(manifest["files"])
     damaged = classifier.damaged_files(folder, manifest, names)
@@ -79,7 +95,7 @@ def _compare(
     known = model.family in pictures[0]["outputs"]
     families = [model.family] if known else list(pictures[0]["outputs"])
     drift, labels = 0.0, True
-    for each, output in zip(pictures, outputs, strict=True):
+    for each, output in zip(pictures, outputs):
         for family in families:
             difference = float(np.abs(output - each["outputs"][family]).max())
             # A value that is not a number must not pass as small.
@@ -97,8 +113,14 @@ def _compare(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point."""
-    parser = argparse.ArgumentParser(prog="selftest.py", description=__doc__.split("\n")[0])
+    """Entry point.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Default: those of the process.
+    """
+    parser = argparse.ArgumentParser(prog="selftest.py", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--runtime", choices=classifier.RUNTIMES, help="default: the first found")
     parser.add_argument("--kernels", choices=classifier.KERNELS, default="default")
     parser.add_argument("--threads", type=int, metavar="N", help="default: one per core, at most 4")

@@ -38,7 +38,12 @@ _POLICY = (
 
 
 class Page:
-    """What the page shows; filled by the classifying thread, read by the serving ones."""
+    """What the page shows; filled by the classifying thread, read by the serving ones.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    """
 
     def __init__(self, bundle: Bundle):
         self._about = {
@@ -100,13 +105,32 @@ class Page:
             return {**self._about, "counts": dict(self._counts), "rows": rows}
 
     def image(self, kind: str, number: int) -> bytes | None:
-        """JPEG of a result's picture or map."""
+        """JPEG of a result's picture or map.
+
+        Parameters
+        ----------
+        kind : {"picture", "map"}
+        number : int
+            Of the result, from 1.
+
+        Returns
+        -------
+        bytes or None
+            None if there is none, or no longer.
+        """
         with self._lock:
             _, images = self._rows.get(number, ({}, {}))
             return images.get(kind)
 
     def start(self, host: str, port: int) -> str:
         """Serve in the background; give the address.
+
+        Parameters
+        ----------
+        host : str
+            Of this device only, such as 127.0.0.1, or of a network.
+        port : int
+            0: any that is free.
 
         Raises
         ------
