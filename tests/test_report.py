@@ -153,6 +153,8 @@ def test_numbers_are_those_of_metrics_json(finished, task, page):
         f"{scores['kappa']:.3f}",
         f"{scores['mcc']:.3f}",
         f"{scores['auc']:.4f}",
+        f"expected calibration error {scores['ece']:.3f}, Brier {scores['brier']:.3f}, "
+        f"log loss {scores['log_loss']:.3f}.",
     ):
         assert expected in text, expected
     table = next(t for t in page.all("table") if "Each class against" in t.text)

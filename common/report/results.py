@@ -9,6 +9,7 @@ import numpy as np
 
 from common import figures, metrics, predictions
 from common.metrics import shown
+from common.metrics.catalogue import CALIBRATION
 from common.report import pictures
 from common.report.files import RunFiles
 from common.report.words import score
@@ -179,8 +180,12 @@ def calibration(files: RunFiles) -> dict[str, Any] | None:
     return {
         "picture": pictures.draw(files, "reliability", figures.reliability(bins, error), alt),
         "finding": finding,
-        "brier": files.metrics.get("brier"),
-        "log_loss": files.metrics.get("log_loss"),
+        "scores": [
+            f"{each.score.short or each.score.title} {score(each)}"
+            for each in (shown.of_test(files.metrics) if files.metrics else [])
+            # The calibration error stands in the figure.
+            if each.score.line == CALIBRATION and each.score.key != "ece"
+        ],
         "bins": len(bins["n"]),
     }
 
