@@ -15,9 +15,8 @@ from gan_fusion.gan import folder as generated_folder
 from gan_fusion.gan.folder import Generated
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from common.config import Execution
+    from common.datasets.card import Card
     from gan_fusion.config import Config
 
 
@@ -69,8 +68,8 @@ class DataSettings(Protocol):
         """Of the split."""
 
 
-def card(config: DataSettings) -> ModuleType:
-    """The data set's module, from `common.datasets`.
+def card(config: DataSettings) -> Card:
+    """The data set's card, from `common.datasets`.
 
     Parameters
     ----------

@@ -110,7 +110,7 @@ def test_the_device_answers_as_keras_does(made, run):
 def test_the_mean_of_the_activation_maps_is_the_logits(run, tmp_path, precision, tolerance):
     folder = bundle.bundle(run, tmp_path / "bundle", precision=precision)
     classifier, pixels = edge_bundle.device("classifier"), edge_bundle.device("pixels")
-    model = classifier.Classifier(classifier.load(folder))
+    model = classifier.Classifier(edge_bundle.device("sealed").load(folder))
     for each in expected(folder)[:4]:
         picture = pixels.read(folder / "golden" / each["file"])
         probabilities = model.run(pixels.resize(picture, 32))

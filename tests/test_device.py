@@ -48,7 +48,7 @@ def bundle(runtime, tmp_path_factory) -> Path:
 @pytest.fixture
 def infer(bundle, monkeypatch):
     """The module infer, working on `bundle`."""
-    monkeypatch.setattr(edge_bundle.device("classifier"), "FOLDER", bundle)
+    monkeypatch.setattr(edge_bundle.device("sealed"), "FOLDER", bundle)
     for later in ("camera", "heatmap", "serve"):  # imported when they are needed
         edge_bundle.device(later)
     return edge_bundle.device("infer")
@@ -484,7 +484,7 @@ def test_what_is_not_tissue_is_flagged_instead_of_classified(infer, stick, tmp_p
 
 def test_kernels_are_named_after_what_computes_the_convolutions(bundle):
     classifier = edge_bundle.device("classifier")
-    loaded = classifier.load(bundle)
+    loaded = edge_bundle.device("sealed").load(bundle)
     # The stand-in gives a delegate its softmax always, as tflite-runtime does.
     for kernels, family in (("default", "xnnpack"), ("builtin", "builtin")):
         assert classifier.Classifier(loaded, kernels=kernels).family == family
@@ -495,7 +495,7 @@ def test_kernels_are_named_after_what_computes_the_convolutions(bundle):
 
 def test_the_threshold_decides(runtime, bundle):
     classifier = edge_bundle.device("classifier")
-    loaded = classifier.load(bundle)
+    loaded = edge_bundle.device("sealed").load(bundle)
     model = classifier.Classifier(loaded)
     for threshold, label, probability in ((0.4, "malignant", 0.45), (0.46, "benign", 0.55)):
         loaded.preprocessing["threshold"] = threshold
@@ -511,7 +511,9 @@ def test_the_threshold_decides(runtime, bundle):
 def watcher(infer, tmp_path):
     classifier, results = edge_bundle.device("classifier"), edge_bundle.device("results")
     table = results.Results(tmp_path / "r.csv", edge_bundle.CLASSES)
-    session = edge_bundle.device("session").Session(classifier.Classifier(classifier.load()), table)
+    session = edge_bundle.device("session").Session(
+        classifier.Classifier(edge_bundle.device("sealed").load()), table
+    )
     folder = tmp_path / "stick"
     folder.mkdir()
     yield edge_bundle.device("watching").Watcher(session, folder)
@@ -655,7 +657,7 @@ def page(bundle, shown):
     edge_bundle.device("heatmap")
     sessions = edge_bundle.device("session")
     classifier, results = edge_bundle.device("classifier"), edge_bundle.device("results")
-    model = classifier.Classifier(classifier.load(bundle))
+    model = classifier.Classifier(edge_bundle.device("sealed").load(bundle))
     seen = edge_bundle.device("serve").Page(model.bundle)
     table = results.Results(shown / "results.csv", edge_bundle.CLASSES)
     session = sessions.Session(model, table, maps=shown / ".maps", page=seen)
@@ -741,8 +743,8 @@ def test_the_page_loads_nothing_from_elsewhere_and_changes_nothing(page):
 
 
 def test_the_page_forgets_old_pictures(infer, bundle):
-    serve, classifier = edge_bundle.device("serve"), edge_bundle.device("classifier")
-    shown = serve.Page(classifier.load())
+    serve, sealed = edge_bundle.device("serve"), edge_bundle.device("sealed")
+    shown = serve.Page(sealed.load())
     picture = edge_bundle.picture(0)
     for number in range(1, serve.KEPT + 11):
         row = {"image": f"{number}.png", "time": "t", "status": "unusable", "reason": "r"}
@@ -769,7 +771,7 @@ def copy(bundle, tmp_path, monkeypatch) -> Path:
     """A copy of the bundle to spoil."""
     folder = tmp_path / "copy"
     shutil.copytree(bundle, folder)
-    monkeypatch.setattr(edge_bundle.device("classifier"), "FOLDER", folder)
+    monkeypatch.setattr(edge_bundle.device("sealed"), "FOLDER", folder)
     return folder
 
 
@@ -789,7 +791,7 @@ def test_a_changed_file_is_never_used(copy, stick, error, name):
 
 
 def test_a_damaged_manifest_is_noticed_wherever_it_was_damaged(copy, error):
-    classifier = edge_bundle.device("classifier")
+    sealed = edge_bundle.device("sealed")
     path = copy / "manifest.json"
     data = path.read_bytes()
     original = json.loads(data)
@@ -801,24 +803,24 @@ def test_a_damaged_manifest_is_noticed_wherever_it_was_damaged(copy, error):
             unharmed = False
         if not unharmed:
             with pytest.raises(error, match=r"manifest\.json"):
-                classifier.read_manifest(copy)
+                sealed.read_manifest(copy)
     for content in (b"", b"{}", b"[]", b"null", data[:-9]):
         path.write_bytes(content)
         with pytest.raises(error, match=r"manifest\.json.*copy the whole bundle again"):
-            classifier.read_manifest(copy)
+            sealed.read_manifest(copy)
     path.unlink()
     with pytest.raises(error, match="missing; this folder is no bundle"):
-        classifier.read_manifest(copy)
+        sealed.read_manifest(copy)
 
 
 def test_a_newer_bundle_is_refused(copy, error):
-    classifier = edge_bundle.device("classifier")
+    sealed = edge_bundle.device("sealed")
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["schema"] = 99
-    manifest["seal"] = classifier.seal(manifest)
+    manifest["seal"] = sealed.seal(manifest)
     (copy / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(error, match="made by a newer version"):
-        classifier.load(copy)
+        sealed.load(copy)
 
 
 @pytest.mark.parametrize(
@@ -871,11 +873,11 @@ def verdicts(folder: Path) -> dict[str, tuple[bool, str]]:
 
 def reseal(folder: Path) -> None:
     """Make a spoiled bundle look as if it had been made so."""
-    classifier = edge_bundle.device("classifier")
+    sealed = edge_bundle.device("sealed")
     manifest = json.loads((folder / "manifest.json").read_text())
     for name, entry in manifest["files"].items():
-        entry["sha256"] = classifier.file_hash(folder / name)
-    manifest["seal"] = classifier.seal(manifest)
+        entry["sha256"] = sealed.file_hash(folder / name)
+    manifest["seal"] = sealed.seal(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 

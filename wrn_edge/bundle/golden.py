@@ -92,8 +92,12 @@ def write(folder: Path, about: Mapping[str, Any], golden: Sequence[Golden]) -> N
                          "keras": each.keras})  # fmt: skip
     _write_blank(folder / "golden" / "blank.png", about["image_size"])
     pictures.append({"file": "blank.png", "source": "generated", "truth": None, "keras": None})
-    with device_module("classifier") as classifier, device_module("pixels") as pixels:
-        bundle = classifier.load(folder)
+    with (
+        device_module("sealed") as sealed,
+        device_module("classifier") as classifier,
+        device_module("pixels") as pixels,
+    ):
+        bundle = sealed.load(folder)
         models = [classifier.Classifier(bundle, kernels=kernels) for kernels in FAMILIES]
         for picture in pictures:
             picture |= _known(

@@ -30,11 +30,11 @@ def write(folder: Path, manifest: Mapping[str, Any]) -> None:
         for path in files
         if path.name != "manifest.json"
     }  # fmt: skip
-    with device_module("classifier") as classifier:
-        whole = {"schema": classifier.SCHEMA, **manifest, "files": hashes}
+    with device_module("sealed") as sealed:
+        whole = {"schema": sealed.SCHEMA, **manifest, "files": hashes}
         # As JSON will give it back, so that the seal fits what is read.
         plain = json.loads(json.dumps(whole))
-        plain["seal"] = classifier.seal(plain)
+        plain["seal"] = sealed.seal(plain)
     write_json(folder / "manifest.json", plain)
 
 

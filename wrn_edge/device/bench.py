@@ -18,6 +18,7 @@ import classifier
 import errors
 import numpy as np
 import pixels
+from sealed import Bundle, load
 
 # Bits of `vcgencmd get_throttled`: now, and (16 higher) since the last start.
 THROTTLED = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "too hot"}
@@ -111,7 +112,7 @@ def _cpu_name() -> str:
 
 
 def measure(
-    bundle: classifier.Bundle, *, runs: int, warm_up: int, threads: int | None,
+    bundle: Bundle, *, runs: int, warm_up: int, threads: int | None,
     runtime: str | None, kernels: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Load the model, run it on a golden picture, and describe how long that took.
@@ -195,7 +196,7 @@ def _range(values: list[float]) -> list[float] | None:
     return [min(values), max(values)] if values else None
 
 
-def start_to_answer(bundle: classifier.Bundle, flags: list[str]) -> float:
+def start_to_answer(bundle: Bundle, flags: list[str]) -> float:
     """Seconds from the start of infer.py to its first answer, in a process of its own.
 
     Parameters
@@ -220,7 +221,7 @@ def start_to_answer(bundle: classifier.Bundle, flags: list[str]) -> float:
 # --- showing -----------------------------------------------------------------------------------
 
 
-def published(bundle: classifier.Bundle) -> list[dict[str, str]]:
+def published(bundle: Bundle) -> list[dict[str, str]]:
     """The paper's Table 6.
 
     Parameters
@@ -306,7 +307,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.runs < 1 or options.warm_up < 0 or (options.threads or 1) < 1:
         parser.error("--runs and --threads: give at least 1, --warm-up at least 0")
-    bundle = classifier.load()
+    bundle = load()
     found = measure(
         bundle, runs=options.runs, warm_up=options.warm_up, threads=options.threads,
         runtime=options.runtime, kernels=options.kernels,

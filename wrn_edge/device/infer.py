@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import classifier
 import errors
 import results
+import sealed
 from errors import InputError
 from finding import folder_of, given
 from notices import RESEARCH_USE
@@ -152,9 +153,7 @@ def main(arguments: list[str] | None = None) -> int:
     for path in options.image:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
-    model = classifier.Classifier(
-        classifier.load(), threads=options.threads, runtime=options.runtime
-    )
+    model = classifier.Classifier(sealed.load(), threads=options.threads, runtime=options.runtime)
     if options.cam and not model.gives_maps:
         raise InputError("--cam: this model gives no class activation maps; leave the flag out")
     camera = None

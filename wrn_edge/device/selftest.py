@@ -16,6 +16,7 @@ import classifier
 import errors
 import numpy as np
 import pixels
+import sealed
 
 ROUNDING = 1e-6  # exp() of another processor differs in the last bit
 
@@ -40,15 +41,15 @@ def check(
         In words.
     well : bool
     """
-    manifest = classifier.read_manifest(folder)
+    manifest = sealed.read_manifest(folder)
     names = list(manifest["files"])
-    damaged = classifier.damaged_files(folder, manifest, names)
+    damaged = sealed.damaged_files(folder, manifest, names)
     found = "; ".join(f"{name} {problem}" for name, problem in damaged.items())
     yield "files", found or f"{len(names)} as bundled", not damaged
     if damaged:
         return
 
-    bundle = classifier.load(folder)
+    bundle = sealed.load(folder)
     expected = json.loads((bundle.folder / "golden/expected.json").read_text(encoding="utf-8"))
     shrunk = {
         each["file"]: pixels.resize(
@@ -127,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     ok = True
     for name, found, well in check(
-        classifier.FOLDER,
+        sealed.FOLDER,
         runtime=options.runtime,
         kernels=options.kernels,
         threads=options.threads,

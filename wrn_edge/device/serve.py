@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from classifier import Bundle
 from errors import InputError
 from notices import RESEARCH_USE, SYNTHETIC
 from PIL import Image
+from sealed import Bundle
 
 FOLDER = Path(__file__).resolve().parent
 KEPT = 60  # results the page can go back to
