@@ -141,6 +141,9 @@ def test_data_folder(tmp_path, monkeypatch):
         export.data_folder(real, None)
     assert export.data_folder(real, tmp_path) == tmp_path
     monkeypatch.setenv("HISTOPAPERS_DATA", str(tmp_path / "data"))
+    with pytest.raises(InputError, match=r"data \(\$HISTOPAPERS_DATA\): no such folder"):
+        export.data_folder(real, None)
+    (tmp_path / "data").mkdir()
     assert export.data_folder(real, None) == tmp_path / "data"
     demo = runs.load(run_folder.make(tmp_path / "runs", synthetic=True, pictures=False))
     assert export.data_folder(demo, None) == tmp_path / "runs" / "demo-data" / "breakhis"

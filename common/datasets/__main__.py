@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from common import datasets, errors, terminal
@@ -213,13 +211,11 @@ def _decoded(root: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes, str
     from concurrent.futures import ThreadPoolExecutor
 
     from common import images
+    from common.images import fingerprints
 
     def one(name: str) -> tuple[str, bytes, str]:
         try:
-            image = images.read(root / name)
-            digest = hashlib.sha256(str(image.shape).encode())
-            digest.update(np.ascontiguousarray(image).data)
-            return name, digest.digest(), ""
+            return name, fingerprints.pixel_hash(images.read(root / name)), ""
         except InputError as error:
             return name, b"", str(error)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import backend, metrics
+from common import backend, metrics, terminal
 from common.errors import InputError
 from common.export.conversion import PRECISIONS
 from common.export.flatbuffer import Description, describe
@@ -128,10 +128,12 @@ def run(content: bytes, pixels: np.ndarray, threads: int = 1) -> np.ndarray:
         image = runner.get_input_details()[0]["index"]
         result = runner.get_output_details()[0]["index"]
         outputs = []
-        for each in pixels:
-            runner.set_tensor(image, each[None])
-            runner.invoke()
-            outputs.append(runner.get_tensor(result)[0])
+        with terminal.progress("running it", len(pixels), "images", transient=True) as bar:
+            for each in pixels:
+                runner.set_tensor(image, each[None])
+                runner.invoke()
+                outputs.append(runner.get_tensor(result)[0])
+                bar.advance()
     except (RuntimeError, ValueError) as error:
         raise InputError(f"does not run: {str(error).splitlines()[0]}") from None
     probabilities = np.stack(outputs)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import backend, notices, runs
+from common import backend, datasets, notices, runs
 from common.errors import InputError
 from common.export.conversion import CONVERTERS, PRECISIONS
 from common.export.writing import export, table
@@ -155,30 +155,18 @@ def data_folder(run: runs.Run, given: Path | None) -> Path:
     Parameters
     ----------
     run : Run
-        Whose images are sought.
-    given : path, optional
-        What the user gave.
-
-    Returns
-    -------
-    Path
-        The folder; whether it exists is not looked at.
+        Its record names the data set.
+    given : Path or None
+        What --data-dir names.
 
     Raises
     ------
     InputError
         If nothing says where they are.
     """
-    if given is not None:
-        return given
-    if run.synthetic:  # where --demo puts its images
+    if given is None and run.synthetic:  # where --demo puts its images
         return run.path.parents[1] / "demo-data" / run.record["dataset"]
-    if os.environ.get("HISTOPAPERS_DATA"):
-        return Path(os.environ["HISTOPAPERS_DATA"])
-    raise InputError(
-        f"{run.path}: the export calibrates on the run's training images: give the data set's "
-        "folder with --data-dir, or set HISTOPAPERS_DATA"
-    )
+    return datasets.data_folder(datasets.get(run.record["dataset"]), given)
 
 
 def main(package: str | None = None, arguments: list[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common import terminal
 from common.errors import InputError
 from common.export import checks, flatbuffer
 from common.export.conversion import CONVERTERS, PRECISIONS
@@ -117,6 +118,7 @@ def export(
         passed: list[Candidate] = []
         tried: list[dict[str, Any]] = []
         for converter in _converters(precision, converters):
+            terminal.line(f"{precision}: converting with {converter}")
             try:
                 candidate = _convert(converter, graph, precision, calibration, known, threads)
             except InputError as error:

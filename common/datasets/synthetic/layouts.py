@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from common import terminal
 from common.datasets.synthetic import files
 from common.errors import InputError
 from common.files import write_csv
@@ -343,11 +344,15 @@ def _generators(
 
 def _all(write: Callable[[tuple], None], plan: Sequence[tuple], workers: int | None) -> None:
     """Write every image; the first error stops the rest."""
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with (
+        terminal.progress("drawing synthetic tissue", len(plan), "images") as bar,
+        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+    ):
         futures = [pool.submit(write, job) for job in plan]
         try:
             for future in futures:
                 future.result()
+                bar.advance()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
