@@ -24,6 +24,7 @@ from common.predictions import (
     labels,
     of_part,
     probabilities,
+    require_same_images,
     table,
 )
 from common.predictions import read as read_predictions
@@ -179,19 +180,7 @@ def read_run(run: runs.Run | str | Path) -> pd.DataFrame:
     if not split_path.is_file():
         return predictions
     split = _read_split(split_path)
-    expected = of_part(split).set_index("image")["label"]
-    found = of_part(predictions).set_index("image")["label"]
-    for images, what in (
-        (expected.index.difference(found.index), "missing, though split.csv tests on them"),
-        (found.index.difference(expected.index), "not in the test part of split.csv"),
-    ):
-        if len(images):
-            raise InputError(
-                f"{path}: {len(images)} test images are {what}, for example {images[0]}; {RESTORE}"
-            )
-    other = found.index[found.to_numpy() != expected.reindex(found.index).to_numpy()]
-    if len(other):
-        raise InputError(f"{path}: {other[0]} has another label than in split.csv; {RESTORE}")
+    require_same_images(predictions, split, path)
     return predictions
 
 

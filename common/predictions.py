@@ -282,6 +282,38 @@ def read(path: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame
     return pd.DataFrame(records, columns=[*COLUMNS, *map(column, names)])
 
 
+def require_same_images(frame: pd.DataFrame, split: pd.DataFrame, path: str | Path) -> None:
+    """Refuse predictions that are not those of the test part of a split.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        From `read`.
+    split : DataFrame
+        Its `image`, `part` and `label` are looked at.
+    path : path
+        The file of the predictions, for the message.
+
+    Raises
+    ------
+    InputError
+        If test images are missing, were added, or carry another label than in the split.
+    """
+    expected = of_part(split).set_index("image")["label"]
+    found = of_part(frame).set_index("image")["label"]
+    for images, what in (
+        (expected.index.difference(found.index), "missing, though split.csv tests on them"),
+        (found.index.difference(expected.index), "not in the test part of split.csv"),
+    ):
+        if len(images):
+            raise InputError(
+                f"{path}: {len(images)} test images are {what}, for example {images[0]}; {RESTORE}"
+            )
+    other = found.index[found.to_numpy() != expected.reindex(found.index).to_numpy()]
+    if len(other):
+        raise InputError(f"{path}: {other[0]} has another label than in split.csv; {RESTORE}")
+
+
 def _text(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8-sig")
