@@ -3,19 +3,14 @@
 Reproduces J. Nishio, N. Nishio, A. Nishio, "Magnification Independent Multi-Classification of
 Breast Cancer in Histopathology Images Using Deep Learning", 2024.
 
->>> from breakhis import Config, build_model
+>>> from breakhis import Config, build_model, train
 >>> model = build_model(Config(weights="none", normalisation="imagenet"))  # doctest: +SKIP
+>>> run = train(Config(), data_dir="/data", epochs=3)  # doctest: +SKIP
 """
 
 from breakhis.config import PRESETS, Config
+from common.papers import lazily
 
-__all__ = ["PRESETS", "Config", "build_model"]
+__all__ = ["PRESETS", "Config", "build_model", "train"]
 
-
-def __getattr__(name: str) -> object:
-    """Import the model only when it is asked for: Keras takes seconds, `--help` must not."""
-    if name == "build_model":
-        from breakhis.model import build_model
-
-        return build_model
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, build_model="model", train="train")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +20,11 @@ def load_index(config: Config, data_dir: Path | None) -> pd.DataFrame:
 
 def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.DataFrame:
     """Assign every image to train, validation or test."""
-    shares = {"test": config.test, "validation": config.validation, "seed": config.split_seed}
+    shares: dict[str, Any] = {
+        "test": config.test,
+        "validation": config.validation,
+        "seed": config.split_seed,
+    }
     match config.split:
         case "image":
             return splits.by_image(index, stratify=config.stratify, **shares)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import keras
 import numpy as np
-import pandas as pd
 
 from breakhis.config import Config
 from common import backbones, networks
@@ -90,58 +86,3 @@ class AdamL2(keras.optimizers.Adam):
     def get_config(self) -> dict:
         """Arguments of the constructor."""
         return {**super().get_config(), "l2": self.l2}
-
-
-class Plateau(keras.callbacks.Callback):
-    """Halve the learning rate after `patience` epochs without a lower validation loss.
-
-    Keras' own ReduceLROnPlateau forgets its counters when a run is killed; this one works them out
-    from the run's `history.csv` before every epoch.
-
-    Parameters
-    ----------
-    run : path
-        The run folder.
-    start, end : float
-        First and smallest learning rate.
-    patience : int
-        In epochs.
-    """
-
-    def __init__(self, run: str | Path, start: float, end: float, patience: int = 2):
-        super().__init__()
-        self.history = Path(run) / "history.csv"
-        self.start, self.end, self.patience = start, end, patience
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Set the rate for this epoch.
-
-        Parameters
-        ----------
-        epoch : int
-            From 0.
-        logs : dict, optional
-            Keras'; not used.
-        """
-        losses = pd.read_csv(self.history).val_loss[:epoch] if epoch else ()
-        self.model.optimizer.learning_rate = self.rate(losses)
-
-    def rate(self, losses: Sequence[float]) -> float:
-        """Learning rate after some epochs.
-
-        Parameters
-        ----------
-        losses : sequence of float
-            Validation loss of every epoch so far.
-
-        Returns
-        -------
-        float
-        """
-        rate, best, waited = self.start, float("inf"), 0
-        for loss in losses:
-            waited = 0 if loss < best else waited + 1
-            best = min(best, loss)
-            if waited == self.patience:
-                rate, waited = max(rate / 2, self.end), 0
-        return rate

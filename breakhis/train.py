@@ -5,12 +5,13 @@ python -m breakhis.train --data-dir D --classes 2 --network resnet50 --split pat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
 
 from breakhis.config import PRESETS, Config, leaks
 from common import config as configuration
-from common import errors
-from common.files import write_csv
+from common import errors, papers
+from common.config import Request
 
 if TYPE_CHECKING:
     import keras
@@ -22,26 +23,40 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Read the command line and train."""
-    request = configuration.parse(
-        Config,
-        PRESETS,
-        package="breakhis",
-        description="Train a classifier on BreakHis or, with --demo, on synthetic tissue.",
+    train(
+        configuration.parse(
+            Config,
+            PRESETS,
+            package="breakhis",
+            description="Train a classifier on BreakHis or, with --demo, on synthetic tissue.",
+        )
     )
-    train(request)
 
 
-def train(request: configuration.Request[Config]) -> Run:
-    """Index, split, cache, train, predict, evaluate, report; resume what a killed run began."""
+def train(config: Config | Request[Config] | None = None, **settings: Any) -> Run:
+    """Index, split, samples, fit; then predictions, metrics, report. Resumes a killed run.
+
+    Parameters
+    ----------
+    config : Config or Request, optional
+        The paper's settings; unset, its main row, or the one that `preset` names.
+    **settings : object
+        ``preset=``, and what differs from it: fields of `Config` and of
+        `common.config.Execution`, such as ``epochs=3, data_dir="/data"``.
+
+    Returns
+    -------
+    Run
+        Finished; the same call finds it again.
+    """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
     from breakhis import data
-    from common import backend, evaluation, images, report, runs, splits
-    from common.datasets import breakhis, synthetic
+    from common import images, lifecycle
+    from common.datasets import breakhis
 
+    request = configuration.request(Config, PRESETS, config, package="breakhis", **settings)
     config, execution = request.config, request.execution
-    data_dir = execution.data_dir
-    if data_dir is None and request.preset.startswith("demo"):
-        data_dir = synthetic.demo(execution.runs_dir, "breakhis")
+    data_dir = lifecycle.data_folder(request, breakhis)
     index = data.load_index(config, data_dir)
     pixels = images.cached(
         data_dir,
@@ -52,45 +67,56 @@ def train(request: configuration.Request[Config]) -> Run:
         skip_bad=execution.skip_bad,
     )
     index = pixels.kept(index)
-    split = data.make_split(index, config, execution)
-    samples, split = data.make_samples(split, config)
 
-    record = runs.describe(
-        "breakhis", request, breakhis, index, leaks=leaks(config), skipped=pixels.skipped
-    )
-    with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=pixels) as run:
-        if not run.finished:
-            backend.load()
-            from common import evidence
+    def draw() -> tuple[pd.DataFrame, pd.DataFrame]:
+        split = data.make_split(index, config, execution)
+        samples, split = data.make_samples(split, config)
+        return split, samples
 
-            splits.write(split, run.path / "split.csv")
-            write_csv(run.path / "samples.csv", samples)
-            model = fit(config, split, samples, pixels, run, workers=execution.workers)
-            evaluation.predict_run(run, model, split, pixels, config.batch_size)
-            evaluation.evaluate_run(run.path)
-            evidence.collect(run, model, split, pixels, data_dir)
-            run.record_environment()
-            report.write(run.path)
-            run.finish()
-    print(evaluation.summary(evaluation.read_metrics(run)))
-    print(run.closing_words())
-    return run
+    return lifecycle.complete(
+        "breakhis", request, breakhis, data_dir, index, pixels,
+        draw=draw,
+        fit=functools.partial(fit, config, pixels, workers=execution.workers),
+        leaks=leaks(config),
+    )  # fmt: skip
 
 
 def fit(
     config: Config,
-    split: pd.DataFrame,
-    samples: pd.DataFrame,
     pixels: Pixels,
     run: Run,
+    split: pd.DataFrame,
+    samples: pd.DataFrame,
     *,
     workers: int = 0,
-) -> keras.Model:
-    """Train on the training samples; return the model of the best validation epoch."""
+) -> tuple[keras.Model, Pixels]:
+    """Train on the training samples.
+
+    Parameters
+    ----------
+    config : Config
+    pixels : Pixels
+        The decoded images.
+    run : Run
+        Notes the z-score's statistics.
+    split : DataFrame
+        Says whose statistics these are.
+    samples : DataFrame
+        What is trained and validated on (`breakhis.data.make_samples`).
+    workers : int
+        Threads that prepare batches.
+
+    Returns
+    -------
+    model : keras.Model
+        Of the best validation epoch.
+    judged : Pixels
+        The images it is judged on, the same.
+    """
     import keras
 
     from breakhis import data
-    from breakhis.model import AdamL2, Plateau, build_model
+    from breakhis.model import AdamL2, build_model
     from common import normalise, training
     from common.augment import Augmenter
     from common.pipeline import batches
@@ -129,7 +155,8 @@ def fit(
             alpha=config.learning_rate_end / config.learning_rate,
         )
     elif config.schedule == "plateau":
-        callbacks = [Plateau(run.path, config.learning_rate, config.learning_rate_end)]
+        history = training.trained(run.path)
+        callbacks = [training.Plateau(history, config.learning_rate, config.learning_rate_end)]
     model.compile(
         optimizer=AdamL2(rate, l2=config.weight_decay, epsilon=config.epsilon),
         loss="categorical_crossentropy",
@@ -139,14 +166,16 @@ def fit(
         model,
         train,
         validation,
-        run.path,
+        run,
         config.epochs,
         keep="last" if config.select_on == "last" else "best",
         monitor=config.monitor,
         callbacks=callbacks,
     )
-    return model
+    return model, pixels
 
+
+papers.callable_module(__name__)
 
 if __name__ == "__main__":
     errors.main(main)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from common import terminal
@@ -20,6 +20,20 @@ class InputError(ValueError):
 
 class WriteError(InputError):
     """A file cannot be written: the disk is full, or the folder is closed to us."""
+
+
+def listed(names: Iterable[str], shown: int = 5) -> str:
+    """Join names for a message; of many, the first ones and how many more there are.
+
+    Parameters
+    ----------
+    names : iterable of str
+    shown : int
+        How many are named.
+    """
+    names = list(names)
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def main(function: Callable[[], int | None]) -> None:

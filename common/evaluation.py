@@ -6,7 +6,7 @@ Predictions are the evidence: they are written once, and everything else is comp
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,6 @@ __all__ = [
     "percent",
     "predict",
     "predict_run",
-    "preference",
     "read_metrics",
     "read_predictions",
     "read_run",
@@ -282,69 +281,21 @@ def evaluate_run(run_path: str | Path) -> dict[str, Any]:
     return result
 
 
-def preference(row: Mapping[str, float], monitor: str = "accuracy") -> tuple[float, ...]:
-    """What an epoch is preferred by, the larger the better; of equals the earlier is kept.
-
-    Parameters
-    ----------
-    row : mapping
-        One epoch of history.csv, with `val_accuracy` and `val_loss`.
-    monitor : {"accuracy", "loss"}
-        Validation accuracy, and at equal accuracy the lower loss; or the loss alone.
-
-    Returns
-    -------
-    tuple of float
-        To be compared with another epoch's.
-    """
-    if monitor == "loss":
-        return (-row["val_loss"],)
-    return row["val_accuracy"], -row["val_loss"]
-
-
 def best_epoch(run: runs.Run) -> int | None:
-    """Epoch whose weights the run keeps, counted from 1; None without a history.csv.
+    """Epoch whose weights the run keeps, counted from 1; None where that was not noted.
 
-    By `preference`, as `common.training.fit` keeps it; the last epoch where nothing is watched.
+    `common.training.fit` notes it. Runs of earlier versions have it in their metrics.json.
 
     Parameters
     ----------
     run : Run
-        Whose config may name `select_on` and `monitor`.
-
-    Returns
-    -------
-    int or None
-        None also where history.csv has no validation scores.
-
-    Raises
-    ------
-    InputError
-        If history.csv is damaged.
     """
-    import pandas as pd
-
-    path = run.path / "history.csv"
-    if not path.is_file():
-        return None
+    if run.record.kept_epoch is not None:
+        return run.record.kept_epoch
     try:
-        whole = path.read_bytes().endswith(b"\n")
-        history = pd.read_csv(path).astype(float)
-        whole &= history["epoch"].tolist() == list(range(1, len(history) + 1))
-    except (OSError, ValueError, KeyError):
-        whole = False
-    if not whole:
-        raise InputError(f"{path}: cut short or damaged; {RESTORE}")
-    if not {"val_accuracy", "val_loss"} <= set(history):
+        return int(read_metrics(run)["best_epoch"])
+    except (InputError, KeyError, TypeError, ValueError):
         return None
-    watched = history[["epoch", "val_accuracy", "val_loss"]]
-    if watched.empty:
-        return None
-    if run.config.get("select_on") == "last" or watched.isna().any(axis=None):
-        return int(watched["epoch"].iloc[-1])
-    monitor = run.config.get("monitor", "accuracy")
-    kept = max(watched.to_dict("records"), key=lambda row: preference(row, monitor))
-    return int(kept["epoch"])
 
 
 def read_metrics(run: runs.Run | str | Path) -> dict[str, Any]:

@@ -47,8 +47,6 @@ def collect(
     data_dir : path
         Where the images lie.
     """
-    if not (run.path / LEAKAGE).is_file():
-        compare_parts(run, split, data_dir, pixels)
     test = predictions.of_part(evaluation.read_run(run))
     examples(run, split, pixels)
     mistakes(run, test, pixels)
@@ -60,7 +58,7 @@ def compare_parts(
 ) -> None:
     """Write what the parts share: cases, slides, identical and nearly identical images.
 
-    It needs neither a model nor predictions, so it can be done before the training.
+    It needs neither a model nor predictions: it is done before the training.
 
     Parameters
     ----------

@@ -30,6 +30,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The temporary file lies in the same folder, so the rename is atomic, and keeps the suffix, so
     that writers which look at it (Keras, OpenCV) behave. After an error nothing is left behind.
 
+    Parameters
+    ----------
+    path : path
+        Where the file is to be; its folder is made.
+
     Raises
     ------
     WriteError
@@ -60,7 +65,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def disk_is_full(error: BaseException) -> bool:
-    """Whether an error means that there is no room, whoever raised it."""
+    """Whether an error means that there is no room, whoever raised it.
+
+    Parameters
+    ----------
+    error : BaseException
+    """
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     # HDF5 wraps the system's error into a text of its own.
@@ -78,20 +88,49 @@ def _unwritable(path: Path, error: BaseException) -> WriteError:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    text : str
+    """
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all; NaN and infinity become null."""
+    """Write `value` as indented JSON, whole or not at all; NaN and infinity become null.
+
+    Parameters
+    ----------
+    path : path
+    value : object
+        What `plain` knows.
+    """
     write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 
+def csv_text(frame: pd.DataFrame) -> str:
+    """Write a table as CSV text: 9 significant digits, unknown values empty.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Its index is left out.
+    """
+    return frame.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+
+
 def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
-    """Write a table as CSV, whole or not at all: 9 significant digits, unknown values empty."""
-    with atomic_path(path) as temporary:
-        frame.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
+    """Write `csv_text`, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    frame : DataFrame
+    """
+    write_text(path, csv_text(frame))
 
 
 def replace_block(path: str | Path, begin: str, end: str, block: str) -> bool:
@@ -130,7 +169,12 @@ def replace_block(path: str | Path, begin: str, end: str, block: str) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Turn NumPy values, tuples and paths into what JSON knows."""
+    """Turn NumPy values, tuples and paths into what JSON knows; NaN and infinity become None.
+
+    Parameters
+    ----------
+    value : object
+    """
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -145,6 +189,11 @@ def plain(value: Any) -> Any:
 
 
 def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, as hex."""
+    """SHA-256 of a file's bytes, as hex.
+
+    Parameters
+    ----------
+    path : path
+    """
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

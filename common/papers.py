@@ -1,12 +1,18 @@
 """The one list of papers. Nothing else is ever imported by a name that a file gives.
 
-A new paper is one more line here; commands, tests and packaging read this list.
+A new paper is one more line here; commands and tests read this list. Beside it stands what makes a
+paper's package answer at once and its `train` module callable.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from common.errors import InputError
 
@@ -42,3 +48,47 @@ def folder(package: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise InputError(f"{package}: no such package")
     return Path(spec.submodule_search_locations[0])
+
+
+def lazily(package: str, **places: str) -> Callable[[str], Any]:
+    """Make a package's ``__getattr__``, which imports a name when it is asked for.
+
+    Keras takes seconds to import, and `--help` must not.
+
+    Parameters
+    ----------
+    package : str
+        The package's ``__name__``.
+    **places : str
+        Name -> module of the package that has it: ``build_model="model"``. A module stands for
+        itself: ``train="train"``, and ``gan_config="gan.config"``, which has no such name.
+    """
+
+    def find(name: str) -> Any:
+        if name not in places:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module = import_module(f"{package}.{places[name]}")
+        return module if name == places[name] else getattr(module, name, module)
+
+    return find
+
+
+def callable_module(name: str, function: str = "train") -> None:
+    """Let the module `name` be called as the function of it that bears its name.
+
+    ``from breakhis import train`` gives the module of ``python -m breakhis.train``; with this it is
+    the training too: ``breakhis.train(Config(), data_dir=D)``.
+
+    Parameters
+    ----------
+    name : str
+        The module's ``__name__``.
+    function : str
+        Which of its functions is called.
+    """
+
+    class Command(ModuleType):
+        def __call__(self, *arguments: Any, **settings: Any) -> Any:
+            return getattr(self, function)(*arguments, **settings)
+
+    sys.modules[name].__class__ = Command

@@ -3,19 +3,14 @@
 Reproduces R. K. Chandana Mani, J. Kamalakannan, "ERNet: Enhanced ResNet for classification of
 breast histopathological images", ELCVIA, 2023.
 
->>> from ernet import Config, build_model
+>>> from ernet import Config, build_model, train
 >>> model = build_model(Config(network="ernet50"))  # doctest: +SKIP
+>>> run = train(Config(), data_dir="/data", epochs=3)  # doctest: +SKIP
 """
 
+from common.papers import lazily
 from ernet.config import PRESETS, Config
 
-__all__ = ["PRESETS", "Config", "build_model"]
+__all__ = ["PRESETS", "Config", "build_model", "train"]
 
-
-def __getattr__(name: str) -> object:
-    """Import the model only when it is asked for: Keras takes seconds, `--help` must not."""
-    if name == "build_model":
-        from ernet.model import build_model
-
-        return build_model
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, build_model="model", train="train")

@@ -20,6 +20,18 @@ BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 
 """Blocks of the four stages, by depth."""
 
 
+Network = Literal[
+    "ernet18",
+    "ernet34",
+    "ernet50",
+    "ernet101",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+]
+
+
 @dataclass(frozen=True)
 class Config:
     """Defaults are the main row: ERNet-50, all magnifications together (Table 1)."""
@@ -77,10 +89,7 @@ class Config:
     horizontal_flip: bool = hp(True, "random flips", "3.1")
     vertical_flip: bool = hp(True, "random flips", ASSUMED + "'flip' beside the horizontal one")
     # Network
-    network: Literal[
-        "ernet18", "ernet34", "ernet50", "ernet101",
-        "resnet18", "resnet34", "resnet50", "resnet101",
-    ] = hp("ernet50", "plain ResNets are not measured by the paper", "3.2, 4.3.2")  # fmt: skip
+    network: Network = hp("ernet50", "plain ResNets are not measured by the paper", "3.2, 4.3.2")  # fmt: skip
     er_sum: Literal["output", "input"] = hp(
         "output",
         "output: earlier maps of the stage are added where the identity was; input: to the input "
@@ -157,11 +166,14 @@ class Config:
     )
 
 
+ERNETS: tuple[Network, ...] = ("ernet18", "ernet34", "ernet50", "ernet101")
+RESNETS: tuple[Network, ...] = ("resnet18", "resnet34", "resnet50", "resnet101")
+
 _ROWS: dict[str, Config] = {
-    **{f"T1-ernet{depth}": Config(network=f"ernet{depth}") for depth in BLOCKS},
+    **{f"T1-{name}": Config(network=name) for name in ERNETS},
     **{f"T2-{m}": Config(magnifications=(m.upper(),)) for m in ("40x", "100x", "200x", "400x")},
     # Not in the paper, which measures no plain ResNet (E25).
-    **{f"plain-resnet{depth}": Config(network=f"resnet{depth}") for depth in BLOCKS},
+    **{f"plain-{name}": Config(network=name) for name in RESNETS},
 }
 
 

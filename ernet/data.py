@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from common import samples, splits, terminal
+from common import samples, splits
 from common.config import Execution
 from common.datasets import breakhis
 from ernet.config import Config
@@ -30,7 +31,7 @@ def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.
     if config.split == "file":
         return splits.from_file(index, execution.split_file)
     patients = config.split == "patient"
-    shares = {"test": config.test, "validation": 0.0, "seed": config.split_seed}
+    shares: dict[str, Any] = {"test": config.test, "validation": 0.0, "seed": config.split_seed}
     if patients:
         split = splits.by_group(index, group=config.group, **shares)
     else:
@@ -47,7 +48,10 @@ def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.
     for part in ("train", "validation"):
         labels = set(split.label[split.part == part])
         if len(labels) < config.classes:
-            terminal.line(f"fold {config.fold}: {part} images are {', '.join(sorted(labels))} only")
+            print(
+                f"fold {config.fold}: {part} images are {', '.join(sorted(labels))} only",
+                file=sys.stderr,
+            )
     return split
 
 

@@ -6,11 +6,11 @@ python -m ernet.train --data-dir D --network ernet50 --fold 0 --split patient
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common import config as configuration
-from common import errors
-from common.files import write_csv
+from common import errors, papers
+from common.config import Request
 from ernet.config import PRESETS, Config, check, leaks
 
 if TYPE_CHECKING:
@@ -23,27 +23,41 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Read the command line and train."""
-    request = configuration.parse(
-        Config,
-        PRESETS,
-        package="ernet",
-        description="Train a classifier on BreakHis or, with --demo, on synthetic tissue.",
+    train(
+        configuration.parse(
+            Config,
+            PRESETS,
+            package="ernet",
+            description="Train a classifier on BreakHis or, with --demo, on synthetic tissue.",
+        )
     )
-    train(request)
 
 
-def train(request: configuration.Request[Config]) -> Run:
-    """Index, split, cache, train, predict, evaluate, report; resume what a killed run began."""
+def train(config: Config | Request[Config] | None = None, **settings: Any) -> Run:
+    """Index, split, samples, stains, fit; then predictions, metrics, report. Resumes a killed run.
+
+    Parameters
+    ----------
+    config : Config or Request, optional
+        The paper's settings; unset, its main row, or the one that `preset` names.
+    **settings : object
+        ``preset=``, and what differs from it: fields of `Config` and of
+        `common.config.Execution`, such as ``epochs=3, data_dir="/data"``.
+
+    Returns
+    -------
+    Run
+        Finished; the same call finds it again.
+    """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
-    from common import backend, evaluation, images, report, runs, splits
-    from common.datasets import breakhis, synthetic
+    from common import images, lifecycle
+    from common.datasets import breakhis
     from ernet import data
 
+    request = configuration.request(Config, PRESETS, config, package="ernet", **settings)
     config, execution = request.config, request.execution
     check(config)
-    data_dir = execution.data_dir
-    if data_dir is None and request.preset.startswith("demo"):
-        data_dir = synthetic.demo(execution.runs_dir, "breakhis")
+    data_dir = lifecycle.data_folder(request, breakhis)
     index = data.load_index(config, data_dir)
     decode = functools.partial(
         images.cached,
@@ -54,33 +68,24 @@ def train(request: configuration.Request[Config]) -> Run:
     )
     raw = decode(index.image, skip_bad=execution.skip_bad)
     index = raw.kept(index)
-    split = data.make_split(index, config, execution)
-    samples = data.make_samples(split)
-    trained, judged, stain = data.normalise_stains(split, raw, config, data_dir, decode)
 
-    record = runs.describe(
-        "ernet", request, breakhis, index, leaks=leaks(config), skipped=raw.skipped
-    )
-    record["expected_images"] = breakhis.expected_images(config.magnifications)
-    with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=raw) as run:
-        if not run.finished:
-            backend.load()
-            from common import evidence
-            from ernet.model import gradcam_layers
+    def draw() -> tuple[pd.DataFrame, pd.DataFrame]:
+        split = data.make_split(index, config, execution)
+        return split, data.make_samples(split)
 
-            splits.write(split, run.path / "split.csv")
-            write_csv(run.path / "samples.csv", samples)
-            run.note(gradcam_layers=gradcam_layers(config), **stain)
-            model = fit(config, samples, trained, judged, run, workers=execution.workers)
-            evaluation.predict_run(run, model, split, judged, config.batch_size)
-            evaluation.evaluate_run(run.path)
-            evidence.collect(run, model, split, judged, data_dir)
-            run.record_environment()
-            report.write(run.path)
-            run.finish()
-    print(evaluation.summary(evaluation.read_metrics(run)))
-    print(run.closing_words())
-    return run
+    def fit_stained(
+        run: Run, split: pd.DataFrame, samples: pd.DataFrame
+    ) -> tuple[keras.Model, Pixels]:
+        trained, judged, facts = data.normalise_stains(split, raw, config, data_dir, decode)
+        run.note(**facts)
+        return fit(config, samples, trained, judged, run, workers=execution.workers), judged
+
+    return lifecycle.complete(
+        "ernet", request, breakhis, data_dir, index, raw,
+        draw=draw,
+        fit=fit_stained,
+        leaks=leaks(config),
+    )  # fmt: skip
 
 
 def fit(
@@ -92,17 +97,31 @@ def fit(
     *,
     workers: int = 0,
 ) -> keras.Model:
-    """Train on the training samples; return the model of the best validation epoch."""
+    """Train on the training samples; return the model of the best validation epoch.
+
+    Parameters
+    ----------
+    config : Config
+    samples : DataFrame
+        What is trained and validated on (`ernet.data.make_samples`).
+    trained, judged : Pixels
+        The images that are trained on, and those that are validated on.
+    run : Run
+        Notes the layers for Grad-CAM.
+    workers : int
+        Threads that prepare batches.
+    """
     import keras
 
     from common import training
     from common.augment import Augmenter
     from common.pipeline import batches
-    from ernet.model import build_model
+    from ernet.model import build_model, gradcam_layers
 
     training.set_seed(
         config.seed, deterministic=config.deterministic, mixed_precision=config.mixed_precision
     )
+    run.note(gradcam_layers=gradcam_layers(config))
     model = build_model(config)
     # A crop of the side c at a random place is a zoom by c and a shift by up to (1 - c) / 2.
     shift = config.shift + (1 - config.crop) / 2
@@ -143,13 +162,15 @@ def fit(
         model,
         train,
         validation,
-        run.path,
+        run,
         config.epochs,
         keep="last" if config.select_on == "last" else "best",
         monitor=config.monitor,
     )
     return model
 
+
+papers.callable_module(__name__)
 
 if __name__ == "__main__":
     errors.main(main)

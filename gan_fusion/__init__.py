@@ -4,30 +4,22 @@ Reproduces W. Deebani, L. Aziz, A. Aziz, W. S. Basri, W. M. Alawad, S. A. Althub
 transfer learning and adversarial networks for breast cancer diagnosis: benign vs. invasive
 classification", 2025.
 
->>> from gan_fusion import Config, build_model
+>>> from gan_fusion import Config, build_model, train
 >>> model = build_model(Config(network="fusion_counts", weights="none"))  # doctest: +SKIP
+>>> run = train(Config(), data_dir="/data", epochs=3)  # doctest: +SKIP
 """
 
-from importlib import import_module
-
+from common.papers import lazily
 from gan_fusion.config import PRESETS, Config
 
-__all__ = ["PRESETS", "Config", "build_model"]
+__all__ = ["PRESETS", "Config", "build_model", "train"]
 
-_MOVED = {
-    "gan_config": "gan_fusion.gan.config",
-    "gan_draws": "gan_fusion.gan.draws",
-    "gan_evaluation": "gan_fusion.gan.evaluation",
-}
-"""Modules that have become a part of `gan_fusion.gan`, under the names they were imported by."""
-
-
-def __getattr__(name: str) -> object:
-    """Import the model only when it is asked for (Keras takes seconds); find moved modules."""
-    if name == "build_model":
-        from gan_fusion.model import build_model
-
-        return build_model
-    if name in _MOVED:
-        return import_module(_MOVED[name])
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(
+    __name__,
+    build_model="model",
+    train="train",
+    # Under the names by which they were imported before they became a part of `gan_fusion.gan`.
+    gan_config="gan.config",
+    gan_draws="gan.draws",
+    gan_evaluation="gan.evaluation",
+)

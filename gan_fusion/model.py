@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -248,41 +247,3 @@ def gradcam_layers(config: Config) -> dict[str, str]:
         for name in FUSIONS[config.network]
     }
     return last if config.network == "fusion_counts" else {**last, "fused": "msff"}
-
-
-class EarlyStopping(keras.callbacks.Callback):
-    """End the training after `patience` epochs without a lower validation loss.
-
-    Keras' own keeps its counters in memory and forgets them when a run is killed; this one has
-    them from the history in the run's checkpoint.
-
-    Parameters
-    ----------
-    history : sequence of mapping
-        Epochs trained before this start, with their `val_loss`.
-    patience : int
-    """
-
-    def __init__(self, history: Sequence[Mapping[str, float]], patience: int):
-        super().__init__()
-        self.losses = [row["val_loss"] for row in history]
-        self.patience = patience
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Count this epoch in, and stop when it was one too many."""
-        self.losses.append(logs["val_loss"])
-        if exhausted(self.losses, self.patience):
-            self.model.stop_training = True
-
-
-def exhausted(losses: Sequence[float], patience: int) -> bool:
-    """Whether the last `patience` validation losses are all no lower than the lowest before."""
-    return len(losses) - losses.index(min(losses)) > patience if losses else False
-
-
-def trained(run: str | Path) -> list[dict[str, float]]:
-    """History of the epochs that the checkpoint in a run folder holds."""
-    from common import training
-
-    found = training.Checkpoint(Path(run) / "checkpoint", {}).newest()
-    return found[1]["history"] if found else []

@@ -5,14 +5,14 @@ python -m gan_fusion.train --preset T11-fusion-trad --data-dir D
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from common import config as configuration
-from common import errors
-from common.files import write_csv
+from common import errors, papers
+from common.config import Request
 from gan_fusion.config import AUGMENTATIONS, PRESETS, Config, TrainExecution, leaks
 
 if TYPE_CHECKING:
@@ -26,28 +26,46 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Read the command line and train."""
-    request = configuration.parse(
-        Config,
-        PRESETS,
-        package="gan_fusion",
-        description="Train a classifier on BreakHis or BACH or, with --demo, on synthetic tissue.",
-        execution_class=TrainExecution,
+    train(
+        configuration.parse(
+            Config,
+            PRESETS,
+            package="gan_fusion",
+            description="Train a classifier on BreakHis or BACH or, with --demo, on synthetic "
+            "tissue.",
+            execution_class=TrainExecution,
+        )
     )
-    train(request)
 
 
-def train(request: configuration.Request[Config]) -> Run:
-    """Index, split, cache, train, predict, evaluate, report; resume what a killed run began."""
+def train(config: Config | Request[Config] | None = None, **settings: Any) -> Run:
+    """Index, split, samples, fit; then predictions, metrics, report. Resumes a killed run.
+
+    Parameters
+    ----------
+    config : Config or Request, optional
+        The paper's settings; unset, its main row, or the one that `preset` names.
+    **settings : object
+        ``preset=``, and what differs from it: fields of `Config` and of
+        `gan_fusion.config.TrainExecution`, such as ``epochs=3, data_dir="/data"``.
+
+    Returns
+    -------
+    Run
+        Finished; the same call finds it again.
+    """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
-    from common import backend, evaluation, report, runs, splits
-    from common.datasets import synthetic
+    from common import lifecycle
     from gan_fusion import data
 
-    config, execution = request.config, request.execution
+    request = configuration.request(
+        Config, PRESETS, config,
+        package="gan_fusion", execution_class=TrainExecution, **settings,
+    )  # fmt: skip
+    config, execution = request.config, cast(TrainExecution, request.execution)
     data.require_generated(execution.gan_images, config)
-    data_dir = execution.data_dir
-    if data_dir is None and request.preset.startswith("demo"):
-        data_dir = synthetic.demo(execution.runs_dir, config.dataset)
+    card = data.card(config)
+    data_dir = lifecycle.data_folder(request, card)
     index = data.load_index(config, data_dir)
     generated = None
     if execution.gan_images is not None:
@@ -61,40 +79,29 @@ def train(request: configuration.Request[Config]) -> Run:
         data.require_same_training(generated, split)
     request = with_generated(request, generated)
     config = request.config
-    samples = data.make_samples(split, generated)
 
-    card = data.card(config)
-    record = runs.describe(
-        "gan_fusion", request, card, index, leaks=leaks(config), skipped=pixels.skipped
-    )
-    if generated is not None:
+    return lifecycle.complete(
+        "gan_fusion", request, card, data_dir, index, pixels,
+        draw=lambda: (split, data.make_samples(split, generated)),
+        fit=functools.partial(fit, config, pixels, workers=execution.workers),
+        leaks=leaks(config),
         # Other generated images make another run.
-        both = f"{record['data']} {generated.sha256}"
-        record["data"] = hashlib.sha256(both.encode()).hexdigest()
-        record["generated"] = generated.describe()
-    with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=pixels) as run:
-        if not run.finished:
-            backend.load()
-            from common import evidence
-
-            splits.write(split, run.path / "split.csv")
-            write_csv(run.path / "samples.csv", samples)
-            model = fit(config, samples, pixels, run, workers=execution.workers)
-            evaluation.predict_run(run, model, split, pixels, config.batch_size)
-            evaluation.evaluate_run(run.path)
-            evidence.collect(run, model, split, pixels, data_dir)
-            run.record_environment()
-            report.write(run.path)
-            run.finish()
-    print(evaluation.summary(evaluation.read_metrics(run)))
-    print(run.closing_words())
-    return run
+        more_data="" if generated is None else generated.sha256,
+        facts={} if generated is None else {"generated": generated.describe()},
+    )  # fmt: skip
 
 
 def with_generated(
     request: configuration.Request[Config], generated: Generated | None
 ) -> configuration.Request[Config]:
-    """Let the config say what was generated in fact: a row wants its own GAN and its own number."""
+    """Let the config say what was generated in fact: a row wants its own GAN and its own number.
+
+    Parameters
+    ----------
+    request : Request
+    generated : Generated or None
+        The generated images that are trained on.
+    """
     gan, number = ("none", 0) if generated is None else (generated.gan, len(generated.table))
     config = replace(request.config, gan=gan, generated=number)
     if config == request.config:
@@ -105,15 +112,43 @@ def with_generated(
 
 
 def fit(
-    config: Config, samples: pd.DataFrame, pixels: Pixels, run: Run, *, workers: int = 0
-) -> keras.Model:
-    """Train until the validation loss stops falling; return the model of the best epoch."""
+    config: Config,
+    pixels: Pixels,
+    run: Run,
+    split: pd.DataFrame,
+    samples: pd.DataFrame,
+    *,
+    workers: int = 0,
+) -> tuple[keras.Model, Pixels]:
+    """Train until the validation loss stops falling.
+
+    Parameters
+    ----------
+    config : Config
+    pixels : Pixels
+        The decoded images, generated ones included.
+    run : Run
+        Notes the layers for Grad-CAM.
+    split : DataFrame
+        Not needed here: the samples say all.
+    samples : DataFrame
+        What is trained and validated on (`gan_fusion.data.make_samples`).
+    workers : int
+        Threads that prepare batches.
+
+    Returns
+    -------
+    model : keras.Model
+        Of the epoch with the lowest validation loss.
+    judged : Pixels
+        The images it is judged on, the same.
+    """
     import keras
 
     from common import training
     from common.augment import Augmenter
     from common.pipeline import batches
-    from gan_fusion.model import EarlyStopping, build_model, exhausted, gradcam_layers, trained
+    from gan_fusion.model import build_model, gradcam_layers
 
     training.set_seed(
         config.seed, deterministic=config.deterministic, mixed_precision=config.mixed_precision
@@ -127,7 +162,7 @@ def fit(
             "--augmentation sane draws from 0.8 to 1.2",
             file=sys.stderr,
         )
-    history = trained(run.path)
+    history = training.trained(run.path)
     shared = {"batch_size": config.batch_size, "workers": workers}
     classes = run.record["classes"]
     train = batches(
@@ -154,27 +189,30 @@ def fit(
     )
     epochs, callbacks = config.epochs, []
     if validation is not None:
-        callbacks = [EarlyStopping(history, config.patience)]
-        if exhausted([row["val_loss"] for row in history], config.patience):
+        callbacks = [training.EarlyStopping(history, config.patience)]
+        if training.exhausted([row["val_loss"] for row in history], config.patience):
             epochs = len(history)  # killed after its last epoch
-    table = training.fit(
+    fitted = training.fit(
         model,
         train,
         validation,
-        run.path,
+        run,
         epochs,
         keep="last" if config.select_on == "last" else "best",
         monitor="loss",
         callbacks=callbacks,
     )
-    if len(table) < config.epochs:
+    stopped = len(fitted.history)
+    if stopped < config.epochs:
         print(
-            f"stopped after epoch {len(table)} of {config.epochs}: {config.patience} epochs "
+            f"stopped after epoch {stopped} of {config.epochs}: {config.patience} epochs "
             "without a lower validation loss",
             file=sys.stderr,
         )
-    return model
+    return model, pixels
 
+
+papers.callable_module(__name__)
 
 if __name__ == "__main__":
     errors.main(main)

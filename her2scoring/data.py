@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from common import datasets, splits
+from common import samples, splits
 from common.config import Execution
 from common.datasets import bci
 from common.errors import InputError
@@ -20,7 +20,7 @@ def load_index(config: Config, data_dir: Path | None) -> pd.DataFrame:
     return bci.index(data_dir, stain=config.stain, classes=config.classes)
 
 
-def keep_tissue(index: pd.DataFrame, pixels: np.ndarray, smallest: float) -> pd.DataFrame:
+def keep_tissue(index: pd.DataFrame, pixels: Iterable[np.ndarray], smallest: float) -> pd.DataFrame:
     """Leave out patches whose share of tissue is below `smallest`.
 
     `common.stain.tissue_share` says what tissue is.
@@ -28,8 +28,8 @@ def keep_tissue(index: pd.DataFrame, pixels: np.ndarray, smallest: float) -> pd.
     Parameters
     ----------
     index : DataFrame
-    pixels : (N, H, W, 3) uint8 RGB
-        In the order of `index`.
+    pixels : iterable of (H, W, 3) uint8
+        RGB, in the order of `index`.
     smallest : float
         0 to 1; 0 keeps all.
     """
@@ -60,7 +60,30 @@ def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.
         case "file":
             return splits.from_file(index, execution.split_file)
         case "patient":
-            raise datasets.no_patients(bci)
+            raise InputError(
+                "--split patient: BCI's file names carry no slide or patient, so no patient-wise "
+                "split can be built; if you know the slides, give your split with --split file "
+                "--split-file CSV"
+            )
+
+
+def make_samples(split: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """List what is trained on, and what chooses the epoch: every patch as it is.
+
+    Parameters
+    ----------
+    split : DataFrame
+    config : Config
+        ``select_on="test"`` watches the test part, as the paper does (H06).
+
+    Returns
+    -------
+    DataFrame
+        Columns image, op, args, label, part.
+    """
+    watched = "test" if config.select_on == "test" else "validation"
+    both = [samples.plain(split, part).assign(part=part) for part in ("train", watched)]
+    return pd.concat(both, ignore_index=True)
 
 
 def class_weights(split: pd.DataFrame, config: Config, classes: Sequence[str]) -> np.ndarray | None:

@@ -5,10 +5,12 @@ python -m her2scoring.train --stain he --classes 4 --data-dir D
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
 
 from common import config as configuration
-from common import errors
+from common import errors, papers
+from common.config import Request
 from her2scoring.config import PRESETS, Config, leaks
 
 if TYPE_CHECKING:
@@ -21,26 +23,41 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Read the command line and train."""
-    request = configuration.parse(
-        Config,
-        PRESETS,
-        package="her2scoring",
-        description="Train a HER2 score classifier on BCI or, with --demo, on synthetic tissue.",
+    train(
+        configuration.parse(
+            Config,
+            PRESETS,
+            package="her2scoring",
+            description="Train a HER2 score classifier on BCI or, with --demo, on synthetic "
+            "tissue.",
+        )
     )
-    train(request)
 
 
-def train(request: configuration.Request[Config]) -> Run:
-    """Index, split, cache, train, predict, evaluate, report; resume what a killed run began."""
+def train(config: Config | Request[Config] | None = None, **settings: Any) -> Run:
+    """Index, split, samples, fit; then predictions, metrics, report. Resumes a killed run.
+
+    Parameters
+    ----------
+    config : Config or Request, optional
+        The paper's settings; unset, its main row, or the one that `preset` names.
+    **settings : object
+        ``preset=``, and what differs from it: fields of `Config` and of
+        `common.config.Execution`, such as ``epochs=3, data_dir="/data"``.
+
+    Returns
+    -------
+    Run
+        Finished; the same call finds it again.
+    """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
-    from common import backend, evaluation, images, report, runs, splits
-    from common.datasets import bci, synthetic
+    from common import images, lifecycle
+    from common.datasets import bci
     from her2scoring import data
 
+    request = configuration.request(Config, PRESETS, config, package="her2scoring", **settings)
     config, execution = request.config, request.execution
-    data_dir = execution.data_dir
-    if data_dir is None and request.preset.startswith("demo"):
-        data_dir = synthetic.demo(execution.runs_dir, "bci")
+    data_dir = lifecycle.data_folder(request, bci)
     index = data.load_index(config, data_dir)
     pixels = images.cached(
         data_dir,
@@ -50,38 +67,54 @@ def train(request: configuration.Request[Config]) -> Run:
         cache_dir=execution.cache_dir,
         skip_bad=execution.skip_bad,
     )
-    index = pixels.kept(index)
-    index = data.keep_tissue(index, pixels, config.min_tissue)
-    split = data.make_split(index, config, execution)
+    index = data.keep_tissue(pixels.kept(index), pixels, config.min_tissue)
 
-    record = runs.describe(
-        "her2scoring", request, bci, index, leaks=leaks(config), skipped=pixels.skipped
-    )
-    with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=pixels) as run:
-        if not run.finished:
-            backend.load()
-            from common import evidence
+    def draw() -> tuple[pd.DataFrame, pd.DataFrame]:
+        split = data.make_split(index, config, execution)
+        return split, data.make_samples(split, config)
 
-            splits.write(split, run.path / "split.csv")
-            model = fit(config, split, pixels, run, workers=execution.workers)
-            evaluation.predict_run(run, model, split, pixels, config.batch_size)
-            evaluation.evaluate_run(run.path)
-            evidence.collect(run, model, split, pixels, data_dir)
-            run.record_environment()
-            report.write(run.path)
-            run.finish()
-    print(evaluation.summary(evaluation.read_metrics(run)))
-    print(run.closing_words())
-    return run
+    return lifecycle.complete(
+        "her2scoring", request, bci, data_dir, index, pixels,
+        draw=draw,
+        fit=functools.partial(fit, config, pixels, workers=execution.workers),
+        leaks=leaks(config),
+    )  # fmt: skip
 
 
 def fit(
-    config: Config, split: pd.DataFrame, pixels: Pixels, run: Run, *, workers: int = 0
-) -> keras.Model:
-    """Train on the split's training part; return the model of the chosen epoch."""
+    config: Config,
+    pixels: Pixels,
+    run: Run,
+    split: pd.DataFrame,
+    samples: pd.DataFrame,
+    *,
+    workers: int = 0,
+) -> tuple[keras.Model, Pixels]:
+    """Train on the training samples.
+
+    Parameters
+    ----------
+    config : Config
+    pixels : Pixels
+        The decoded patches.
+    run : Run
+    split : DataFrame
+        Its training part gives the class weights.
+    samples : DataFrame
+        What is trained on, and what chooses the epoch (`her2scoring.data.make_samples`).
+    workers : int
+        Threads that prepare batches.
+
+    Returns
+    -------
+    model : keras.Model
+        Of the chosen epoch.
+    judged : Pixels
+        The patches it is judged on, the same.
+    """
     import keras
 
-    from common import samples, training
+    from common import training
     from common.augment import Augmenter
     from common.pipeline import batches
     from her2scoring import data
@@ -93,7 +126,7 @@ def fit(
     model = build_model(config)
     classes = run.record["classes"]
     train = batches(
-        samples.plain(split, "train"),
+        samples[samples.part == "train"],
         pixels,
         classes,
         batch_size=config.batch_size,
@@ -109,9 +142,8 @@ def fit(
         initial_epoch=training.trained_epochs(run.path),
         workers=workers,
     )
-    part = "test" if config.select_on == "test" else "validation"
     watched = batches(
-        samples.plain(split, part),
+        samples[samples.part != "train"],
         pixels,
         classes,
         batch_size=config.batch_size,
@@ -131,12 +163,14 @@ def fit(
         model,
         train,
         watched,
-        run.path,
+        run,
         config.epochs,
         keep="last" if config.select_on == "last" else "best",
     )
-    return model
+    return model, pixels
 
+
+papers.callable_module(__name__)
 
 if __name__ == "__main__":
     errors.main(main)

@@ -97,6 +97,8 @@ def make(
         synthetic=synthetic,
         replicates=200,
     )
+    best = history.sort_values(["val_accuracy", "val_loss"], ascending=[False, True]).epoch.iloc[0]
+    runs.load(folder).note(kept_epoch=int(best))
     scores["best_epoch"] = evaluation.best_epoch(runs.load(folder))
     write_json(folder / "metrics.json", scores)
     if pictures:

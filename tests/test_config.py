@@ -1,10 +1,14 @@
 """Flags made from dataclasses: presets, bounds, sources, identity."""
 
 import dataclasses
+import functools
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
+import golden_ids
 import pytest
 
 import breakhis.config
@@ -13,6 +17,7 @@ import gan_fusion.config
 import her2scoring.config
 import wrn_edge.config
 from common import config as configuration
+from common import runs
 from common.config import Execution
 from common.errors import InputError
 
@@ -75,10 +80,89 @@ def test_values_out_of_bounds_are_refused(flag, value, bounds):
         parse("her2scoring", flag, value)
 
 
-def test_data_dir_comes_from_the_environment_unless_given(monkeypatch, tmp_path):
-    monkeypatch.setenv("HISTOPAPERS_DATA", str(tmp_path))
-    assert parse("breakhis").execution.data_dir == tmp_path
-    assert str(parse("breakhis", "--data-dir", "here").execution.data_dir) == "here"
+def test_a_call_asks_for_what_the_command_line_asks_for():
+    row = breakhis.config.Config(network="vgg19")
+    asked = configuration.request(
+        breakhis.config.Config, breakhis.config.PRESETS, row,
+        package="breakhis", epochs=3, dropout=0, data_dir="/data", fresh=True,
+    )  # fmt: skip
+    assert asked.config == dataclasses.replace(row, epochs=3, dropout=0.0)
+    assert type(asked.config.dropout) is float  # 0 would be another run than 0.0
+    assert asked.execution == Execution(data_dir=Path("/data"), fresh=True)
+    assert asked.preset == "custom"
+    words = shlex.split(asked.command)
+    assert words[:3] == ["python", "-m", "breakhis.train"]
+    assert parse("breakhis", *words[3:]) == asked
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_the_command_of_a_call_gives_the_same_request(paper):
+    module = PAPERS[paper]
+    for name in module.PRESETS:
+        asked = configuration.request(module.Config, module.PRESETS, package=paper, preset=name)
+        assert asked.preset == name
+        assert parse(paper, *shlex.split(asked.command)[3:]) == asked
+
+
+def test_a_call_names_what_is_wrong_with_it():
+    ask = functools.partial(
+        configuration.request, breakhis.config.Config, breakhis.config.PRESETS, package="breakhis"
+    )
+    with pytest.raises(TypeError, match="no setting 'epoch'; did you mean epochs"):
+        ask(epoch=3)
+    with pytest.raises(TypeError, match="a config or a preset, not both"):
+        ask(breakhis.config.Config(), preset="demo")
+    with pytest.raises(InputError, match="T2-binary-resnet50"):
+        ask(preset="T2-binary-resnet5")
+    with pytest.raises(InputError, match="--epochs 0: must be at least 1"):
+        ask(epochs=0)
+    request = ask(preset="demo")
+    assert ask(request) is request
+    with pytest.raises(TypeError, match="a request is complete"):
+        ask(request, epochs=3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Old:
+    """A Config before a setting was added and a default changed."""
+
+    rate: float = configuration.hp(0.1, "", "")
+    classes: int = configuration.hp(2, "", "")
+
+
+@dataclasses.dataclass(frozen=True)
+class New:
+    """The same paper later."""
+
+    rate: float = configuration.hp(0.2, "", "", first=0.1)
+    classes: int = configuration.hp(2, "", "")
+    blur: int = configuration.hp(0, "", "")
+
+
+def test_a_config_is_known_by_what_differs_from_the_first_defaults():
+    assert configuration.identity(Old()) == {}
+    assert configuration.identity(New()) == {"rate": 0.2}
+    assert configuration.identity(New(rate=0.1)) == {}
+    assert configuration.identity(New(rate=0.1, blur=1)) == {"blur": 1}
+    # An older run's config lacks the new field and means its first default.
+    old = configuration.to_dict(Old(classes=4))
+    assert configuration.differences(New(rate=0.1, classes=4), old) == []
+    assert configuration.differences(New(classes=4), old) == ["rate"]
+    assert configuration.from_dict(New, old) == New(rate=0.1, classes=4)
+
+
+def test_a_value_that_is_recorded_is_no_flag(capsys):
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        rate: float = configuration.hp(0.1, "rate", "II")
+        counted: int = configuration.hp(3, "counted", "II", flag=False)
+
+    presets = {"five": Config(counted=5)}
+    ask = functools.partial(configuration.parse, Config, presets, package="x", description="")
+    assert ask(arguments=["--preset", "five"]).config == Config(counted=5)
+    with pytest.raises(SystemExit):
+        ask(arguments=["--counted", "4"])
+    assert "--counted" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("paper", PAPERS)
@@ -152,3 +236,25 @@ def test_help_prints_sources_without_a_framework(paper):
     assert f"[{paper_says}]" in " ".join(done.stdout.replace("│", " ").split())
     assert "ASSUMED" in done.stdout
     assert "--preset NAME" in done.stdout
+
+
+def test_ids_of_all_presets_are_those_they_always_had():
+    """A new setting must not change them; see golden_ids.py when this fails."""
+    now, before = golden_ids.present(), golden_ids.pinned()
+    assert now.keys() == before.keys()
+    for title, kinds in before.items():
+        for kind, values in kinds.items():
+            assert now[title][kind] == values, f"{title}: {kind}"
+
+
+def test_a_new_setting_and_a_new_default_leave_pinned_ids_alone():
+    """The first default is what is pinned: with it, a default may change."""
+    ids = {
+        name: runs.run_id("x", configuration.to_dict(config), "", "none", first)
+        for name, config, first in (
+            ("old", Old(), configuration.first_defaults(Old)),
+            ("same", New(rate=0.1), configuration.first_defaults(New)),
+            ("main", New(), configuration.first_defaults(New)),
+        )
+    }
+    assert ids["old"] == ids["same"] != ids["main"]

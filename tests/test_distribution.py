@@ -47,7 +47,7 @@ def train(folder, epochs, strategy=None):
         model.compile(
             keras.optimizers.Adam(0.02), loss="categorical_crossentropy", metrics=["accuracy"]
         )
-        history = training.fit(model, batches, None, folder, epochs, keep="last")
+        history = training.fit(model, batches, None, folder, epochs, keep="last").history
         return history.loss.tolist(), model.predict(pixels, verbose=0).tolist()
 
 work = sys.argv[1]

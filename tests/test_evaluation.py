@@ -301,19 +301,19 @@ def test_evaluate_run_writes_metrics(tmp_path, predictions):
     assert result["best_epoch"] is None
 
 
-def test_best_epoch_follows_training(tmp_path, predictions):
+def test_best_epoch_is_the_one_that_training_noted(tmp_path, predictions):
     run = make_run(tmp_path / "run", predictions)
     history = (
         "epoch,loss,val_loss,val_accuracy\n1,9,0.2,0.5\n2,8,0.6,0.9\n3,7,0.5,0.9\n4,6,0.5,0.9\n"
     )
     (run / "history.csv").write_text(history)
-    assert evaluation.best_epoch(runs.load(run)) == 3
-    assert evaluation.evaluate_run(run)["best_epoch"] == 3
-    loaded = runs.load(run)
-    loaded.config["monitor"] = "loss"
-    assert evaluation.best_epoch(loaded) == 1
-    loaded.config["select_on"] = "last"
-    assert evaluation.best_epoch(loaded) == 4
+    assert evaluation.best_epoch(runs.load(run)) is None  # no rule of its own
+    runs.load(run).note(kept_epoch=2)
+    assert evaluation.best_epoch(runs.load(run)) == 2
+    assert evaluation.evaluate_run(run)["best_epoch"] == 2
+    # A run of an earlier version has it in its metrics.json, which a recomputation keeps.
+    runs.load(run).note(kept_epoch=None)
+    assert evaluation.evaluate_run(run)["best_epoch"] == 2
 
 
 def test_images_missing_from_a_run_are_noticed(tmp_path, predictions):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import backbones, datasets, samples, tables, training
+from common import backbones, datasets, runs, samples, tables, training
 from common import config as configuration
 from common.augment import Augmenter
 from common.config import Execution
@@ -442,7 +442,7 @@ def test_early_stopping_stops_where_kerass_own_does():
 
     for patience in (1, 2, 3, 4):
         ours, theirs = Trained(), Trained()
-        mine = model.EarlyStopping([], patience)
+        mine = training.EarlyStopping([], patience)
         peer = keras.callbacks.EarlyStopping("val_loss", patience=patience)
         mine.set_model(ours)
         peer.set_model(theirs)
@@ -451,10 +451,10 @@ def test_early_stopping_stops_where_kerass_own_does():
             for callback in (mine, peer):
                 callback.on_epoch_end(epoch, {"val_loss": loss})
             assert ours.stop_training == theirs.stop_training, (patience, epoch)
-            assert model.exhausted(LOSSES[: epoch + 1], patience) == ours.stop_training
+            assert training.exhausted(LOSSES[: epoch + 1], patience) == ours.stop_training
             if ours.stop_training:
                 break
-    assert not model.exhausted([], 1)
+    assert not training.exhausted([], 1)
 
 
 def test_killed_training_stops_at_the_same_epoch(tmp_path, monkeypatch):
@@ -482,24 +482,21 @@ def test_killed_training_stops_at_the_same_epoch(tmp_path, monkeypatch):
         __len__ = lambda self: 12  # noqa: E731
         __getitem__ = lambda self, key: pixels[key]  # noqa: E731
 
-    class Run:
-        def __init__(self, path):
-            self.path, self.record = path, {"classes": ["a", "b"]}
-            path.mkdir()
-
-        def note(self, **facts):
-            pass
+    def begin(path):
+        path.mkdir()
+        record = runs.Record("gan_fusion", {}, True, classes=["a", "b"])
+        return runs.Run(path, record)
 
     def losses(path):
         return pd.read_csv(path / "history.csv").val_loss.tolist()
 
-    whole = Run(tmp_path / "whole")
-    train.fit(settings, table, Cached(), whole)
+    whole = begin(tmp_path / "whole")
+    train.fit(settings, Cached(), whole, None, table)
     expected = losses(whole.path)
     assert 2 < len(expected) < 40
-    assert model.exhausted(expected, 2) and not model.exhausted(expected[:-1], 2)
+    assert training.exhausted(expected, 2) and not training.exhausted(expected[:-1], 2)
 
-    write, kills = training._write_history, {1, len(expected)}
+    write, kills = training.fitting._write_history, {1, len(expected)}
 
     def killed(path, history):
         if len(history) in kills:
@@ -508,12 +505,12 @@ def test_killed_training_stops_at_the_same_epoch(tmp_path, monkeypatch):
         return write(path, history)
 
     # Each time the checkpoint of the epoch is whole, and nothing behind it.
-    monkeypatch.setattr(training, "_write_history", killed)
-    broken = Run(tmp_path / "broken")
+    monkeypatch.setattr(training.fitting, "_write_history", killed)
+    broken = begin(tmp_path / "broken")
     for _ in range(2):
         with pytest.raises(RuntimeError, match="killed"):
-            train.fit(settings, table, Cached(), broken)
-    train.fit(settings, table, Cached(), broken)
+            train.fit(settings, Cached(), broken, None, table)
+    train.fit(settings, Cached(), broken, None, table)
     assert losses(broken.path) == expected
 
 

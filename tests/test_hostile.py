@@ -532,7 +532,6 @@ def copy(whole, tmp_path) -> Path:
         ("predictions.csv", lose_lines, "test images are missing"),
         ("split.csv", cut, "cut short"),
         ("split.csv", lose_lines, "not in the test part of split.csv"),
-        ("history.csv", cut, "restore the file, or train again with --fresh"),
         ("config.json", cut, "--fresh"),
     ],
 )

@@ -100,15 +100,6 @@ def test_weight_decay_is_pytorchs():
     assert again.l2 == decay
 
 
-def test_plateau_halves_after_two_epochs_without_gain(tmp_path):
-    plateau = breakhis.model.Plateau(tmp_path, 8e-4, 1e-4)
-    assert plateau.rate([]) == 8e-4
-    assert plateau.rate([3, 2, 2.5]) == 8e-4
-    assert plateau.rate([3, 2, 2.5, 2.1]) == 4e-4
-    assert plateau.rate([3, 2, 2.5, 2.1, 1.9, 2, 2]) == 2e-4
-    assert plateau.rate([1] * 20) == 1e-4  # never below the end
-
-
 @pytest.fixture
 def split():
     """An unbalanced split: 60 DC, 20 A and 8 PT images, a quarter of each for validation."""

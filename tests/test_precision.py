@@ -46,7 +46,7 @@ def train(folder, mixed_precision, epochs, initial_scale=None):
     model = build(mixed_precision)
     if initial_scale is not None:
         model.optimizer.initial_scale = initial_scale
-    history = training.fit(model, batches(), None, folder, epochs, keep="last")
+    history = training.fit(model, batches(), None, folder, epochs, keep="last").history
     return model, history
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from common import runs
 from common.errors import InputError
-from common.files import atomic_path, write_csv, write_json, write_text
+from common.files import atomic_path, file_hash, write_csv, write_json, write_text
 
 
 def record(**changes):
@@ -129,3 +129,108 @@ def test_runs_folder_that_is_a_file(tmp_path):
         runs.open_run(tmp_path / "runs", record()),
     ):
         pass
+
+
+def test_a_value_at_its_first_default_leaves_the_id_alone():
+    config = {"classes": 2, "weights": "none"}
+    old = runs.run_id("breakhis", config, "data", "none", {"classes": 8})
+    with_new = {**config, "blur": 0}
+    assert old == runs.run_id("breakhis", with_new, "data", "none", {"classes": 8, "blur": 0})
+    assert old != runs.run_id("breakhis", {**config, "blur": 1}, "data", "none", {"blur": 0})
+    # 0 and 0.0 and False are three values.
+    ids = {runs.run_id("breakhis", {"blur": v}, "d", "none", {"blur": 0}) for v in (0, 0.0, False)}
+    assert len(ids) == 3
+
+
+def test_a_folder_of_an_earlier_version_is_found_by_what_it_says(tmp_path):
+    with runs.open_run(tmp_path, record()) as run:
+        pass
+    values = json.loads((run.path / "config.json").read_text())
+    values |= {"schema": 1, "run_id": "0123456789"}
+    write_json(run.path / "config.json", values)
+    older = run.path.rename(run.path.with_name("T2-binary-resnet50-0123456789"))
+    newer = record(
+        config={**record()["config"], "blur": 0},
+        sources=[{"name": "blur", "value": 0, "default": 0, "first": 0}],
+    )
+    with runs.open_run(tmp_path, newer) as found:
+        assert found.path == older
+    with runs.open_run(tmp_path, record(data="e" * 64)) as other:
+        assert other.path != older
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("config", []), ("skipped", "x"), ("classes", [1, 2]), ("synthetic", "no"),
+        ("n_images", True), ("sources", {}), ("gradcam_layers", ["a"]), ("kept_epoch", "3"),
+    ],
+)  # fmt: skip
+def test_a_record_of_the_wrong_types_is_refused(tmp_path, name, value):
+    with runs.open_run(tmp_path, record()) as run:
+        pass
+    values = json.loads((run.path / "config.json").read_text()) | {name: value}
+    write_json(run.path / "config.json", values)
+    with pytest.raises(InputError, match=rf"config\.json: damaged \({name} is "):
+        runs.load(run.path)
+
+
+def test_a_record_keeps_what_a_paper_notes(tmp_path):
+    with runs.open_run(tmp_path, record()) as run:
+        run.note(rgb_mean=[1.0, 2.0, 3.0], kept_epoch=4)
+    again = runs.load(run.path).record
+    assert again.kept_epoch == 4
+    assert again["rgb_mean"] == again.facts["rgb_mean"] == [1.0, 2.0, 3.0]
+    assert again.get("nothing") is None
+    assert again.changed(classes=("a", "b"), colour=1)["colour"] == 1
+
+
+def test_only_papers_of_the_list_are_imported(tmp_path):
+    with runs.open_run(tmp_path, record(package="antigravity")) as run:
+        (run.path / "model.keras").write_bytes(b"")
+    with pytest.raises(InputError, match="'antigravity', which is none of her2scoring"):
+        runs.load_model(run.path)
+
+
+# --- the draw ----------------------------------------------------------------------------------
+
+
+def split(parts="aab"):
+    names = {"a": "train", "b": "test"}
+    return pd.DataFrame({"image": list("xyz"), "part": [names[p] for p in parts]})
+
+
+def test_the_draw_is_written_once_and_noted(tmp_path):
+    samples = pd.DataFrame({"image": ["x", "y"], "op": "none"})
+    with runs.open_run(tmp_path, record()) as run:
+        runs.settle(run, split(), samples)
+        first = {name: (run.path / name).read_bytes() for name in ("split.csv", "samples.csv")}
+        for name in first:
+            (run.path / name).chmod(0o400)
+    with runs.open_run(tmp_path, record()) as again:
+        runs.settle(again, split(), samples)
+        assert {name: (again.path / name).read_bytes() for name in first} == first
+        assert again.record.split_sha256 == file_hash(run.path / "split.csv")
+        (again.path / "samples.csv").unlink()
+        runs.settle(again, split(), samples)  # the draw is the same, so it can be written again
+        assert (again.path / "samples.csv").read_bytes() == first["samples.csv"]
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_another_draw_stops_the_run_and_writes_nothing(tmp_path, noted):
+    with runs.open_run(tmp_path, record()) as run:
+        runs.settle(run, split())
+        if not noted:  # as an earlier version left it
+            run.note(split_sha256=None)
+        before = (run.path / "split.csv").read_bytes()
+        with pytest.raises(InputError, match=r"split\.csv: this run began with another split"):
+            runs.settle(run, split("aba"))
+        assert (run.path / "split.csv").read_bytes() == before
+
+
+def test_a_split_that_was_edited_stops_the_run(tmp_path):
+    with runs.open_run(tmp_path, record()) as run:
+        runs.settle(run, split())
+        write_csv(run.path / "split.csv", split("aba"))
+        with pytest.raises(InputError, match=r"split\.csv: changed since this run began"):
+            runs.settle(run, split())

@@ -14,6 +14,7 @@ import pytest
 
 from common import datasets, evaluation, runs
 from common.datasets import synthetic
+from common.notices import RESEARCH_USE
 from common.predictions import column
 
 PAPERS = ("her2scoring", "breakhis")
@@ -92,7 +93,7 @@ def test_a_run_writes_all_its_files(paper, finished, tissue):
     probabilities = predictions.filter(regex="^p_").to_numpy()
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
     assert "SYNTHETIC" in result.stdout
-    assert "research use, not for diagnosis" in result.stdout
+    assert RESEARCH_USE in result.stdout
     assert "Traceback" not in result.stderr
 
 

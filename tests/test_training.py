@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import training
+from common import runs, training
 from common.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -59,8 +59,8 @@ def build(rate=0.01):
 def train(folder, epochs=6, **options):
     model = build()
     data = Data(slice(0, 48), training.trained_epochs(folder))
-    history = training.fit(model, data, Data(slice(48, 64)), folder, epochs, **options)
-    return model.predict(X, verbose=0), history
+    fitted = training.fit(model, data, Data(slice(48, 64)), folder, epochs, **options)
+    return model.predict(X, verbose=0), fitted.history
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,27 @@ def test_the_kept_weights_are_those_of_the_best_epoch(whole):
     assert right == pytest.approx(best.val_accuracy)
     p = np.clip((predictions[48:] * Y[48:]).sum(1), 1e-7, 1)
     assert -np.log(p).mean() == pytest.approx(best.val_loss, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"), [({}, 4), ({"monitor": "loss"}, 6), ({"keep": "last"}, 6)]
+)
+def test_the_kept_epoch_is_said_and_noted(whole, tmp_path, options, kept):
+    """`model.keras` is of the epoch that config.json names, whatever chose it."""
+    record = {"package": "x", "preset": "x", "config": {}, "data": "", "weights": "none"}
+    with runs.open_run(tmp_path, record | {"synthetic": True}) as run:
+        model = build()
+        fitted = training.fit(model, Data(slice(0, 48), 0), Data(slice(48, 64)), run, 6, **options)
+    assert fitted.kept_epoch == kept == runs.load(run.path).record.kept_epoch
+    row = fitted.history.iloc[kept - 1]
+    # By hand from the history that is printed: epochs 3 and 4 have the highest accuracy, and 4 the
+    # lower loss; the loss falls to the end.
+    if not options:
+        best = whole[2][whole[2].val_accuracy == whole[2].val_accuracy.max()]
+        assert kept == best.val_loss.idxmin() + 1 and len(best) > 1
+    loaded = keras.saving.load_model(run.path / "model.keras")
+    p = np.clip((loaded.predict(X[48:], verbose=0) * Y[48:]).sum(1), 1e-7, 1)
+    assert -np.log(p).mean() == pytest.approx(row.val_loss, rel=1e-5)
 
 
 def test_last_epoch_is_kept_on_request(tmp_path):
@@ -166,6 +187,66 @@ def test_best_needs_validation_images(tmp_path):
 
 
 def test_without_validation_the_last_epoch_is_kept(tmp_path):
-    history = training.fit(build(), Data(), None, tmp_path, 2, keep="last")
+    history = training.fit(build(), Data(), None, tmp_path, 2, keep="last").history
     assert tuple(history.columns) == ("epoch", "loss", "accuracy", "learning_rate")
     assert (tmp_path / "model.keras").is_file()
+
+
+# --- schedules ---------------------------------------------------------------------------------
+
+
+def test_plateau_halves_after_two_epochs_without_gain():
+    plateau = training.Plateau([], 8e-4, 1e-4)
+    assert plateau.rate([]) == 8e-4
+    assert plateau.rate([3, 2, 2.5]) == 8e-4
+    assert plateau.rate([3, 2, 2.5, 2.1]) == 4e-4
+    assert plateau.rate([3, 2, 2.5, 2.1, 1.9, 2, 2]) == 2e-4
+    assert plateau.rate([3, 3, 3]) == 4e-4  # an equal loss is no gain
+    assert plateau.rate([1] * 20) == 1e-4  # never below the end
+
+
+def test_early_stopping_counts_epochs_without_gain():
+    assert not training.exhausted([], 2)
+    assert not training.exhausted([3, 2, 2.5], 2)
+    assert training.exhausted([3, 2, 2.5, 2.1], 2)
+    assert training.exhausted([3, 2, 2.5, 2], 2)  # an equal loss is no gain
+    assert not training.exhausted([3, 2, 2.5, 1.9], 2)
+
+
+def test_schedules_take_up_where_a_killed_run_was(whole):
+    history = training.trained(whole[0])
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
+    losses = [row["val_loss"] for row in history]
+    assert training.Plateau(history, 1, 0).losses == losses
+    assert training.EarlyStopping(history, 1).losses == losses
+
+
+# --- checkpoints -------------------------------------------------------------------------------
+
+
+def test_a_save_reads_no_state_back_and_holds_one_array_at_a_time(tmp_path, monkeypatch):
+    """VGG19's state is 1.7 GB: a copy of all of it, or a reading, every epoch would be felt."""
+    import tracemalloc
+
+    variables = [keras.Variable(np.full((512, 512), i, "float32")) for i in range(16)]  # 16 MiB
+    checkpoint = training.Checkpoint(tmp_path, {"model": variables})
+    monkeypatch.setattr(np, "load", lambda *args, **options: pytest.fail("read back"))
+    tracemalloc.start()
+    for epoch in (1, 2, 3):
+        (tmp_path / f"best-{epoch:06d}.keras").write_bytes(b"")
+        checkpoint.save(epoch, {}, files=[f"best-{epoch:06d}.keras"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    monkeypatch.undo()
+    assert peak < 6 * 2**20
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "best-000002.keras", "best-000003.keras", "state-000002.npz", "state-000003.npz",
+    ]  # fmt: skip
+    for variable in variables:
+        variable.assign(variable * 0)
+    (tmp_path / "best-000003.keras").unlink()  # so that the state before it is the newest whole one
+    for file in ("best-000002.keras",):
+        np.savez(tmp_path / "x.npz", a=[1])
+        (tmp_path / "x.npz").rename(tmp_path / file)
+    assert training.Checkpoint(tmp_path, {"model": variables}).restore()["epoch"] == 2
+    assert [float(variable[0, 0]) for variable in variables] == list(range(16))

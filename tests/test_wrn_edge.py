@@ -158,7 +158,7 @@ def test_new_layer_learns_ten_times_as_fast_as_the_rest():
         if not path.startswith("logits/"):
             assert step == pytest.approx(0.001, rel=0.02), path
     # What history.csv shows is the rate of the many.
-    assert common.training._learning_rate(model.optimizer) == pytest.approx(0.001)
+    assert common.training.fitting._learning_rate(model.optimizer) == pytest.approx(0.001)
 
 
 @pytest.mark.parametrize(
@@ -540,15 +540,16 @@ def test_an_interrupted_training_resumes_to_the_same_weights(
             "synthetic": True, "classes": ["benign", "malignant"],
         }  # fmt: skip
         with runs.open_run(tmp_path, record) as run:
-            return training.fit(config, samples, pixels, run).get_weights()
+            model, _ = training.fit(config, pixels, run, split, samples)
+            return model.get_weights()
 
-    begin = common.training._Recorder.on_epoch_begin
+    begin = common.training.fitting._Recorder.on_epoch_begin
     split, pixels = split_and_pixels
     config = dataclasses.replace(SMALL, epochs=4)
     samples = data.make_samples(split, config, pixels)
     whole = fit("whole")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(common.training._Recorder, "on_epoch_begin", interrupted)
+        patch.setattr(common.training.fitting._Recorder, "on_epoch_begin", interrupted)
         fit("halves")
     for one, other in zip(whole, fit("halves"), strict=True):
         np.testing.assert_array_equal(one, other)

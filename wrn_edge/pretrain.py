@@ -157,12 +157,12 @@ def pretrain(request: configuration.Request[PretrainConfig]) -> Run:
         "n_images": len(index),
         "skipped": [{"image": image, "reason": reason} for image, reason in pixels.skipped],
         "synthetic": bool(index.synthetic.any()),
-        "command": runs.command_line("wrn_edge", module="pretrain"),
+        "command": request.command,
     }
     with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=pixels) as run:
         if not run.finished:
             backend.load()
-            splits.write(split, run.path / "split.csv")
+            runs.settle(run, split)
             fit(config, split, pixels, run, workers=execution.workers)
             run.record_environment()
             run.finish()
@@ -287,7 +287,7 @@ def fit(
         loss="categorical_crossentropy",
         metrics=["accuracy"],
     )
-    training.fit(model, train, held_out, run.path, config.epochs, keep="last")
+    training.fit(model, train, held_out, run, config.epochs, keep="last")
 
 
 def summary(run: Run, split: pd.DataFrame) -> str:

@@ -5,11 +5,12 @@ python -m wrn_edge.train --data-dir D --magnification 200X --split patient
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
 
 from common import config as configuration
-from common import errors
-from common.files import write_csv
+from common import errors, papers
+from common.config import Request
 from wrn_edge.config import PRESETS, Config, leaks
 
 if TYPE_CHECKING:
@@ -22,32 +23,46 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Read the command line and train."""
-    request = configuration.parse(
-        Config,
-        PRESETS,
-        package="wrn_edge",
-        description="Train WRN-28-2 on one magnification of BreakHis or, with --demo, on synthetic "
-        "tissue.",
+    train(
+        configuration.parse(
+            Config,
+            PRESETS,
+            package="wrn_edge",
+            description="Train WRN-28-2 on one magnification of BreakHis or, with --demo, on "
+            "synthetic tissue.",
+        )
     )
-    train(request)
 
 
-def train(request: configuration.Request[Config]) -> Run:
-    """Index, split, cache, train, predict, evaluate, report; resume what a killed run began."""
+def train(config: Config | Request[Config] | None = None, **settings: Any) -> Run:
+    """Index, split, samples, fit; then predictions, metrics, report. Resumes a killed run.
+
+    Parameters
+    ----------
+    config : Config or Request, optional
+        The paper's settings; unset, its main row, or the one that `preset` names.
+    **settings : object
+        ``preset=``, and what differs from it: fields of `Config` and of
+        `common.config.Execution`, such as ``epochs=3, data_dir="/data"``.
+
+    Returns
+    -------
+    Run
+        Finished; the same call finds it again.
+    """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
-    from common import backend, evaluation, images, report, runs, splits
-    from common.datasets import breakhis, synthetic
+    from common import images, lifecycle
+    from common.datasets import breakhis
     from wrn_edge import data
 
+    request = configuration.request(Config, PRESETS, config, package="wrn_edge", **settings)
     config, execution = request.config, request.execution
     if config.weights == "imagenet":
         raise errors.InputError(
             "--weights imagenet: no ImageNet weights of a wide residual network of this size were "
             "ever published; give none, or the model.keras that python -m wrn_edge.pretrain makes"
         )
-    data_dir = execution.data_dir
-    if data_dir is None and request.preset.startswith("demo"):
-        data_dir = synthetic.demo(execution.runs_dir, "breakhis")
+    data_dir = lifecycle.data_folder(request, breakhis)
     index = data.load_index(config, data_dir)
     pixels = images.cached(
         data_dir,
@@ -59,40 +74,48 @@ def train(request: configuration.Request[Config]) -> Run:
     )
     index = pixels.kept(index)
     split = data.make_split(index, config, execution)
-    samples = data.make_samples(split, config, pixels)
 
-    record = runs.describe(
-        "wrn_edge",
-        request,
-        breakhis,
-        index,
+    return lifecycle.complete(
+        "wrn_edge", request, breakhis, data_dir, index, pixels,
+        draw=lambda: (split, data.make_samples(split, config, pixels)),
+        fit=functools.partial(fit, config, pixels, workers=execution.workers),
         leaks=[*leaks(config), *data.pretraining_leaks(config, split)],
-        skipped=pixels.skipped,
-    )
-    record["expected_images"] = breakhis.expected_images((config.magnification,))
-    with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=pixels) as run:
-        if not run.finished:
-            backend.load()
-            from common import evidence
-
-            splits.write(split, run.path / "split.csv")
-            write_csv(run.path / "samples.csv", samples)
-            model = fit(config, samples, pixels, run, workers=execution.workers)
-            evaluation.predict_run(run, model, split, pixels, config.batch_size)
-            evaluation.evaluate_run(run.path)
-            evidence.collect(run, model, split, pixels, data_dir)
-            run.record_environment()
-            report.write(run.path)
-            run.finish()
-    print(evaluation.summary(evaluation.read_metrics(run)))
-    print(run.closing_words())
-    return run
+        expected_images=breakhis.expected_images((config.magnification,)),
+    )  # fmt: skip
 
 
 def fit(
-    config: Config, samples: pd.DataFrame, pixels: Pixels, run: Run, *, workers: int = 0
-) -> keras.Model:
-    """Train on the training samples; return the model of the last or of the best epoch."""
+    config: Config,
+    pixels: Pixels,
+    run: Run,
+    split: pd.DataFrame,
+    samples: pd.DataFrame,
+    *,
+    workers: int = 0,
+) -> tuple[keras.Model, Pixels]:
+    """Train on the training samples.
+
+    Parameters
+    ----------
+    config : Config
+    pixels : Pixels
+        The decoded images.
+    run : Run
+        Notes the layers for Grad-CAM.
+    split : DataFrame
+        Not needed here: the samples say all.
+    samples : DataFrame
+        What is trained and validated on (`wrn_edge.data.make_samples`).
+    workers : int
+        Threads that prepare batches.
+
+    Returns
+    -------
+    model : keras.Model
+        Of the last or of the best epoch.
+    judged : Pixels
+        The images it is judged on, the same.
+    """
     from common import training
     from common.pipeline import batches
     from wrn_edge.model import build_model, gradcam_layers, optimizer
@@ -123,13 +146,15 @@ def fit(
         model,
         train,
         validation,
-        run.path,
+        run,
         config.epochs,
         keep="last" if config.select_on == "last" else "best",
         monitor=config.monitor,
     )
-    return model
+    return model, pixels
 
+
+papers.callable_module(__name__)
 
 if __name__ == "__main__":
     errors.main(main)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import cast
 
-from common.datasets.card import Card, indexes, no_patients, selection
+from common.datasets.card import Card, indexes, require_patients, selection
 from common.datasets.folder import DATA_VARIABLE, data_folder, is_synthetic
 from common.datasets.index import (
     COLUMNS,
@@ -25,8 +25,8 @@ from common.datasets.index import (
     two_labels,
     warn_two_labels,
 )
-from common.datasets.listing import SHOWN, File, listed, looks_like_image, scan
-from common.errors import InputError
+from common.datasets.listing import SHOWN, File, looks_like_image, scan
+from common.errors import InputError, listed
 from common.notices import SYNTHETIC_MARKER
 
 __all__ = [
@@ -47,7 +47,7 @@ __all__ = [
     "listed",
     "looks_like_image",
     "missing_classes",
-    "no_patients",
+    "require_patients",
     "scan",
     "selection",
     "two_labels",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from common.datasets.card import Card
 from common.datasets.folder import data_folder
 from common.datasets.index import assemble
-from common.datasets.listing import File, listed, looks_like_image, scan
-from common.errors import InputError
+from common.datasets.listing import File, looks_like_image, scan
+from common.errors import InputError, listed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from common.datasets import folder
 from common.datasets.card import Card
-from common.datasets.listing import File, listed
-from common.errors import InputError
+from common.datasets.listing import File
+from common.errors import InputError, listed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,21 +101,6 @@ def scan(root: Path) -> tuple[list[File], list[str]]:
                 files.append(File(prefix + entry.name, entry.name, entry, marked))
     files.sort(key=lambda file: file.path)
     return files, folders
-
-
-def listed(names: Sequence[str], shown: int = SHOWN) -> str:
-    """Names for a message: the first few, and how many more there are.
-
-    Parameters
-    ----------
-    names : sequence of str
-        All of them.
-    shown : int
-        How many to name.
-    """
-    names = list(names)
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
 
 
 def looks_like_image(name: str) -> bool:

@@ -57,21 +57,18 @@ def train(request: configuration.Request[GanConfig]) -> Run:
         Finished.
     """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
-    from common import backend, datasets, images, runs, splits
-    from common.datasets import synthetic
+    from common import backend, images, lifecycle, runs
     from gan_fusion import data
 
     config, execution = request.config, request.execution
     check_size(config.image_size)
     card = data.card(config)
-    data_dir = execution.data_dir
-    if data_dir is None and request.preset.startswith("demo"):
-        data_dir = synthetic.demo(execution.runs_dir, config.dataset)
+    data_dir = lifecycle.data_folder(request, card)
     classes = chosen_classes(config, card.CLASSES[config.classes])
     index = data.load_index(config, data_dir)
     side = round(config.image_size / config.crop)
     pixels = images.cached(
-        datasets.data_folder(card, data_dir),
+        data_dir,
         index.image,
         side,
         filter=config.resize_filter,
@@ -99,12 +96,11 @@ def train(request: configuration.Request[GanConfig]) -> Run:
         "classes": classes,
         "training_hash": data.training_hash(split),
         "n_training": len(seen),
-        "command": runs.command_line("gan_fusion", module="train_gan"),
     }
     with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=pixels) as run:
         if not run.finished:
             backend.load()
-            splits.write(split, run.path / "split.csv")
+            runs.settle(run, split)
             Training(config, seen, pixels, run, images.cache_folder(execution.cache_dir)).run_all()
             run.record_environment()
             run.finish()

@@ -15,8 +15,7 @@ from common.datasets.card import Card, indexes
 from common.datasets.fetch import archives, connection, transfer
 from common.datasets.folder import data_folder
 from common.datasets.index import counts
-from common.datasets.listing import listed
-from common.errors import InputError
+from common.errors import InputError, listed
 from common.terminal import megabytes
 
 # Space that unpacked images take, as a multiple of their archive: an estimate, on the safe side.

@@ -350,8 +350,9 @@ def _all(write: Callable[[tuple], None], plan: Sequence[tuple], workers: int | N
     ):
         futures = [pool.submit(write, job) for job in plan]
         try:
-            for future in bar.over(futures):
+            for future in futures:
                 future.result()
+                bar.advance()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

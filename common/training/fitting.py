@@ -1,4 +1,4 @@
-"""Seeds, fitting and exact resume.
+"""Seeds and fitting.
 
 `fit` takes a compiled model: optimizer, loss and schedule belong to the paper. A training that is
 killed, at any moment, goes on from its last whole epoch and ends with the same predictions.
@@ -6,26 +6,40 @@ killed, at any moment, goes on from its last whole epoch and ends with the same 
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import sys
 import time
-import zipfile
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
-import numpy as np
 import pandas as pd
 
-from common import evaluation
 from common.errors import InputError
 from common.files import atomic_path, write_csv
+from common.runs import Run
+from common.training.checkpoint import Checkpoint, trained_epochs
 
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training gave.
+
+    Attributes
+    ----------
+    history : DataFrame
+        One row per epoch, columns `HISTORY`.
+    kept_epoch : int
+        The epoch, counted from 1, whose weights `model.keras` holds.
+    """
+
+    history: pd.DataFrame
+    kept_epoch: int
 
 
 def set_seed(seed: int, *, deterministic: bool = True, mixed_precision: str = "off") -> None:
@@ -34,6 +48,7 @@ def set_seed(seed: int, *, deterministic: bool = True, mixed_precision: str = "o
     Parameters
     ----------
     seed : int
+        Of every random draw that takes no seed of its own.
     deterministic : bool
         The same command gives the same bytes. Free on a CPU, slower on a GPU.
     mixed_precision : {"off", "bfloat16", "float16"}
@@ -49,23 +64,17 @@ def set_seed(seed: int, *, deterministic: bool = True, mixed_precision: str = "o
             tf.config.experimental.enable_op_determinism()
 
 
-def trained_epochs(run: str | Path) -> int:
-    """Count the whole epochs that the checkpoint in a run folder holds; 0 when there is none."""
-    found = Checkpoint(Path(run) / "checkpoint", {}).newest()
-    return found[1]["epoch"] if found else 0
-
-
 def fit(
     model: keras.Model,
     train: keras.utils.PyDataset,
     validation: keras.utils.PyDataset | None,
-    run: str | Path,
+    run: Run | str | Path,
     epochs: int,
     *,
     keep: Literal["best", "last"] = "best",
     monitor: Literal["accuracy", "loss"] = "accuracy",
     callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> pd.DataFrame:
+) -> Fitted:
     """Train `model` up to `epochs`, or on from where a killed run stopped.
 
     Writes `history.csv`, `checkpoint/` and, at the end, `model.keras`; the model is left with the
@@ -79,8 +88,8 @@ def fit(
         Batches of (images, one-hot labels). If `train` has a method `start`, as
         `common.pipeline.Batches` has, each epoch begins with ``train.start(epoch)``, counted from
         0; another must have been made to begin with epoch `trained_epochs(run)`.
-    run : path
-        The run folder.
+    run : Run or path
+        The run, which notes the epoch that was kept, or any folder.
     epochs : int
         Total number of epochs.
     keep : {"best", "last"}
@@ -92,8 +101,8 @@ def fit(
 
     Returns
     -------
-    history : pandas.DataFrame
-        One row per epoch, columns `HISTORY`.
+    Fitted
+        The history, and the epoch that was kept.
 
     Raises
     ------
@@ -117,18 +126,18 @@ def fit(
     """
     if validation is None and keep == "best":
         raise InputError("no validation images to choose the epoch on: use --select-on last")
-    run = Path(run)
+    folder = run.path if isinstance(run, Run) else Path(run)
     model.optimizer.build(model.trainable_variables)
     checkpoint = Checkpoint(
-        run / "checkpoint", {"model": model.variables, "optimizer": model.optimizer.variables}
+        folder / "checkpoint", {"model": model.variables, "optimizer": model.optimizer.variables}
     )
     state = checkpoint.restore() or {"epoch": 0, "best": None, "history": []}
     start = state["epoch"]
     if start:
         print(f"resuming after epoch {start} of {epochs}", file=sys.stderr)
         # A run that was killed between the two has an epoch more in the checkpoint.
-        _write_history(run, state["history"])
-    recorder = _Recorder(run, checkpoint, state, epochs, keep, monitor, train)
+        _write_history(folder, state["history"])
+    recorder = _Recorder(folder, checkpoint, state, epochs, keep, monitor, train)
     if start < epochs:
         try:
             model.fit(
@@ -141,140 +150,38 @@ def fit(
                 callbacks=[*callbacks, recorder],
             )
         except KeyboardInterrupt:
-            done = trained_epochs(run)  # on disk: the interruption may have come while saving
+            done = trained_epochs(folder)  # on disk: the interruption may have come while saving
             print(
-                f"\ninterrupted; {done} of {epochs} epochs are saved in {run}\n"
+                f"\ninterrupted; {done} of {epochs} epochs are saved in {folder}\n"
                 f"the same command goes on from there",
                 file=sys.stderr,
             )
             raise
     best = recorder.state["best"]
     source = checkpoint.folder / best["file"]
-    with atomic_path(run / "model.keras") as temporary:
+    with atomic_path(folder / "model.keras") as temporary:
         shutil.copyfile(source, temporary)
     model.set_weights(keras.saving.load_model(source, compile=False).get_weights())
-    return _write_history(run, recorder.state["history"])
+    history = _write_history(folder, recorder.state["history"])
+    kept = int(best["epoch"])
+    if isinstance(run, Run):
+        run.note(kept_epoch=kept)
+    return Fitted(history, kept)
 
 
-class Checkpoint:
-    """State of a training that can go on exactly, in two generations.
-
-    Works with or without `fit`: a loop of its own saves whatever variables it names.
+def preference(row: Mapping[str, float], monitor: str = "accuracy") -> tuple[float, ...]:
+    """What an epoch is preferred by, the larger the better; of equals the earlier is kept.
 
     Parameters
     ----------
-    folder : path
-    variables : mapping of str to sequence of keras.Variable
-        All that changes while training. `model.variables` holds weights, moving statistics and
-        the states of seed generators (Dropout); `optimizer.variables` the moments and the step.
+    row : mapping
+        One epoch of history.csv, with `val_accuracy` and `val_loss`.
+    monitor : {"accuracy", "loss"}
+        Validation accuracy, and at equal accuracy the lower loss; or the loss alone.
     """
-
-    def __init__(self, folder: str | Path, variables: Mapping[str, Sequence[Any]]):
-        self.folder = Path(folder)
-        self.variables = variables
-
-    def save(self, epoch: int, meta: Mapping[str, Any], files: Iterable[str] = ()) -> None:
-        """Write the state after `epoch`; states before the previous one are deleted.
-
-        Parameters
-        ----------
-        epoch : int
-            Whole epochs (or steps) done.
-        meta : mapping
-            What else must be known to go on; JSON.
-        files : iterable of str
-            Names of files in the folder that this state refers to.
-        """
-        arrays = {
-            f"{group}/{i}": variable.numpy()  # also of a variable that several devices mirror
-            for group, variables in self.variables.items()
-            for i, variable in enumerate(variables)
-        }
-        record = {**meta, "epoch": epoch, "files": list(files)}
-        text = np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)
-        with atomic_path(self.folder / f"state-{epoch:06d}.npz") as temporary:
-            np.savez(temporary, meta=text, **arrays)
-        states = self._states()
-        for old in states[2:]:
-            old.unlink()
-        used = {name for state in states[:2] for name in self._meta(state).get("files", ())}
-        for file in self.folder.glob("best-*.keras"):
-            if file.name not in used:
-                file.unlink()
-
-    def newest(self) -> tuple[Path, dict[str, Any]] | None:
-        """Newest state that is whole, and what it says; a cut one is named and passed over."""
-        states = self._states()
-        for state in states:
-            meta = self._meta(state)
-            if meta and all(_is_whole(self.folder / name) for name in meta["files"]):
-                return state, meta
-            instead = "starting anew" if state is states[-1] else "using the state before it"
-            print(f"{state}: damaged, or a file beside it; {instead}", file=sys.stderr)
-        return None
-
-    def restore(self) -> dict[str, Any] | None:
-        """Set the variables to the newest whole state; None when there is none.
-
-        Raises
-        ------
-        InputError
-            If the state belongs to another model.
-        """
-        found = self.newest()
-        if found is None:
-            return None
-        path, meta = found
-        with np.load(path) as arrays:
-            try:
-                whole = all(
-                    self._assign(group, variables, arrays)
-                    for group, variables in self.variables.items()
-                )
-            except ValueError:  # objects, which NumPy would have to unpickle
-                whole = False
-        if not whole:
-            raise InputError(
-                f"{path}: holds the state of another model (another version of Keras?); "
-                f"start anew with --fresh"
-            )
-        return meta
-
-    @staticmethod
-    def _assign(group: str, variables: Sequence[Any], arrays: Mapping[str, np.ndarray]) -> bool:
-        """Set a group of variables; False if the arrays are not theirs."""
-        names = [f"{group}/{i}" for i in range(len(variables))]
-        if sum(name.startswith(f"{group}/") for name in arrays) != len(names):
-            return False
-        pairs = list(zip(names, variables, strict=True))
-        if any(arrays[name].shape != tuple(variable.shape) for name, variable in pairs):
-            return False
-        for name, variable in pairs:
-            variable.assign(arrays[name])
-        return True
-
-    def _states(self) -> list[Path]:
-        return sorted(self.folder.glob("state-*.npz"), reverse=True)
-
-    @staticmethod
-    def _meta(path: Path) -> dict[str, Any]:
-        """Read a state's record after checking every byte; {} when it is damaged."""
-        if not _is_whole(path):
-            return {}
-        try:
-            with np.load(path) as arrays:
-                return json.loads(arrays["meta"].tobytes())
-        except (OSError, ValueError, KeyError, EOFError):
-            return {}
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether every byte of a zip archive (.npz, .keras) is as it was written."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError):
-        return False
+    if monitor == "loss":
+        return (-row["val_loss"],)
+    return row["val_accuracy"], -row["val_loss"]
 
 
 class _Recorder(keras.callbacks.Callback):
@@ -344,7 +251,7 @@ class _Recorder(keras.callbacks.Callback):
             record = self.state["best"]
         self.state = {"epoch": epoch + 1, "best": record, "history": history}
         self.checkpoint.save(
-            epoch + 1, {"best": record, "history": history}, files=[record["file"]]
+            epoch + 1, {"best": record, "history": history}, files=[str(record["file"])]
         )
         _write_history(self.run, history)
         self._print(row, best, seconds)
@@ -353,7 +260,6 @@ class _Recorder(keras.callbacks.Callback):
         best = self.state["best"]
         if best is None or self.keep == "last":
             return True
-        preference = evaluation.preference
         return preference(row, self.monitor) > preference(best, self.monitor)
 
     def _print(self, row: Mapping[str, float], best: bool, seconds: float) -> None:

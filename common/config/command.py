@@ -1,0 +1,229 @@
+"""From a command line, or from a call in a notebook, to a request."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import shlex
+import sys
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from common.config.fields import C, Execution, Request
+from common.config.values import check, preset_name, shallow
+from common.errors import InputError
+
+
+def parse(
+    config_class: type[C],
+    presets: Mapping[str, C],
+    *,
+    package: str,
+    description: str,
+    arguments: Sequence[str] | None = None,
+    execution_class: type[Any] = Execution,
+    module: str = "train",
+) -> Request[C]:
+    """Read a training command's flags.
+
+    `--preset NAME` (or `--demo`, short for `--preset demo`) sets the values from which the other
+    flags differ; without it they are the defaults of `config_class`.
+
+    Parameters
+    ----------
+    config_class : type
+        The paper's frozen dataclass of `hp` fields.
+    presets : mapping of str to config_class
+        The paper's table rows and `demo`.
+    package, description : str
+        Shown by `--help`.
+    arguments : sequence of str, optional
+        Default: `sys.argv[1:]`.
+    execution_class : type
+        `Execution`, a subclass of it with what one paper adds, or what another command needs.
+    module : str
+        The command's module in the package.
+    """
+    import tyro
+
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    name, rest = _take_preset(arguments, presets)
+    start = presets[name] if name else config_class()
+    flags = _described(config_class, start)
+    execution_flags = _described(execution_class, execution_class())
+    both = dataclasses.make_dataclass(
+        "Flags",
+        [
+            ("config", Annotated[flags, tyro.conf.arg(name="")], flags()),
+            ("execution", Annotated[execution_flags, tyro.conf.arg(name="")], execution_flags()),
+        ],
+        frozen=True,
+    )
+    description = (
+        f"{description}\n\nEvery value names its source in [brackets]: the paper's section or "
+        f"table, or why we assumed it."
+    )
+    if presets:
+        listing = "\n".join(f"  {preset}" for preset in presets)
+        description += (
+            f"\n\n--preset NAME starts from one of (--demo is short for --preset demo):\n{listing}"
+        )
+    parsed = tyro.cli(
+        tyro.conf.OmitArgPrefixes[both],  # type: ignore[misc, valid-type]  # made at run time
+        args=rest,
+        prog=f"python -m {package}.{module}",
+        description=description,
+        config=(tyro.conf.OmitSubcommandPrefixes,),
+    )
+    config = config_class(**{**shallow(start), **shallow(parsed.config)})
+    check(config)
+    return Request(
+        config,
+        execution_class(**shallow(parsed.execution)),
+        preset_name(config, presets, name),
+        shlex.join(["python", "-m", f"{package}.{module}", *arguments]),
+    )
+
+
+def request(
+    config_class: type[C],
+    presets: Mapping[str, C],
+    config: C | Request[C] | None = None,
+    *,
+    package: str,
+    preset: str | None = None,
+    execution_class: type[Any] = Execution,
+    module: str = "train",
+    **settings: Any,
+) -> Request[C]:
+    """Make the request that a call asks for, as `parse` makes it of a command line.
+
+    Parameters
+    ----------
+    config_class : type
+        The paper's frozen dataclass of `hp` fields.
+    presets : mapping of str to config_class
+        The paper's table rows and `demo`.
+    config : config_class or Request, optional
+        What to start from: a config; a request, which is returned as it is; unset, `preset` or the
+        paper's main row.
+    package : str
+        The paper's package.
+    preset : str, optional
+        Name of a table row or `demo`.
+    execution_class : type
+        `Execution`, or a subclass of it with what one paper adds.
+    module : str
+        The command's module in the package.
+    **settings : object
+        Fields of the config or of the execution, which differ from it: ``epochs=3,
+        data_dir="/data"``.
+
+    Raises
+    ------
+    TypeError
+        If a setting is neither's field, or `config` and `preset` are both given.
+    InputError
+        If the preset is unknown or a value is out of bounds.
+    """
+    if isinstance(config, Request):
+        if preset is not None or settings:
+            raise TypeError("a request is complete: give no settings beside it")
+        return config
+    if config is not None and preset is not None:
+        raise TypeError("give a config or a preset, not both")
+    if preset is not None and preset not in presets:
+        raise InputError(_unknown_preset(preset, presets))
+    start = presets[preset] if preset is not None else config or config_class()
+    own = {field.name for field in dataclasses.fields(config_class)}
+    others = typing.get_type_hints(execution_class)
+    unknown = sorted(set(settings) - own - set(others))
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], [*own, *others], n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise TypeError(f"train() has no setting {unknown[0]!r}{hint}")
+    changed = {
+        # 0 for 0.0 would be another run.
+        name: float(value) if type(value) is int and type(getattr(start, name)) is float else value
+        for name, value in settings.items()
+        if name in own
+    }
+    final = dataclasses.replace(start, **changed)
+    check(final)
+    paths = {name for name, hint in others.items() if Path in (hint, *typing.get_args(hint))}
+    execution = execution_class(
+        **{
+            name: Path(value) if name in paths and value is not None else value
+            for name, value in settings.items()
+            if name not in own
+        }
+    )
+    name = preset_name(final, presets, preset)
+    base = preset or (name if name in presets else "")
+    command = ["python", "-m", f"{package}.{module}", *_flags(final, presets.get(base), base)]
+    command += _flags(execution, execution_class())
+    return Request(final, execution, name, shlex.join(command))
+
+
+def _flags(values: Any, base: Any, preset: str = "") -> list[str]:
+    """Command-line flags that turn `base` (unset: the defaults) into `values`."""
+    flags = [] if base is None or not preset else ["--preset", preset]
+    base = type(values)() if base is None else base
+    for field in dataclasses.fields(values):
+        value = getattr(values, field.name)
+        if value == getattr(base, field.name) or not field.metadata["flag"]:
+            continue
+        flag = field.name.replace("_", "-")
+        if isinstance(value, bool):
+            flags.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, tuple):
+            flags += [f"--{flag}", *map(str, value)]
+        else:
+            flags += [f"--{flag}", str(value)]
+    return flags
+
+
+def _take_preset(arguments: list[str], presets: Mapping[str, Any]) -> tuple[str | None, list[str]]:
+    """Take `--preset NAME` and `--demo` out of the arguments."""
+    import argparse
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset")
+    parser.add_argument("--demo", action="store_true")
+    known, rest = parser.parse_known_args(arguments)
+    if known.demo and known.preset not in (None, "demo"):
+        raise InputError("--demo is a preset of its own: leave out --preset, or --demo")
+    name = "demo" if known.demo else known.preset
+    if name is not None and name not in presets:
+        raise InputError(_unknown_preset(name, presets))
+    return name, rest
+
+
+def _unknown_preset(name: str, presets: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, presets, n=3, cutoff=0.3)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"--preset {name}: unknown; {hint}--help lists all {len(presets)}"
+
+
+def _described(dataclass_type: type, start: Any) -> type:
+    """Copy a dataclass with `start`'s values as defaults and help texts that tyro can read."""
+    import tyro
+
+    hints = typing.get_type_hints(dataclass_type)
+    fields = []
+    for field in dataclasses.fields(dataclass_type):
+        if not field.metadata["flag"]:
+            continue
+        text = field.metadata["help"]
+        if field.metadata["source"]:
+            text = f"{text} [{field.metadata['source']}]"
+        fields.append(
+            (
+                field.name,
+                Annotated[hints[field.name], tyro.conf.arg(help=text)],
+                dataclasses.field(default=getattr(start, field.name)),
+            )
+        )
+    return dataclasses.make_dataclass(dataclass_type.__name__, fields, frozen=True)

@@ -1,0 +1,51 @@
+"""Run folders: how a run is known, made, found again, read, and how its model is loaded.
+
+A run is known by what can change its predictions: the package, its config, its data and its
+starting weights. The same command finds the same folder again and resumes it.
+"""
+
+from common.errors import RESTORE
+from common.files import (
+    atomic_path,
+    disk_is_full,
+    file_hash,
+    plain,
+    write_csv,
+    write_json,
+    write_text,
+)
+from common.notices import SYNTHETIC_PREFIX
+from common.runs.draws import settle
+from common.runs.environment import commit, environment
+from common.runs.folder import Run, find, load, load_classifier, open_run
+from common.runs.identity import describe, id_of, run_id, same_run, weights_id
+from common.runs.record import SCHEMA, Record
+from common.runs.saved_model import load_model
+
+__all__ = [
+    "RESTORE",
+    "SCHEMA",
+    "SYNTHETIC_PREFIX",
+    "Record",
+    "Run",
+    "atomic_path",
+    "commit",
+    "describe",
+    "disk_is_full",
+    "environment",
+    "file_hash",
+    "find",
+    "id_of",
+    "load",
+    "load_classifier",
+    "load_model",
+    "open_run",
+    "plain",
+    "run_id",
+    "same_run",
+    "settle",
+    "weights_id",
+    "write_csv",
+    "write_json",
+    "write_text",
+]

@@ -1,0 +1,327 @@
+"""A run's folder: made, found again by the same command, locked, read."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import datetime
+import io
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import InputError, listed
+from common.files import write_json, write_text
+from common.notices import RESEARCH_USE, SYNTHETIC, SYNTHETIC_PREFIX
+from common.runs.environment import commit, environment, now
+from common.runs.identity import id_of, same_run
+from common.runs.record import Record
+
+if TYPE_CHECKING:
+    from common.images import Pixels
+
+
+SHOWN = 5  # names that the closing words list
+
+
+@dataclass
+class Run:
+    """A run folder and what its `config.json` says.
+
+    Attributes
+    ----------
+    path : Path
+    record : Record
+    started : datetime
+        When this process began to work on it.
+    """
+
+    path: Path
+    record: Record = field(repr=False)
+    started: datetime.datetime = field(default_factory=now, repr=False)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every file of the run has been written."""
+        return self.record.finished is not None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The fields of the paper's Config."""
+        return self.record.config
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the run saw synthetic images; its results never stand in a paper's table."""
+        return self.record.synthetic
+
+    def closing_words(self) -> str:
+        """Say where the results are, and whether other code than today's made them."""
+        lines = [f"\nrun     {self.path}"]
+        if (self.path / "report.html").is_file():  # a GAN's run has none
+            lines.append(f"report  {self.path / 'report.html'}")
+        made_by = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
+        if made_by["commit"] != commit():
+            lines.append(
+                f"made by commit {str(made_by['commit'])[:10]}, not the present one; "
+                f"--fresh trains again"
+            )
+        skipped = self.record.skipped
+        if skipped:
+            lines.append(
+                f"LEFT OUT {len(skipped)} images that cannot be used (--skip-bad), so this run "
+                "fills no row of a table:"
+            )
+            lines += [f"  {each['image']}: {each['reason']}" for each in skipped[:SHOWN]]
+            if len(skipped) > SHOWN:
+                lines.append(f"  and {len(skipped) - SHOWN} more, see config.json")
+        if self.synthetic:
+            lines.append(SYNTHETIC)
+        lines.append(RESEARCH_USE)
+        return "\n".join(lines)
+
+    def note(self, **facts: Any) -> None:
+        """Add facts that became known during the run to `config.json`.
+
+        Parameters
+        ----------
+        **facts : object
+            Fields of the record, or what a paper wants to keep (as JSON).
+        """
+        self.record.note(**facts)
+        write_json(self.path / "config.json", self.record.to_json())
+
+    def record_environment(self) -> None:
+        """Write where and how long the run was made, before its report is."""
+        finished = now()
+        facts = {
+            "started": self.record.created,
+            "finished": finished.isoformat(),
+            "seconds": (finished - self.started).total_seconds(),
+        }
+        write_json(self.path / "environment.json", environment(self.record.command) | facts)
+
+    def finish(self) -> None:
+        """Mark the run as finished, which lets `tables` read it; its resume state goes."""
+        self.note(finished=now().isoformat())
+        shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
+
+
+@contextlib.contextmanager
+def open_run(
+    runs_dir: str | Path,
+    record: Record | Mapping[str, Any],
+    *,
+    fresh: bool = False,
+    pixels: Pixels | None = None,
+) -> Iterator[Run]:
+    """Create the run folder for `record`, or find the one that the same command made before.
+
+    The folder is locked while the block runs, so that two processes never write to one run. A
+    `config.json` that was cut while the run was not finished is written anew: the folder's name
+    says that it is this run's. A folder that an earlier version named otherwise is found by what
+    its `config.json` says.
+
+    Parameters
+    ----------
+    runs_dir : path
+        Where runs live; the folder is made if it is missing.
+    record : Record or mapping
+        What `config.json` holds. `package`, `preset`, `config`, `data`, `weights` and `synthetic`
+        decide the folder's name.
+    fresh : bool
+        Start anew: what the folder held is deleted.
+    pixels : Pixels, optional
+        The images as they are now. What bytes they have is kept in `images.csv`.
+
+    Yields
+    ------
+    Run
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written, its `config.json` is damaged, another process has it, or
+        images have changed since the run began.
+    """
+    import filelock
+
+    asked = record if isinstance(record, Record) else Record.from_json(record)
+    identity = id_of(asked)
+    path = _folder_of(Path(runs_dir) / asked.package, asked, identity)
+    lock = filelock.FileLock(path / ".lock", timeout=0)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:
+        raise InputError(
+            f"{path}: another process is working on this run; wait for it, or change a setting"
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot write runs there ({error.strerror}); make room, or give another "
+            "folder with --runs-dir"
+        ) from None
+    try:
+        if fresh:
+            _empty(path, keep=".lock")
+        for half in path.rglob(".part-*"):  # what a killed process was writing
+            half.unlink()
+        if not _can_go_on(path):
+            begun = asked.changed(run_id=identity, created=now().isoformat(), finished=None)
+            write_json(path / "config.json", begun.to_json())
+        run = load(path)
+        if pixels is not None:
+            _require_same_images(run.path / "images.csv", pixels)
+        yield run
+    finally:
+        lock.release()
+
+
+def _folder_of(package: Path, record: Record, identity: str) -> Path:
+    """The folder named after the id, or the one that already holds this run."""
+    prefix = SYNTHETIC_PREFIX if record.synthetic else ""
+    path = package / f"{prefix}{record.preset}-{identity}"
+    if path.exists():
+        return path
+    with contextlib.suppress(OSError):
+        for file in sorted(package.glob("*/config.json")):
+            with contextlib.suppress(InputError):
+                if same_run(record, load(file.parent).record):
+                    return file.parent
+    return path
+
+
+def _can_go_on(path: Path) -> bool:
+    """Whether a folder holds a run; a damaged `config.json` that can be made again is named."""
+    file = path / "config.json"
+    if not file.exists():
+        return False
+    try:
+        load(path)
+    except InputError as error:
+        # A finished run has no checkpoint, and what it noted would be lost.
+        if error.__cause__ is None or not any((path / "checkpoint").glob("state-*.npz")):
+            raise
+        print(f"{file}: damaged, written anew; the run goes on", file=sys.stderr)
+        return False
+    return True
+
+
+def _require_same_images(file: Path, pixels: Pixels) -> None:
+    """Write down what the images hold; refuse to go on with others under the same names."""
+    now = {
+        name.rpartition("/")[2]: digest
+        for name, digest in zip(pixels.images, pixels.digests, strict=True)
+    }
+    if file.exists():
+        before = _image_digests(file)
+        if before is None:
+            print(f"{file}: damaged, written anew", file=sys.stderr)
+            before = {}
+        changed = sorted(name for name in now if before.get(name, now[name]) != now[name])
+        if changed:
+            raise InputError(
+                f"{file.parent}: {len(changed)} images have changed since this run began: "
+                f"{listed(changed)}; put the old ones back, or start anew with --fresh"
+            )
+        if before.keys() == now.keys():
+            return
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    writer.writerows([("image", "sha256"), *sorted(now.items())])
+    write_text(file, rows.getvalue())
+
+
+def _image_digests(file: Path) -> dict[str, str] | None:
+    """What `images.csv` says: name and SHA-256; None if it is damaged."""
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            found = {row["image"]: row["sha256"] for row in csv.DictReader(lines)}
+    except (ValueError, KeyError, csv.Error):
+        return None
+    whole = all(re.fullmatch("[0-9a-f]{64}", digest or "") for digest in found.values())
+    return found if whole else None
+
+
+def _empty(folder: Path, keep: str) -> None:
+    for entry in folder.iterdir():
+        if entry.name == keep:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def load(path: str | Path, package: str | None = None) -> Run:
+    """Read the run in folder `path`.
+
+    Parameters
+    ----------
+    path : path
+        The run folder.
+    package : str, optional
+        The package that must have made it.
+
+    Raises
+    ------
+    InputError
+        If the folder is no run folder, its `config.json` is damaged, a newer version wrote it, or
+        it is another package's.
+    """
+    path = Path(path)
+    file = path / "config.json"
+    if not file.is_file():
+        raise InputError(f"{path}: not a run folder (it has no config.json)")
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        record = Record.from_json(values)
+        if "finished" not in values:
+            raise ValueError("it does not say whether the run finished")
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{file}: damaged ({error}); delete the folder, or train again with --fresh"
+        ) from error
+    if package is not None and record.package != package:
+        raise InputError(f"{path}: a run of {record.package}, not of {package}")
+    return Run(path, record)
+
+
+def load_classifier(path: str | Path, package: str | None = None) -> Run:
+    """As `load`; refuses a run that classifies nothing, such as a GAN's.
+
+    Parameters
+    ----------
+    path : path
+    package : str, optional
+
+    Raises
+    ------
+    InputError
+        As `load`, or saying what to ask such a run instead.
+    """
+    run = load(path, package)
+    if run.record.no_classifier is not None:
+        raise InputError(f"{path}: {run.record.no_classifier}")
+    return run
+
+
+def find(runs_dir: str | Path, package: str) -> list[Run]:
+    """Finished runs of a package, oldest first. Folder names do not matter.
+
+    Parameters
+    ----------
+    runs_dir : path
+    package : str
+    """
+    files = sorted((Path(runs_dir) / package).glob("*/config.json"))
+    runs = [run for run in (load(file.parent) for file in files) if run.finished]
+    return sorted(runs, key=lambda run: str(run.record.finished))

@@ -1,0 +1,23 @@
+"""Seeds, fitting and exact resume.
+
+`fit` takes a compiled model: optimizer, loss and schedule belong to the paper. A training that is
+killed, at any moment, goes on from its last whole epoch and ends with the same predictions.
+"""
+
+from common.training.checkpoint import Checkpoint, trained, trained_epochs
+from common.training.fitting import HISTORY, Fitted, fit, preference, set_seed
+from common.training.schedules import EarlyStopping, Plateau, exhausted
+
+__all__ = [
+    "HISTORY",
+    "Checkpoint",
+    "EarlyStopping",
+    "Fitted",
+    "Plateau",
+    "exhausted",
+    "fit",
+    "preference",
+    "set_seed",
+    "trained",
+    "trained_epochs",
+]
