@@ -565,6 +565,7 @@ def test_info(tmp_path, capsys, monkeypatch):
         text = capsys.readouterr().out
         for part in (
             card.LICENCE,
+            "not commercial" if card.NON_COMMERCIAL else "also commercial",
             card.CITATION,
             card.HOME,
             card.LAYOUT,
@@ -640,10 +641,12 @@ def test_verify_of_bci_looks_at_the_pairs(tmp_path, capsys, monkeypatch):
 def test_verify_finds_damage_and_wrong_labels(tmp_path, capsys, monkeypatch):
     small_bach(monkeypatch, tmp_path)
     csv = tmp_path / "Photos/microscopy_ground_truth.csv"
-    csv.write_text("n001.tif,Normal\nis001.tif,In Situ\nb001.tif,Invasive\n")
+    csv.write_text("n001.tif,Normal\nis001.tif,In Situ\nb001.tif,Invasive\nb002.tif,\x1b[2J\n")
     verify = ["verify", "bach", "--data-dir", str(tmp_path)]
     assert command.main(verify) == 1
-    assert "b001.tif: Benign by its name, Invasive in" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "b001.tif: Benign by its name, Invasive in" in text
+    assert r"b002.tif: Benign by its name, \x1b[2J in" in text
     csv.unlink()
     file = tmp_path / "Photos/Benign/b002.tif"
     cv2.imwrite(str(file), np.zeros((8, 8, 3), np.uint16))

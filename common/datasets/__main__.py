@@ -70,7 +70,8 @@ def info(card: Card, data_dir: str | None) -> int:
     print(f"{card.TITLE}\n{'=' * len(card.TITLE)}")
     for title, text in (
         ("home", card.HOME),
-        ("licence", card.LICENCE + ("; no commercial use" if card.NON_COMMERCIAL else "")),
+        ("licence", card.LICENCE),
+        ("use", "not commercial" if card.NON_COMMERCIAL else "also commercial"),
         ("cite", card.CITATION),
         ("obtain", card.OBTAIN),
         ("layout", "any; the file names count. Official:\n" + card.LAYOUT),
@@ -126,7 +127,7 @@ def verify(card: Card, data_dir: str | None) -> int:
         whole &= _readable(root, index)
     problems = card.check(data_dir)
     for problem in problems:
-        print(problem)
+        print(terminal.plain(problem))
     whole &= not problems
     print("the data set is whole" if whole else "the data set is NOT whole")
     return 0 if whole else 1
