@@ -89,7 +89,7 @@ class Config:
     horizontal_flip: bool = hp(True, "random flips", "3.1")
     vertical_flip: bool = hp(True, "random flips", ASSUMED + "'flip' beside the horizontal one")
     # Network
-    network: Network = hp("ernet50", "plain ResNets are not measured by the paper", "3.2, 4.3.2")  # fmt: skip
+    network: Network = hp("ernet50", "plain ResNets are not measured by the paper", "3.2, 4.3.2")
     er_sum: Literal["output", "input"] = hp(
         "output",
         "output: earlier maps of the stage are added where the identity was; input: to the input "

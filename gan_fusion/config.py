@@ -186,7 +186,7 @@ class Config:
 class TrainExecution(Execution):
     """What the training command takes besides: where the GAN's images lie."""
 
-    gan_images: Path | None = hp(  # noqa: RUF009
+    gan_images: Path | None = hp(
         None, "folder that python -m gan_fusion.generate wrote; its content is hashed", ""
     )
 

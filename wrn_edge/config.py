@@ -27,7 +27,7 @@ class Config:
 
     # Task
     classes: Literal[2] = hp(2, "benign, malignant", "3")
-    magnification: Magnification = hp(  # noqa: RUF009
+    magnification: Magnification = hp(
         "200X", "which images are used; every magnification has a network of its own", "5.2"
     )
     # Data
@@ -48,7 +48,7 @@ class Config:
     resize_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(
         "area", "filter from 700x460 down", ASSUMED + "not mentioned"
     )
-    augmentation: Augmentation = hp(  # noqa: RUF009
+    augmentation: Augmentation = hp(
         "fourfold",
         "fourfold: every training image, a patch, an affine and a stain-normalised copy of it",
         "2.2",

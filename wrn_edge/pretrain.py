@@ -83,11 +83,11 @@ class PretrainConfig:
 class Folders:
     """Where images and results lie. Nothing here can change the weights."""
 
-    data_dir: Path | None = hp(  # noqa: RUF009
+    data_dir: Path | None = hp(
         None, "folder with one sub-folder of images per class; unset: HISTOPAPERS_DATA", ""
     )
-    runs_dir: Path = hp(Path("runs"), "folder for run folders", "")  # noqa: RUF009
-    cache_dir: Path | None = hp(  # noqa: RUF009
+    runs_dir: Path = hp(Path("runs"), "folder for run folders", "")
+    cache_dir: Path | None = hp(
         None, "folder for decoded images; unset: HISTOPAPERS_CACHE or the user's cache folder", ""
     )
     workers: int = hp(1, "threads that prepare batches", "")
