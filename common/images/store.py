@@ -207,19 +207,7 @@ class Store:
         InputError
             If the folder cannot be written.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.folder / ".lock")
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
-                say(progress, f"image cache: waiting for another process ({self.folder})")
-                lock.acquire()
-        except (OSError, NotImplementedError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(
-                f"{self.folder}: the image cache cannot be written ({reason}); {ELSEWHERE}"
-            ) from None
+        lock = _locked(self.folder, progress)
         try:
             yield
         finally:
@@ -283,6 +271,24 @@ class Store:
             os.fsync(file.fileno())
         index = {**self.settings, "rows": self.rows, "files": self.files}
         write_text(self.index_file, _sealed(index))
+
+
+def _locked(folder: Path, progress: bool) -> filelock.BaseFileLock:
+    """Take a folder's lock, or wait for it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            say(progress, f"image cache: waiting for another process ({folder})")
+            lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{folder}: the image cache cannot be written ({reason}); {ELSEWHERE}"
+        ) from None
+    return lock
 
 
 def _sealed(index: dict[str, Any]) -> str:
