@@ -637,3 +637,12 @@ def test_pretraining_needs_a_folder(monkeypatch, capsys, tmp_path):
     code, _, err = call(monkeypatch, capsys, pretrain, "--runs-dir", tmp_path)
     assert code == 2
     assert "--data-dir FOLDER, one sub-folder per class" in err
+    monkeypatch.setenv("HISTOPAPERS_DATA", str(tmp_path / "nowhere"))
+    code, _, err = call(monkeypatch, capsys, pretrain, "--runs-dir", tmp_path)
+    assert code == 2
+    assert f"{tmp_path / 'nowhere'} ($HISTOPAPERS_DATA): no such folder" in err
+    (tmp_path / "data" / "one").mkdir(parents=True)
+    monkeypatch.setenv("HISTOPAPERS_DATA", str(tmp_path / "data"))
+    code, _, err = call(monkeypatch, capsys, pretrain, "--runs-dir", tmp_path)
+    assert code == 2
+    assert "pre-training needs two classes or more" in err

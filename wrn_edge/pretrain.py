@@ -171,11 +171,14 @@ def pretrain(request: configuration.Request[PretrainConfig]) -> Run:
 
 
 def _require_folder(data_dir: Path | None) -> Path:
-    if data_dir is None:
+    from common import datasets
+
+    root, origin = datasets.resolved(data_dir)
+    if root is None:
         raise InputError(f"no folder of images is given: --data-dir FOLDER, {_LAYOUT}")
-    if not data_dir.is_dir():
-        raise InputError(f"{data_dir} (--data-dir): no such folder; give {_LAYOUT}")
-    return data_dir
+    if not root.is_dir():
+        raise InputError(f"{root} ({origin}): no such folder; give {_LAYOUT}")
+    return root
 
 
 def load_index(data_dir: Path | None) -> pd.DataFrame:

@@ -15,7 +15,7 @@ import importlib
 from typing import cast
 
 from common.datasets.card import Card, indexes, require_patients, selection
-from common.datasets.folder import DATA_VARIABLE, data_folder, is_synthetic
+from common.datasets.folder import DATA_VARIABLE, data_folder, is_synthetic, resolved
 from common.datasets.index import (
     COLUMNS,
     assemble,
@@ -48,6 +48,7 @@ __all__ = [
     "looks_like_image",
     "missing_classes",
     "require_patients",
+    "resolved",
     "scan",
     "selection",
     "two_labels",

@@ -18,16 +18,45 @@ DATA_VARIABLE = "HISTOPAPERS_DATA"
 _ASKED = 8  # images that are asked whether they are synthetic
 
 
+def resolved(data_dir: str | os.PathLike[str] | None) -> tuple[Path | None, str]:
+    """Resolve where data lie: as given, else as $HISTOPAPERS_DATA says.
+
+    Parameters
+    ----------
+    data_dir : path or None
+        With ``~`` and variables such as ``$HOME``; None or "" means that none is given.
+
+    Returns
+    -------
+    root : Path or None
+        Absolute, links in it as they are; None if no folder is named at all.
+    origin : str
+        What named it, for messages: "--data-dir" or "$HISTOPAPERS_DATA".
+
+    Raises
+    ------
+    InputError
+        If it begins with the home of a user that there is not.
+    """
+    given = os.fspath(data_dir) if data_dir else os.environ.get(DATA_VARIABLE)
+    origin = "--data-dir" if data_dir else f"${DATA_VARIABLE}"
+    if not given:
+        return None, origin
+    try:
+        return Path(os.path.expandvars(given)).expanduser().absolute(), origin
+    except RuntimeError:  # ~nobody
+        raise InputError(f"{given} ({origin}): there is no such user; write the path out") from None
+
+
 def data_folder(card: Card, data_dir: str | os.PathLike[str] | None, *, new: bool = False) -> Path:
-    """Folder that holds a data set, or shall hold it: the one place that resolves it.
+    """Folder that holds a data set, or shall hold it.
 
     Parameters
     ----------
     card : Card
         The data set, for messages.
     data_dir : path or None
-        With ``~`` and variables such as ``$HOME``; None or "" means the folder that
-        $HISTOPAPERS_DATA names.
+        As `resolved` takes it.
     new : bool
         It need not exist yet.
 
@@ -41,18 +70,13 @@ def data_folder(card: Card, data_dir: str | os.PathLike[str] | None, *, new: boo
     InputError
         If no folder is given, or it does not exist; the message says how the data are obtained.
     """
-    given = os.fspath(data_dir) if data_dir else os.environ.get(DATA_VARIABLE)
-    origin = "--data-dir" if data_dir else f"${DATA_VARIABLE}"
-    if not given and new:
+    root, origin = resolved(data_dir)
+    if root is None and new:
         raise InputError(
             f"where shall {card.TITLE} go? Give a folder with --data-dir or ${DATA_VARIABLE}"
         )
-    if not given:
+    if root is None:
         raise InputError(f"no data folder is given for {card.TITLE}.\n{how_to_obtain(card)}")
-    try:
-        root = Path(os.path.expandvars(given)).expanduser().absolute()
-    except RuntimeError:  # ~nobody
-        raise InputError(f"{given} ({origin}): there is no such user; write the path out") from None
     if root.is_dir() or (new and not root.exists()):
         return root
     if new:
