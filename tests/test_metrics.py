@@ -11,6 +11,7 @@ import pytest
 
 from common import metrics, predictions
 from common.errors import InputError
+from common.metrics import pairs
 
 # Four classes, ten images, worked out by hand.
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 3])
@@ -444,6 +445,22 @@ def test_case_table_lists_the_worst_first():
     ]
 
 
+def test_roc_by_magnification_by_hand():
+    table = frame([0, 1, 0, 1, 0, 1, 0, 1], [0, 1, 1, 0, 0, 0, 1, 1]).assign(
+        magnification=["100X", "100X", "40X", "40X", "200X", "", "", "200X"]
+    )
+    table.loc[4, "magnification"] = "400X"  # one class only: no curve
+    table.loc[7, "magnification"] = ""
+    found = metrics.roc_by_magnification(table, "malignant")
+    assert list(found) == ["40X", "100X"]
+    fpr, tpr, area = found["100X"]
+    np.testing.assert_array_equal([fpr, tpr], [[0, 0, 1], [0, 1, 1]])
+    assert area == 1
+    fpr, tpr, area = found["40X"]
+    np.testing.assert_array_equal([fpr, tpr], [[0, 1, 1], [0, 0, 1]])
+    assert area == 0
+
+
 def test_magnifications_are_evaluated_apart():
     labels, predicted = np.array([0, 0, 1, 1, 0, 1]), np.array([0, 1, 1, 1, 0, 0])
     result = metrics.compute(
@@ -516,6 +533,17 @@ def test_a_bootstrap_sample_has_as_many_units_as_there_are():
     np.testing.assert_array_equal(drawn.sum(axis=1), np.full(metrics.REPLICATES, 3))
     assert len(np.unique(drawn, axis=0)) == 10  # all that three of three can be
     np.testing.assert_allclose(drawn.mean(axis=0), [1, 1, 1], atol=0.07)  # sd of it: 0.018
+
+
+def test_what_is_not_given():
+    features = np.eye(3)[[0, 0, 1, 2, 2, 2]]
+    np.testing.assert_array_equal(
+        metrics.resample(features), metrics.resample(features, replicates=2000, seed=0)
+    )
+    result = metrics.compute(np.array([0, 1]), np.eye(2), ["a", "b"])
+    assert result["synthetic"] is False
+    assert (result["split"], result["positive_class"], result["n_patients"]) == ("", None, None)
+    assert result["by_magnification"] == {}
 
 
 def test_bootstrap_of_images_agrees_with_theory():
@@ -721,3 +749,23 @@ def test_compare_refuses_other_images():
         )
     with pytest.raises(InputError, match="second run has no predictions"):
         metrics.compare(frame(labels, labels), frame(labels, labels, part="validation"))
+
+
+def test_a_comparison_in_words():
+    labels = np.zeros(8, int)
+    a, b = np.array([0] * 6 + [1, 1]), np.array([1, 1, 1, 0, 0, 0, 0, 1])
+    result = metrics.compare(frame(labels, a, cases=list("ppqqrrss")), frame(labels, b))
+    low, high = result["difference_ci"]
+    assert pairs.text("runs/a", "runs/b", result).splitlines() == [
+        "a  runs/a",
+        "b  runs/b",
+        "images     8, patients 4",
+        "accuracy   a 75.00 %   b 50.00 %",
+        f"a - b      +25.00 points, 95 % interval {100 * low:+.2f} to {100 * high:+.2f} "
+        "(paired bootstrap over patients)",
+        "right      both 3   only a 3   only b 1   neither 1",
+        "McNemar    p = 0.625 (exact, two-sided; images taken as independent)",
+    ]
+    same = pairs.text("a", "a", metrics.compare(frame(labels, a), frame(labels, a)))
+    assert "patients unknown" in same
+    assert "+0.00 points, no interval (every image counts the same)" in same
