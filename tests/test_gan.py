@@ -18,14 +18,13 @@ import pandas as pd
 import pytest
 from keras import ops
 
-from common import classification, datasets, evaluation, report, runs, splits
-from common import config as configuration
+from common import classification, datasets, evaluation, report, runs
 from common.config import Execution, Request
 from common.datasets import synthetic
 from common.errors import InputError
 from common.metrics.__main__ import main as metrics_command
 from gan_fusion import data, gan, generate, train_gan
-from gan_fusion.gan import PRESETS, GanConfig, draws, leaks, loop
+from gan_fusion.gan import PRESETS, GanConfig, loop
 from gan_fusion.gan import evaluation as gan_evaluation
 from gan_fusion.gan import generate as generation
 from gan_fusion.gan import train as gan_train
@@ -386,127 +385,6 @@ def test_tensorflow_and_jax_take_the_same_step(tmp_path):
         assert share > (0.999 if key.startswith("term/") else 0.98), (key, share)
 
 
-# --- what each step sees -----------------------------------------------------------------------
-
-
-def test_draws_depend_on_seed_and_step_alone():
-    config = replace(TINY, flips=False, critic_steps=2)
-    pixels = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 32, 32, 3), np.uint8)
-    labels = np.arange(10) % 2
-    whole = draws.Draws(pixels, labels, 2, config)
-    seen = [whole.batch(first) for first in (0, 2, 4)]
-    again = draws.Draws(pixels, labels, 2, config).batch(4)
-    for name, values in seen[2].items():
-        np.testing.assert_array_equal(again[name], values)
-    order = np.concatenate([each["real"][..., 0, 0, 0].ravel() for each in seen])
-    assert sorted(order[:10]) == list(range(10))  # each once before any twice
-    assert sorted(order[10:20]) == list(range(10))
-    assert order[:10].tolist() != order[10:20].tolist()
-    np.testing.assert_array_equal(
-        np.concatenate([each["label"].argmax(-1).ravel() for each in seen]), order % 2
-    )
-    assert seen[0]["mix"].min() >= 0 and seen[0]["mix"].max() < 1
-    other = draws.Draws(pixels, labels, 2, replace(config, seed=1)).batch(4)
-    assert not np.array_equal(other["noise"], again["noise"])
-
-
-def test_flips_give_the_four_mirror_images():
-    image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    found = [draws.variant(image, which) for which in range(4)]
-    assert [each[0, 0, 0] for each in found] == [0, 3, 6, 9]
-    assert [each[1, 1, 0] for each in found] == [9, 6, 3, 0]
-    eight = {draws.variant(image, which).tobytes() for which in range(8)}
-    assert len(eight) == 8 and image.swapaxes(0, 1).tobytes() in eight
-
-
-CROPS = replace(TINY, crop=0.5, flips=False, samples=20)
-
-
-def numbered(side):
-    """Three images whose pixels say where they lie: (image, row, column)."""
-    where = np.stack(np.meshgrid(np.arange(3), np.arange(side), np.arange(side), indexing="ij"), -1)
-    return where.astype(np.uint8)
-
-
-def test_crops_are_whole_pieces_of_their_image():
-    drawn = draws.Draws(numbered(64), np.array([0, 1, 1]), 2, CROPS)
-    shown = [drawn.batch(first) for first in range(30)]
-    real = np.concatenate([each["real"][0] for each in shown])
-    np.testing.assert_array_equal(
-        real - real[:, :1, :1], np.broadcast_to(numbered(32)[:1], real.shape)
-    )
-    labels = np.concatenate([each["label"][0].argmax(-1) for each in shown])
-    np.testing.assert_array_equal(labels, real[:, 0, 0, 0] > 0)
-    corners = real[:, 0, 0, 1:]
-    assert corners.min() < 3 and 29 < corners.max() <= 32
-    # Turned as well as mirrored, since a crop is not squeezed.
-    turned = draws.Draws(numbered(64), np.zeros(3, int), 2, replace(CROPS, flips=True))
-    rows = turned.batch(0)["real"][0][..., 1]
-    assert any((each == each[:1]).all() for each in rows)
-
-
-def test_reference_holds_as_many_crops_as_samples():
-    pixels = numbered(64)
-    crops = draws.reference(pixels, CROPS)
-    assert crops.pixels.shape == (20, 32, 32, 3)
-    np.testing.assert_array_equal(crops.pixels[:, 0, 0, 0], crops.rows)
-    assert np.bincount(crops.rows).tolist() == [7, 7, 6]
-    again = draws.reference(pixels, CROPS)
-    np.testing.assert_array_equal(again.pixels, crops.pixels)
-    whole = draws.reference(pixels[:, :32, :32], replace(CROPS, crop=1.0))
-    np.testing.assert_array_equal(whole.rows, [0, 1, 2])
-
-
-def test_field_is_the_whole_image_or_its_central_square():
-    image = np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3)
-    assert gan_train.field(image, 40, whole=True) is image
-    np.testing.assert_array_equal(gan_train.field(image, 40, whole=False), image[:, 10:50])
-    np.testing.assert_array_equal(
-        gan_train.field(image.swapaxes(0, 1), 40, whole=False), image.swapaxes(0, 1)[10:50]
-    )
-    with pytest.raises(InputError, match=r"60x40 px, smaller than the 41 px.*larger --crop"):
-        gan_train.field(image, 41, whole=False)
-
-
-def test_floor_keeps_the_crops_of_an_image_in_one_half():
-    rows = np.arange(40) % 8
-    # Every image has features of its own; crops of one image are nearly equal.
-    own = np.random.default_rng(0).normal(size=(8, 4))
-    found = gan_evaluation.floor(own[rows] + 1e-3 * numbers(40, 4), rows, seed=0)
-    assert found["images"] == [20, 20]
-    assert found["kid"] > 0.1
-    mixed = gan_evaluation.floor(own[rows] + 1e-3 * numbers(40, 4), np.arange(40), seed=0)
-    assert mixed["kid"] < found["kid"]
-
-
-def test_apportion_adds_up():
-    assert splits.apportion(10, np.array([1, 1, 1])).tolist() == [4, 3, 3]
-    assert splits.apportion(1000, np.array([99, 114])).tolist() == [465, 535]
-
-
-# --- presets -----------------------------------------------------------------------------------
-
-
-def test_presets_are_the_rows_of_tables_8_and_9():
-    rows = {name: c for name, c in PRESETS.items() if name.startswith(("T8", "T9"))}
-    assert len(rows) == 2 * 11
-    printed = {name: c for name, c in rows.items() if not name.endswith("honest")}
-    assert sorted(c.gamma for n, c in printed.items() if n[:2] == "T8") == [
-        0.5, 1.0, 1.5, 1.55, 2.0, 5.0, 6.55,
-    ]  # fmt: skip
-    assert [(c.batch_size, c.kimg) for n, c in printed.items() if n[:2] == "T9"] == [
-        (16, 620), (32, 600), (64, 644), (128, 690),
-    ]  # fmt: skip
-    assert {(c.image_size, c.learning_rate, c.labels) for c in printed.values()} == {
-        (512, 0.0025, ("benign",))
-    }
-    for name, config in PRESETS.items():
-        configuration.check(config)
-        assert configuration.preset_name(config, PRESETS, name) == name
-        assert any("patients" in leak for leak in leaks(config)) is (config.split == "counts")
-    assert "GAN sees" in leaks(GanConfig(train_on="all"))[0]
-
-
 # --- whole runs --------------------------------------------------------------------------------
 
 RUN = replace(
@@ -681,21 +559,6 @@ def test_bad_settings(changes, words, tissue, cache, tmp_path):
     with pytest.raises(InputError, match=words):
         train(replace(RUN, **changes), tissue, cache, tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_class_without_training_images():
-    split = pd.DataFrame(
-        {
-            "image": list("abcdefghij"),
-            "label": ["x"] * 9 + ["y"],
-            "part": ["train"] * 8 + ["test"] * 2,
-        }
-    )
-    assert gan_train.training_images(split, ("x",)).image.tolist() == list("abcdefgh")
-    with pytest.raises(InputError, match="no image of class y"):
-        gan_train.training_images(split, ("x", "y"))
-    with pytest.raises(InputError, match="holds 7 images of x"):
-        gan_train.training_images(split[1:], ("x",))
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def claim(folder: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
             finished = found.pop("finished")
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, TypeError):
             raise InputError(f"{file}: damaged; delete the folder, or choose another") from None
         differing = sorted(
             name for name in {*found, *wanted} if found.get(name) != wanted.get(name)
