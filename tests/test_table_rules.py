@@ -78,6 +78,7 @@ def test_a_mean_of_rounds_is_a_count_of_all_their_images():
 )  # fmt: skip
 def test_other_percentages_give_no_count(key):
     assert counted(number("95.02", key)) == UNRECOVERED
+    assert counted(number("95.00", key)) == UNRECOVERED
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_no_f1_above_certainty():
         (0.75, 0.5, 2, 1 / 3, 0.625),
         # all in one round: (0, 0) and (1, 1) would be 1/2, (0, 1) and (1, 0) are 0
         (0.5, 0.5, 2, 0, 0.5),
-        # what is missing does not go into one round: no bound
+        # what is missing of the recall fills no round: no bound but 0
         (0.75, 0.25, 2, 0, 0.5),
     ],
 )
@@ -249,6 +250,10 @@ def test_a_mean_over_classes_is_of_the_exact_or_of_the_printed_scores():
     ):  # fmt: skip
         assert counted(fraction(printed, "precision_macro"), *siblings) == expected
     assert counted(fraction("0.5", "recall_macro"), *siblings) == UNRECOVERED  # none is printed
+    # a magnification's mean is not that of all images' classes
+    assert (
+        counted(fraction("0.7", "by_magnification.40X.precision_macro"), *siblings) == UNRECOVERED
+    )
     without = [row for row in siblings if row["metrics_key"] != "per_class.b.fn"]
     assert counted(fraction("0.7", "precision_macro"), *without) == UNRECOVERED
 
@@ -356,6 +361,16 @@ def test_runs_without_the_number_do_not_count():
     assert (found.value, found.n_runs, found.k, found.n, found.n_test) == (0.9, 1, 90, 100, 100)
     nothing = tables.estimate(group(lacking, lacking), "accuracy")
     assert (nothing.value, nothing.n_runs, nothing.n_test) == (None, 2, None)
+    # nor do counts that are not whole
+    for metrics, key in (
+        ({"n": 100, "accuracy": 0.9}, "accuracy"),
+        ({"correct": 90, "accuracy": 0.9}, "accuracy"),
+        ({"n": 100, "per_class": {"a": {"recall": 0.75, "tp": 30}}}, "per_class.a.recall"),
+        ({"n": 100, "per_class": {"a": {"recall": 0.75, "fn": 10}}}, "per_class.a.recall"),
+    ):
+        found = tables.estimate(group(metrics), key)
+        assert (found.k, found.n) == (None, None)
+        assert found.value is not None
     # of one run's interval only: that one tells the width
     one = tables.estimate(group(scores(0.5), scores(0.6, interval=[0.5, 0.8])), "accuracy")
     assert one.half_widths == pytest.approx((0.1, 0.2))
@@ -443,6 +458,8 @@ def test_ours_minus_the_papers():
         (0.0095, 0.0095 - math.hypot(0.01, high - 0.9505),
          0.0095 + math.hypot(0.005, 0.9505 - low))
     )  # fmt: skip
+    # 1 of 3, not the printed 33.33 %
+    assert tables.difference(number("33.33"), True, 1, 3, ours(0.5, 0.4, 0.6)).value == 0.5 - 1 / 3
     # an impossible number differs all the same
     found = tables.difference(row, False, 0, 0, ours(0.95, 0.91, 0.98, widths=(0.03, 0.04)))
     assert found.low == pytest.approx(0.05 - reach[0])

@@ -119,15 +119,15 @@ def paper_count(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
     if row["unit"] != "percent" or unknown(row["n_test"]):
         return UNRECOVERED
     n_test, rounds = int(row["n_test"]), int(row.get("rounds") or 1)
-    score = row["metrics_key"].rsplit(".", 1)[-1]
-    per_class = row["metrics_key"].startswith("per_class.") or ".per_class." in row["metrics_key"]
+    path, _, score = str(row["metrics_key"]).rpartition(".")
+    per_class = "per_class" in path.split(".")
     if score in ("accuracy", "recall_micro_at_half") and not per_class:
         k = recover_count(row["printed"], row["decimals"], n_test * rounds)
         if k is None:
             return IMPOSSIBLE
         # Rounds share their test images: their sum is no count of independent ones.
         return Counted(True, k, n_test) if rounds == 1 else UNRECOVERED
-    if score == "f1" and per_class:
+    if score == "f1":  # of a class; the macro average has another name
         return UNRECOVERED if _f1_fits(row, siblings, rounds) else IMPOSSIBLE
     if score == "precision_micro_at_half":
         return _of_precision(row, siblings, n_test)
@@ -141,14 +141,14 @@ def _of_precision(row: Mapping[str, Any], siblings: pd.DataFrame, n_test: int) -
     """
     key = row["metrics_key"].replace("precision_micro", "recall_micro")
     value, decimals = float(row["printed"]), int(row["decimals"])
-    for other in siblings[siblings["metrics_key"] == key].to_dict("records"):
-        k = recover_count(other["printed"], other["decimals"], n_test)
-        if k is None:
-            continue
-        fits = [n for n in range(max(k, 1), n_test + 1) if rounds_to(100 * k / n, value, decimals)]
-        if len(fits) == 1:
-            return Counted(True, k, fits[0])
-    return UNRECOVERED
+    beside = siblings[siblings["metrics_key"] == key]
+    if beside.empty:
+        return UNRECOVERED
+    k = recover_count(beside["printed"].iloc[0], beside["decimals"].iloc[0], n_test)
+    if k is None:
+        return UNRECOVERED
+    fits = [n for n in range(max(k, 1), n_test + 1) if rounds_to(100 * k / n, value, decimals)]
+    return Counted(True, k, fits[0]) if len(fits) == 1 else UNRECOVERED
 
 
 def paper_counts(table: pd.DataFrame) -> list[Counted]:
@@ -220,13 +220,13 @@ def _beside_counts(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
     if score in counts:
         adds_up = unknown(row["n_test"]) or sum(counts.values()) == row["n_test"]
         return UNRECOVERED if adds_up else IMPOSSIBLE
-    k, n = _share(counts, score)
+    share = _share(counts, score)
     exact = _score(counts, score)
-    if exact is None or n == 0:  # of nothing: any convention may hold
+    if exact is None or (share and share.n == 0):  # of nothing: any convention may hold
         return UNRECOVERED
     if not _is_printed(exact, row):
         return IMPOSSIBLE
-    return UNRECOVERED if n is None else Counted(True, k, n)
+    return share or UNRECOVERED
 
 
 def _mean_of_classes(row: Mapping[str, Any], printed: Mapping[str, float], score: str) -> Counted:
@@ -252,12 +252,12 @@ def _counts_of(printed: Mapping[str, float], path: str) -> dict[str, float] | No
     return {name: printed[f"{path}.{name}"] for name in COUNTS}
 
 
-def _share(counts: Mapping[str, float], score: str) -> tuple[int, int | None]:
-    """Numerator and denominator of a score that is a share of images; n is None of others."""
+def _share(counts: Mapping[str, float], score: str) -> Counted | None:
+    """Numerator and denominator of a score that is a share of images."""
     if score not in OVER:
-        return 0, None
+        return None
     k, other = (int(counts[name]) for name in OVER[score])
-    return k, k + other
+    return Counted(True, k, k + other)
 
 
 def _score(counts: Mapping[str, float], score: str) -> float | None:
@@ -278,9 +278,7 @@ def _is_printed(exact: float, row: Mapping[str, Any]) -> bool:
 def _f1_fits(row: Mapping[str, Any], siblings: pd.DataFrame, rounds: int) -> bool:
     """Whether a class' printed F1 can follow from the precision and the recall beside it.
 
-    The F1 of one round is their harmonic mean. The mean of several rounds' F1 is at most the mean
-    of the two printed means, as no harmonic mean is above the arithmetic one. It is least, being
-    concave, where all that is missing from 1 is missing in one round, or in one round each.
+    The F1 of one round is their harmonic mean; see `f1_range` for the mean of several.
     """
     path = str(row["metrics_key"]).removesuffix("f1")
     lows, highs = [], []
@@ -300,6 +298,10 @@ def _f1_fits(row: Mapping[str, Any], siblings: pd.DataFrame, rounds: int) -> boo
 def f1_range(precision: float, recall: float, *, rounds: int) -> tuple[float, float]:
     """Least and largest mean F1 of rounds with these mean precision and recall.
 
+    It is at most the mean of the two, as no harmonic mean is above the arithmetic one. It is least,
+    the harmonic mean being concave, where all that is missing from 1 is missing in one round, and
+    of the two in different ones: it grows faster in one where the other is large.
+
     Parameters
     ----------
     precision, recall : float
@@ -317,9 +319,8 @@ def f1_range(precision: float, recall: float, *, rounds: int) -> tuple[float, fl
     worst = [1 - rounds * (1 - each) for each in (precision, recall)]
     if min(worst) < 0:
         return 0.0, (precision + recall) / 2
-    together = _harmonic(*worst) + rounds - 1
-    apart = _harmonic(worst[0], 1) + _harmonic(1, worst[1]) + rounds - 2
-    return min(together, apart) / rounds, (precision + recall) / 2
+    least = _harmonic(worst[0], 1) + _harmonic(1, worst[1]) + rounds - 2
+    return least / rounds, (precision + recall) / 2
 
 
 def _harmonic(p: float, r: float) -> float:
