@@ -123,10 +123,10 @@ class Augmenter:
         """
         theta, tx, ty, shear, zx, zy, flip_horizontal, flip_vertical = map(float, uniforms)
         return {
-            "theta": (2 * theta - 1) * self.rotation_range if self.rotation_range else 0,
+            "theta": (2 * theta - 1) * self.rotation_range,
             "tx": self._tx(tx, shape[0]),
             "ty": self._ty(ty, shape[1]),
-            "shear": (2 * shear - 1) * self.shear_range if self.shear_range else 0,
+            "shear": (2 * shear - 1) * self.shear_range,
             "zx": _zoom(zx, self._zoom),
             "zy": _zoom(zy, self._zoom),
             "flip_horizontal": self.horizontal_flip and flip_horizontal < 0.5,
@@ -240,12 +240,13 @@ def _outside_zero(low: float, high: float) -> list[tuple[float, float]]:
 
 
 def _zoom(uniform: float, parts: Sequence[tuple[float, float]]) -> float:
+    """Factor at a share of the parts' length, the first part first."""
     place = uniform * sum(high - low for low, high in parts)
-    for low, high in parts:
+    for low, high in parts[:-1]:
         if place <= high - low:
             return low + place
         place -= high - low
-    return parts[-1][1]
+    return parts[-1][0] + place
 
 
 def _matrix(parameters: Mapping[str, Any], height: int, width: int) -> np.ndarray | None:

@@ -56,9 +56,28 @@ def test_statistics_of_a_memory_map(images, tmp_path):
     assert np.array_equal(rgb_statistics(mapped, rows=[0, 3]), rgb_statistics(images[[0, 3]]))
 
 
+def test_weights_are_counts_or_shares():
+    pixels = np.zeros((3, 1, 1, 3), np.uint8)
+    pixels[1:] = [[[[255, 51, 0]]], [[[0, 0, 255]]]]
+    for weights in ([3, 1, 0], [0.75, 0.25, 0], [1.5, 0.5, 0.0]):
+        mean, std = rgb_statistics(pixels, weights=weights)
+        np.testing.assert_allclose(mean, [0.25, 0.05, 0], rtol=1e-12)
+        # sqrt(p (1 - p)) of the difference between the two
+        np.testing.assert_allclose(std, np.sqrt(3 / 16) * np.array([1, 0.2, 0]), rtol=1e-12)
+
+
+def test_the_spread_of_equal_pixels_is_nothing_whatever_the_weights():
+    pixels = np.full((3, 5, 7, 3), 201, np.uint8)
+    mean, std = rgb_statistics(pixels, weights=[0.1, 0.2, 0.3])
+    np.testing.assert_allclose(mean, 201 / 255, rtol=1e-12)
+    assert (std < 1e-7).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"rows": [0], "weights": [np.inf]}, "finite"),
+        ({"rows": [0, 1], "weights": [1.0, -0.5]}, "not negative"),
         ({"rows": []}, "no images at all"),
         ({"rows": [0, 1], "weights": [1.0]}, "1 weights given for 2 images"),
         ({"rows": [0], "weights": [0]}, "not all zero"),
@@ -140,6 +159,90 @@ def test_per_image_z_score(images):
     # Brightness and contrast of an image do not matter, up to rounding to grey levels.
     darker = (images / 2).astype(np.float32)
     np.testing.assert_allclose(InputScaling("torch", per_image=True)(darker), z, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "z"),
+    [
+        (100, 100, 0),
+        (100, 101, 0.5),  # half a grey level is no contrast: divided by one
+        (99, 101, 1),  # one grey level
+        (97, 103, 1),
+        (0, 255, 1),
+    ],
+)
+def test_an_image_is_divided_by_one_grey_level_at_least(low, high, z):
+    image = np.full((1, 4, 2, 3), low, np.uint8)
+    image[:, ::2] = high
+    found = np.asarray(InputScaling("torch", per_image=True)(image))
+    expected = np.full(image.shape, -z, np.float32)
+    expected[:, ::2] = z
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_every_channel_and_image_has_its_own_z_score():
+    image = np.zeros((2, 1, 2, 3), np.uint8)
+    image[0, 0] = [[10, 50, 200], [20, 50, 100]]
+    image[1, 0] = [[0, 0, 0], [4, 0, 200]]
+    found = np.asarray(InputScaling("torch", per_image=True)(image))
+    expected = [[[[-1, 0, 1], [1, 0, -1]]], [[[-1, 0, -1], [1, 0, 1]]]]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [
+        ("caffe", [127.5 - 103.939, 51 - 116.779, 255 - 123.68]),
+        ("tf", [1, -0.6, 0]),
+        ("torch", [(1 - 0.485) / 0.229, (0.2 - 0.456) / 0.224, (0.5 - 0.406) / 0.225]),
+        ("raw", [255, 51, 127.5]),
+    ],
+)
+def test_one_pixel_by_hand(scale, expected):
+    pixel = np.array([[[[255, 51, 127.5]]]], np.float32)
+    np.testing.assert_allclose(InputScaling(scale)(pixel)[0, 0, 0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    # z is (1, -2, 0.5)
+    [
+        ("caffe", [0.5 * 0.225 * 255, -2 * 0.224 * 255, 0.229 * 255]),
+        ("tf", [2 * (0.229 + 0.485) - 1, 2 * (-2 * 0.224 + 0.456) - 1,
+                2 * (0.5 * 0.225 + 0.406) - 1]),
+        ("torch", [1, -2, 0.5]),
+        ("raw", [255 * (0.229 + 0.485), 255 * (-2 * 0.224 + 0.456), 255 * (0.5 * 0.225 + 0.406)]),
+    ],
+)  # fmt: skip
+def test_one_z_scored_pixel_by_hand(scale, expected):
+    layer = InputScaling(scale, mean=(0.8, 0.6, 0.45), std=(0.2, 0.2, 0.1))
+    pixel = np.array([[[[255, 51, 127.5]]]], np.float32)
+    np.testing.assert_allclose(layer(pixel)[0, 0, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_mean_and_std_at_the_ends_of_what_is_possible():
+    layer = InputScaling("tf", mean=(0, 1, 0.5), std=(1 / 255, 1, 0.1))
+    assert (layer.mean, layer.std) == ([0, 1, 0.5], [1 / 255, 1, 0.1])
+    half = (0.5,) * 3
+    for mean, std, message in (
+        ((-0.01, 0.5, 0.5), half, "not in grey levels"),
+        ((0.5, 0.5, 1.01), half, "not in grey levels"),
+        (half, (0.5, 0.99 / 255, 0.5), "below one grey level"),
+        (half, (0.5, np.inf, 0.5), "three finite numbers"),
+        ((0.5, np.nan, 0.5), half, "three finite numbers"),
+        (half, (0.1,) * 4, "three finite numbers"),
+        ((0.5,) * 4, half, "three finite numbers"),
+        (None, half, "belong together"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            InputScaling("tf", mean=mean, std=std)
+
+
+def test_a_symbolic_batch_keeps_its_shape_and_becomes_float32():
+    found = InputScaling("caffe")(keras.Input((None, 10, 3), dtype="uint8"))
+    assert found.shape == (None, None, 10, 3)
+    assert keras.backend.standardize_dtype(found.dtype) == "float32"
+    assert InputScaling("raw", dtype="bfloat16").compute_dtype == "float32"
 
 
 @pytest.mark.parametrize(

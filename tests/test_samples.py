@@ -130,6 +130,81 @@ def test_patches():
         samples.apply("patch", {"box": [0.5, 0.5, 0.51, 0.51]}, image)
 
 
+def test_operations_by_hand():
+    """Two rows of three pixels, each pixel with its own grey level."""
+    image = np.repeat(np.array([[1, 2, 3], [4, 5, 6]], np.uint8)[..., None], 3, axis=2)
+    for op, args, expected in (
+        ("flip", {"axis": "h"}, [[3, 2, 1], [6, 5, 4]]),
+        ("flip", {"axis": "v"}, [[4, 5, 6], [1, 2, 3]]),
+        ("rot90", {"k": 1}, [[3, 6], [2, 5], [1, 4]]),  # counter-clockwise
+        ("rot90", {"k": 2}, [[6, 5, 4], [3, 2, 1]]),
+        ("rot90", {"k": 3}, [[4, 1], [5, 2], [6, 3]]),
+        ("affine", {"flip_horizontal": True}, [[3, 2, 1], [6, 5, 4]]),
+        ("affine", {"tx": 1}, [[2, 3, 3], [5, 6, 6]]),
+        ("affine", {"tx": 1, "fill_mode": "constant"}, [[2, 3, 0], [5, 6, 0]]),
+        ("affine", {"ty": -1, "fill_mode": "reflect"}, [[1, 2, 3], [1, 2, 3]]),
+    ):
+        assert samples.apply(op, args, image)[..., 1].tolist() == expected, (op, args)
+        assert samples.apply(op, json.dumps(args), image)[..., 1].tolist() == expected
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_turn_and_the_rest_of_a_full_one_are_nothing(k):
+    turned = samples.apply("rot90", {"k": k}, picture())
+    np.testing.assert_array_equal(samples.apply("rot90", {"k": 4 - k}, turned), picture())
+
+
+@pytest.mark.parametrize("axis", ["h", "v"])
+def test_two_flips_are_nothing(axis):
+    once = samples.apply("flip", {"axis": axis}, picture())
+    assert (once != picture()).any()
+    np.testing.assert_array_equal(samples.apply("flip", {"axis": axis}, once), picture())
+
+
+def test_what_changes_nothing_gives_the_image_itself():
+    image = picture()
+    for op in ("none", "synthetic"):
+        assert samples.operation(op, "") is None
+        assert samples.operation(op, "{}") is None
+        assert samples.apply(op, {}, image) is image
+
+
+def test_a_patch_by_hand():
+    # 4 x 8: the box is 1/8 to 5/8 of the width, 1/4 to 3/4 of the height
+    image = np.repeat(np.arange(32, dtype=np.uint8).reshape(4, 8)[..., None], 3, axis=2)
+    box = {"box": [0.125, 0.25, 0.625, 0.75]}
+    part = np.array([[9, 10, 11, 12], [17, 18, 19, 20]])
+    # shrunk to one pixel: their mean
+    shrunk = samples.apply("patch", {**box, "size": 1}, image)
+    assert shrunk.shape == (1, 1, 3)
+    assert shrunk[0, 0, 0] in (14, 15)  # 14.5
+    # of its own size it is cut out as it is
+    square = {"box": [0.125, 0.25, 0.375, 0.75], "size": 2}
+    assert samples.apply("patch", square, image)[..., 2].tolist() == part[:, :2].tolist()
+    # enlarged to the image's size: linear, where the area filter would repeat pixels
+    enlarged = samples.apply("patch", box, image)[..., 0]
+    assert enlarged.shape == (4, 8)
+    assert enlarged[0].tolist() == [9, 9, 10, 10, 11, 11, 12, 12]
+    assert enlarged[:, 0].tolist() == [9, 11, 15, 17]
+    # one side enlarged is enlarged
+    tall = samples.apply("patch", {"box": [0, 0, 1, 0.5], "size": 4}, image)[..., 0]
+    assert tall[:, 0].tolist() in ([0, 2, 6, 8], [1, 3, 7, 9])  # from columns 0 and 1: plus 0.5
+    wide = samples.apply("patch", {"box": [0, 0, 0.25, 1], "size": 4}, 4 * image)[..., 0]
+    assert wide[0].tolist() == [0, 1, 3, 4]
+
+
+def test_a_box_is_rounded_to_pixels():
+    image = np.repeat(np.arange(10, dtype=np.uint8).reshape(1, 10)[..., None], 3, axis=2)
+    image = np.repeat(image, 10, axis=0)
+    cut = samples.apply("patch", {"box": [0.24, 0, 0.46, 0.3], "size": 3}, image)
+    assert cut[..., 0].tolist() == [[2, 3, 4]] * 3  # 2.4 and 4.6
+    whole = samples.apply("patch", {"box": [0, 0, 1, 1], "size": 10}, image)
+    np.testing.assert_array_equal(whole, image)
+    for box in ([0.51, 0, 0.54, 1], [0, 0.51, 1, 0.54]):
+        with pytest.raises(InputError, match="10x10 image is empty"):
+            samples.apply("patch", {"box": box}, image)
+
+
 def stained() -> np.ndarray:
     """Two stains in random amounts, RGB uint8 (24, 32, 3)."""
     amounts = np.random.default_rng(1).gamma(2, 0.4, (24, 32, 2))
@@ -181,6 +256,17 @@ def test_stain_normalised_copy():
         ("rot90", '{"k": 4}'),
         ("patch", '{"box": [0, 0, 2, 1]}'),
         ("patch", '{"box": [0, 0, 1]}'),
+        ("patch", '{"size": 3}'),
+        ("patch", '{"box": [-0.1, 0, 1, 1]}'),
+        ("patch", '{"box": [0, -0.1, 1, 1]}'),
+        ("patch", '{"box": [0, 0, 1, 1.1]}'),
+        ("patch", '{"box": [0.5, 0, 0.5, 1]}'),
+        ("patch", '{"box": [0, 0.5, 1, 0.5]}'),
+        ("patch", '{"box": [0, 0, 1, 1], "side": 3}'),
+        ("synthetic", '{"k": 1}'),
+        ("rot90", '{"k": 0}'),
+        ("flip", '{"axis": "h", "k": 1}'),
+        ("stain", '{"seed": -1}'),
         ("affine", '{"angle": 3}'),
         ("affine", '{"theta": 3, "fill_mode": "odd"}'),
     ],
