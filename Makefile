@@ -27,7 +27,7 @@ lint: $(VENV)/installed
 		--cache-dir ../../.mypy_cache --explicit-package-bases *.py
 
 # A benchmark that misses a target ends with 1; the others run all the same.
-BENCHMARKS := start_up input_path dense_shortcuts gan_step demos
+BENCHMARKS := start_up input_path leakage dense_shortcuts gan_step demos
 
 bench: $(VENV)/installed
 	@missed=0; \
