@@ -22,6 +22,8 @@ from common import report
 from common.errors import InputError
 from common.figures import png
 from common.files import write_csv, write_json
+from common.metrics.catalogue import SCORES
+from common.metrics.shown import Shown
 from common.report import words
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "col"}
@@ -152,6 +154,7 @@ def test_numbers_are_those_of_metrics_json(finished, task, page):
         percent(max(scores["support"].values()) / scores["n"]),
         f"{scores['kappa']:.3f}",
         f"{scores['mcc']:.3f}",
+        "{:.3f}–{:.3f}".format(*scores["intervals"]["kappa"]),
         f"{scores['auc']:.4f}",
         f"expected calibration error {scores['ece']:.3f}, Brier {scores['brier']:.3f}, "
         f"log loss {scores['log_loss']:.3f}.",
@@ -274,6 +277,19 @@ def test_the_epoch_kept_is_what_the_training_noted(copy, noted, scored, kept):
 )  # fmt: skip
 def test_how_numbers_look(function, given, shown):
     assert getattr(words, function)(given) == shown
+
+
+@pytest.mark.parametrize(
+    ("key", "pair", "text"),
+    [
+        ("accuracy", (0.1234, 0.5), "12.3–50.0\xa0%"), ("kappa", (0.1234, 0.5), "0.123–0.500"),
+        ("mcc", (-0.0126, 0.5), "−0.013 to 0.500"), ("mcc", None, "–"),
+    ],
+)  # fmt: skip
+def test_intervals_have_the_unit_of_their_score(key, pair, text):
+    score = next(each for each in SCORES if each.key == key)
+    shown = Shown(score=score, value=0.2, interval=pair, k_of_n=None, meaning="", aside="")
+    assert words.interval(shown) == text
 
 
 def test_a_count_has_its_noun():

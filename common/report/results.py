@@ -12,7 +12,7 @@ from common.metrics import shown
 from common.metrics.catalogue import CALIBRATION
 from common.report import pictures
 from common.report.files import RunFiles
-from common.report.words import score
+from common.report.words import interval, score
 
 
 def confusion(files: RunFiles) -> dict[str, Any] | None:
@@ -82,7 +82,7 @@ def per_class(files: RunFiles) -> dict[str, Any] | None:
             {
                 "name": name,
                 "support": scores["support"][name],
-                "cells": [(score(each), each.interval) for each in values],
+                "cells": [(score(each), interval(each)) for each in values],
             }
             for name, values in found.items()
         ],

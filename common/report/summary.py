@@ -10,7 +10,7 @@ from common.errors import InputError
 from common.metrics import shown
 from common.metrics.catalogue import CALIBRATION
 from common.report.files import RunFiles
-from common.report.words import plural, score
+from common.report.words import interval, plural, score
 
 METHODS = {
     "bootstrap": "bootstrap over {}s",
@@ -60,13 +60,13 @@ def headline(files: RunFiles) -> dict[str, Any] | None:
     }
 
 
-def _scores(scores: Mapping[str, Any]) -> list[tuple[str, str, Any, str]]:
+def _scores(scores: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """Rows of the table of results: name, value, interval, meaning."""
     rows = []
     for each in shown.of_test(scores):
         # Accuracy stands above the table, calibration beside its picture.
         if each.score.line not in ("accuracy", CALIBRATION):
-            rows.append((each.score.title, score(each), each.interval, each.meaning))
+            rows.append((each.score.title, score(each), interval(each), each.meaning))
     return rows
 
 

@@ -78,6 +78,28 @@ def score(shown: Shown) -> str:
     return write(shown.value, shown.score.decimals)
 
 
+def interval(shown: Shown) -> str:
+    """Write a score's interval in the score's unit.
+
+    Parameters
+    ----------
+    shown : Shown
+        A score with its interval.
+
+    Returns
+    -------
+    str
+        Percentages to one decimal, numbers to the score's; a dash if there is none.
+    """
+    if shown.interval is None:
+        return UNKNOWN
+    low, high = shown.interval
+    if shown.score.percent:
+        return f"{100 * low:.1f}–{percent(high, 1)}"
+    between = "–" if low >= 0 else " to "  # no dash beside a minus
+    return f"{number(low, shown.score.decimals)}{between}{number(high, shown.score.decimals)}"
+
+
 def count(value: Any) -> str:
     """Write a count with commas between the thousands.
 
