@@ -46,7 +46,8 @@ def test_tissue_begins_at_the_threshold():
     # Equal to the threshold is tissue.
     mask = tissue.tissue_mask(image, "optical_density", float(table[206]), table)
     assert mask.ravel().tolist() == [255, 0, 255, 0, 0]
-    assert not tissue.tissue_mask(image, "optical_density", 10, table).any()
+    none = tissue.tissue_mask(image, "optical_density", 10, table)
+    assert none.shape == (5, 1) and not none.any()
     assert tissue.tissue_mask(image, "none", 10, table).all()
     # Black alone is dark enough.
     table = tissue.density_table(240, "plus_one")
@@ -71,6 +72,7 @@ def test_share_of_tissue():
     assert stain.tissue_share(eosin, threshold=0.2311) == 0
     assert stain.tissue_share(eosin, threshold=0.2310) == 1
     assert stain.tissue_share(image, white_level=207) == 0.0  # -ln(206 / 207) = 0.005
+    assert stain.tissue_share(image, threshold=0) == 1  # white, too: at least
     assert stain.tissue_share(image[:0]) == 0
 
 
@@ -116,7 +118,7 @@ def test_scarce_tissue_is_sampled_whole(columns, whole):
 
 
 def test_huge_images_are_never_sampled_whole():
-    image = np.full((1300, 1300, 3), 255, np.uint8)  # 1.69 million > 3 * 2**19
+    image = np.full((750, 750, 3), 255, np.uint8)  # 562,500 pixels > 2**19
     image[:10] = 100
     grid = tissue.sample(image, 3)
     found, _ = tissue.sample_tissue(image, grid, lambda part: 255 - part[..., 0])
@@ -142,6 +144,8 @@ def test_stride_leaves_enough_and_not_too_many(height, width, stride, expected):
 def test_even_stride_samples_from_the_corner():
     image = np.random.default_rng(0).integers(0, 256, (401, 400, 3), np.uint8)
     assert (tissue.sample(image, 2) == image[:400:2, ::2]).all()
+    # 99 x 100 samples at stride 3 would be too few.
+    assert (tissue.sample(image[:299, :300], 3) == image[:299, :300]).all()
 
 
 def test_strips_cover_every_row_once():
@@ -155,7 +159,7 @@ def test_strips_cover_every_row_once():
 
 @pytest.mark.parametrize(("percent", "place"), [(0, 0), (25, 0.5), (50, 1), (75, 1.5), (100, 2)])
 def test_brightness_is_stretched_to_a_percentile(percent, place):
-    image = grey([60, 120, 200])
+    image = grey([60 if percent < 50 else 0, 120, 200])
     lightness = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)[:, 0, 0].astype(float)
     level = np.interp(place, range(3), lightness)
     lab = np.full((3, 1, 3), 128, np.uint8)
