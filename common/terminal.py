@@ -16,8 +16,9 @@ import sys
 import threading
 import time
 import unicodedata
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import rich.console
@@ -32,6 +33,8 @@ WINDOW = 30.0  # seconds over which the rate is measured
 _NARROWEST_BAR, _WIDEST_BAR = 10, 40
 # Cc, Cs: not to be printed. Cf: among them those that reverse what follows. Zl, Zp: line ends.
 _ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+T = TypeVar("T")
 
 _lock = threading.RLock()
 _screen: _Screen | None = None
@@ -239,6 +242,18 @@ class Bar:
             elif self._lines and self._line_is_due(now):
                 self._line_at, self._tenth, self._drawn = now, self._tenths(), True
                 line(f"{self.title}: {self.words()}")
+
+    def over(self, items: Iterable[T]) -> Iterator[T]:
+        """Give items on, and note each as done when the next is asked for.
+
+        Parameters
+        ----------
+        items : iterable
+            One for each unit.
+        """
+        for item in items:
+            yield item
+            self.advance()
 
     def say(self, text: str) -> None:
         """Print a line above the bar.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from common import samples, splits
+from common import samples, splits, terminal
 from common.config import Execution
 from common.datasets import breakhis
 from ernet.config import Config
@@ -48,10 +47,7 @@ def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.
     for part in ("train", "validation"):
         labels = set(split.label[split.part == part])
         if len(labels) < config.classes:
-            print(
-                f"fold {config.fold}: {part} images are {', '.join(sorted(labels))} only",
-                file=sys.stderr,
-            )
+            terminal.line(f"fold {config.fold}: {part} images are {', '.join(sorted(labels))} only")
     return split
 
 

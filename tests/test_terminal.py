@@ -235,6 +235,15 @@ def test_rate_is_that_of_the_last_half_minute(clock):
     assert bar.words() == f"1100 of 100000 (1 %), 1.0/s, {terminal.duration(98_900)} left"
 
 
+def test_items_are_counted_when_they_are_done():
+    seen = []
+    bar = terminal.progress("x", total=3)
+    for item in bar.over(iter("abc")):
+        seen.append((item, bar.done))
+    assert seen == [("a", 0), ("b", 1), ("c", 2)]
+    assert bar.done == 3
+
+
 def test_short_work_says_nothing(clock, capsys):
     with terminal.progress("x", total=3) as bar:
         clock[0] += 0.9

@@ -189,12 +189,11 @@ def _readable(root: Path, index: pd.DataFrame) -> bool:
     problems: list[str] = []
     same: dict[bytes, list[str]] = {}
     with terminal.progress("reading", len(index), "images") as bar:
-        for name, digest, problem in _decoded(root, list(index["image"])):
+        for name, digest, problem in bar.over(_decoded(root, list(index["image"]))):
             if problem:
                 problems.append(problem)
             else:
                 same.setdefault(digest, []).append(name.rpartition("/")[2])
-            bar.advance()
     for problem in problems[:_PROBLEMS_SHOWN]:
         print(f"  {problem}")
     if len(problems) > _PROBLEMS_SHOWN:

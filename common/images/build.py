@@ -210,8 +210,11 @@ def fill_fingerprints(
         except ImageError as problem:
             raise InputError(f"{path}: {problem}") from None
 
-    with ThreadPoolExecutor(workers) as pool:
-        taken = dict(zip(missing, pool.map(take, missing), strict=True))
+    with (
+        terminal.progress("image cache", len(missing), "images", shown=progress) as bar,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        taken = dict(zip(missing, bar.over(pool.map(take, missing)), strict=True))
     # A cache that cannot be written, or is being rebuilt, serves all the same.
     with contextlib.suppress(InputError, OSError), store.lock(progress):
         store.load()

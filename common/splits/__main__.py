@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 
 from common import errors
@@ -49,8 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.picture and not options.data_dir:
         raise InputError("--picture needs the images: give --data-dir")
     split = read(options.split_file)
-    if options.data_dir:
-        print(f"comparing {len(split)} images ...", file=sys.stderr)
     found = leakage.report(split, options.data_dir)
     print(leakage.text(found))
     if options.json:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import notices
+from common import notices, terminal
 from common.datasets import is_synthetic, listed
 from common.errors import InputError
 from common.splits.draw import sorted_rows
@@ -255,8 +255,11 @@ def fingerprints(
         return taking.fingerprint(read(root / name))
 
     # Decoding and hashing release the interpreter lock, so threads are enough.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = taking.together(list(pool.map(one, images)))
+    with (
+        terminal.progress("comparing", len(images), "images") as bar,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        found = taking.together(list(bar.over(pool.map(one, images))))
     return found.pixels, found.hashes
 
 

@@ -350,9 +350,8 @@ def _all(write: Callable[[tuple], None], plan: Sequence[tuple], workers: int | N
     ):
         futures = [pool.submit(write, job) for job in plan]
         try:
-            for future in futures:
+            for future in bar.over(futures):
                 future.result()
-                bar.advance()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
