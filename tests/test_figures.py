@@ -204,6 +204,17 @@ def test_learning_curves_without_validation_without_rate_and_with_nan():
     assert texts(figures.learning_curves(history(1)))
 
 
+def test_the_marks_of_a_single_epoch_are_whole():
+    figure = figures.learning_curves(history(1))
+    png.pixels(figure)
+    for axes in figure.axes:
+        box = axes.get_window_extent()
+        for line in axes.lines:
+            _, y = axes.transData.transform(line.get_xydata()[0])
+            radius = line.get_markersize() / 2 * figure.dpi / 72
+            assert box.y0 + radius < y < box.y1 - radius
+
+
 def test_confusion_matrix_counts_and_row_percent():
     figure = figures.confusion_matrix([[30, 10, 0], [1, 2, 1], [0, 0, 0]], ("a", "b", "c"))
     found = texts(figure)
@@ -269,6 +280,15 @@ def test_per_case_is_sorted_and_keeps_the_classes_colours():
     assert {"20", "30", "10", "x", "y"} <= set(texts(figure))
 
 
+def test_per_case_keeps_a_mark_at_zero_and_its_name_apart():
+    table = pd.DataFrame({"case": ["a name"], "label": ["x"], "n": [1], "accuracy": [0.0]})
+    figure = figures.per_case(table)
+    png.pixels(figure)
+    (axes,) = figure.axes
+    mark = axes.transData.transform((0, 0))[0] - 5.5 / 2 * figure.dpi / 72
+    assert axes.get_yticklabels()[0].get_window_extent().x1 < mark
+
+
 @pytest.mark.parametrize("count", [1, 31, 100])
 def test_per_case_shows_every_patient(count):
     table = pd.DataFrame(
@@ -293,6 +313,15 @@ def test_gradcam_gallery_lets_the_image_show_where_the_map_is_zero():
     np.testing.assert_allclose(colours[1], 200, atol=1)
     assert colours[2][2] < 120  # yellow: hardly any blue
     assert {"Image", "Stage 1", "Stage 2", "title"} <= set(texts(figure))
+
+
+@pytest.mark.parametrize("stages", [1, 2, 4])
+def test_the_words_below_a_gradcam_gallery_are_apart(stages):
+    maps = {f"Stage {i}": [np.eye(4)] for i in range(stages)}
+    figure = figures.gradcam_gallery(pictures(1), maps, ["a"])
+    png.pixels(figure)
+    low, words, high = (label.get_window_extent() for label in figure.axes[-1].get_xticklabels())
+    assert low.x1 < words.x0 and words.x1 < high.x0
 
 
 def test_pairs_stand_side_by_side_with_their_words_above(tmp_path):
@@ -356,3 +385,10 @@ def test_mosaic_keeps_every_pixel_and_parts_the_images():
     np.testing.assert_array_equal(second[:, 9:], images[4])
     assert (first[8] == 255).all() and (first[9:, 8:] == 255).all()
     assert texts(figure) == ["first", "second"]
+
+
+def test_blocks_of_a_mosaic_stand_in_one_column():
+    figure = figures.mosaic({"first": pictures(5), "second": pictures(9)}, columns=4)
+    png.pixels(figure)
+    first, second = (axes.images[0].get_window_extent() for axes in figure.axes)
+    assert (first.x0, first.x1) == pytest.approx((second.x0, second.x1), abs=0.5)

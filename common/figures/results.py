@@ -290,7 +290,7 @@ def _patients(axes: Axes, part: pd.DataFrame, labels: Sequence[str], rows: int) 
     )  # fmt: skip
     axes.set_yticks(positions, labels=[words(case, TINY, 1.5) for case in part["case"]])
     literal(axes.get_yticklabels())
-    axes.tick_params(axis="y", labelsize=TINY, length=0)
+    axes.tick_params(axis="y", labelsize=TINY, length=0, pad=5.5)  # beside a mark at 0
     axes.set(xlim=(0, 1), ylim=(rows - 0.4, -0.6))
     axes.spines["left"].set_visible(False)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], labels=["0", "25", "50", "75", "100"])

@@ -227,7 +227,8 @@ def gradcam_gallery(
             drawn[row], loc="left", fontproperties=font(), color=INK, pad=3, parse_math=False,
         )  # fmt: skip
     bar = figure.colorbar(
-        ScalarMappable(Normalize(0, 1), cmap=HEAT), ax=grid, location="bottom", shrink=0.5,
+        ScalarMappable(Normalize(0, 1), cmap=HEAT), ax=grid, location="bottom",
+        shrink=min(1.0, max(0.5, 3.5 / figure.get_figwidth())),  # room for its words
         aspect=40, pad=0.01,
     )  # fmt: skip
     bar.outline.set_visible(False)
@@ -266,28 +267,34 @@ def mosaic(rows: Mapping[str, Images], columns: int) -> Figure:
     InputError
         If there are no images.
     """
-    blocks = {name: np.asarray(images) for name, images in rows.items() if len(images)}
+    blocks = {
+        name: _block(np.asarray(images), columns) for name, images in rows.items() if len(images)
+    }
     _some(blocks)
-    lines = {name: math.ceil(len(images) / columns) for name, images in blocks.items()}
-    side = (WIDTH - 0.4) / columns
-    figure = empty(WIDTH, side * sum(lines.values()) + 0.1 * len(blocks))
-    figure.set_label("; ".join(f"{len(images)} images, {name}" for name, images in blocks.items()))
-    grid = figure.subplots(
-        len(blocks), squeeze=False, gridspec_kw={"height_ratios": list(lines.values())}
-    )[:, 0]
-    for axes, (name, images) in zip(grid, blocks.items(), strict=True):
-        height, width = images.shape[1:3]
-        gap = max(1, height // 32)
-        down, across = height + gap, width + gap
-        canvas = np.full((lines[name] * down - gap, columns * across - gap, 3), 255, np.uint8)
-        for i, image in enumerate(images):
-            top, left = i // columns * down, i % columns * across
-            canvas[top : top + height, left : left + width] = image
-        axes.imshow(canvas, interpolation="nearest")
+    heights = [len(block) for block in blocks.values()]
+    scale = (WIDTH - 0.4) / next(iter(blocks.values())).shape[1]  # inches per pixel
+    figure = empty(WIDTH, scale * sum(heights) + 0.1 * len(blocks))
+    figure.set_label("; ".join(f"{len(rows[name])} images, {name}" for name in blocks))
+    grid = figure.subplots(len(blocks), squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (name, block) in zip(grid, blocks.items(), strict=True):
+        axes.imshow(block, interpolation="nearest")
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         label(axes, y=words(name, TEXT))
     return figure
+
+
+def _block(images: NDArray[np.uint8], columns: int) -> Image:
+    """Lay images of one size out in lines, parted by white."""
+    height, width = images.shape[1:3]
+    gap = max(1, height // 32)
+    down, across = height + gap, width + gap
+    lines = math.ceil(len(images) / columns)
+    block = np.full((lines * down - gap, columns * across - gap, 3), 255, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * down, i % columns * across
+        block[top : top + height, left : left + width] = image
+    return block
 
 
 def _some(images: Sized) -> None:

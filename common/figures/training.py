@@ -105,7 +105,8 @@ def _values(
     if name == "loss" and seen and min(seen) > 0 and max(seen) / min(seen) > 200:
         axes.set_yscale("log")
     elif name == "loss" and seen:
-        axes.set_ylim(bottom=0)
+        # A single epoch leaves no margin: its mark would be cut.
+        axes.set_ylim(0, max(axes.get_ylim()[1], 1.04 * max(seen)))
     elif seen:
         axes.set_ylim(max(0.0, min(seen) - 0.05), min(1.0, max(seen) + 0.05) + 0.01)
 
