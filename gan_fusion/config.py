@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from common.config import ASSUMED, DEVIATION, Execution, hp
+from common.datasets import bach
 from common.networks import Backbone
 from gan_fusion.gan.config import GAN_ROWS, GanConfig
 from gan_fusion.gan.config import leaks as gan_leaks
@@ -63,8 +64,6 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
 
 TASK = {"breakhis": 2, "bach": 4}
 """Number of classes, by data set."""
-
-NO_PATIENTS = "BACH publishes no patients, so no split by patient can be made"
 
 
 @dataclass(frozen=True)
@@ -275,7 +274,9 @@ TRAINED_BY: dict[str, str] = dict.fromkeys(GAN_ROWS, "train_gan")
 _ALL: dict[str, Config | GanConfig] = {**_ROWS, **GAN_ROWS}
 
 HONEST: dict[str, str] = {
-    row: f"{row}-honest" if config.dataset == "breakhis" else f"none: {NO_PATIENTS}"
+    row: f"{row}-honest"
+    if config.dataset == "breakhis"
+    else f"none: {bach.NO_PATIENTS}, so no split by patient can be made"
     for row, config in _ALL.items()
     if not row.endswith("-honest")
 }
@@ -292,7 +293,7 @@ def leaks(config: Config) -> list[str]:
     """
     found = []
     if config.dataset == "bach":
-        found.append("BACH publishes no patients: images of one may lie on both sides")
+        found.append(f"{bach.NO_PATIENTS}: images of one may lie on both sides")
     elif config.split in ("counts", "image"):
         found.append("image-wise split: most patients lie in both training and test (G33)")
     return found

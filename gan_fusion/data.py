@@ -10,7 +10,7 @@ import pandas as pd
 
 from common import datasets, images, samples, splits
 from common.errors import InputError
-from gan_fusion.config import NO_PATIENTS, TASK
+from gan_fusion.config import TASK
 from gan_fusion.gan import folder as generated_folder
 from gan_fusion.gan.folder import Generated
 
@@ -126,8 +126,8 @@ def make_split(index: pd.DataFrame, config: DataSettings, execution: Execution) 
         case "image":
             return splits.by_image(index, **shares)
         case "patient":
-            if config.dataset == "bach":
-                raise InputError(f"--split patient: {NO_PATIENTS}; use --split counts or image")
+            if card(config).NO_PATIENTS:
+                raise datasets.no_patients(card(config), ("counts", "image"))
             return splits.by_group(index, group=config.group, **shares)
         case "file":
             return splits.from_file(index, execution.split_file)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from common import errors, evaluation, metrics, tables
+from common.datasets import bach
 from common.errors import InputError
 from gan_fusion.config import HONEST
 
@@ -77,7 +78,7 @@ def per_class(paper: tables.Paper) -> str:
         "\\* does not agree with the counts: they do not add up to the size of the test set, the",
         "score is not theirs, or the average is neither that of the printed nor of the exact",
         "scores. Ours: one run, or the mean of several. honest: patients kept apart, another and",
-        "larger test set; BACH publishes no patients.",
+        f"larger test set; {bach.NO_PATIENTS}.",
     ]
     return "\n".join(out) + "\n"
 

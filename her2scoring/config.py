@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from common.config import ASSUMED, DEVIATION, hp
+from common.datasets import bci
 from common.networks import Backbone
 
 Paper = Literal["convnext_tiny", "resnet50", "inception_v3", "mobilenet_v2"]
@@ -141,7 +142,7 @@ PRESETS: dict[str, Config] = {
 """Table rows by name; each holds only its differences from `Config`."""
 
 HONEST: dict[str, str] = {
-    row: "none: BCI's file names carry no slide, so no patient-wise split can be built"
+    row: f"none: {bci.NO_PATIENTS}, so no patient-wise split can be built"
     for row in PRESETS
     if row != "demo"
 }

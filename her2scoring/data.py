@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common import samples, splits
+from common import datasets, samples, splits
 from common.config import Execution
 from common.datasets import bci
 from common.errors import InputError
@@ -60,11 +60,7 @@ def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.
         case "file":
             return splits.from_file(index, execution.split_file)
         case "patient":
-            raise InputError(
-                "--split patient: BCI's file names carry no slide or patient, so no patient-wise "
-                "split can be built; if you know the slides, give your split with --split file "
-                "--split-file CSV"
-            )
+            raise datasets.no_patients(bci)
 
 
 def make_samples(split: pd.DataFrame, config: Config) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import cast
 
-from common.datasets.card import Card, indexes, require_patients, selection
+from common.datasets.card import Card, indexes, no_patients, selection
 from common.datasets.folder import DATA_VARIABLE, data_folder, is_synthetic, resolved
 from common.datasets.index import (
     COLUMNS,
@@ -47,7 +47,7 @@ __all__ = [
     "listed",
     "looks_like_image",
     "missing_classes",
-    "require_patients",
+    "no_patients",
     "resolved",
     "scan",
     "selection",

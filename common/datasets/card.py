@@ -151,8 +151,8 @@ def selection(card: Card, config: object) -> dict[str, Any]:
     return {name: getattr(config, name) for name in card.SELECTED_BY if hasattr(config, name)}
 
 
-def require_patients(card: Card, others: Sequence[str] = ()) -> None:
-    """Refuse a split by patient where patients are unknown.
+def no_patients(card: Card, others: Sequence[str] = ()) -> InputError:
+    """Error for a split by patient of a data set whose patients are unknown; to be raised.
 
     Parameters
     ----------
@@ -160,18 +160,12 @@ def require_patients(card: Card, others: Sequence[str] = ()) -> None:
         Its `NO_PATIENTS` is the reason.
     others : sequence of str
         Splits that the command offers besides.
-
-    Raises
-    ------
-    InputError
-        Says why, and what to do.
     """
-    if card.NO_PATIENTS:
-        besides = f" Others: --split {', '.join(others)}." if others else ""
-        raise InputError(
-            f"--split patient: {card.NO_PATIENTS}, so no patient-wise split can be built. If you "
-            f"know the patients, give your split with --split file --split-file CSV.{besides}"
-        )
+    besides = f" Others: --split {', '.join(others)}." if others else ""
+    return InputError(
+        f"--split patient: {card.NO_PATIENTS}, so no patient-wise split can be built. If you know "
+        f"the patients, give your split with --split file --split-file CSV.{besides}"
+    )
 
 
 def indexes(card: Card, data_dir: str | os.PathLike[str] | None) -> Mapping[str, pd.DataFrame]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from common.config import ASSUMED, DEVIATION, hp
+from common.datasets import bach
 from common.errors import InputError
 
 
@@ -269,7 +270,7 @@ def leaks(config: GanConfig) -> list[str]:
     if config.train_on == "all":
         found.append("the GAN sees validation and test images (G15)")
     if config.dataset == "bach":
-        found.append("BACH publishes no patients: images of one may lie on both sides")
+        found.append(f"{bach.NO_PATIENTS}: images of one may lie on both sides")
     elif config.split in ("counts", "image"):
         found.append("image-wise split: most patients lie in both training and test (G33)")
     return found
