@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import json
 import math
 import sys
 from pathlib import Path
@@ -404,6 +405,118 @@ def test_config_of_another_version_fills_no_row(paper, tmp_path):
     write_json(folder / "config.json", record)
     [(_, _, what)] = tables.load("fakepaper", tmp_path / "runs").others
     assert what == ["extra 1 (row: missing)", "epochs missing (row: 30)"]
+
+
+def edit(folder, **changes):
+    """Change what config.json says."""
+    record = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", {**record, **changes})
+
+
+def test_images_that_were_not_seen_are_named(paper, tmp_path):
+    bad = [{"image": f"{name}.png", "reason": "cut short"} for name in "abcd"]
+    for name, changes in {
+        "skipped": {"skipped": bad, "n_images": 6996},
+        "replaced": {"skipped": bad[:1]},  # as many as expected, and yet one was left out
+        "uncounted": {"n_images": None},
+        "unknown": {"n_images": None, "expected_images": None},
+    }.items():
+        edit(make_run(tmp_path, name, scored(1900, 2000)), **changes)
+    found = tables.load("fakepaper", tmp_path / "runs")
+    assert not found.groups
+    assert {run.path.name: what for _, run, what in found.others} == {
+        "skipped": [
+            "6996 of 7000 images",
+            "4 left out by --skip-bad (a.png: cut short, b.png: cut short, c.png: cut short and 1 "
+            "more)",
+        ],
+        "replaced": ["1 left out by --skip-bad (a.png: cut short)"],
+        "uncounted": ["None of 7000 images"],
+        "unknown": ["None of None images"],
+    }
+
+
+def test_the_nearest_row_is_the_one_that_was_asked_for(paper, tmp_path):
+    for preset in ("T1-small", "T1-large", "T1-large-changed", "my-own"):
+        # as far from one row as from the other
+        edit(make_run(tmp_path, preset, scored(1, 2), network="medium"), preset=preset)
+    # nearer to another row than to the one that was asked for
+    edit(make_run(tmp_path, "far", scored(1, 2), network="large", epochs=5), preset="T1-small")
+    others = tables.load("fakepaper", tmp_path / "runs").others
+    assert {run.path.name: nearest for nearest, run, _ in others} == {
+        "T1-small": "T1-small", "T1-large": "T1-large", "T1-large-changed": "T1-large",
+        "my-own": "T1-small", "far": "T1-large",
+    }  # fmt: skip
+
+
+def test_a_run_belongs_to_every_equal_row(paper, tmp_path):
+    again = CONFIG.replace('"demo"', '"T2-small": Config(),\n    "demo"')
+    (paper / "config.py").write_text(again)
+    (paper / "published.csv").write_text(
+        DEFAULT + "T2,Small,accuracy,95.00,percent,2,2000,T2-small,accuracy,,\n"
+    )
+    make_run(tmp_path, "one", scored(1900, 2000))
+    table = tables.rows("fakepaper", tmp_path / "runs")
+    assert list(table["n_runs"]) == [1, 1, 1, 0, 1]
+    assert list(table["honest"][3:]) == ["none: no patient is known", "none: not set up"]
+
+
+def test_what_another_command_trains_is_said(paper, tmp_path):
+    (paper / "config.py").write_text(
+        CONFIG + "\nOTHER_PRESETS = {'T1-large': PRESETS.pop('T1-large')}\n"
+        "TRAINED_BY = {'T1-large': 'train_other'}\n"
+    )
+    commands = list(tables.rows("fakepaper", tmp_path / "runs")["command"])
+    assert commands == [
+        *["python -m fakepaper.train --preset T1-small --data-dir DIR"] * 3,
+        "python -m fakepaper.train_other --preset T1-large --data-dir DIR",
+    ]
+
+
+def test_counts_stand_only_where_they_are_known(paper, tmp_path):
+    make_run(tmp_path, "one", scored(1900, 2000))
+    table = tables.rows("fakepaper", tmp_path / "runs")
+    small, f1, epoch, large = (row for _, row in table.iterrows())
+    assert (small["paper_possible"], small["paper_k"], small["paper_n"]) == (True, 1900, 2000)
+    for row in (f1, epoch, large):
+        for name in ("paper_k", "paper_n", "paper_low", "paper_high"):
+            assert pd.isna(row[name]), name
+    assert pd.isna(f1["paper_possible"]) and not large["paper_possible"]
+    assert small["difference"] == 0
+    low, high = (100 * each for each in metrics.clopper_pearson(1900, 2000))
+    assert small["difference_low"] == pytest.approx(-math.hypot(95 - small["low"], high - 95))
+    assert small["difference_high"] == pytest.approx(math.hypot(small["high"] - 95, 95 - low))
+    assert epoch["difference"] == 7 - 12
+    for row, name in ((epoch, "difference_low"), (large, "difference"), (large, "k")):
+        assert pd.isna(row[name]), name
+
+
+def test_a_run_that_classifies_nothing_shows_what_the_paper_prints_of_it(paper, tmp_path):
+    (paper / "published.csv").write_text(
+        published(
+            "T1,Small,FID,21.1684,FID,4,,T1-small,fid,,",
+            "T1,Small,recall,12.5,percent,1,,T1-small,score.recall,,",
+            "T1,Small,epoch,12,epoch,0,,T1-small,best_epoch,,",
+            "T1,Large,FID,9.0000,FID,4,,T1-large,fid,,",
+        )
+    )
+    scores = {"fid": 20.5, "score": {"recall": 0.25}}
+    make_run(tmp_path, "a", scores, epochs=5)
+    make_run(tmp_path, "b", scores, epochs=5, network="large")
+    make_run(tmp_path, "c", scores, epochs=5, split="patient")
+    make_run(tmp_path, "d", {"kid": 1}, epochs=5)
+    (make_run(tmp_path, "e", scores, epochs=5) / "metrics.json").unlink()
+    lines = tables.markdown(tables.load("fakepaper", tmp_path / "runs")).splitlines()
+    found = {line[0]: line[3:] for line in (
+        line.partition("/runs/fakepaper/")[2] for line in lines if line.startswith("- ")
+    )}  # fmt: skip
+    assert found == {
+        "a": "FID 20.5000, recall 25.0; epochs 5 (row: 30)",
+        "b": "FID 20.5000; epochs 5 (row: 30)",
+        "c": "FID 20.5000, recall 25.0; epochs 5 (row: 30)",
+        "d": "none of the printed scores; epochs 5 (row: 30)",
+        "e": "no metrics.json; epochs 5 (row: 30)",
+    }
 
 
 def test_folds_that_share_test_images_are_marked(paper, tmp_path):

@@ -107,7 +107,7 @@ def _sort_in(paper: Paper, run: runs.Run, candidates: Sequence[str]) -> None:
     found = {
         name: configuration.differences(run.config, paper.presets[name]) for name in candidates
     }
-    base = str(run.record.get("preset", "")).removesuffix("-changed")
+    base = run.record.preset.removesuffix("-changed")
     nearest = min(candidates, key=lambda name: (len(found[name]), name != base))
     what = [
         f"{name} {_shown(run.config, name)} (row: {_shown(paper.presets[nearest], name)})"
@@ -126,16 +126,15 @@ def _sort_in(paper: Paper, run: runs.Run, candidates: Sequence[str]) -> None:
             group.metrics.append(metrics)
 
 
-def _missing_images(record: Mapping[str, Any]) -> list[str]:
+def _missing_images(record: runs.Record) -> list[str]:
     """What a run did not see of its data set, in words."""
     what = []
-    images, expected = record.get("n_images"), record.get("expected_images")
-    if images is None or images != expected:
-        what.append(f"{images} of {expected} images")
-    skipped = record.get("skipped") or []
-    if skipped:
-        names = datasets.listed([f"{each['image']}: {each['reason']}" for each in skipped], 3)
-        what.append(f"{len(skipped)} left out by --skip-bad ({names})")
+    if record.n_images is None or record.n_images != record.expected_images:
+        what.append(f"{record.n_images} of {record.expected_images} images")
+    if record.skipped:
+        names = [f"{each['image']}: {each['reason']}" for each in record.skipped]
+        shown = datasets.listed(names, 3)
+        what.append(f"{len(record.skipped)} left out by --skip-bad ({shown})")
     return what
 
 
