@@ -227,6 +227,18 @@ def test_macenkos_vectors_are_percentiles_of_the_angle(place, rule, expected, ei
     assert matrix[:, 2] == pytest.approx([0, 0], abs=1e-6)
 
 
+def give_signs(monkeypatch, signs):
+    """Let the solver give the second and the main direction with these signs of their red."""
+    solve = np.linalg.eigh
+
+    def flipped(covariance):
+        values, vectors = solve(covariance)
+        known = [v if v[0] >= 0 else -v for v in vectors.T]
+        return values, np.stack([known[0], signs[0] * known[1], signs[1] * known[2]], axis=1)
+
+    monkeypatch.setattr(np.linalg, "eigh", flipped)
+
+
 @pytest.mark.parametrize("signs", [(1, 1), (-1, 1), (1, -1), (-1, -1)])
 @pytest.mark.parametrize("eigenvectors", ["oriented", "red"])
 @pytest.mark.parametrize("outlier", [False, True])
@@ -236,23 +248,53 @@ def test_the_solvers_signs_do_not_matter(monkeypatch, signs, eigenvectors, outli
     if outlier:  # brighter than white, along the main direction: its angle is 180 degrees
         density = np.concatenate([density, [[-0.1, -0.1, 0]]]).astype(np.float32)
     expected = macenko_matrix(density, 100 * 2.5 / 21, "nearest", eigenvectors)
-    solve = np.linalg.eigh
-
-    def flipped(covariance):
-        values, vectors = solve(covariance)
-        known = [v if v[0] >= 0 else -v for v in vectors.T]
-        return values, np.stack([known[0], signs[0] * known[1], signs[1] * known[2]], axis=1)
-
-    monkeypatch.setattr(np.linalg, "eigh", flipped)
+    give_signs(monkeypatch, signs)
     found = macenko_matrix(density, 100 * 2.5 / 21, "nearest", eigenvectors)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert 5 < angles_of(found)[0] < 20 and 70 < angles_of(found)[1] < 85
+
+
+@pytest.mark.parametrize("signs", [(1, 1), (-1, 1), (1, -1), (-1, -1)])
+def test_a_pixel_behind_is_at_an_angle_of_its_own(monkeypatch, signs):
+    """At 245 degrees: 200 or -160 from the main direction, which is the extreme on the near side.
+
+    The solver's convention counts from the other axis, up to 270 degrees, so there the side depends
+    on the signs.
+    """
+    behind = 0.1 * np.array([[math.cos(math.radians(245)), math.sin(math.radians(245)), 0]])
+    density = np.concatenate([fan(), behind]).astype(np.float32)
+    give_signs(monkeypatch, signs)
+    for eigenvectors in ("oriented", "red"):
+        matrix = macenko_matrix(density, 0, "linear", eigenvectors)
+        assert angles_of(matrix) == pytest.approx([90, 245 - 360], abs=1)
+    red, _ = angles_of(macenko_matrix(density, 0, "linear", "solver"))
+    assert red == pytest.approx(90 if signs[0] == 1 else 0, abs=1)
 
 
 def test_angles_are_those_of_the_densities_not_of_their_deviations():
     """The plane goes through white, not through the mean."""
     density = fan((20, 30, 40, 50, 60, 70))
     assert angles_of(macenko_matrix(density, 0, "linear", "oriented")) == pytest.approx([20, 70])
+
+
+def test_conventions_of_the_sign_differ_where_red_is_brighter_than_white():
+    """Tissue at 100 to 120 degrees. `red` turns the main direction to 290 degrees.
+
+    From there it lies at 170, 174, -174 and -170 degrees, and the two in the middle are extreme.
+    """
+    density = fan((100, 104, 116, 120))
+    for eigenvectors, expected in (
+        ("oriented", [100, 120]), ("solver", [100, 120]), ("red", [104, 116]),
+    ):  # fmt: skip
+        matrix = macenko_matrix(density, 0, "linear", eigenvectors)
+        assert angles_of(matrix) == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_pixel_without_density_has_the_middle_angle():
+    density = np.concatenate([fan(), np.zeros((1, 3))]).astype(np.float32)
+    for eigenvectors in ("oriented", "red"):
+        matrix = macenko_matrix(density, 0, "linear", eigenvectors)
+        assert angles_of(matrix) == pytest.approx([0, 90], abs=1)
 
 
 # --- Vahadane's vectors ------------------------------------------------------------------------
@@ -309,6 +351,13 @@ def test_stain_matrix_is_normalised_and_checked():
 
 
 # --- gains, angles, strengths ------------------------------------------------------------------
+
+
+def test_flags_are_numbered_as_files_and_arrays_hold_them():
+    assert [(flag.name, flag.value, flag.unchanged) for flag in Flag] == [
+        ("OK", 0, False), ("GAIN_LIMITED", 1, False), ("NO_TISSUE", 2, True),
+        ("SINGLE_STAIN", 3, True),
+    ]  # fmt: skip
 
 
 def with_stains(maximum, matrix=AXES, **conventions):
