@@ -48,6 +48,14 @@ def fixed_index() -> pd.DataFrame:
     return index
 
 
+def even_index() -> pd.DataFrame:
+    """Twenty cases of two images of either class: every draw is as good, the seed alone decides."""
+    index = pd.DataFrame({"case": [f"{i // 4:02}" for i in range(80)]})
+    index.insert(0, "image", [f"{i:02}.png" for i in range(80)])
+    index["label"] = ["x", "y"] * 40
+    return index
+
+
 def write_fold(index: pd.DataFrame, folder) -> None:
     tested = index["case"].isin(["02", "07", "10", "13"])
     lines = [
@@ -89,6 +97,10 @@ def folds(seed: int, k: int = 5, **options) -> Callable:
     return lambda index, _: splits.k_folds(index, k, seed=seed, **options)
 
 
+def even(draw: Callable) -> Callable:
+    return lambda _, folder: draw(even_index(), folder)
+
+
 DRAWS = {
     "by_image 0": image(0),
     "by_image 42": image(42),
@@ -117,6 +129,11 @@ DRAWS = {
     "k_folds 0, case": folds(0, group="case"),
     "k_folds 1, case": folds(1, group="case"),
     "k_folds 42, slide": folds(42, k=3, group="slide"),
+    "by_group 0, even": even(group(0)),
+    "by_group 1, even": even(group(1)),
+    "by_group 1, even, no validation": even(group(1, 0)),
+    "k_folds 0, even": even(folds(0, group="case")),
+    "k_folds 1, even": even(folds(1, group="case")),
 }  # fmt: skip
 
 GOLDEN = {
@@ -174,6 +191,16 @@ GOLDEN = {
         "33331111111333444444222222200000000111222211111133333333300000442222200044444444",
     "k_folds 42, slide":
         "02020101010111222222111111111111111222121200000022222222220202201010101000000000",
+    "by_group 0, even":
+        "tttteeeettttttttvvvvttttttttvvvveeeevvvveeeetttttttttttttttttttttttteeeeeeeeeeee",
+    "by_group 1, even":
+        "tttttttteeeeeeeetttttttteeeevvvvvvvvtttteeeetttttttttttteeeetttteeeevvvvtttttttt",
+    "by_group 1, even, no validation":
+        "tttttttteeeeeeeetttttttteeeetttttttttttteeeetttttttttttteeeetttteeeetttttttttttt",
+    "k_folds 0, even":
+        "22221111444411113333000011113333333322224444000044442222111133334444000000002222",
+    "k_folds 1, even":
+        "11114444444400001111444422223333111144443333333322220000000000001111222233332222",
 }  # fmt: skip
 
 
