@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from common.errors import InputError
+
+if TYPE_CHECKING:
+    from common.images import Pixels
 
 # Channel mean and standard deviation (R, G, B in [0, 1]) of the ImageNet training images, as used
 # by torchvision's networks and by keras.applications.imagenet_utils in mode "torch".
@@ -30,7 +33,7 @@ SMALLEST_STD = 1 / 255
 
 
 def rgb_statistics(
-    pixels: Any,
+    pixels: np.ndarray | Pixels,
     rows: Sequence[int] | np.ndarray | None = None,
     weights: Sequence[float] | np.ndarray | None = None,
     block: int = 256,
@@ -43,7 +46,7 @@ def rgb_statistics(
 
     Parameters
     ----------
-    pixels : array-like, uint8, shape (N, H, W, 3), RGB in [0, 255]
+    pixels : ndarray or Pixels, uint8, shape (N, H, W, 3), RGB in [0, 255]
         May be memory-mapped; it is read `block` images at a time.
     rows : sequence of int, optional
         Which images to count, all by default. A row listed twice counts twice.

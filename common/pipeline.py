@@ -12,7 +12,7 @@ import pandas as pd
 
 from common.augment import DRAWS, Augmenter
 from common.errors import InputError
-from common.images import memory
+from common.images import Pixels, memory
 from common.samples import operation
 
 # One stream of random numbers per purpose, so that one does not shift the other.
@@ -46,7 +46,9 @@ class Batches(keras.utils.PyDataset):
     classes : sequence of str
         Class names in their fixed order: the columns of the one-hot labels.
     batch_size : int
+        Samples in a batch, at least 1.
     seed : int
+        Of order and augmentation.
     shuffle : bool
         A new order in each epoch.
     augmenter : common.augment.Augmenter, optional
@@ -63,7 +65,7 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(
         self,
-        pixels: Any,
+        pixels: Pixels | np.ndarray,
         rows: Sequence[int] | np.ndarray,
         labels: Sequence[str],
         classes: Sequence[str],
@@ -187,7 +189,7 @@ class Batches(keras.utils.PyDataset):
 
 
 def batches(
-    samples: pd.DataFrame, pixels: Any, classes: Sequence[str], **arguments: Any
+    samples: pd.DataFrame, pixels: Pixels, classes: Sequence[str], **arguments: Any
 ) -> Batches:
     """Batches of a table of samples (`image, op, args, label`).
 
@@ -198,8 +200,13 @@ def batches(
     pixels : common.images.Pixels
         Holds every image that the table names.
     classes : sequence of str
+        Class names in their fixed order.
     **arguments
         Of `Batches`: `batch_size`, `seed`, `shuffle`, `augmenter`, `initial_epoch`, `workers`.
+
+    Returns
+    -------
+    Batches
     """
     rows = pixels.rows(samples["image"])
     return Batches(pixels, rows, list(samples["label"]), classes, samples=samples, **arguments)

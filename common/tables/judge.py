@@ -19,8 +19,8 @@ _NO_TEST_SET = {
     "images": "a count; the shares beside it are compared",
     "FID": "FID and KID compare only over equal features and equally many images",
     "KID": "FID and KID compare only over equal features and equally many images",
-    "ms": "a latency compares on the same device alone; the bundle's bench.py measures it there",
-    "MB": "a memory use compares on the same device alone; the bundle's bench.py measures it there",
+    "ms": "a latency compares on the same device alone",
+    "MB": "a memory use compares on the same device alone",
 }
 
 
