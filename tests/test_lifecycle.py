@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import evaluation, lifecycle, pipeline, runs, training
+from common import evaluation, lifecycle, pipeline, predictions, runs, training
 from common.datasets import bci, breakhis, synthetic
 from common.errors import InputError
 from common.images import cached
@@ -99,11 +99,9 @@ def test_the_reported_epoch_is_the_one_that_model_keras_holds(paper, whole, tiss
     assert kept == run.record.kept_epoch
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert f"The weights of epoch {kept} were kept" in page
-    predictions = evaluation.read_run(run)
-    validation = predictions[predictions.part == "validation"]
+    rows = predictions.of_part(evaluation.read_run(run), "validation")
     classes = run.record.classes
-    true = validation.label.map({name: i for i, name in enumerate(classes)}).to_numpy()
-    p = validation[[f"p_{name}" for name in classes]].to_numpy()
+    true, p = predictions.labels(rows, classes), predictions.probabilities(rows, classes)
     row = history.set_index("epoch").loc[kept]
     assert (p.argmax(1) == true).mean() == pytest.approx(row.val_accuracy, abs=1e-6)
     model = runs.load_model(run)
@@ -113,7 +111,6 @@ def test_the_reported_epoch_is_the_one_that_model_keras_holds(paper, whole, tiss
     )
     assert loss == pytest.approx(row.val_loss, rel=1e-4)
     # And predictions.csv is of model.keras.
-    rows = validation.reset_index(drop=True)
     if run.record.get("stain_normalizer") is None:
         pixels = cached(
             tissue[paper], rows.image, 32, filter=run.config["resize_filter"],
@@ -122,9 +119,7 @@ def test_the_reported_epoch_is_the_one_that_model_keras_holds(paper, whole, tiss
         numbers = np.arange(len(rows))
         again = pipeline.Batches(pixels, numbers, list(rows.label), classes, batch_size=16)
         found = evaluation.predict(model, again, rows, classes)
-        np.testing.assert_allclose(
-            found[[f"p_{name}" for name in classes]].to_numpy(), p, atol=1e-6
-        )
+        np.testing.assert_allclose(predictions.probabilities(found), p, atol=1e-6)
 
 
 @pytest.mark.parametrize(
