@@ -7,7 +7,8 @@ import signal
 
 import numpy as np
 import pytest
-from test_cache import build, older, start_build, store_of
+from test_cache import build, start_build
+from test_cache_index import older, store_of
 from test_images import encoded, tissue, write_folder
 
 from common import images
