@@ -226,6 +226,20 @@ def test_complexity_is_printed_beside_the_paper(capsys):
     assert "25.56" in next(line for line in lines if line.startswith("ernet50"))
 
 
+def test_what_the_options_do_not_fit_is_left_out(monkeypatch):
+    """ERNet-18 has no earlier map to add to a block's input; ResNet-18 is not asked."""
+    monkeypatch.setattr(complexity, "BLOCKS", {18: BLOCKS[18]})
+    header, line = complexity.rows(32, er_sum="input")
+    found = dict(zip(header, line, strict=True))
+    # 11,689,512 with 1000 outputs
+    assert (found["parameters, M"], found["with 1000 outputs"]) == ("11.178", "11.690")
+    assert [found[name] for name in ("network", "shortcuts", "their parameters", "printed")] == [
+        "resnet18", "–", "–", "–",
+    ]  # fmt: skip
+    # a block of two 3x3 convolutions has no other place for its stride
+    assert found["multiply-accumulates, G"] == found["stride in 3x3"]
+
+
 # --- networks ----------------------------------------------------------------------------------
 
 
