@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import datasets, evaluation, runs
+from common import datasets, evaluation, runs, terminal
 from common.config import PaperConfig, Request
 from common.datasets import Card, synthetic
 from common.runs import Run
+from common.splits import PARTS
 
 if TYPE_CHECKING:
     import keras
@@ -123,6 +124,7 @@ def complete(
             from common import evidence
 
             evidence.compare_parts(run, split, data_dir, pixels)
+            terminal.line(_beginning(run, split, samples))
             model, judged = fit(run, split, samples)
             evaluation.predict_run(run, model, split, judged, request.config.batch_size)
             evaluation.evaluate_run(run.path)
@@ -133,3 +135,18 @@ def complete(
     print(evaluation.summary(evaluation.read_metrics(run)))
     print(run.closing_words())
     return run
+
+
+def _beginning(run: Run, split: pd.DataFrame, samples: pd.DataFrame) -> str:
+    """Say what is about to be trained, while the framework is still getting ready."""
+    words = []
+    for part in PARTS:
+        rows = split[split.part == part]
+        if len(rows):
+            cases = rows.case[rows.case != ""].nunique()
+            patients = f" of {cases} patients" if cases else ""
+            words.append(f"{len(rows)} {part} images{patients}")
+    made = int((samples.part == "train").sum()) - int((split.part == "train").sum())
+    if made > 0:
+        words[0] += f" (and {made} made of them)"
+    return f"{', '.join(words)}; run {run.path}"

@@ -47,7 +47,10 @@ def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.
     for part in ("train", "validation"):
         labels = set(split.label[split.part == part])
         if len(labels) < config.classes:
-            terminal.line(f"fold {config.fold}: {part} images are {', '.join(sorted(labels))} only")
+            terminal.line(
+                f"fold {config.fold}: {part} images are {', '.join(sorted(labels))} only",
+                always=True,
+            )
     return split
 
 

@@ -6,12 +6,11 @@ python -m gan_fusion.train --preset T11-fusion-trad --data-dir D
 from __future__ import annotations
 
 import functools
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from common import config as configuration
-from common import errors, papers
+from common import errors, papers, terminal
 from common.config import Request
 from gan_fusion.config import AUGMENTATIONS, PRESETS, Config, TrainExecution, leaks
 
@@ -156,11 +155,10 @@ def fit(
     model = build_model(config)
     run.note(gradcam_layers=gradcam_layers(config))
     if config.augmentation == "printed":
-        print(
+        terminal.line(
             "augmentation as printed: zoom 2 draws factors from -1 to 3, which mirror the image or "
             "shrink it to a third (G24); those within 0.05 of zero are left out. "
-            "--augmentation sane draws from 0.8 to 1.2",
-            file=sys.stderr,
+            "--augmentation sane draws from 0.8 to 1.2"
         )
     history = training.trained(run.path)
     shared = {"batch_size": config.batch_size, "workers": workers}
@@ -204,10 +202,9 @@ def fit(
     )
     stopped = len(fitted.history)
     if stopped < config.epochs:
-        print(
+        terminal.line(
             f"stopped after epoch {stopped} of {config.epochs}: {config.patience} epochs "
-            "without a lower validation loss",
-            file=sys.stderr,
+            "without a lower validation loss"
         )
     return model, pixels
 

@@ -67,17 +67,6 @@ def test_rooms_without_a_framework_import_none(module):
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_common_never_imports_a_paper_and_papers_never_each_other():
-    papers = {"her2scoring", "breakhis", "ernet", "gan_fusion", "wrn_edge"}
-    for folder in ("common", *papers):
-        for file in (ROOT / folder).rglob("*.py"):
-            for number, line in enumerate(file.read_text().splitlines(), start=1):
-                words = line.split()
-                if words[:1] in (["import"], ["from"]):
-                    package = words[1].split(".")[0]
-                    assert package not in papers - {folder}, f"{file}:{number}: {line}"
-
-
 def test_one_version():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")

@@ -9,12 +9,12 @@ import io
 import json
 import re
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common import terminal
 from common.errors import InputError, listed
 from common.files import write_json, write_text
 from common.notices import RESEARCH_USE, SYNTHETIC, SYNTHETIC_PREFIX
@@ -208,7 +208,7 @@ def _can_go_on(path: Path) -> bool:
         # A finished run has no checkpoint, and what it noted would be lost.
         if error.__cause__ is None or not any((path / "checkpoint").glob("state-*.npz")):
             raise
-        print(f"{file}: damaged, written anew; the run goes on", file=sys.stderr)
+        terminal.line(f"{file}: damaged, written anew; the run goes on", always=True)
         return False
     return True
 
@@ -222,7 +222,7 @@ def _require_same_images(file: Path, pixels: Pixels) -> None:
     if file.exists():
         before = _image_digests(file)
         if before is None:
-            print(f"{file}: damaged, written anew", file=sys.stderr)
+            terminal.line(f"{file}: damaged, written anew", always=True)
             before = {}
         changed = sorted(name for name in now if before.get(name, now[name]) != now[name])
         if changed:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import config as configuration
-from common import datasets
+from common import datasets, terminal
 from common.config import PaperConfig, Request
 from common.datasets import Card
 from common.errors import InputError
@@ -157,7 +156,9 @@ def describe(
     classes = dataset.CLASSES[config.classes]
     missing = datasets.missing_classes(index, classes)
     if missing:
-        print(f"no images of {', '.join(missing)}: every table keeps it, empty", file=sys.stderr)
+        terminal.line(
+            f"no images of {', '.join(missing)}: every table keeps it, empty", always=True
+        )
     data = datasets.index_hash(index)
     if expected_images is None:
         expected_images = dataset.expected_images(**datasets.selection(dataset, config))

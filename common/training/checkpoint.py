@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from common import terminal
 from common.errors import InputError
 from common.files import atomic_path
 
@@ -112,7 +112,7 @@ class Checkpoint:
                 self._files[state] = tuple(meta["files"])
                 return state, meta
             instead = "starting anew" if state is states[-1] else "using the state before it"
-            print(f"{state}: damaged, or a file beside it; {instead}", file=sys.stderr)
+            terminal.line(f"{state}: damaged, or a file beside it; {instead}", always=True)
         return None
 
     def restore(self) -> dict[str, Any] | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, Literal
 import keras
 import pandas as pd
 
+from common import terminal
 from common.errors import InputError
 from common.files import atomic_path, write_csv
 from common.runs import Run
@@ -134,7 +134,7 @@ def fit(
     state = checkpoint.restore() or {"epoch": 0, "best": None, "history": []}
     start = state["epoch"]
     if start:
-        print(f"resuming after epoch {start} of {epochs}", file=sys.stderr)
+        terminal.line(f"resuming after epoch {start} of {epochs}")
         # A run that was killed between the two has an epoch more in the checkpoint.
         _write_history(folder, state["history"])
     recorder = _Recorder(folder, checkpoint, state, epochs, keep, monitor, train)
@@ -151,12 +151,13 @@ def fit(
             )
         except KeyboardInterrupt:
             done = trained_epochs(folder)  # on disk: the interruption may have come while saving
-            print(
+            terminal.line(
                 f"\ninterrupted; {done} of {epochs} epochs are saved in {folder}\n"
-                f"the same command goes on from there",
-                file=sys.stderr,
+                f"the same command goes on from there"
             )
             raise
+        finally:
+            recorder.close()
     best = recorder.state["best"]
     source = checkpoint.folder / best["file"]
     with atomic_path(folder / "model.keras") as temporary:
@@ -205,30 +206,31 @@ class _Recorder(keras.callbacks.Callback):
         self.keep = keep
         self.monitor = monitor
         self.train = train
-        self.live = sys.stderr.isatty()
+        self.bar: terminal.Bar | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         # Named here and not counted by the batches: Keras' own passes before the first epoch differ
         # between backends.
         if hasattr(self.train, "start"):
             self.train.start(epoch)
-        self.began = self.shown = time.monotonic()
+        self.began = time.monotonic()
+        title = f"epoch {epoch + 1} of {self.epochs}"
+        self.bar = terminal.progress(title, len(self.train), "steps", transient=True)
         # The rate of the epoch's first step: after its last one a schedule has moved on.
         self.rate = _learning_rate(self.model.optimizer)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        now = time.monotonic()
-        if self.live and now - self.shown > 0.5:
-            self.shown = now
-            left = (now - self.began) / (batch + 1) * (len(self.train) - batch - 1)
-            print(
-                f"\r  step {batch + 1} of {len(self.train)}, {left:.0f} s left \x1b[K",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
+        if self.bar is not None:
+            self.bar.at(batch + 1)
+
+    def close(self) -> None:
+        """Take the epoch's bar away, whatever ended it."""
+        if self.bar is not None:
+            self.bar.end()
+            self.bar = None
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self.close()
         seconds = time.monotonic() - self.began
         row = {"epoch": epoch + 1, **{k: float(v) for k, v in (logs or {}).items()}}
         row["learning_rate"] = self.rate
@@ -273,7 +275,7 @@ class _Recorder(keras.callbacks.Callback):
         text += f"  |  rate {row['learning_rate']:.2g}  {seconds:.0f} s"
         if best and self.keep == "best":
             text += "  best so far"
-        print(("\r\x1b[K" if self.live else "") + text, file=sys.stderr, flush=True)
+        terminal.line(text)
 
 
 def _learning_rate(optimizer: keras.Optimizer) -> float:
