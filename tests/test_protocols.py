@@ -185,6 +185,30 @@ def test_sources_that_are_no_section_are_in_the_protocol():
                 assert any(e.ours is not None for e in stated[name]), (package, name)
 
 
+def test_our_own_split_of_breakhis_is_not_the_papers():
+    """781 benign test images, as its protocol says, where the paper's scores give 749 (B14)."""
+    import pandas as pd
+
+    from breakhis import data
+    from breakhis.config import PRESETS
+
+    types = {
+        "B_A": 444, "B_F": 1014, "B_PT": 453, "B_TA": 569,
+        "M_DC": 3451, "M_LC": 626, "M_MC": 792, "M_PC": 560,
+    }  # fmt: skip
+    # A split over images knows names and labels alone, and the order of the names.
+    names = [f"SOB_{name}-14-{i:04}.png" for name, n in types.items() for i in range(n)]
+    labels = [name.split("-")[0].split("_")[2] for name in names]
+    index = pd.DataFrame({"image": names, "label": labels})
+    row = PRESETS["T2-8class-resnet50-oversampled"]
+    split = data.make_split(index, row, None)
+    tested = split[split.part == "test"]
+    assert (len(tested), tested.image.str.startswith("SOB_B").sum()) == (2373, 781)
+    assert "781 benign" in protocols.protocol("breakhis").open["split_seed"].why
+    trained, _ = data.make_samples(split, row)
+    assert (trained.part == "train").sum() == 14_568
+
+
 # --- pages -------------------------------------------------------------------------------------
 
 
