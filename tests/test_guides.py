@@ -86,6 +86,21 @@ def run(command, copy, monkeypatch):
     return done.stdout
 
 
+def changed(copy):
+    """Files of the copy that the repository has otherwise, or has not."""
+    return sorted(
+        path.relative_to(copy).as_posix()
+        for path in copy.rglob("*")
+        if path.is_file()
+        and not {"runs", "__pycache__"} & set(path.parts)
+        and not any(part.startswith(".") for part in path.relative_to(copy).parts)
+        and (
+            not (ROOT / path.relative_to(copy)).is_file()
+            or path.read_bytes() != (ROOT / path.relative_to(copy)).read_bytes()
+        )
+    )
+
+
 def follow(guide, copy, monkeypatch):
     """Do all that a guide says; give the output of each command by the command."""
     printed = {}
@@ -93,8 +108,11 @@ def follow(guide, copy, monkeypatch):
         for command in apply(kind, text, copy):
             printed[shlex.join(command)] = run(command, copy, monkeypatch)
     # What a guide shows is in the style that it asks for.
+    shown = [name for name in changed(copy) if name.endswith(".py")]
     for check in ("check", "format --check"):
-        run(["python", "-m", "ruff", *check.split(), "--quiet", "."], copy, monkeypatch)
+        run(["python", "-m", "ruff", *check.split(), "--quiet", *shown], copy, monkeypatch)
+    library = [name for name in shown if not name.startswith("tests/")]
+    run(["python", "-m", "numpydoc.cli", "lint", *library], copy, monkeypatch)
     return printed
 
 
@@ -127,21 +145,6 @@ def test_guide(guide, test, copy, monkeypatch):
 # --- the sixth paper ---------------------------------------------------------------------------
 
 DEMO = "python -m cellcount.train --demo"
-
-
-def changed(copy):
-    """Files of the copy that the repository has otherwise, or has not."""
-    return sorted(
-        path.relative_to(copy).as_posix()
-        for path in copy.rglob("*")
-        if path.is_file()
-        and not {"runs", "__pycache__"} & set(path.parts)
-        and not any(part.startswith(".") for part in path.relative_to(copy).parts)
-        and (
-            not (ROOT / path.relative_to(copy)).is_file()
-            or path.read_bytes() != (ROOT / path.relative_to(copy)).read_bytes()
-        )
-    )
 
 
 def interrupted(folder, copy):
