@@ -285,8 +285,9 @@ def test_per_case_keeps_a_mark_at_zero_and_its_name_apart():
     figure = figures.per_case(table)
     png.pixels(figure)
     (axes,) = figure.axes
-    mark = axes.transData.transform((0, 0))[0] - 5.5 / 2 * figure.dpi / 72
-    assert axes.get_yticklabels()[0].get_window_extent().x1 < mark
+    point = figure.dpi / 72
+    mark = axes.transData.transform((0, 0))[0] - 5.5 / 2 * point
+    assert mark - axes.get_yticklabels()[0].get_window_extent().x1 > 2 * point
 
 
 @pytest.mark.parametrize("count", [1, 31, 100])
