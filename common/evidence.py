@@ -26,13 +26,10 @@ EXAMPLES_PER_CLASS = 4
 MISTAKES = 8
 GRADCAM_PER_CLASS = 1
 PAIRS = 4
-LEAKAGE = "leakage.json"
 
 
-def collect(
-    run: runs.Run, model: keras.Model, split: pd.DataFrame, pixels: Pixels, data_dir: str | Path
-) -> None:
-    """Write `leakage.json`, if it is not there yet, and the pictures that the report shows.
+def collect(run: runs.Run, model: keras.Model, split: pd.DataFrame, pixels: Pixels) -> None:
+    """Draw what the report shows of images and model: examples, mistakes, Grad-CAM.
 
     Parameters
     ----------
@@ -44,8 +41,6 @@ def collect(
         Index with the column `part`.
     pixels : Pixels
         The decoded images of the split, as the model takes them.
-    data_dir : path
-        Where the images lie.
     """
     test = predictions.of_part(evaluation.read_run(run))
     examples(run, split, pixels)
@@ -78,8 +73,7 @@ def compare_parts(
         figures.save(figure, target, synthetic=run.synthetic)
     else:
         target.unlink(missing_ok=True)
-    # Last, because `collect` takes it for done.
-    write_json(run.path / LEAKAGE, {**found, "text": leakage.text(found)})
+    write_json(run.path / "leakage.json", {**found, "text": leakage.text(found)})
 
 
 def leakage_picture(found: Mapping[str, Any], data_dir: str | Path) -> Figure | None:
@@ -136,7 +130,7 @@ def examples(run: runs.Run, split: pd.DataFrame, pixels: Pixels) -> None:
             train[train.label == name].iloc[
                 np.linspace(0, (train.label == name).sum() - 1, EXAMPLES_PER_CLASS).astype(int)
             ]
-            for name in run.record["classes"]
+            for name in run.record.classes or []
             if (train.label == name).any()
         ]
     )

@@ -128,7 +128,7 @@ def complete(
             model, judged = fit(run, split, samples)
             evaluation.predict_run(run, model, split, judged, request.config.batch_size)
             evaluation.evaluate_run(run.path)
-            evidence.collect(run, model, split, judged, data_dir)
+            evidence.collect(run, model, split, judged)
             run.record_environment()
             report.write(run.path)
             run.finish()

@@ -59,15 +59,3 @@ def test_without_pairs_there_is_no_picture_and_an_old_one_goes(run, data):
     assert not (run.path / "figures" / "leakage.png").exists()
     found = json.loads((run.path / "leakage.json").read_text(encoding="utf-8"))
     assert (found["images"], found["exact"]["across"]) == (3, 0)
-
-
-def test_what_was_compared_before_the_training_is_not_compared_again(run, data, monkeypatch):
-    for name in ("examples", "mistakes", "gallery"):
-        monkeypatch.setattr(evidence, name, lambda *arguments: None)
-    split, folder = data
-    before = (run.path / "leakage.json").read_bytes()
-    evidence.collect(run, None, split, None, folder)
-    assert (run.path / "leakage.json").read_bytes() == before
-    (run.path / "leakage.json").unlink()
-    evidence.collect(run, None, split, None, folder)
-    assert json.loads((run.path / "leakage.json").read_text(encoding="utf-8"))["images"] == 5

@@ -24,7 +24,7 @@ class RunFiles:
     """What a run folder says; only `config.json` is sure to be there."""
 
     path: Path
-    record: Mapping[str, Any]
+    record: runs.Record
     """`config.json`."""
     metrics: Mapping[str, Any]
     """`metrics.json`; empty without it."""
@@ -46,26 +46,27 @@ class RunFiles:
     @property
     def synthetic(self) -> bool:
         """Whether the run saw synthetic images."""
-        return bool(self.record["synthetic"])
+        return self.record.synthetic
 
     @property
     def config(self) -> Mapping[str, Any]:
         """The fields of the paper's Config."""
-        return self.record["config"]
+        return self.record.config
 
     @property
     def kept_epoch(self) -> int | None:
         """Epoch whose weights were kept, as the training noted it; None where no file says it."""
-        for epoch in (self.record.get("kept_epoch"), self.metrics.get("best_epoch")):
-            if known(epoch):
-                return int(epoch)
-        return None
+        if self.record.kept_epoch is not None:
+            return self.record.kept_epoch
+        # Runs of before the training noted it.
+        epoch = self.metrics.get("best_epoch")
+        return int(epoch) if known(epoch) else None
 
     @property
     def whole(self) -> bool:
         """Whether every image of the data set was there, as far as it is known."""
-        images, expected = self.record.get("n_images"), self.record.get("expected_images")
-        return not (known(images) and known(expected)) or images == expected
+        images, expected = self.record.n_images, self.record.expected_images
+        return images is None or expected is None or images == expected
 
 
 def read(run_path: str | Path) -> RunFiles:
@@ -104,7 +105,7 @@ def read(run_path: str | Path) -> RunFiles:
     environment = take("environment.json", _object) or {}
     split = take("split.csv", _split)
     history = take("history.csv", _history)
-    classes = [str(name) for name in run.record.get("classes") or []]
+    classes = list(run.record.classes or [])
     found = take("predictions.csv", lambda path: predictions.read(path, classes or None))
     if not classes and found is not None:
         classes = predictions.classes_of(found)

@@ -26,7 +26,7 @@ def settings(files: RunFiles) -> list[dict[str, Any]]:
         As the template shows it; without sources if the run noted none.
     """
     rows = []
-    for row in files.record.get("sources") or []:
+    for row in files.record.sources:
         source = str(row.get("source") or "")
         kind, _, rest = source.partition(": ")
         marked = kind in MARKS and rest
@@ -81,10 +81,8 @@ def environment(files: RunFiles) -> list[tuple[str, str]]:
     packages = known_of.get("packages")
     if isinstance(packages, Mapping) and packages:
         rows.append(("Packages", ", ".join(f"{k} {v}" for k, v in packages.items())))
-    for title, key in (("Data", "data"), ("Starting weights", "weights")):
-        if files.record.get(key):
-            rows.append((title, str(files.record[key])))
-    return rows
+    inputs = (("Data", files.record.data), ("Starting weights", files.record.weights))
+    return rows + [(title, text) for title, text in inputs if text]
 
 
 def listing(files: RunFiles) -> list[tuple[str, str]]:

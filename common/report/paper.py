@@ -27,7 +27,7 @@ def published(files: RunFiles) -> dict[str, Any] | None:
     dict or None
         As the template shows it; None if the paper prints nothing for the run's preset.
     """
-    package, preset = str(files.record["package"]), str(files.record.get("preset") or "")
+    package, preset = files.record.package, files.record.preset
     if not files.metrics or not _prints(package):
         return None
     table = tables.published_text(package)

@@ -105,7 +105,7 @@ def roc(files: RunFiles) -> dict[str, Any] | None:
     """
     if files.test is None:
         return None
-    positive = files.record.get("positive")
+    positive = files.record.positive
     curves = {}
     for name in [positive] if positive in files.classes else files.classes:
         truth = (files.test["label"] == name).to_numpy()
@@ -136,7 +136,7 @@ def roc_by_magnification(files: RunFiles) -> pictures.Picture | None:
     dict or None
         As the template shows it; None without a positive class or with fewer than two curves.
     """
-    positive = files.record.get("positive")
+    positive = files.record.positive
     if files.test is None or positive not in files.classes:
         return None
     curves = metrics.roc_by_magnification(files.test, positive)

@@ -83,8 +83,7 @@ def dataset(files: RunFiles) -> dict[str, str]:
     dict
         `title, licence, citation, home`, all but the title perhaps empty.
     """
-    name = str(files.record.get("dataset") or "")
-    licence = str(files.record.get("licence") or "")
+    name, licence = files.record.dataset or "", files.record.licence or ""
     try:
         card = datasets.get(name)
     except InputError:
@@ -130,13 +129,13 @@ def _part_of_the_data(files: RunFiles) -> str:
     if files.whole or files.synthetic:
         return ""
     return (
-        f"The data were not whole: {files.record['n_images']:,} images used, the data set has "
-        f"{files.record['expected_images']:,}. This run fills no row of the paper’s tables."
+        f"The data were not whole: {files.record.n_images:,} images used, the data set has "
+        f"{files.record.expected_images:,}. This run fills no row of the paper’s tables."
     )
 
 
 def _skipped(files: RunFiles) -> str:
-    skipped = files.record.get("skipped") or []
+    skipped = files.record.skipped
     if not skipped:
         return ""
     names = "; ".join(f"{each['image']}: {each['reason']}" for each in skipped)
@@ -148,7 +147,7 @@ def _skipped(files: RunFiles) -> str:
 
 
 def _generated(files: RunFiles) -> str:
-    generated = files.record.get("generated")
+    generated = files.record.facts.get("generated")
     if not generated:
         return ""
     counts = ", ".join(f"{n:,} {name}" for name, n in generated["images"].items())
