@@ -63,9 +63,9 @@ def parse(
     )
     description = (
         f"{description}\n\nEvery value names its source in [brackets]: the paper's section or "
-        f"table, or why we assumed it. What the paper says, leaves open and contradicts, also one "
-        f"number of it in (parentheses), is printed by: python -m common.protocols show {package} "
-        f"[NAME ...]"
+        f"table, or why we assumed it. What an id such as H02 stands for, and all that the paper "
+        f"says, leaves open and contradicts, is printed by: python -m common.protocols show "
+        f"{package} [NAME ...]"
     )
     if presets:
         listing = "\n".join(f"  {preset}" for preset in presets)
