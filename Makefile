@@ -1,6 +1,7 @@
 # make demo   install into .venv, train on synthetic tissue, write a report (5 minutes)
 # make test   the default test suite        make test-all   the slow tests too
-# make lint   ruff and mypy                 make bench      speed against the peers
+# make lint   ruff, mypy, numpydoc          make bench      speed against the peers
+# make coverage   lines that the default suite reaches
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 # Warnings are errors in the tests, and two processes fill two cores.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all lint coverage bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m her2scoring.train --stain he --classes 4 --demo
@@ -23,8 +24,17 @@ test-all: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	cd wrn_edge/device && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml \
 		--cache-dir ../../.mypy_cache --explicit-package-bases *.py
+	$(BIN)/numpydoc lint $$(git ls-files '*.py' ':!tests' ':!benchmarks' ':!wrn_edge/device')
+
+# Commands that tests start count, too.
+coverage: $(VENV)/installed
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2 --dist worksteal
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 # A benchmark that misses a target ends with 1; the others run all the same.
 BENCHMARKS := start_up input_path leakage dense_shortcuts gan_step demos

@@ -4,7 +4,9 @@ Reproduces J. Nishio, N. Nishio, A. Nishio, "Magnification Independent Multi-Cla
 Breast Cancer in Histopathology Images Using Deep Learning", 2024.
 
 >>> from breakhis import Config, build_model, train
->>> model = build_model(Config(weights="none", normalisation="imagenet"))  # doctest: +SKIP
+>>> model = build_model(Config(network="mobilenet_v2", weights="none", normalisation="imagenet"))
+>>> model.output_shape
+(None, 2)
 >>> run = train(Config(), data_dir="/data", epochs=3)  # doctest: +SKIP
 """
 

@@ -4,7 +4,9 @@ Reproduces R. K. Chandana Mani, J. Kamalakannan, "ERNet: Enhanced ResNet for cla
 breast histopathological images", ELCVIA, 2023.
 
 >>> from ernet import Config, build_model, train
->>> model = build_model(Config(network="ernet50"))  # doctest: +SKIP
+>>> model = build_model(Config(network="ernet18"))
+>>> model.output_shape
+(None, 2)
 >>> run = train(Config(), data_dir="/data", epochs=3)  # doctest: +SKIP
 """
 

@@ -5,7 +5,9 @@ transfer learning and adversarial networks for breast cancer diagnosis: benign v
 classification", 2025.
 
 >>> from gan_fusion import Config, build_model, train
->>> model = build_model(Config(network="fusion_counts", weights="none"))  # doctest: +SKIP
+>>> model = build_model(Config(network="mobilenet_v2", weights="none", generated=0))
+>>> model.output_shape
+(None, 2)
 >>> run = train(Config(), data_dir="/data", epochs=3)  # doctest: +SKIP
 """
 

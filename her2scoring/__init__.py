@@ -4,7 +4,9 @@ Reproduces Lamiaa Abdel-Hamid, "ConvNeXt for Breast Cancer HER2 Scoring Using Di
 Histopathological Stained Images", 2025, doi 10.12720/jait.16.7.966-972 (CC BY 4.0).
 
 >>> from her2scoring import Config, build_model, train
->>> model = build_model(Config(weights="none"))  # doctest: +SKIP
+>>> model = build_model(Config(network="mobilenet_v2", weights="none"))
+>>> model.output_shape
+(None, 4)
 >>> run = train(Config(), data_dir="/data", epochs=3)  # doctest: +SKIP
 """
 

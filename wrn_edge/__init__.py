@@ -5,7 +5,9 @@ Model for Breast Cancer Classification", ICCK Journal of Image Analysis and Proc
 162-171. doi:10.62762/JIAP.2025.421429
 
 >>> from wrn_edge import Config, build_model, train
->>> model = build_model(Config(image_size=64, stem="strided"))  # doctest: +SKIP
+>>> model = build_model(Config(image_size=64, stem="strided"))
+>>> model.output_shape
+(None, 2)
 >>> run = train(Config(), data_dir="/data", epochs=3)  # doctest: +SKIP
 """
 
