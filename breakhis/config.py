@@ -130,7 +130,13 @@ _ROWS: dict[str, Config] = {
 
 
 def honest(row: Config) -> Config:
-    """Keep patients apart; statistics and oversampling see training images only."""
+    """Keep patients apart; statistics and oversampling see training images only.
+
+    Parameters
+    ----------
+    row : Config
+        A row as the paper has it.
+    """
     return replace(
         row,
         split="patient",
@@ -166,7 +172,12 @@ HONEST: dict[str, str] = {row: f"{row}-honest" for row in _ROWS}
 
 
 def leaks(config: Config) -> list[str]:
-    """What may flatter a run of this config."""
+    """What may flatter a run of this config.
+
+    Parameters
+    ----------
+    config : Config
+    """
     found = []
     if config.split == "image":
         found.append("image-wise split: most patients lie in both training and test (B08)")

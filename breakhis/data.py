@@ -14,12 +14,28 @@ from common.datasets import breakhis
 
 
 def load_index(config: Config, data_dir: Path | None) -> pd.DataFrame:
-    """Index the images of the chosen magnifications, labelled with the 2 or 8 classes."""
+    """Index the images of the chosen magnifications, labelled with the 2 or 8 classes.
+
+    Parameters
+    ----------
+    config : Config
+    data_dir : path or None
+        Where the images lie; None: $HISTOPAPERS_DATA.
+    """
     return breakhis.index(data_dir, classes=config.classes, magnifications=config.magnifications)
 
 
 def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.DataFrame:
-    """Assign every image to train, validation or test."""
+    """Assign every image to train, validation or test.
+
+    Parameters
+    ----------
+    index : DataFrame
+    config : Config
+        Which split, its shares and its seed.
+    execution : Execution
+        Files that hold a split.
+    """
     shares: dict[str, Any] = {
         "test": config.test,
         "validation": config.validation,
@@ -47,6 +63,11 @@ def make_samples(split: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, pd.
 
     `oversample="before"` is the paper's order: the whole 70 % is raised to the largest class and
     validation is drawn from the result, so that it holds copies of training images (B05).
+
+    Parameters
+    ----------
+    split : DataFrame
+    config : Config
 
     Returns
     -------
@@ -80,6 +101,13 @@ def make_samples(split: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, pd.
 
 
 def statistics_images(split: pd.DataFrame, config: Config) -> pd.Series:
-    """Names of the images whose mean and std standardise all others."""
+    """Names of the images whose mean and std standardise all others.
+
+    Parameters
+    ----------
+    split : DataFrame
+    config : Config
+        `statistics_from` says of which parts.
+    """
     parts = config.statistics_from.split("+")
     return split.image[split.part.isin(parts)]

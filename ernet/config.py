@@ -178,7 +178,13 @@ _ROWS: dict[str, Config] = {
 
 
 def honest(row: Config) -> Config:
-    """Keep patients apart, in the test part and in the folds."""
+    """Keep patients apart, in the test part and in the folds.
+
+    Parameters
+    ----------
+    row : Config
+        A row as the paper has it.
+    """
     return replace(row, split="patient")
 
 
@@ -208,7 +214,12 @@ HONEST: dict[str, str] = {row: f"{row}-honest" for row in _ROWS}
 
 
 def leaks(config: Config) -> list[str]:
-    """What may flatter a run of this config."""
+    """What may flatter a run of this config.
+
+    Parameters
+    ----------
+    config : Config
+    """
     if config.split == "image":
         return ["image-wise split: most patients lie in both training and test (E31)"]
     return []
@@ -219,12 +230,21 @@ LEAKS: dict[str, str] = {row: "; ".join(leaks(config)) for row, config in PRESET
 
 
 def depth(config: Config) -> int:
-    """Depth of the network: 18, 34, 50 or 101."""
+    """Depth of the network: 18, 34, 50 or 101.
+
+    Parameters
+    ----------
+    config : Config
+    """
     return int(config.network.removeprefix("ernet").removeprefix("resnet"))
 
 
 def check(config: Config) -> None:
     """Refuse settings that do not go together.
+
+    Parameters
+    ----------
+    config : Config
 
     Raises
     ------

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 
 def load_index(config: Config, data_dir: Path | None) -> pd.DataFrame:
-    """Index the images of the chosen magnifications, labelled benign or malignant."""
+    """Index the images of the chosen magnifications, labelled benign or malignant.
+
+    Parameters
+    ----------
+    config : Config
+    data_dir : path or None
+        Where the images lie; None: $HISTOPAPERS_DATA.
+    """
     return breakhis.index(data_dir, classes=config.classes, magnifications=config.magnifications)
 
 
@@ -26,6 +33,14 @@ def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.
     """Assign every image to train, validation or test: 70/30, and folds inside the 70 % (4.1).
 
     The test part is that of `split_seed` and the same for every fold; fold `fold` validates.
+
+    Parameters
+    ----------
+    index : DataFrame
+    config : Config
+        Which split, its shares and its seed.
+    execution : Execution
+        Files that hold a split.
     """
     if config.split == "file":
         return splits.from_file(index, execution.split_file)
@@ -56,6 +71,10 @@ def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.
 
 def make_samples(split: pd.DataFrame) -> pd.DataFrame:
     """List what is trained and validated on: every image of the two parts, as it is.
+
+    Parameters
+    ----------
+    split : DataFrame
 
     Returns
     -------

@@ -150,7 +150,12 @@ HONEST: dict[str, str] = {
 
 
 def leaks(config: Config) -> list[str]:
-    """What may flatter a run of this config."""
+    """What may flatter a run of this config.
+
+    Parameters
+    ----------
+    config : Config
+    """
     found = ["slides unknown: one patient's patches may lie in both training and test"]
     if config.select_on == "test":
         found.append("the epoch was chosen on the test images (the paper's way)")

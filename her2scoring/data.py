@@ -16,7 +16,14 @@ from her2scoring.config import Config
 
 
 def load_index(config: Config, data_dir: Path | None) -> pd.DataFrame:
-    """Index the patches of the stain, labelled with the 3 or 4 classes."""
+    """Index the patches of the stain, labelled with the 3 or 4 classes.
+
+    Parameters
+    ----------
+    config : Config
+    data_dir : path or None
+        Where the images lie; None: $HISTOPAPERS_DATA.
+    """
     return bci.index(data_dir, stain=config.stain, classes=config.classes)
 
 
@@ -45,7 +52,16 @@ def keep_tissue(index: pd.DataFrame, pixels: Iterable[np.ndarray], smallest: flo
 
 
 def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.DataFrame:
-    """Assign every patch to train, validation or test."""
+    """Assign every patch to train, validation or test.
+
+    Parameters
+    ----------
+    index : DataFrame
+    config : Config
+        Which split, its shares and its seed.
+    execution : Execution
+        Files that hold a split.
+    """
     match config.split:
         case "official":
             return splits.official(index, validation=config.validation, seed=config.split_seed)
@@ -83,7 +99,15 @@ def make_samples(split: pd.DataFrame, config: Config) -> pd.DataFrame:
 
 
 def class_weights(split: pd.DataFrame, config: Config, classes: Sequence[str]) -> np.ndarray | None:
-    """Weights n / (classes x n of the class) of the training part; None when they are not used."""
+    """Weights n / (classes x n of the class) of the training part; None when they are not used.
+
+    Parameters
+    ----------
+    split : DataFrame
+    config : Config
+    classes : sequence of str
+        In the order of the network's outputs.
+    """
     if config.class_weights == "none":
         return None
     labels = split.label[split.part == "train"]

@@ -19,12 +19,14 @@ from pathlib import Path
 import pytest
 
 from common import terminal
+from common.terminal import bars
 
 ROOT = Path(__file__).parent.parent
 WORK = """
 import sys, threading, time
 from common import terminal
-terminal.SHORTEST = terminal.REDRAW = 0.01
+from common.terminal import bars
+bars.SHORTEST = bars.REDRAW = 0.01
 with terminal.progress("decoding", total=20, unit="images") as bar:
     for i in range(20):
         time.sleep(0.012)
@@ -86,7 +88,7 @@ def drawn(written: str) -> list[str]:
 def clock(monkeypatch):
     """A clock that stands until it is set."""
     now = [100.0]
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(bars.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -137,7 +139,8 @@ def test_bars_one_below_the_other():
         """
         import time
         from common import terminal
-        terminal.SHORTEST = terminal.REDRAW = 0.0
+        from common.terminal import bars
+        bars.SHORTEST = bars.REDRAW = 0.0
         with terminal.progress("outer", total=2) as outer:
             outer.advance()
             with terminal.progress("inner", total=1000, unit="bytes", transient=True) as inner:
@@ -383,7 +386,8 @@ def test_warning_goes_above_the_bar():
         """
         import warnings
         from common import errors, terminal
-        terminal.SHORTEST = terminal.REDRAW = 0.0
+        from common.terminal import bars
+        bars.SHORTEST = bars.REDRAW = 0.0
         def work():
             with terminal.progress("decoding", total=3) as bar:
                 bar.advance()

@@ -142,6 +142,13 @@ def with_filler(data: bytes, segments: tuple[int, ...]) -> bytes:
     A decoder never reads them where a piece is whole. Where one is cut short it reads them instead
     of the zeros that it makes up otherwise, and gives another picture: the only way to notice
     without decoding by hand, as JPEG has no checksums and decoders go on in silence.
+
+    Parameters
+    ----------
+    data : bytes
+        A whole JPEG file.
+    segments : tuple of int
+        Where the pieces of compressed data end.
     """
     starts = (0, *segments)
     pieces = [data[a:b] for a, b in zip(starts, segments, strict=False)]

@@ -20,7 +20,7 @@ Record = TypeVar("Record")
 class Paper:
     """Who wrote the paper and where it stands.
 
-    Parameters
+    Attributes
     ----------
     title : str
     authors : tuple of str
@@ -48,7 +48,7 @@ class Paper:
 class Stated:
     """One thing that the paper says about how its numbers came about.
 
-    Parameters
+    Attributes
     ----------
     name : str
         Key within the paper.
@@ -80,7 +80,7 @@ class Stated:
 class Open:
     """One thing that the paper leaves open.
 
-    Parameters
+    Attributes
     ----------
     name : str
         Key within the paper.
@@ -102,7 +102,7 @@ class Open:
 class Protocol:
     """All that a paper's protocol.toml holds.
 
-    Parameters
+    Attributes
     ----------
     paper : Paper
     stated : dict of str to Stated
@@ -123,7 +123,7 @@ class Protocol:
 class Discrepancy:
     """One place where a paper contradicts itself, its data, or arithmetic.
 
-    Parameters
+    Attributes
     ----------
     id : str
         A letter of the paper and two digits: "H03".

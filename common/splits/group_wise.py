@@ -108,7 +108,7 @@ def draw_groups(
     stay = np.minimum(left, np.maximum(groups - 1, 1))
 
     def cost(drawn: np.ndarray, n: np.ndarray) -> np.ndarray:
-        """How bad draws are; of images and groups per class, both (..., K)."""
+        # How bad draws are; of images and groups per class, both (..., K).
         faults = (4 * (groups - n < 1) + 2 * ((n < 1) & (groups > 1)) + (groups - n < stay)).sum(
             axis=-1
         )

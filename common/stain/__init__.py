@@ -6,10 +6,15 @@ of the stain matrix M (2, 3) are the colours of haematoxylin and eosin and C the
 Macenko and Vahadane estimate M for each image, scale C so that its high percentiles are those of
 the target, and mix again with the target's M; Reinhard matches means and spreads in CIELAB.
 
->>> normalizer = MacenkoNormalizer().fit(target)
->>> normalised, flag = normalizer.transform(image, return_flags=True)
->>> images.cached(data_dir, names, 224, transform=normalizer.transform,
-...               transform_id=normalizer.identity())
+>>> import numpy as np
+>>> pixels = np.random.default_rng(0).integers(80, 255, (2, 64, 64, 3), dtype=np.uint8)
+>>> normalizer = MacenkoNormalizer().fit(pixels[0])
+>>> normalised, flag = normalizer.transform(pixels[1], return_flags=True)
+>>> normalised.shape, normalised.dtype, flag.name
+((64, 64, 3), dtype('uint8'), 'OK')
+
+In the input path: ``images.cached(data_dir, names, 224, transform=normalizer.transform,
+transform_id=normalizer.identity())``.
 
 `python -m common.stain` does the same for folders; `common.stain.accelerator` for batches on a GPU.
 """

@@ -33,11 +33,27 @@ class Plateau(keras.callbacks.Callback):
         self.start, self.end, self.patience = start, end, patience
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Set the rate for this epoch."""
+        """Set the rate for this epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+        logs : dict, optional
+            Keras'; not used.
+        """
         self.model.optimizer.learning_rate = self.rate(self.losses)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Count this epoch in."""
+        """Count this epoch in.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+        logs : mapping
+            With `val_loss`.
+        """
         self.losses.append((logs or {})["val_loss"])
 
     def rate(self, losses: Sequence[float]) -> float:
@@ -73,7 +89,15 @@ class EarlyStopping(keras.callbacks.Callback):
         self.patience = patience
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Count this epoch in, and stop when it was one too many."""
+        """Count this epoch in, and stop when it was one too many.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+        logs : mapping
+            With `val_loss`.
+        """
         self.losses.append((logs or {})["val_loss"])
         if exhausted(self.losses, self.patience):
             self.model.stop_training = True

@@ -20,7 +20,7 @@ from common.files import write_json
 class Source:
     """The file that a part belongs to, as its server described it.
 
-    Parameters
+    Attributes
     ----------
     validator : str
         Its ETag or date; "" if it gave none.

@@ -15,10 +15,11 @@ import os
 import sys
 import threading
 import time
-import unicodedata
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
+
+from common.terminal.words import duration, megabytes, plain
 
 if TYPE_CHECKING:
     import rich.console
@@ -31,8 +32,6 @@ LEAST_GAP, MOST_GAP = 2.0, 60.0
 WINDOW = 30.0  # seconds over which the rate is measured
 
 _NARROWEST_BAR, _WIDEST_BAR = 10, 40
-# Cc, Cs: not to be printed. Cf: among them those that reverse what follows. Zl, Zp: line ends.
-_ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 T = TypeVar("T")
 
@@ -53,29 +52,6 @@ def quiet(on: bool = True) -> None:
     _quiet = on
 
 
-def plain(text: object) -> str:
-    r"""Show control characters as escapes, so that text from elsewhere does nothing to a terminal.
-
-    Markup is no danger: none is ever interpreted here.
-
-    Parameters
-    ----------
-    text : object
-        A file name, an answer of a server or whatever else; `str` is applied to it.
-
-    Returns
-    -------
-    str
-        On one line; ``"\x1b[2J"`` becomes ``"\\x1b[2J"``. Letters of any script stay.
-    """
-    return "".join(
-        character.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(character) in _ESCAPED
-        else character
-        for character in str(text)
-    )
-
-
 def line(text: str, *, always: bool = False) -> None:
     """Print text on stderr, above the bars where there are any.
 
@@ -94,30 +70,6 @@ def line(text: str, *, always: bool = False) -> None:
             print(text, file=sys.stderr, flush=True)
         else:
             _screen.line(text)
-
-
-def megabytes(count: float) -> str:
-    """Size in decimal units, as the data sets' pages state it.
-
-    Parameters
-    ----------
-    count : float
-        Bytes.
-    """
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
-def duration(seconds: float) -> str:
-    """Time as ``m:ss`` or ``h:mm:ss``.
-
-    Parameters
-    ----------
-    seconds : float
-        What is above 99:59:59 is shown as that.
-    """
-    minutes, whole = divmod(round(min(seconds, 359_999)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{whole:02}" if hours else f"{minutes}:{whole:02}"
 
 
 def progress(
