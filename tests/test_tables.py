@@ -583,6 +583,143 @@ def test_markdown(paper, tmp_path):
     assert "(2) `python -m fakepaper.train --preset T1-small-honest --data-dir DIR`  " in lines
 
 
+ALL_KINDS = published(
+    "T1,Small,accuracy,95.00,percent,2,2000,T1-small,accuracy,,X01: printed twice",
+    "T1,Small,epoch,12,epoch,0,2000,T1-small,best_epoch,,",
+    "T1,Large,accuracy,95.02,percent,2,2000,T1-large,accuracy,,X02: odd; X03: odder",
+    "T1,Large,F1,0.9,fraction,1,2000,T1-large,f1_macro,,",
+    "T1,Large,AUC,0.9000,fraction,4,2000,T1-large,auc,,",
+    "F2,Third,accuracy,90.0,percent,1,2000,third,accuracy,,",
+    "F2,Third,memory,18,MB,0,,third,memory_mb,,X01: printed twice",
+)
+
+
+@pytest.fixture
+def all_kinds(paper, tmp_path):
+    """Several runs, one run, none; a twin with several, one and no run; a run that fills no row."""
+    third = CONFIG.replace(
+        '"demo"', '"third": Config(epochs=9), "third-honest": Config(epochs=9, fold=7), "demo"'
+    ).replace("HONEST = {", 'HONEST = {"third": "third-honest", ')
+    (paper / "config.py").write_text(third.replace("both sides", "both sides; and more"))
+    (paper / "published.csv").write_text(ALL_KINDS)
+    for seed, k in enumerate((1890, 1900)):
+        for fold in (0, 1):
+            name = f"{seed}{fold}"
+            folder = make_run(
+                tmp_path, name, scored(k, 2000, best_epoch=seed), seed=seed, fold=fold
+            )
+            predictions = "image,case,slide,magnification,part,label,p_a,p_b\n"
+            predictions += f"{name}.png,,,,test,a,1,0\n"
+            (folder / "predictions.csv").write_text(predictions)
+    make_run(tmp_path, "large", scored(1900, 2000), network="large")
+    for seed in (0, 1):
+        k = 1600 + 20 * seed
+        make_run(tmp_path, f"honest{seed}", scored(k, 2000), split="patient", seed=seed)
+    make_run(tmp_path, "short", scored(1500, 2000), epochs=5)
+    return tables.load("fakepaper", tmp_path / "runs")
+
+
+def test_markdown_whole(all_kinds, tmp_path):
+    shown = tables.markdown(all_kinds).replace(tmp_path.as_posix(), "TMP")
+    assert (
+        shown
+        == """\
+## Table 1
+
+| row   | metric   | paper  | ours              | 95 % interval  | difference                | status                | honest twin                       | command | notes     |
+| ----- | -------- | ------ | ----------------- | -------------- | ------------------------- | --------------------- | --------------------------------- | ------- | --------- |
+| Small | accuracy | 95.00  | 94.75 ± 0.29 (4)  | 94.29 to 95.21 | -0.25 [-1.27 to +0.89]    | consistent            | 80.50 ± 0.71 (2) [74.15 to 86.85] | (1) (2) | [1,2,3,4] |
+|       | epoch    | 12     | 0.5 ± 0.6 (4)     | -0.4 to 1.4    | -11.5                     | not comparable        | 7.0 ± 0.0 (2) [7.0 to 7.0]        | (1) (2) | [2,3,4,5] |
+| Large | accuracy | 95.02* | 95.00 (1900/2000) | 94.05 to 95.95 | -0.02 [-1.36 to +1.32]    | impossible as printed | none [9]                          | (3)     | [6,7,8]   |
+|       | F1       | 0.9    | 0.950             | 0.940 to 0.960 | +0.050 [+0.037 to +0.063] | above                 | none [9]                          | (3)     |           |
+|       | AUC      | 0.9000 | 0.9500            | –              | +0.0500                   | inconclusive          | none [9]                          | (3)     | [10]      |
+
+Runs that fill no row, with what differs:
+
+- T1-small: TMP/runs/fakepaper/short: accuracy 75.00 % (2000 images); epochs 5 (row: 30)
+
+## Figure 2
+
+| row   | metric   | paper | ours | 95 % interval | difference | status  | honest twin | command | notes |
+| ----- | -------- | ----- | ---- | ------------- | ---------- | ------- | ----------- | ------- | ----- |
+| Third | accuracy | 90.0  | –    | –             | –          | not run | not run     | (4) (5) |       |
+|       | memory   | 18    | –    | –             | –          | not run | not run     | (4) (5) | [1]   |
+
+Percentages, or in the unit that the paper prints. ours: one run with its k/n, or mean ± standard deviation (runs).
+Interval: bootstrap for one run, t for the mean of several. difference: ours minus the paper's with its interval, for
+which the paper's own is Clopper-Pearson, or as wide as ours where its counts are not known.
+status: above, below: ours, of the paper's, as the difference's interval leaves out 0; consistent: it holds 0 and is
+at most 6 points wide; inconclusive: it is wider; m of n rounds: the paper's number is a mean of n runs, ours of m.
+
+Notes:
+
+[1] X01: printed twice  
+[2] may flatter ours: patients on both sides  
+[3] may flatter ours: and more  
+[4] ± over seed, fold  
+[5] an epoch has no test set to compare on  
+[6] X02: odd  
+[7] X03: odder  
+[8] * not possible with n = 2000  
+[9] no patient is known  
+[10] no interval  
+
+Commands:
+
+(1) `python -m fakepaper.train --preset T1-small --data-dir DIR`  
+(2) `python -m fakepaper.train --preset T1-small-honest --data-dir DIR`  
+(3) `python -m fakepaper.train --preset T1-large --data-dir DIR`  
+(4) `python -m fakepaper.train --preset third --data-dir DIR`  
+(5) `python -m fakepaper.train --preset third-honest --data-dir DIR`  
+"""
+    )
+
+
+def test_latex_whole(all_kinds):
+    assert (
+        tables.latex(all_kinds)
+        == r"""% Table 1
+\begin{tabular}{llrrrrlrll}
+\hline
+row & metric & paper & ours & 95 \% interval & difference & status & honest twin & command & notes \\
+\hline
+Small & accuracy & 95.00 & 94.75 $\pm$ 0.29 (4) & 94.29 to 95.21 & -0.25 [-1.27 to +0.89] & consistent & 80.50 $\pm$ 0.71 (2) [74.15 to 86.85] & (1) (2) & [1,2,3,4] \\
+ & epoch & 12 & 0.5 $\pm$ 0.6 (4) & -0.4 to 1.4 & -11.5 & not comparable & 7.0 $\pm$ 0.0 (2) [7.0 to 7.0] & (1) (2) & [2,3,4,5] \\
+Large & accuracy & 95.02* & 95.00 (1900/2000) & 94.05 to 95.95 & -0.02 [-1.36 to +1.32] & impossible as printed & none [9] & (3) & [6,7,8] \\
+ & F1 & 0.9 & 0.950 & 0.940 to 0.960 & +0.050 [+0.037 to +0.063] & above & none [9] & (3) &  \\
+ & AUC & 0.9000 & 0.9500 & -- & +0.0500 & inconclusive & none [9] & (3) & [10] \\
+\hline
+\end{tabular}
+
+% Figure 2
+\begin{tabular}{llrrrrlrll}
+\hline
+row & metric & paper & ours & 95 \% interval & difference & status & honest twin & command & notes \\
+\hline
+Third & accuracy & 90.0 & -- & -- & -- & not run & not run & (4) (5) &  \\
+ & memory & 18 & -- & -- & -- & not run & not run & (4) (5) & [1] \\
+\hline
+\end{tabular}
+
+% [1] X01: printed twice
+% [2] may flatter ours: patients on both sides
+% [3] may flatter ours: and more
+% [4] ± over seed, fold
+% [5] an epoch has no test set to compare on
+% [6] X02: odd
+% [7] X03: odder
+% [8] * not possible with n = 2000
+% [9] no patient is known
+% [10] no interval
+% (1) python -m fakepaper.train --preset T1-small --data-dir DIR
+% (2) python -m fakepaper.train --preset T1-small-honest --data-dir DIR
+% (3) python -m fakepaper.train --preset T1-large --data-dir DIR
+% (4) python -m fakepaper.train --preset third --data-dir DIR
+% (5) python -m fakepaper.train --preset third-honest --data-dir DIR
+"""
+    )
+
+
 def test_other_formats_and_output(paper, tmp_path, capsys):
     make_run(tmp_path, "a", scored(1900, 2000))
     flags = ["--runs-dir", str(tmp_path / "runs")]
@@ -613,6 +750,31 @@ def test_block_shows_every_printed_number(paper):
     assert "| Large | 95.02*     |       |       | `T1-large` | 2, 3  |" in text
     assert "\\* not possible with n = 2000" in text
     assert text.endswith("1. X01: printed twice\n2. X02: odd\n3. X03: odder\n")
+
+
+def test_block_whole(all_kinds):
+    assert (
+        tables.block("fakepaper")
+        == r"""**Table 1**
+
+| row   | accuracy % | epoch | F1  | AUC    | preset     | notes |
+| ----- | ---------- | ----- | --- | ------ | ---------- | ----- |
+| Small | 95.00      | 12    |     |        | `T1-small` | 1     |
+| Large | 95.02*     |       | 0.9 | 0.9000 | `T1-large` | 2, 3  |
+
+**Figure 2**
+
+| row   | accuracy % | memory | preset  | notes |
+| ----- | ---------- | ------ | ------- | ----- |
+| Third | 90.0       | 18     | `third` | 1     |
+
+\* not possible with n = 2000: no count of test images rounds to it.
+
+1. X01: printed twice
+2. X02: odd
+3. X03: odder
+"""
+    )
 
 
 def test_update_readme_replaces_between_markers_only(paper, tmp_path):

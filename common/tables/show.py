@@ -264,20 +264,20 @@ def _commands(record: Mapping[str, Any], commands: Notes) -> str:
 def _ours(record: Mapping[str, Any], prefix: str = "") -> str:
     """Value with k/n for one run; mean ± sd (runs) for several."""
     value, sd = record[f"{prefix}ours"], record[f"{prefix}sd"]
-    decimals = _least_decimals(record)
     if unknown(value):
         return "–"
+    decimals = _decimals(record, sd)
     if not unknown(sd):
         return f"{value:.{decimals}f} ± {sd:.{decimals}f} ({record[f'{prefix}n_runs']})"
-    if record["unit"] not in SCALES:
-        return f"{value:.{record['decimals']}f}"
     if not prefix and not unknown(record["k"]):
         return f"{value:.{decimals}f} ({record['k']}/{record['n']})"
     return f"{value:.{decimals}f}"
 
 
-def _least_decimals(record: Mapping[str, Any]) -> int:
-    """As many digits as the paper prints, and enough to tell two of our runs apart."""
+def _decimals(record: Mapping[str, Any], sd: Any) -> int:
+    """As many digits as the paper prints; of scores and means enough to tell ours apart."""
+    if record["unit"] not in SCALES and unknown(sd):
+        return int(record["decimals"])
     return max(int(record["decimals"]), _DECIMALS.get(record["unit"], 1))
 
 
@@ -291,9 +291,9 @@ def _difference(record: Mapping[str, Any]) -> str:
     value, low, high = (record[f"difference{end}"] for end in ("", "_low", "_high"))
     if unknown(value):
         return "–"
+    decimals = _decimals(record, record["sd"])
     if unknown(low):
-        return f"{value:+.{record['decimals']}f}"
-    decimals = _least_decimals(record)
+        return f"{value:+.{decimals}f}"
     return f"{value:+.{decimals}f} [{low:+.{decimals}f} to {high:+.{decimals}f}]"
 
 
