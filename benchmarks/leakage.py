@@ -114,7 +114,7 @@ def few(data_dir: Path, names: list[str], scratch: Path) -> tuple[bool, float]:
     decoding = seconds(lambda: leakage.report(split, data_dir, near=False))
 
     def before() -> None:
-        listed_pairs(leakage.fingerprints(data_dir, names)[1])
+        listed_pairs(leakage.fingerprints(data_dir, names).hashes)
 
     pixels = images.cached(data_dir, names, 96, cache_dir=scratch / "few", progress=False)
 

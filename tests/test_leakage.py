@@ -152,7 +152,7 @@ def test_orientations_are_those_of_the_turned_images(tmp_path):
     ]  # fmt: skip
     for i, turn in enumerate(turns):
         save(tmp_path, f"{i}.png", np.ascontiguousarray(turn))
-    _, hashes = leakage.fingerprints(tmp_path, [f"{i}.png" for i in range(8)])
+    hashes = leakage.fingerprints(tmp_path, [f"{i}.png" for i in range(8)]).hashes
     frequencies = fingerprints.frequencies(image)
     found = fingerprints.perceptual_hashes(frequencies)
     assert len({hash_.tobytes() for hash_ in found}) == 8

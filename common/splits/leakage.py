@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from common.images import Pixels
+    from common.images.fingerprints import Fingerprints
 
 __all__ = [
     "NEAR_BITS",
@@ -123,23 +124,22 @@ def report(
             "cannot be excluded"
         )
     names = list(used["image"])
-    hashed = _hashes(names, data_dir, pixels, near)
-    if hashed is None:
+    known = _fingerprints(names, data_dir, pixels)
+    if known is None:
         notes.append("no data folder was given: images were not compared")
         return report
     if report["synthetic"] is None and data_dir is not None:
         report["synthetic"] = is_synthetic(data_dir, names)
-    digests, hashes = hashed
     parts = used["part"].to_numpy()
     labels = used["label"].to_numpy(str) if "label" in used else np.full(len(used), "")
-    number, sets = equal_sets(digests)
+    number, sets = equal_sets(known.pixels)
     exact = Tally(parts, labels)
     exact.add_sets(sets)
     report["exact"] = _pair_report(used, exact, near=False) | _set_report(used, sets)
     if near:
         others = Tally(parts, labels)
         others.twins |= exact.twins
-        for pairs in near_pairs(hashes, NEAR_BITS):
+        for pairs in near_pairs(known.hashes, NEAR_BITS):
             equal = number[pairs.a] == number[pairs.b]
             others.add(Pairs(*(each[~equal] for each in pairs)))
         report["near"] = _pair_report(used, others, near=True)
@@ -213,9 +213,7 @@ def text(report: Mapping[str, Any]) -> str:
     return "\n".join(lines + [f"note: {note}" for note in report["notes"]])
 
 
-def fingerprints(
-    data_dir: str | os.PathLike, images: Sequence[str], *, near: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
+def fingerprints(data_dir: str | os.PathLike, images: Sequence[str]) -> Fingerprints:
     """Decode images and hash their pixels.
 
     Parameters
@@ -223,15 +221,11 @@ def fingerprints(
     data_dir : path
     images : sequence of str
         Paths below `data_dir`.
-    near : bool
-        Take the perceptual hashes too.
 
     Returns
     -------
-    pixels : ndarray
-        Shape (n, 32), uint8: SHA-256 of each image's shape and RGB pixels.
-    hashes : ndarray
-        Shape (n, 8, 4), uint64: perceptual hash in eight orientations; n = 0 without `near`.
+    Fingerprints
+        In their order.
 
     Raises
     ------
@@ -259,20 +253,17 @@ def fingerprints(
         terminal.progress("comparing", len(images), "images") as bar,
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
-        found = taking.together(list(bar.over(pool.map(one, images))))
-    return found.pixels, found.hashes
+        return taking.together(list(bar.over(pool.map(one, images))))
 
 
-def _hashes(
-    names: Sequence[str], data_dir: str | os.PathLike | None, pixels: Pixels | None, near: bool
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Hashes of the images as `fingerprints` gives them; None if there are no images to hash."""
-    if pixels is not None:
-        known = pixels.fingerprints()
-        if known is not None:
-            rows = pixels.rows(names)
-            return known.pixels[rows], known.hashes[rows]
-    return None if data_dir is None else fingerprints(data_dir, names, near=near)
+def _fingerprints(
+    names: Sequence[str], data_dir: str | os.PathLike | None, pixels: Pixels | None
+) -> Fingerprints | None:
+    """Those of the images; None if there are no images to look at."""
+    known = None if pixels is None else pixels.fingerprints()
+    if pixels is not None and known is not None:
+        return known[pixels.rows(names)]
+    return None if data_dir is None else fingerprints(data_dir, names)
 
 
 def _group_report(split: pd.DataFrame, group: str) -> dict[str, Any]:
