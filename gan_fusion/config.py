@@ -108,7 +108,11 @@ class Config:
         "Tables 8-9: gamma 1.0, batch 32",
     )
     generated: int = hp(
-        640, "the GAN's images, in the training part only; read from --gan-images", "methods", low=0
+        640,
+        "the GAN's images, in the training part only; read from --gan-images",
+        "methods",
+        low=0,
+        flag=False,
     )
     # Network
     network: Literal[Fusion, Baseline, Backbone] = hp(

@@ -687,6 +687,14 @@ def test_readme_holds_the_printed_numbers():
     assert {name for name in told if name not in text} == set()
 
 
+def test_how_many_images_were_generated_is_recorded_and_no_flag(capsys):
+    """It comes from --gan-images; a flag of that name had no effect."""
+    with pytest.raises(SystemExit):
+        ask("--generated", 5)
+    assert "--generated" in capsys.readouterr().err
+    assert config.Config().generated == 640
+
+
 # --- a whole run -------------------------------------------------------------------------------
 
 
