@@ -92,7 +92,7 @@ class Execution:
 class PaperConfig(Protocol):
     """What `common` asks of every paper's Config, a frozen dataclass of `hp` fields.
 
-    A Config may have more. Of those, pages name `network` and `select_on` where a run's record has
+    A Config may have more. Of those, pages name `network`, `epochs` and `select_on` where a run's record has
     them, and Grad-CAM knows the layers of a `network` of `common.networks`.
     """
 
@@ -119,10 +119,6 @@ class PaperConfig(Protocol):
     @property
     def batch_size(self) -> int:
         """Images per step."""
-
-    @property
-    def epochs(self) -> int:
-        """Passes over the training images, at most."""
 
     @property
     def seed(self) -> int:
