@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from common import stain
+from common.datasets.synthetic import stains
 from common.stain import Flag, MacenkoNormalizer, ReinhardNormalizer, Stains, tissue
 from common.stain.estimation import macenko_matrix, online_matrix, percentiles, vahadane_matrix
 from common.stain.mixing import checked_matrix, mix_densities, unmix, unmix_flat
@@ -310,6 +311,25 @@ def test_dictionary_of_two_pure_stains(find):
     amounts[::2] = amounts[::2, ::-1]
     matrix = find((amounts @ AXES).astype(np.float32))
     np.testing.assert_allclose(matrix, AXES, atol=0.01)
+
+
+def test_online_learning_begins_at_two_pixels_and_moves_with_each_batch():
+    """The pixels that the C library's generator names first: 1804289383 and 846930886, modulo n."""
+    x = np.random.default_rng(0).uniform(0.1, 1, (1000, 3)).astype(np.float32)
+    start = x[[383, 886]] / np.linalg.norm(x[[383, 886]], axis=1, keepdims=True)
+    start = start if start[0, 0] > start[1, 0] else start[::-1]
+    np.testing.assert_allclose(online_matrix(x, 0.1, 0), start, rtol=1e-5)
+    once, twice = online_matrix(x, 0.1, 1), online_matrix(x, 0.1, 2)
+    assert abs(once - start).max() > 0.01 and abs(twice - once).max() > 1e-3
+
+
+def test_constants_are_ruifrok_and_johnstons():
+    """Haematoxylin and eosin; synthetic tissue is mixed with the same."""
+    table = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105]])
+    np.testing.assert_allclose(
+        stain.RUIFROK, table / np.linalg.norm(table, axis=1, keepdims=True), rtol=1e-12
+    )
+    assert tuple(map(tuple, table.tolist())) == (stains.HAEMATOXYLIN, stains.EOSIN)
 
 
 # --- concentrations and mixing -----------------------------------------------------------------
