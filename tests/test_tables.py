@@ -619,105 +619,16 @@ def all_kinds(paper, tmp_path):
     return tables.load("fakepaper", tmp_path / "runs")
 
 
+GOLDEN = Path(__file__).parent / "golden"
+
+
 def test_markdown_whole(all_kinds, tmp_path):
     shown = tables.markdown(all_kinds).replace(tmp_path.as_posix(), "TMP")
-    assert (
-        shown
-        == """\
-## Table 1
-
-| row   | metric   | paper  | ours              | 95 % interval  | difference                | status                | honest twin                       | command | notes     |
-| ----- | -------- | ------ | ----------------- | -------------- | ------------------------- | --------------------- | --------------------------------- | ------- | --------- |
-| Small | accuracy | 95.00  | 94.75 ± 0.29 (4)  | 94.29 to 95.21 | -0.25 [-1.27 to +0.89]    | consistent            | 80.50 ± 0.71 (2) [74.15 to 86.85] | (1) (2) | [1,2,3,4] |
-|       | epoch    | 12     | 0.5 ± 0.6 (4)     | -0.4 to 1.4    | -11.5                     | not comparable        | 7.0 ± 0.0 (2) [7.0 to 7.0]        | (1) (2) | [2,3,4,5] |
-| Large | accuracy | 95.02* | 95.00 (1900/2000) | 94.05 to 95.95 | -0.02 [-1.36 to +1.32]    | impossible as printed | none [9]                          | (3)     | [6,7,8]   |
-|       | F1       | 0.9    | 0.950             | 0.940 to 0.960 | +0.050 [+0.037 to +0.063] | above                 | none [9]                          | (3)     |           |
-|       | AUC      | 0.9000 | 0.9500            | –              | +0.0500                   | inconclusive          | none [9]                          | (3)     | [10]      |
-
-Runs that fill no row, with what differs:
-
-- T1-small: TMP/runs/fakepaper/short: accuracy 75.00 % (2000 images); epochs 5 (row: 30)
-
-## Figure 2
-
-| row   | metric   | paper | ours | 95 % interval | difference | status  | honest twin | command | notes |
-| ----- | -------- | ----- | ---- | ------------- | ---------- | ------- | ----------- | ------- | ----- |
-| Third | accuracy | 90.0  | –    | –             | –          | not run | not run     | (4) (5) |       |
-|       | memory   | 18    | –    | –             | –          | not run | not run     | (4) (5) | [1]   |
-
-Percentages, or in the unit that the paper prints. ours: one run with its k/n, or mean ± standard deviation (runs).
-Interval: bootstrap for one run, t for the mean of several. difference: ours minus the paper's with its interval, for
-which the paper's own is Clopper-Pearson, or as wide as ours where its counts are not known.
-status: above, below: ours, of the paper's, as the difference's interval leaves out 0; consistent: it holds 0 and is
-at most 6 points wide; inconclusive: it is wider; m of n rounds: the paper's number is a mean of n runs, ours of m.
-
-Notes:
-
-[1] X01: printed twice  
-[2] may flatter ours: patients on both sides  
-[3] may flatter ours: and more  
-[4] ± over seed, fold  
-[5] an epoch has no test set to compare on  
-[6] X02: odd  
-[7] X03: odder  
-[8] * not possible with n = 2000  
-[9] no patient is known  
-[10] no interval  
-
-Commands:
-
-(1) `python -m fakepaper.train --preset T1-small --data-dir DIR`  
-(2) `python -m fakepaper.train --preset T1-small-honest --data-dir DIR`  
-(3) `python -m fakepaper.train --preset T1-large --data-dir DIR`  
-(4) `python -m fakepaper.train --preset third --data-dir DIR`  
-(5) `python -m fakepaper.train --preset third-honest --data-dir DIR`  
-"""
-    )
+    assert shown == (GOLDEN / "tables.md").read_text(encoding="utf-8")
 
 
 def test_latex_whole(all_kinds):
-    assert (
-        tables.latex(all_kinds)
-        == r"""% Table 1
-\begin{tabular}{llrrrrlrll}
-\hline
-row & metric & paper & ours & 95 \% interval & difference & status & honest twin & command & notes \\
-\hline
-Small & accuracy & 95.00 & 94.75 $\pm$ 0.29 (4) & 94.29 to 95.21 & -0.25 [-1.27 to +0.89] & consistent & 80.50 $\pm$ 0.71 (2) [74.15 to 86.85] & (1) (2) & [1,2,3,4] \\
- & epoch & 12 & 0.5 $\pm$ 0.6 (4) & -0.4 to 1.4 & -11.5 & not comparable & 7.0 $\pm$ 0.0 (2) [7.0 to 7.0] & (1) (2) & [2,3,4,5] \\
-Large & accuracy & 95.02* & 95.00 (1900/2000) & 94.05 to 95.95 & -0.02 [-1.36 to +1.32] & impossible as printed & none [9] & (3) & [6,7,8] \\
- & F1 & 0.9 & 0.950 & 0.940 to 0.960 & +0.050 [+0.037 to +0.063] & above & none [9] & (3) &  \\
- & AUC & 0.9000 & 0.9500 & -- & +0.0500 & inconclusive & none [9] & (3) & [10] \\
-\hline
-\end{tabular}
-
-% Figure 2
-\begin{tabular}{llrrrrlrll}
-\hline
-row & metric & paper & ours & 95 \% interval & difference & status & honest twin & command & notes \\
-\hline
-Third & accuracy & 90.0 & -- & -- & -- & not run & not run & (4) (5) &  \\
- & memory & 18 & -- & -- & -- & not run & not run & (4) (5) & [1] \\
-\hline
-\end{tabular}
-
-% [1] X01: printed twice
-% [2] may flatter ours: patients on both sides
-% [3] may flatter ours: and more
-% [4] ± over seed, fold
-% [5] an epoch has no test set to compare on
-% [6] X02: odd
-% [7] X03: odder
-% [8] * not possible with n = 2000
-% [9] no patient is known
-% [10] no interval
-% (1) python -m fakepaper.train --preset T1-small --data-dir DIR
-% (2) python -m fakepaper.train --preset T1-small-honest --data-dir DIR
-% (3) python -m fakepaper.train --preset T1-large --data-dir DIR
-% (4) python -m fakepaper.train --preset third --data-dir DIR
-% (5) python -m fakepaper.train --preset third-honest --data-dir DIR
-"""
-    )
+    assert tables.latex(all_kinds) == (GOLDEN / "tables.tex").read_text(encoding="utf-8")
 
 
 def test_other_formats_and_output(paper, tmp_path, capsys):
