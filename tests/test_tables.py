@@ -619,16 +619,16 @@ def all_kinds(paper, tmp_path):
     return tables.load("fakepaper", tmp_path / "runs")
 
 
-GOLDEN = Path(__file__).parent / "golden"
+HERE = Path(__file__).parent
 
 
 def test_markdown_whole(all_kinds, tmp_path):
     shown = tables.markdown(all_kinds).replace(tmp_path.as_posix(), "TMP")
-    assert shown == (GOLDEN / "tables.md").read_text(encoding="utf-8")
+    assert shown == (HERE / "golden_tables.md").read_text(encoding="utf-8")
 
 
 def test_latex_whole(all_kinds):
-    assert tables.latex(all_kinds) == (GOLDEN / "tables.tex").read_text(encoding="utf-8")
+    assert tables.latex(all_kinds) == (HERE / "golden_tables.tex").read_text(encoding="utf-8")
 
 
 def test_other_formats_and_output(paper, tmp_path, capsys):
