@@ -92,8 +92,8 @@ class Execution:
 class PaperConfig(Protocol):
     """What `common` asks of every paper's Config, a frozen dataclass of `hp` fields.
 
-    A Config may have more. Of those, pages name `network`, `epochs` and `select_on` where a run's record has
-    them, and Grad-CAM knows the layers of a `network` of `common.networks`.
+    A Config may have more. Of those, pages name `network`, `epochs` and `select_on` where a run's
+    record has them, and Grad-CAM knows the layers of a `network` of `common.networks`.
     """
 
     @property
