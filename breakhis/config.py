@@ -3,7 +3,7 @@
 J. Nishio, N. Nishio, A. Nishio, "Magnification Independent Multi-Classification of Breast Cancer
 in Histopathology Images Using Deep Learning", 2024.
 
-Cost of a row: one fine-tuning of 30 epochs on 4,152 images (14,424 when oversampled). Command of
+Cost of a row: one fine-tuning of 30 epochs on 4,152 images (14,568 when oversampled). Command of
 the main row: ``python -m breakhis.train --preset T2-binary-resnet50 --data-dir D``.
 """
 
@@ -42,7 +42,9 @@ class Config:
     )
     validation: float = hp(0.25, "share of the training images", "III.B, III.D", low=0.01, high=0.9)
     stratify: bool = hp(
-        False, "keep class shares, for --split image", ASSUMED + "749 benign test images (B10)"
+        False,
+        "keep class shares, for --split image",
+        ASSUMED + "749 benign test images (B14), not 744",
     )
     image_size: int = hp(224, "side of the input, px; 700x460 is squeezed", "III.B", low=32)
     resize_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(

@@ -56,7 +56,12 @@ class Config:
     folds: int = hp(5, "folds of the images that are not tested on", "4.1", low=2)
     fold: int = hp(0, "the fold that validates: 0 to folds - 1", "4.1, a round each (E23)", low=0)
     stratify: bool = hp(False, "keep class shares, for --split image", ASSUMED + "not mentioned")
-    image_size: int = hp(224, "side of the input, px; 700x460 is squeezed", "3.1, 4.2", low=32)
+    image_size: int = hp(
+        224,
+        "side of the input, px; 700x460 is squeezed",
+        DEVIATION + "3.1, 4.2: 224 as there, but edges are cropped there; by how much is not said",
+        low=32,
+    )
     resize_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(
         "area", "filter from 700x460 down", ASSUMED + "not mentioned"
     )
@@ -94,7 +99,9 @@ class Config:
         "output",
         "output: earlier maps of the stage are added where the identity was; input: to the input "
         "of every block, which has no other shortcut",
-        ASSUMED + "eq. 10 read as in Dense Shortcuts (2021), where the equations come from",
+        DEVIATION
+        + "eq. 10 adds to the input, the newest map unweighted (E29); this is the sum of Dense "
+        "Shortcuts (2021), from which the equations come",
     )
     er_norm: Literal["batch", "group", "none"] = hp(
         "batch", "normalisation N of an earlier map", ASSUMED + "only 'normalisation' is said (3.2)"

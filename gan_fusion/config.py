@@ -86,7 +86,7 @@ class Config:
     test: float = hp(
         0.3,
         "share of the images (of the patients' images), for --split image and patient",
-        ASSUMED + "the printed 160 of 7909 carry no claim (G32)",
+        DEVIATION + "Table 2 tests on 160 of 7909, which carry no claim (G32)",
         low=0.01,
         high=0.9,
     )
@@ -100,7 +100,8 @@ class Config:
     augmentation: Literal["none", "printed", "sane", "flips"] = hp(
         "printed",
         "random transforms while training; sane zooms by 0.8 to 1.2, flips mirrors alone",
-        "Table 5 (G24)",
+        DEVIATION
+        + "Table 5 (G24); random crops (abstract, Algorithm 1) have no size and are not built",
     )
     gan: str = hp(
         "T9-batch32",

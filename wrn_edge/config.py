@@ -3,7 +3,7 @@
 H. Alaeddine, L. Tekari, "Application and Deployment of a Fine-Tuned Pre-trained Deep Model for
 Breast Cancer Classification", 2025.
 
-Cost of a row: 100 epochs on 70 % of one magnification (1,274 to 1,457 images, four times as many
+Cost of a row: 100 epochs on 70 % of one magnification (1,274 to 1,456 images, four times as many
 when augmented) at 10.5 billion multiply-accumulates per image; three seeds. Command of the main
 row: ``python -m wrn_edge.train --preset T1-200X-aug --data-dir D``.
 """
