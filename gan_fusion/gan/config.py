@@ -40,7 +40,8 @@ class GanConfig:
         "case", "what counts as one patient", ASSUMED + "letter suffixes may be one patient"
     )
     test: float = hp(
-        0.3, "share of the images, for --split image and patient", DEVIATION + "Table 2: 160 of 7909; as the classifier",
+        0.3, "share of the images, for --split image and patient",
+        DEVIATION + "Table 2: 160 of 7909; as the classifier",
         low=0.01, high=0.9,
     )  # fmt: skip
     validation: float = hp(
