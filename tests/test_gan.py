@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 from keras import ops
 
 from common import classification, datasets, evaluation, report, runs
-from common.config import Execution, Request
+from common import config as configuration
 from common.datasets import synthetic
 from common.errors import InputError
 from common.metrics.__main__ import main as metrics_command
@@ -407,8 +408,7 @@ def cache(tmp_path_factory):
 
 def train(config, tissue, cache, folder):
     keras.mixed_precision.set_dtype_policy("float32")
-    execution = Execution(data_dir=tissue, runs_dir=folder, cache_dir=cache)
-    return train_gan.train(Request(config, execution, "demo-changed"))
+    return train_gan.train(config, data_dir=tissue, runs_dir=folder, cache_dir=cache)
 
 
 @pytest.fixture(scope="module")
@@ -445,7 +445,7 @@ def weights(path):
 
 def test_a_run_writes_all_its_files(finished):
     path = finished.path
-    assert path.name.startswith("SYNTHETIC-demo-changed-")
+    assert path.name.startswith("SYNTHETIC-custom-")
     assert {
         "config.json", "environment.json", "split.csv", "history.csv", "evaluations.csv",
         "metrics.json", "generator.keras", "figures",
@@ -462,7 +462,12 @@ def test_a_run_writes_all_its_files(finished):
     assert record["no_classifier"] == gan_train.NO_CLASSIFIER
     assert record["training_hash"] == data.training_hash(split)
     assert record["n_training"] == (split.part == "train").sum() < len(split)
-    assert "train_gan" in record["command"]
+    *module, arguments = record["command"].split(" ", 3)
+    assert module == ["python", "-m", "gan_fusion.train_gan"]
+    again = configuration.parse(
+        GanConfig, PRESETS, package="gan_fusion", description="", arguments=shlex.split(arguments)
+    )
+    assert again.config == RUN
 
 
 def test_metrics_of_a_run(finished):
@@ -576,6 +581,16 @@ def test_what_needs_a_classifier_says_so(command, finished):
     with pytest.raises(InputError, match=r"a GAN's run, .*metrics\.json.*gan_fusion.generate"):
         command(str(finished.path))
     assert {file.name for file in finished.path.iterdir()} == before
+
+
+def test_a_gan_s_run_of_before_is_no_classifier_s_either(finished, tmp_path):
+    copy = shutil.copytree(finished.path, tmp_path / "run")
+    record = json.loads((copy / "config.json").read_text())
+    del record["no_classifier"]
+    (copy / "config.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"kind 'gan', which has no predictions.*metrics\.json"):
+        evaluation.main("gan_fusion", ["--run", str(copy)])
+    assert generate.load_run(copy).path == copy
 
 
 # --- generated images --------------------------------------------------------------------------

@@ -246,6 +246,15 @@ def test_config_says_what_was_generated_in_fact(generated, split):
     assert without.config == PRESETS["T11-fusion-trad"]
 
 
+def test_the_number_of_generated_images_is_counted_never_set(capsys):
+    with pytest.raises(SystemExit):
+        ask("--preset", "T11-fusion-trad-gan", "--generated", 3)
+    assert "--generated" in capsys.readouterr().err
+    with pytest.raises(TypeError, match="no setting 'generated'"):
+        train.train(preset="demo", generated=3)
+    assert ask("--preset", "T12-fusion-trad-gan").config.generated == 256
+
+
 def test_bad_input_ends_before_anything_is_written(generated, split, tissue, tmp_path):
     command = (
         "--preset", "demo", "--data-dir", tissue, "--image-size", 32,

@@ -185,6 +185,8 @@ def test_drawn_images_are_rounded_and_come_in_whole_batches():
     assert images[:, 0, 0, 0].tolist() == [0, 1, 2, 255, 255, 2, 14]
     assert (images == images[:, :1, :1, :1]).all()
     assert asked == [((4, 3), (4, 2))] * 2
+    draws.draw_images(Generator(), noise, one_hot)
+    assert asked[2:] == [((50, 3), (50, 2))]
 
 
 # --- scores and pictures -----------------------------------------------------------------------
@@ -242,6 +244,7 @@ def test_copies_are_found_among_mirrored_images_too(judge):
     found = judge.memorisation(samples)
     assert found["smallest_ratio"] == 0 < found["median_ratio"]
     assert set(found) == {"median_ratio", "smallest_ratio", "below_half"}
+    assert judge.features.kept == [True] * 5 + [False]  # of the real, in all four positions
     rows, columns = judge.drawn["nearest.png"]
     assert columns == 10 and list(rows) == ["generated", "nearest\nreal"]
     assert len(rows["generated"]) == len(rows["nearest\nreal"]) == 10
@@ -287,6 +290,7 @@ def test_floor_by_hand():
 def test_blocks_and_ratio():
     assert [gan_evaluation.blocks(images) for images in (4, 5, 19, 20, 400)] == [2, 2, 9, 10, 10]
     assert gan_evaluation.ratio(1, 4) == 0.25
+    assert gan_evaluation.ratio(1, 0.5) == 2
     assert gan_evaluation.ratio(1, 0) is None and gan_evaluation.ratio(1, -1) is None
 
 

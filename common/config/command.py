@@ -139,7 +139,7 @@ def request(
     if preset is not None and preset not in presets:
         raise InputError(_unknown_preset(preset, presets))
     start = presets[preset] if preset is not None else config or config_class()
-    own = {field.name for field in dataclasses.fields(config_class)}
+    own = {field.name for field in dataclasses.fields(config_class) if field.metadata["flag"]}
     others = typing.get_type_hints(execution_class)
     unknown = sorted(set(settings) - own - set(others))
     if unknown:

@@ -309,8 +309,12 @@ def load_classifier(path: str | Path, package: str | None = None) -> Run:
         As `load`, or saying what to ask such a run instead.
     """
     run = load(path, package)
-    if run.record.no_classifier is not None:
-        raise InputError(f"{path}: {run.record.no_classifier}")
+    said = run.record.no_classifier
+    if said is None and "kind" in run.record.facts:  # before `no_classifier` a run named its kind
+        said = f"a run of the kind {run.record.facts['kind']!r}, which has no predictions; its "
+        said += "scores are in its metrics.json"
+    if said is not None:
+        raise InputError(f"{path}: {said}")
     return run
 
 

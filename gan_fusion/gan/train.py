@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from common import config as configuration
+from common.config import Request
 from common.errors import InputError
 from gan_fusion.gan import evaluation
 from gan_fusion.gan.config import PRESETS, GanConfig, check_size, leaks
@@ -43,23 +44,29 @@ def main() -> None:
     train(request)
 
 
-def train(request: configuration.Request[GanConfig]) -> Run:
+def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any) -> Run:
     """Index, split, cache, train and evaluate; resume what a killed run began.
 
     Parameters
     ----------
-    request : Request
-        Its config decides the run; see `common.config.parse`.
+    config : GanConfig or Request, optional
+        The settings; unset, the paper's main row, or the one that `preset` names.
+    **settings : object
+        ``preset=``, and what differs from it: fields of `GanConfig` and of
+        `common.config.Execution`, such as ``kimg=8, data_dir="/data"``.
 
     Returns
     -------
     Run
-        Finished.
+        Finished; the same call finds it again.
     """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
     from common import backend, images, lifecycle, runs
     from gan_fusion import data
 
+    request = configuration.request(
+        GanConfig, PRESETS, config, package="gan_fusion", module="train_gan", **settings
+    )
     config, execution = request.config, request.execution
     check_size(config.image_size)
     card = data.card(config)
