@@ -31,8 +31,8 @@ class Config:
         "official",
         "official: BCI's train and test folders",
         DEVIATION
-        + "III.A trains on about 90 %, its 407 test images are not known (H02); these are BCI's own "
-        "folders",
+        + "III.A trains on about 90 %, its 407 test images are not known (H02); these are BCI's "
+        "own folders",
     )
     validation: float = hp(
         0.1,
