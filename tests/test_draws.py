@@ -186,21 +186,33 @@ def test_validation_is_drawn_with_the_next_seed_from_what_is_left(seed):
 
 def test_a_class_of_three_groups_is_in_every_part_and_one_of_two_in_two():
     table = np.array([[9, 0, 0]] * 8 + [[0, 5, 0]] * 3 + [[0, 0, 5]] * 2)
-    for seed in range(6):
-        split = splits.by_group(group_index(table), test=0.4, validation=0.4, seed=seed)
+    # Seven tenths of three groups would be two, and leave none to validate on.
+    for test, seed in itertools.product((0.4, 0.7), range(6)):
+        split = splits.by_group(group_index(table), test=test, validation=0.4, seed=seed)
         assert set(split.loc[split["label"] == "c1", "part"]) == set(splits.PARTS)
         two = set(split.loc[split["label"] == "c2", "part"])
         assert len(two) == 2
         assert "train" in two
 
 
+def test_a_class_is_tested_on_however_large_its_groups_are():
+    table = np.array([[1, 0]] * 20 + [[0, 60]] * 2)
+    for seed in range(4):
+        split = splits.by_group(group_index(table), test=0.1, validation=0, seed=seed)
+        # 14 images are asked for. Of the small groups one, lest it be yet more, but not none.
+        assert (split["part"] == "test").sum() == 61
+        assert set(split.loc[split["label"] == "c1", "part"]) == {"train", "test"}
+
+
 def test_the_warning_of_a_single_group_points_at_the_caller():
-    index = group_index(np.array([[5, 4, 0]] * 4 + [[0, 0, 5]]))
+    index = group_index(np.array([[5, 4, 0]] * 4 + [[0, 0, 1]]))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         splits.by_group(index, test=0.3, validation=0, seed=0)
     assert [warning.filename for warning in caught] == [__file__]
-    assert "1 classes have a single case" in str(caught[0].message)
+    assert str(caught[0].message).endswith(
+        "1 classes have a single case, so they are in one part only: c2 (case g04: train)"
+    )
 
 
 # --- folds ---
