@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from common.errors import main
+from common.papers import PAPERS
 
 ROOT = Path(__file__).resolve().parent.parent
 IMPORTS = "import common.datasets, common.metrics, common.tables"
@@ -21,7 +22,7 @@ IMPORTS = "import common.datasets, common.metrics, common.tables"
 
 def cases() -> list[tuple[str, list[str], float]]:
     """What is measured: its name, Python's arguments and the target in seconds."""
-    papers = ("her2scoring", "breakhis", "ernet", "gan_fusion", "wrn_edge")
+    papers = PAPERS
     found = [
         (f"python -m {paper}.train --help", ["-m", f"{paper}.train", "--help"], 1.0)
         for paper in papers

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from common.papers import PAPERS
+
 ROOT = Path(__file__).parent.parent
 HEAVY = {
     "keras", "tensorflow", "jax", "sklearn", "scipy", "cv2", "matplotlib", "pandas", "jinja2",
@@ -34,7 +36,7 @@ def test_data_sets_metrics_and_tables_import_nothing_slow():
     assert not found & HEAVY
 
 
-@pytest.mark.parametrize("paper", ["her2scoring", "breakhis", "ernet", "gan_fusion", "wrn_edge"])
+@pytest.mark.parametrize("paper", PAPERS)
 def test_help_imports_nothing_slow(paper):
     run = f"import runpy; runpy.run_module('{paper}.train', run_name='__main__')"
     found = imported(f"sys.argv[1:] = ['--help']; {run}")

@@ -16,6 +16,7 @@ import pytest
 from common import metrics, runs, tables
 from common.errors import InputError
 from common.files import write_json
+from common.papers import PAPERS
 
 CONFIG = """
 from dataclasses import dataclass
@@ -710,7 +711,7 @@ def test_update_readme_replaces_between_markers_only(paper, tmp_path):
         assert path.read_text() == bad
 
 
-@pytest.mark.parametrize("package", ["her2scoring", "breakhis", "ernet", "gan_fusion", "wrn_edge"])
+@pytest.mark.parametrize("package", PAPERS)
 def test_readmes_hold_the_current_numbers(package):
     path = Path(importlib.import_module(package).__file__).with_name("README.md")
     text = path.read_text(encoding="utf-8")
