@@ -11,6 +11,7 @@ import pytest
 
 from common import stain
 from common.datasets.synthetic import stains
+from common.errors import InputError
 from common.stain import Flag, MacenkoNormalizer, ReinhardNormalizer, Stains, tissue
 from common.stain.estimation import macenko_matrix, online_matrix, percentiles, vahadane_matrix
 from common.stain.mixing import checked_matrix, mix_densities, unmix, unmix_flat
@@ -444,6 +445,30 @@ def test_strength_is_the_percentile_over_all_pixels():
     assert stains.maximum == pytest.approx([0.1 * math.log(2), math.log(4)], rel=1e-5)
     none = normalizer.estimate(np.full((10, 10, 3), 240, np.uint8))
     assert none.flag == Flag.SINGLE_STAIN  # nothing to scale
+
+
+def test_a_target_is_estimated_on_every_pixel():
+    rng = np.random.default_rng(0)
+    amounts = rng.uniform(0.2, 1.5, (360, 360, 2))
+    image = np.rint(240 * np.exp(-amounts @ stain.RUIFROK)).astype(np.uint8)
+    fitted = MacenkoNormalizer(stride=3).fit(image).fitted_target
+    whole, third = (MacenkoNormalizer(stride=n).estimate(image) for n in (1, 3))
+    assert (fitted.matrix == whole.matrix).all() and (fitted.maximum == whole.maximum).all()
+    assert (fitted.matrix != third.matrix).any()
+
+
+@pytest.mark.parametrize("wrong", [
+    {"maximum": [1, 1]}, {"matrix": AXES, "maximum": [1, 1], "mean": 0},
+    {"matrix": AXES, "maximum": [1, 1, 1]}, {"matrix": AXES, "maximum": [1, 0]},
+    {"matrix": AXES, "maximum": [1, np.inf]}, {"matrix": AXES[:1], "maximum": [1, 1]},
+])  # fmt: skip
+def test_a_target_that_is_none_is_refused(wrong):
+    normalizer = MacenkoNormalizer()
+    with pytest.raises(InputError, match="stain target|maximum|stain matrix"):
+        normalizer.set_target(**wrong)
+    assert not normalizer.fitted
+    with pytest.raises(InputError, match="expected mean and deviation"):
+        ReinhardNormalizer().set_target(**wrong)
 
 
 def test_first_of_equally_typical_images_is_the_target():
