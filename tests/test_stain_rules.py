@@ -464,7 +464,7 @@ def test_a_target_is_estimated_on_every_pixel():
 ])  # fmt: skip
 def test_a_target_that_is_none_is_refused(wrong):
     normalizer = MacenkoNormalizer()
-    with pytest.raises(InputError, match="stain target|maximum|stain matrix"):
+    with pytest.raises(InputError, match=r"stain target|maximum|stain matrix"):
         normalizer.set_target(**wrong)
     assert not normalizer.fitted
     with pytest.raises(InputError, match="expected mean and deviation"):
