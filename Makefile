@@ -2,6 +2,7 @@
 # make test   the default test suite        make test-all   the slow tests too
 # make lint   ruff, mypy, numpydoc          make bench      speed against the peers
 # make coverage   lines that the default suite reaches
+# make mutants    does a test fail for each small error in the code? ROOM=metrics for one room
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 # Warnings are errors in the tests, and two processes fill two cores.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-all lint coverage bench clean
+.PHONY: demo test test-all lint coverage bench mutants clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m her2scoring.train --stain he --classes 4 --demo
@@ -50,6 +51,10 @@ bench: $(VENV)/installed
 			|| missed=1; \
 	else echo "stain: skipped, HISTOPAPERS_TEST_DATA names no real images"; fi; \
 	exit $$missed
+
+# Every room, or the one that ROOM names; each ends with PASS or MISS.
+mutants: $(VENV)/installed
+	$(BIN)/python -m tests.mutants $(ROOM)
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

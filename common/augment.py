@@ -14,7 +14,7 @@ from common.errors import InputError
 FILL_MODES = {
     "nearest": cv2.BORDER_REPLICATE,
     "reflect": cv2.BORDER_REFLECT,
-    "wrap": cv2.BORDER_REPLICATE,  # through explicit coordinates, see `Augmenter.apply`
+    "wrap": cv2.BORDER_CONSTANT,  # through explicit coordinates, see `Augmenter.apply`
     "constant": cv2.BORDER_CONSTANT,
 }
 
@@ -172,10 +172,8 @@ class Augmenter:
                 matrix[:, axis] *= -1
         if self.fill_mode in ("wrap", "constant"):
             x, y = self._coordinates(matrix, height, width)
-            border = FILL_MODES[self.fill_mode]
-            return cv2.remap(
-                image, x, y, cv2.INTER_LINEAR, out, borderMode=border, borderValue=[self.cval] * 4
-            )
+            # Outside is the constant, which no place within touches.
+            return cv2.remap(image, x, y, cv2.INTER_LINEAR, out, borderValue=[self.cval] * 4)
         return cv2.warpAffine(
             image,
             matrix,
@@ -197,11 +195,11 @@ class Augmenter:
         x = matrix[0, 0] * columns + matrix[0, 1] * rows + matrix[0, 2]
         y = matrix[1, 0] * columns + matrix[1, 1] * rows + matrix[1, 2]
         if self.fill_mode == "wrap":
-            x = np.where((x < 0) | (x > width - 1), np.mod(x, width - 1), x)
-            y = np.where((y < 0) | (y > height - 1), np.mod(y, height - 1), y)
+            x = np.where(x == width - 1, x, np.mod(x, width - 1))
+            y = np.where(y == height - 1, y, np.mod(y, height - 1))
         else:
             outside = (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)
-            x, y = np.where(outside, -9.0, x), np.where(outside, -9.0, y)
+            x = np.where(outside, -9.0, x)
         return x.astype(np.float32), y.astype(np.float32)
 
 

@@ -123,6 +123,7 @@ def test_no_negative_number_of_pixels():
         (2, 0.95 / 3.9 + 1e-9, 0.05),
         (2, 0.5, 1.05),
         (2, ALMOST_ONE, 3.0),
+        ((-1, 1), 0.5, -0.05),  # the end of the first part
         ((-2, -1), 0.25, -1.75),
         # one end lies in what is left out
         ((0.0, 1.05), 0.5, 0.55),
@@ -139,7 +140,7 @@ def test_zoom_factors_stay_clear_of_zero(name, zoom, uniform, factor):
 
 @pytest.mark.parametrize("zoom", [(0.5,), (0.5, 1, 2), (1.2, 0.8)])
 def test_a_zoom_is_one_number_or_two(zoom):
-    with pytest.raises(InputError, match="zoom_range"):
+    with pytest.raises(InputError, match="a smaller and a larger"):
         Augmenter(zoom_range=zoom)
 
 
@@ -202,6 +203,28 @@ def test_a_constant_is_of_every_channel():
     found = Augmenter(fill_mode="constant", cval=9).apply(image, {"tx": 9})
     assert found.tolist() == [[[9, 9, 9]] * 3] * 3
     assert not Augmenter(fill_mode="constant").apply(image, {"tx": 9}).any()
+
+
+def test_a_constant_replaces_what_lies_outside_a_large_image():
+    augmenter = Augmenter(fill_mode="constant", cval=7)
+    image = ramps()
+    found = augmenter.apply(image, {"tx": 30})
+    np.testing.assert_array_equal(found[:, :11], image[:, 30:])
+    assert (found[:, 11:] == 7).all()
+
+
+def test_a_zoom_alone_by_the_same_factor_moves_pixels():
+    found = Augmenter().apply(line([0, 40, 80, 120, 160], 1), {"zx": 2, "zy": 2})
+    np.testing.assert_array_equal(found, line([0, 0, 80, 160, 160], 1))
+
+
+@pytest.mark.parametrize("parameters", [{}, {"tx": 1}, {"theta": 20}, {"flip_horizontal": True}])
+@pytest.mark.parametrize("fill_mode", ["nearest", "wrap"])
+def test_a_turned_view_gives_an_image_in_order(parameters, fill_mode):
+    augmenter, view = Augmenter(fill_mode=fill_mode), ramps().transpose(1, 0, 2)
+    found = augmenter.apply(view, parameters)
+    assert found.flags.c_contiguous
+    np.testing.assert_array_equal(found, augmenter.apply(view.copy(order="C"), parameters))
 
 
 def ramps(side=41, step=6):
