@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from common.config import ASSUMED, hp
+from common.config import ASSUMED, Group, MixedPrecision, ResizeFilter, hp
 from common.networks import Backbone
 
 Paper = Literal["resnet50", "vgg19"]
@@ -31,7 +31,7 @@ class Config:
     split: Literal["image", "patient", "official", "file"] = hp(
         "image", "what is kept whole; official needs --fold-files", "III.B (leaks patients: B08)"
     )
-    group: Literal["case", "slide", "folder"] = hp(
+    group: Group = hp(
         "case", "what counts as one patient", ASSUMED + "letter suffixes may be one patient"
     )
     fold: int = hp(
@@ -47,9 +47,7 @@ class Config:
         ASSUMED + "749 benign test images (B14), not 744",
     )
     image_size: int = hp(224, "side of the input, px; 700x460 is squeezed", "III.B", low=32)
-    resize_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(
-        "area", "filter from 700x460 down", ASSUMED + "not mentioned"
-    )
+    resize_filter: ResizeFilter = hp("area", "filter from 700x460 down", ASSUMED + "not mentioned")
     normalisation: Literal["dataset", "imagenet", "per_image", "own"] = hp(
         "dataset",
         "RGB z-score with statistics of the training set, of ImageNet or of each image; own: the "
@@ -108,7 +106,7 @@ class Config:
         42, "of initialisation, order, oversampling", ASSUMED + "fixed, not given", low=0
     )
     split_seed: int = hp(42, "of split and validation draw", ASSUMED + "fixed, not given", low=0)
-    mixed_precision: Literal["off", "bfloat16", "float16"] = hp(
+    mixed_precision: MixedPrecision = hp(
         "off", "number format of the layers", ASSUMED + "not mentioned"
     )
     deterministic: bool = hp(

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from common.config import ASSUMED, DEVIATION, hp
+from common.config import ASSUMED, DEVIATION, Group, MixedPrecision, ResizeFilter, hp
 from common.errors import InputError
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -47,7 +47,7 @@ class Config:
     split: Literal["image", "patient", "file"] = hp(
         "image", "what is kept whole", ASSUMED + "patients are never mentioned (E31)"
     )
-    group: Literal["case", "slide", "folder"] = hp(
+    group: Group = hp(
         "case", "what counts as one patient", ASSUMED + "letter suffixes may be one patient"
     )
     test: float = hp(
@@ -62,9 +62,7 @@ class Config:
         DEVIATION + "3.1, 4.2: 224 as there, but edges are cropped there; by how much is not said",
         low=32,
     )
-    resize_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(
-        "area", "filter from 700x460 down", ASSUMED + "not mentioned"
-    )
+    resize_filter: ResizeFilter = hp("area", "filter from 700x460 down", ASSUMED + "not mentioned")
     stain: Literal["macenko", "none"] = hp(
         "macenko",
         "stain normalisation to the training image whose stains are nearest their median",
@@ -165,7 +163,7 @@ class Config:
     # Repetition
     seed: int = hp(0, "of initialisation, order, augmentation", ASSUMED + "not given", low=0)
     split_seed: int = hp(0, "of the split and the folds", ASSUMED + "not given", low=0)
-    mixed_precision: Literal["off", "bfloat16", "float16"] = hp(
+    mixed_precision: MixedPrecision = hp(
         "off", "number format of the layers", ASSUMED + "not mentioned"
     )
     deterministic: bool = hp(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from common.config import ASSUMED, DEVIATION, Execution, hp
+from common.config import ASSUMED, DEVIATION, Execution, Group, MixedPrecision, ResizeFilter, hp
 from common.datasets import bach
 from common.networks import Backbone
 from gan_fusion.gan.config import GAN_ROWS, GanConfig
@@ -80,7 +80,7 @@ class Config:
     split: Literal["counts", "image", "patient", "file"] = hp(
         "counts", "counts: the printed numbers per class and part", "Table 2 (leaks patients: G33)"
     )
-    group: Literal["case", "slide", "folder"] = hp(
+    group: Group = hp(
         "case", "what counts as one patient", ASSUMED + "letter suffixes may be one patient"
     )
     test: float = hp(
@@ -94,7 +94,7 @@ class Config:
         0.2, "share of the training images", "Table 2: 1551 of 7749", low=0.01, high=0.9
     )
     image_size: int = hp(224, "side of the input, px; images are squeezed", "Table 6", low=32)
-    resize_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(
+    resize_filter: ResizeFilter = hp(
         "area", "filter from the original size down", ASSUMED + "not mentioned"
     )
     augmentation: Literal["none", "printed", "sane", "flips"] = hp(
@@ -173,7 +173,7 @@ class Config:
     # Repetition
     seed: int = hp(0, "of initialisation, order, augmentation", ASSUMED + "not given", low=0)
     split_seed: int = hp(0, "of the split", ASSUMED + "not given; decides the result", low=0)
-    mixed_precision: Literal["off", "bfloat16", "float16"] = hp(
+    mixed_precision: MixedPrecision = hp(
         "off", "number format of the layers", ASSUMED + "not mentioned"
     )
     deterministic: bool = hp(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from common.config import ASSUMED, DEVIATION, hp
+from common.config import ASSUMED, DEVIATION, MixedPrecision, ResizeFilter, hp
 from common.datasets import bci
 from common.networks import Backbone
 
@@ -56,7 +56,7 @@ class Config:
         high=1,
     )
     image_size: int = hp(224, "side of the input, px", "III.A", low=32)
-    resize_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(
+    resize_filter: ResizeFilter = hp(
         "area", "filter from 1024 px down", ASSUMED + "smaller by 4.57: others alias"
     )
     horizontal_flip: bool = hp(True, "random flips, training images only", "III.C")
@@ -108,7 +108,7 @@ class Config:
     # Repetition
     seed: int = hp(0, "of initialisation, order and augmentation", ASSUMED + "not mentioned", low=0)
     split_seed: int = hp(0, "of split and validation draw", ASSUMED + "not mentioned", low=0)
-    mixed_precision: Literal["off", "bfloat16", "float16"] = hp(
+    mixed_precision: MixedPrecision = hp(
         "off", "number format of the layers", ASSUMED + "not mentioned"
     )
     deterministic: bool = hp(

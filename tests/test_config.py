@@ -258,3 +258,12 @@ def test_a_new_setting_and_a_new_default_leave_pinned_ids_alone():
         )
     }
     assert ids["old"] == ids["same"] != ids["main"]
+
+
+def test_what_papers_may_choose_is_what_there_is():
+    from typing import get_args
+
+    from common import images, splits
+
+    assert set(get_args(configuration.ResizeFilter)) == set(images.FILTERS)
+    assert get_args(configuration.Group) == splits.GROUPS

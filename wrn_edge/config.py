@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from common.config import ASSUMED, DEVIATION, hp
+from common.config import ASSUMED, DEVIATION, Group, MixedPrecision, ResizeFilter, hp
 
 Magnification = Literal["40X", "100X", "200X", "400X"]
 Augmentation = Literal["none", "fourfold"]
@@ -34,7 +34,7 @@ class Config:
     split: Literal["image", "patient", "file"] = hp(
         "image", "what is kept whole", "2.3 (leaks patients: W01)"
     )
-    group: Literal["case", "slide", "folder"] = hp(
+    group: Group = hp(
         "case", "what counts as one patient", ASSUMED + "letter suffixes may be one patient"
     )
     test: float = hp(
@@ -45,9 +45,7 @@ class Config:
     )
     stratify: bool = hp(False, "keep class shares, for --split image", ASSUMED + "'at random'")
     image_size: int = hp(224, "side of the input, px; 700x460 is squeezed", "3, 4", low=32)
-    resize_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(
-        "area", "filter from 700x460 down", ASSUMED + "not mentioned"
-    )
+    resize_filter: ResizeFilter = hp("area", "filter from 700x460 down", ASSUMED + "not mentioned")
     augmentation: Augmentation = hp(
         "fourfold",
         "fourfold: every training image, a patch, an affine and a stain-normalised copy of it",
@@ -106,7 +104,7 @@ class Config:
         "4, 5 (one seed would give three copies: W12)",
         low=0,
     )
-    mixed_precision: Literal["off", "bfloat16", "float16"] = hp(
+    mixed_precision: MixedPrecision = hp(
         "off", "number format of the layers", ASSUMED + "not mentioned"
     )
     deterministic: bool = hp(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from common import config as configuration
 from common import errors, notices
-from common.config import ASSUMED, hp
+from common.config import ASSUMED, MixedPrecision, ResizeFilter, hp
 from common.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class PretrainConfig:
     """Settings of the pre-training, of which the paper says nothing but 'ImageNet'."""
 
     image_size: int = hp(224, "side of the input, px; images are squeezed to it", "3, 4", low=32)
-    resize_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(
+    resize_filter: ResizeFilter = hp(
         "area", "filter from the images' own size down", ASSUMED + "not mentioned"
     )
     held_out: float = hp(
@@ -71,7 +71,7 @@ class PretrainConfig:
     epochs: int = hp(100, "passes over the training images", ASSUMED + "not mentioned", low=1)
     batch_size: int = hp(128, "images per step", _AUTHORS, low=1)
     seed: int = hp(42, "of split, initialisation, order and augmentation", "4", low=0)
-    mixed_precision: Literal["off", "bfloat16", "float16"] = hp(
+    mixed_precision: MixedPrecision = hp(
         "off", "number format of the layers", ASSUMED + "not mentioned"
     )
     deterministic: bool = hp(

@@ -11,8 +11,11 @@ from common.config.fields import (
     DEVIATION,
     VARIED,
     Execution,
+    Group,
+    MixedPrecision,
     PaperConfig,
     Request,
+    ResizeFilter,
     hp,
 )
 from common.config.values import (
@@ -31,8 +34,11 @@ __all__ = [
     "DEVIATION",
     "VARIED",
     "Execution",
+    "Group",
+    "MixedPrecision",
     "PaperConfig",
     "Request",
+    "ResizeFilter",
     "check",
     "differences",
     "first_defaults",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 ASSUMED = "ASSUMED: "
 """Begins the source of a value that the paper leaves open; the reason follows."""
@@ -15,6 +15,15 @@ DEVIATION = "DEVIATION: "
 
 VARIED = ("seed", "split_seed", "fold")
 """Fields in which runs of one table row may differ."""
+
+ResizeFilter = Literal["area", "linear", "cubic", "lanczos", "nearest"]
+"""How images are resized; `common.images.FILTERS` has OpenCV's of each."""
+
+Group = Literal["case", "slide", "folder"]
+"""What counts as one patient: a column of the index."""
+
+MixedPrecision = Literal["off", "bfloat16", "float16"]
+"""Number format of the layers; "off" is float32."""
 
 C = TypeVar("C", bound=Any)
 C_co = TypeVar("C_co", covariant=True)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from common.config import ASSUMED, DEVIATION, hp
+from common.config import ASSUMED, DEVIATION, Group, ResizeFilter, hp
 from common.datasets import bach
 from common.errors import InputError
 
@@ -36,7 +36,7 @@ class GanConfig:
     split: Literal["counts", "image", "patient", "file"] = hp(
         "counts", "the classifier's split", "Table 2 (leaks patients: G33)"
     )
-    group: Literal["case", "slide", "folder"] = hp(
+    group: Group = hp(
         "case", "what counts as one patient", ASSUMED + "letter suffixes may be one patient"
     )
     test: float = hp(
@@ -53,7 +53,7 @@ class GanConfig:
         DEVIATION + "the paper's 2480 images hold the classifier's test images (G15)",
     )
     image_size: int = hp(512, "side of the images, px; a power of two", "Table 7", low=32, high=512)
-    resize_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(
+    resize_filter: ResizeFilter = hp(
         "area", "filter from the original size down", ASSUMED + "not mentioned"
     )
     crop: float = hp(
@@ -132,9 +132,7 @@ class GanConfig:
         "inception_v3", "mobilenet_v2", "resnet50", "densenet201", "vgg16", "xception",
     ] = hp("inception_v3", "network whose features are compared", "FID section (G20)")  # fmt: skip
     feature_size: int = hp(299, "side in px of its input", ASSUMED + "InceptionV3's own", low=32)
-    feature_filter: Literal["area", "linear", "cubic", "lanczos", "nearest"] = hp(
-        "linear", "filter to that size", ASSUMED + "not mentioned"
-    )
+    feature_filter: ResizeFilter = hp("linear", "filter to that size", ASSUMED + "not mentioned")
     weights: str = hp(
         "imagenet", "of the feature network: imagenet, none, or a file", "FID section"
     )
