@@ -101,6 +101,21 @@ def test_oversampling_options():
         samples.oversample(split(), operations=("affine",), seed=0)
 
 
+def test_one_copy_is_made_where_one_is_missing():
+    rows = [("a.png", "x"), ("b.png", "x"), ("c.png", "y")]
+    table = pd.DataFrame(rows, columns=["image", "label"]).assign(part="train")
+    copies = samples.oversample(table, seed=0)[3:]
+    assert copies[["image", "label"]].to_numpy().tolist() == [["c.png", "y"]]
+
+
+def test_only_a_class_that_lacks_samples_needs_an_image_to_copy():
+    rows = [("a.png", "flip", '{"axis": "h"}', "x"), ("b.png", "none", "", "y")]
+    table = pd.DataFrame(rows, columns=list(samples.COLUMNS))
+    pd.testing.assert_frame_equal(samples.oversample(table, seed=0), table)
+    with pytest.raises(InputError, match="class 'x' has no unchanged image"):
+        samples.oversample(table, seed=0, to=2)
+
+
 def test_operations():
     image = picture()
     same = samples.apply("none", "", image)
@@ -193,6 +208,37 @@ def test_a_patch_by_hand():
     assert wide[0].tolist() == [0, 1, 3, 4]
 
 
+def test_a_patch_is_shrunk_by_area_and_enlarged_linearly():
+    """A dark line between bright ones: the area filter sees all, the linear one two at most."""
+    third = np.array([255, 0, 255] * 4, np.uint8)  # means of three are 170, the middle is 0
+    image = np.broadcast_to(third[:, None], (12, 12, 3)).copy()  # along a row
+    whole = {"box": [0, 0, 1, 1], "size": 4}
+    assert samples.apply("patch", whole, image)[..., 0].tolist() == [[170] * 4] * 4
+    turned = image.transpose(1, 0, 2).copy()
+    assert samples.apply("patch", whole, turned)[..., 0].tolist() == [[170] * 4] * 4
+    # as high as before is not enlarged
+    part = {"box": [0, 0, 1, 1 / 3], "size": 4}
+    assert samples.apply("patch", part, image)[..., 0].tolist() == [[170] * 4] * 4
+    part = {"box": [0, 0, 1 / 3, 1], "size": 4}
+    assert samples.apply("patch", part, turned)[..., 0].tolist() == [[170] * 4] * 4
+    # higher or wider is, and then the middle is taken of three
+    part = {"box": [0, 0, 1, 1 / 6], "size": 4}
+    assert samples.apply("patch", part, image)[..., 0].tolist() == [[0] * 4] * 4
+    part = {"box": [0, 0, 1 / 6, 1], "size": 4}
+    assert samples.apply("patch", part, turned)[..., 0].tolist() == [[0] * 4] * 4
+
+
+def test_a_patch_of_a_tall_or_a_wide_image_is_enlarged_linearly():
+    tall = np.repeat(np.arange(0, 240, 30, dtype=np.uint8)[:, None, None], 4, axis=1).repeat(3, 2)
+    half = samples.apply("patch", {"box": [0, 0, 1, 0.5]}, tall)[:, 0, 0]
+    # rows 0, 30, 60, 90 at -0.25, 0.25, 0.75 ...
+    expected = [0, 7.5, 22.5, 37.5, 52.5, 67.5, 82.5, 90]
+    assert np.abs(half - np.array(expected)).max() <= 0.5
+    wide = tall.transpose(1, 0, 2).copy()
+    half = samples.apply("patch", {"box": [0, 0, 0.5, 1]}, wide)[0, :, 0]
+    assert np.abs(half - np.array(expected)).max() <= 0.5
+
+
 def test_a_box_is_rounded_to_pixels():
     image = np.repeat(np.arange(10, dtype=np.uint8).reshape(1, 10)[..., None], 3, axis=2)
     image = np.repeat(image, 10, axis=0)
@@ -278,6 +324,35 @@ def test_what_cannot_be_applied_is_named(tmp_path, op, args):
     samples.to_csv(tmp_path / "samples.csv", table)
     with pytest.raises(InputError, match=r"samples\.csv"):
         samples.from_csv(tmp_path / "samples.csv")
+
+
+@pytest.mark.parametrize(
+    ("op", "args", "message"),
+    [
+        ("blur", '{"seed": 1}', "operation 'blur' is unknown; known: none, synthetic, flip, rot90"),
+        ("none", "[]", "no JSON object"),
+        ("none", '{"k": 1}', "needs no arguments"),
+        ("flip", "{}", "needs axis"),
+        ("affine", '{"angle": 3}', "knows flip_horizontal, flip_vertical, shear, theta, tx, ty"),
+        ("stain", '{"seed": 1.5}', "needs a seed, a whole number"),
+        ("stain", '{"seed": -1}', "needs a seed, a whole number"),
+        ("stain", '{"sigma_alpha": 0.2}', "needs a seed, a whole number"),
+        ("stain", '{"seed": 1, "sigma": 0.2}', "knows seed, background, sigma_alpha, sigma_beta"),
+    ],
+)
+def test_the_message_says_what_is_needed(op, args, message):
+    with pytest.raises(InputError, match=message):
+        samples.operation(op, args)
+
+
+def test_all_that_an_operation_knows_it_takes():
+    affine = {
+        "theta": 0, "tx": 0, "ty": 0, "shear": 0, "zx": 1, "zy": 1, "flip_horizontal": False,
+        "flip_vertical": True, "fill_mode": "wrap",
+    }  # fmt: skip
+    np.testing.assert_array_equal(samples.apply("affine", affine, picture()), picture()[::-1])
+    drawn = {"seed": 0, "sigma_alpha": 0, "sigma_beta": 0, "stains": "macenko", "background": True}
+    np.testing.assert_array_equal(samples.apply("stain", drawn, stained()), stained())
 
 
 def test_csv_round_trip(tmp_path):

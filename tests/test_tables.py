@@ -590,7 +590,9 @@ ALL_KINDS = published(
     "T1,Large,accuracy,95.02,percent,2,2000,T1-large,accuracy,,X02: odd; X03: odder",
     "T1,Large,F1,0.9,fraction,1,2000,T1-large,f1_macro,,",
     "T1,Large,AUC,0.9000,fraction,4,2000,T1-large,auc,,",
+    "T1,Large,epoch,9,epoch,0,2000,T1-large,best_epoch,,",
     "F2,Third,accuracy,90.0,percent,1,2000,third,accuracy,,",
+    "F2,Small again,accuracy,95.00,percent,2,2000,T1-small,accuracy,,",
     "F2,Third,memory,18,MB,0,,third,memory_mb,,X01: printed twice",
     "F2,Third,AUC,0.9000,fraction,4,2000,third,auc,,",
     "F2,Fourth,accuracy,90.0,percent,1,2000,fourth,accuracy,,",
@@ -677,14 +679,15 @@ def test_block_whole(all_kinds):
 | row   | accuracy % | epoch | F1  | AUC    | preset     | notes |
 | ----- | ---------- | ----- | --- | ------ | ---------- | ----- |
 | Small | 95.00      | 12    |     |        | `T1-small` | 1     |
-| Large | 95.02*     |       | 0.9 | 0.9000 | `T1-large` | 2, 3  |
+| Large | 95.02*     | 9     | 0.9 | 0.9000 | `T1-large` | 2, 3  |
 
 **Figure 2**
 
-| row    | accuracy % | memory | AUC    | preset   | notes |
-| ------ | ---------- | ------ | ------ | -------- | ----- |
-| Third  | 90.0       | 18     | 0.9000 | `third`  | 1     |
-| Fourth | 90.0       |        |        | `fourth` |       |
+| row         | accuracy % | memory | AUC    | preset     | notes |
+| ----------- | ---------- | ------ | ------ | ---------- | ----- |
+| Third       | 90.0       | 18     | 0.9000 | `third`    | 1     |
+| Small again | 95.00      |        |        | `T1-small` |       |
+| Fourth      | 90.0       |        |        | `fourth`   |       |
 
 \* not possible with n = 2000: no count of test images rounds to it.
 
