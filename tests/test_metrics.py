@@ -12,6 +12,7 @@ import pytest
 from common import metrics, predictions
 from common.errors import InputError
 from common.metrics import pairs
+from common.metrics.counts import ratio
 
 # Four classes, ten images, worked out by hand.
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 3])
@@ -480,6 +481,38 @@ def test_magnifications_are_evaluated_apart():
     assert part["per_class"]["benign"]["recall"] == pytest.approx(2 / 3)
 
 
+def test_magnifications_without_patients():
+    result = metrics.compute(
+        np.array([0, 1, 1]), np.eye(2)[[0, 1, 0]], ["a", "b"], magnifications=["40X", "40X", "100X"]
+    )
+    parts = result["by_magnification"]
+    assert [(name, part["correct"], part["n"]) for name, part in parts.items()] == [
+        ("40X", 2, 2), ("100X", 0, 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shape", "positive", "message"),
+    [((2, 3), None, "probabilities .2, 3., not .2, 2."), ((3, 2), None, "not .2, 2."),
+     ((2, 2), "c", "positive class 'c' is none of")],
+)  # fmt: skip
+def test_what_does_not_fit_is_said(shape, positive, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.compute(np.array([0, 1]), np.zeros(shape), ["a", "b"], positive=positive)
+
+
+def test_small_types_are_reckoned_in_large_ones():
+    rng = np.random.default_rng(5)
+    labels = np.arange(20, dtype=np.uint8)  # the cell of 19 is 399
+    probabilities = rng.dirichlet(np.ones(20), 20).astype(np.float32)
+    names = [str(i) for i in range(20)]
+    found = metrics.compute(labels, probabilities, names, replicates=20)
+    assert found == metrics.compute(
+        labels.astype(int), probabilities.astype(np.float64), names, replicates=20
+    )
+    assert ratio(np.float32([1]), np.float32([3])).tolist() == [1 / 3]
+
+
 # --- intervals ---------------------------------------------------------------------------------
 
 
@@ -625,10 +658,52 @@ def test_no_error_at_all_is_not_certainty():
     assert by_patient["intervals"]["f1_macro"] is None
 
 
+def test_no_hit_at_all_is_not_certainty():
+    labels = np.arange(10) % 2
+    none = metrics.compute(labels, one_hot(1 - labels, 2), ["a", "b"])
+    assert none["accuracy_ci"] == pytest.approx([0, 1 - 0.025**0.1])
+    assert none["ci_method"] == "clopper-pearson"
+
+
+def test_the_same_share_of_every_patient_is_not_certainty():
+    """Whichever patients are drawn, one half is right: it is the interval of one of two."""
+    labels = np.array([0, 1, 0, 1])
+    found = metrics.compute(
+        labels, one_hot([0, 0, 0, 0], 2), ["a", "b"], cases=["p", "p", "q", "q"]
+    )
+    assert (found["accuracy"], found["ci_unit"]) == (0.5, "patient")
+    assert found["ci_method"] == "clopper-pearson"
+    assert found["accuracy_ci"] == pytest.approx([1 - 0.975**0.5, 0.975**0.5])
+
+
+def test_one_patient_without_an_error_is_as_many_images():
+    labels = np.arange(10) % 2
+    found = metrics.compute(labels, one_hot(labels, 2), ["a", "b"], cases=["p"] * 10)
+    assert found["accuracy_ci"] == pytest.approx([0.025**0.1, 1])
+
+
 def test_one_patient_cannot_be_resampled():
     labels, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     result = metrics.compute(labels, one_hot(predicted, 2), ["a", "b"], cases=["p"] * 4)
     assert (result["n_patients"], result["ci_unit"]) == (1, "image")
+    alone = metrics.compute(labels, one_hot(predicted, 2), ["a", "b"])
+    assert result["intervals"] == alone["intervals"]
+    assert result["accuracy_ci"][0] < 0.75 < result["accuracy_ci"][1]
+
+
+def test_two_patients_can_be_resampled():
+    labels, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    cases = ["p", "p", "q", "q"]
+    result = metrics.compute(labels, one_hot(predicted, 2), ["a", "b"], cases=cases)
+    assert (result["n_patients"], result["ci_unit"], result["ci_method"]) == (
+        2, "patient", "bootstrap",
+    )  # fmt: skip
+    assert result["accuracy_ci"] == [0.5, 1.0]
+
+
+def test_one_replicate_says_nothing():
+    result = metrics.compute(np.array([0, 1]), np.eye(2)[[0, 0]], ["a", "b"], replicates=1)
+    assert [name for name, pair in result["intervals"].items() if pair] == ["accuracy"]
 
 
 def test_a_partly_unknown_patient_means_unknown():

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from mutants.operators import compiled, mutants
+from mutants.operators import _source, compiled, mutants
 
 ROOT = Path(__file__).parents[1]
 CODE = '''"""Text 1."""
@@ -26,6 +26,7 @@ def kept(values: "list[int] | None", low=-2):
 
 def of(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    _source.cache_clear()
     Path("code.py").write_text(code, encoding="utf-8")
     return mutants("code.py")
 
@@ -134,6 +135,7 @@ def test_what_becomes_of_mutants(tmp_path):
 
 def test_every_known_mutant_exists_and_has_its_reason(monkeypatch):
     monkeypatch.chdir(ROOT)
+    _source.cache_clear()
     known = tomllib.loads((ROOT / "tests/mutants/known.toml").read_text(encoding="utf-8"))
     for room in known.values():
         for entry in room.get("survived", []):

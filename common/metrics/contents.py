@@ -60,8 +60,9 @@ def compute(
     dict
         See ``docs/run-folder.md``. ``intervals`` holds a 95 % bootstrap interval for each of the
         scores that a table may print, by their path (``per_class.benign.precision``), or None.
-        ``accuracy_ci`` without a single error (or a single hit) is Clopper-Pearson's, over images
-        or, where the bootstrap is over patients, over patients; ``ci_method`` says which.
+        ``accuracy_ci`` is Clopper-Pearson's where the bootstrap draws nothing but the same: without
+        a single error or a single hit, or with the same share of hits of every patient. It is over
+        images or, where the bootstrap is over patients, over patients; ``ci_method`` says which.
 
     Raises
     ------
@@ -159,8 +160,9 @@ def _section(
     intervals = {name: percentile_interval(drawn) for name, drawn in replicated.items()}
     method, interval = "bootstrap", intervals["accuracy"]
     if interval is None:
+        # All right, all wrong, or the same share of every patient.
         units = n_patients if clustered and n_patients is not None else n
-        interval = clopper_pearson(units if images.correct.all() else 0, units)
+        interval = clopper_pearson(float(values["accuracy"]) * units, units)
         intervals["accuracy"] = interval
         method = "clopper-pearson"
 

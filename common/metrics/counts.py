@@ -74,10 +74,9 @@ def ratio(numerator: Any, denominator: Any) -> np.ndarray:
     float64 array
         Of the common shape.
     """
-    numerator = np.asarray(numerator, dtype=np.float64)
-    denominator = np.asarray(denominator, dtype=np.float64)
-    shape = np.broadcast_shapes(numerator.shape, denominator.shape)
-    return np.divide(numerator, denominator, out=np.zeros(shape), where=denominator != 0)
+    numerator, denominator = np.asarray(numerator), np.asarray(denominator)
+    out = np.zeros(np.broadcast_shapes(numerator.shape, denominator.shape))
+    return np.divide(numerator, denominator, out, where=denominator != 0, dtype=np.float64)
 
 
 # --- of all classes ----------------------------------------------------------------------------

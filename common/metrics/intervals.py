@@ -11,13 +11,15 @@ REPLICATES = 2000
 """Bootstrap samples that are drawn."""
 
 
-def clopper_pearson(k: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+def clopper_pearson(k: float, n: int, level: float = LEVEL) -> tuple[float, float]:
     """Exact interval of a proportion k/n.
 
     Parameters
     ----------
-    k, n : int
-        Successes and trials.
+    k : float
+        Successes; where a trial is a patient, the share of its images that is right counts.
+    n : int
+        Trials.
     level : float
         Coverage, in (0, 1).
 

@@ -10,6 +10,7 @@ import ast
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import CodeType
 
@@ -93,7 +94,7 @@ def mutants(path: str) -> list[Mutant]:
     -------
     list of Mutant
     """
-    source = Path(path).read_text(encoding="utf-8")
+    source = _source(path)
     tree, lines = ast.parse(source), source.splitlines()
     places = {node: index for index, node in enumerate(ast.walk(tree))}
     found, seen = [], Counter()
@@ -124,10 +125,16 @@ def compiled(mutant: Mutant) -> CodeType:
     types.CodeType
         The code of the whole module.
     """
-    tree = ast.parse(Path(mutant.path).read_text(encoding="utf-8"))
+    tree = ast.parse(_source(mutant.path))
     node = next(n for index, n in enumerate(ast.walk(tree)) if index == mutant.place[0])
     _changes(node)[mutant.place[1]][1](node)
     return compile(ast.fix_missing_locations(tree), str(Path(mutant.path).resolve()), "exec")
+
+
+@cache
+def _source(path: str) -> str:
+    """Text of a file, which may be edited while its mutants are tested."""
+    return Path(path).read_text(encoding="utf-8")
 
 
 def _walk(
