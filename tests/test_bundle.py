@@ -62,7 +62,10 @@ def test_a_bundle_holds_what_a_device_needs(made, run):
         assert entry == {
             "sha256": file_hash(made / name), "bytes": (made / name).stat().st_size,
         }  # fmt: skip
-    assert found["run_id"] == "0123456789"
+    assert (found["run_id"], found["schema"]) == ("0123456789", 1)
+    loaded = edge_bundle.device("sealed").load(made)
+    assert loaded.model_id == found["files"]["model-int8.tflite"]["sha256"][:10]
+    assert loaded.exact
     assert found["synthetic"] is True
     export = json.loads((run.path / "export/export.json").read_text())
     assert found["calibration"] == export["calibration"]

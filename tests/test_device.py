@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import csv
 import errno
+import hashlib
 import importlib.util
 import io
 import json
@@ -441,6 +442,7 @@ def test_links_hidden_and_other_files(infer, stick, tmp_path, monkeypatch):
     (stick / "z-link.png").symlink_to(outside)
     (stick / "z-folder").symlink_to(outside.parent)
     (stick / "z-loop").symlink_to(stick)
+    (stick / "z-broken").symlink_to("nowhere")
     for name in ("._a.png", ".Trash/x.png", "notes.txt", "$RECYCLE.BIN/y.png"):
         (stick / name).parent.mkdir(exist_ok=True)
         shutil.copy(stick / "a.png", stick / name)
@@ -449,8 +451,9 @@ def test_links_hidden_and_other_files(infer, stick, tmp_path, monkeypatch):
     monkeypatch.setattr(pixels, "read", lambda path: opened.append(str(path)) or read(path))
     assert infer.main([str(stick)]) == 1
     found = {row["image"]: row for row in rows(stick / "results.csv")}
-    assert set(found) == {"a.png", "b/c.tif", "d.jpg", "z-link.png", "z-folder", "z-loop"}
-    for name in ("z-link.png", "z-folder", "z-loop"):
+    links = {"z-link.png", "z-folder", "z-loop", "z-broken"}
+    assert set(found) == {"a.png", "b/c.tif", "d.jpg", *links}
+    for name in links:
         assert found[name]["status"] == "unusable"
         assert found[name]["reason"] == "is a link; links are not followed"
     assert sorted(opened) == sorted(str(stick / name) for name in ("a.png", "b/c.tif", "d.jpg"))
@@ -551,6 +554,13 @@ def test_a_picture_that_no_waiting_mends_is_given_up_at_once(watcher, tmp_path):
     (watcher.folder / "grey.png").write_bytes(_encoded("PNG", "L"))
     assert [second for second in range(5) if watcher.look(second)] == [1]
     assert "no 8-bit RGB" in rows(tmp_path / "r.csv")[0]["reason"]
+
+
+def test_a_drive_that_is_not_there_yet_is_waited_for(watcher, capsys):
+    watcher.folder.rmdir()
+    for second in range(3):
+        assert not watcher.look(second)
+    assert capsys.readouterr().err == f"waiting for {watcher.folder}\n"
 
 
 def test_a_drive_may_be_pulled_out_and_come_back(watcher, tmp_path, capsys):
@@ -811,6 +821,15 @@ def test_a_damaged_manifest_is_noticed_wherever_it_was_damaged(copy, error):
     path.unlink()
     with pytest.raises(error, match="missing; this folder is no bundle"):
         sealed.read_manifest(copy)
+
+
+def test_a_seal_is_what_it_always_was():
+    """Bundles are checked by programs of their own day; that of tomorrow reads them too."""
+    sealed = edge_bundle.device("sealed")
+    assert sealed.SCHEMA == 1
+    text = b'{"files":{"x":1},"schema":1}'
+    expected = hashlib.sha256(text).hexdigest()
+    assert sealed.seal({"schema": 1, "seal": "any", "files": {"x": 1}}) == expected
 
 
 def test_a_newer_bundle_is_refused(copy, error):
