@@ -15,10 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from common.config import ASSUMED, DEVIATION, Execution, Group, MixedPrecision, ResizeFilter, hp
-from common.datasets import bach
+from common.config import ASSUMED, DEVIATION, Group, MixedPrecision, ResizeFilter, hp
 from common.networks import Backbone
-from gan_fusion.gan.config import GAN_ROWS, GanConfig
+from gan_fusion.gan.config import (
+    GAN_ROWS,
+    DataExecution,
+    DataSet,
+    Split,
+    split_by_patient,
+    split_leaks,
+)
 from gan_fusion.gan.config import leaks as gan_leaks
 
 Fusion = Literal["fusion_described", "fusion_counts"]
@@ -71,14 +77,17 @@ class Config:
     """Defaults are the main row: BreakHis, described fusion, TradAug and GAN images (Table 11)."""
 
     # Data
-    dataset: Literal["breakhis", "bach"] = hp(
+    dataset: DataSet = hp(
         "breakhis", "breakhis: benign, malignant; bach: ICIAR 2018's four classes", "datasets"
     )
     magnifications: tuple[str, ...] = hp(
         ("40X", "100X", "200X", "400X"), "which BreakHis images are used, together", "Table 3"
     )
-    split: Literal["counts", "image", "patient", "file"] = hp(
-        "counts", "counts: the printed numbers per class and part", "Table 2 (leaks patients: G33)"
+    split: Split = hp(
+        "counts",
+        "counts: the printed numbers per class and part; partition: BACH's published one by "
+        "patient, 132 of 400 images test; patient: of BACH, those of --patients",
+        "Table 2 (leaks patients: G33)",
     )
     group: Group = hp(
         "case", "what counts as one patient", ASSUMED + "letter suffixes may be one patient"
@@ -187,8 +196,8 @@ class Config:
 
 
 @dataclass(frozen=True)
-class TrainExecution(Execution):
-    """What the training command takes besides: where the GAN's images lie."""
+class TrainExecution(DataExecution):
+    """What the training command takes besides: patients, and where the GAN's images lie."""
 
     gan_images: Path | None = hp(
         None, "folder that python -m gan_fusion.generate wrote; its content is hashed", ""
@@ -234,10 +243,9 @@ def honest(row: Config) -> Config:
     Parameters
     ----------
     row : Config
-        A BreakHis row.
     """
     gan = row.gan if row.gan == "none" else f"{row.gan}-honest"
-    return replace(row, split="patient", gan=gan)
+    return replace(row, split=split_by_patient(row.dataset), gan=gan)
 
 
 # Synthetic tissue, random weights, minutes on a laptop CPU; fills no row.
@@ -261,14 +269,12 @@ PRESETS: dict[str, Config] = {
     **{
         name: each
         for row, c in _ROWS.items()
-        for name, each in (
-            ((row, c), (f"{row}-honest", honest(c))) if c.dataset == "breakhis" else ((row, c),)
-        )
+        for name, each in ((row, c), (f"{row}-honest", honest(c)))
     },
     "demo": _DEMO,
     "demo-bach": replace(_DEMO, dataset="bach", split="image"),
 }
-"""Table rows by name, BreakHis rows each with its honest twin; each holds only its differences."""
+"""Table rows by name, each with its honest twin; each holds only its differences."""
 
 OTHER_PRESETS = GAN_ROWS
 """Table rows that `train_gan` makes."""
@@ -276,31 +282,25 @@ OTHER_PRESETS = GAN_ROWS
 TRAINED_BY: dict[str, str] = dict.fromkeys(GAN_ROWS, "train_gan")
 """Training command of the rows that `train` does not make."""
 
-_ALL: dict[str, Config | GanConfig] = {**_ROWS, **GAN_ROWS}
-
 HONEST: dict[str, str] = {
-    row: f"{row}-honest"
-    if config.dataset == "breakhis"
-    else f"none: {bach.NO_PATIENTS}, so no split by patient can be made"
-    for row, config in _ALL.items()
-    if not row.endswith("-honest")
+    row: f"{row}-honest" for row in (*_ROWS, *GAN_ROWS) if not row.endswith("-honest")
 }
-"""The honest twin of each row, or why there is none."""
+"""The honest twin of each row."""
 
 
-def leaks(config: Config) -> list[str]:
+def leaks(config: Config, *, listed: bool = False) -> list[str]:
     """What may flatter a run of this config.
 
     Parameters
     ----------
     config : Config
         `dataset` and `split`.
+    listed : bool
+        A list of BACH's patients was given.
     """
-    found = []
-    if config.dataset == "bach":
-        found.append(f"{bach.NO_PATIENTS}: images of one may lie on both sides")
-    elif config.split in ("counts", "image"):
-        found.append("image-wise split: most patients lie in both training and test (G33)")
+    found = split_leaks(config.dataset, config.split)
+    if config.split == "partition" and not listed:
+        found.append("validation images are drawn by class, not by patient (--patients)")
     return found
 
 

@@ -1,163 +1,54 @@
-"""BreakHis or BACH images: index, split, samples, and the GAN's images beside the real ones."""
+"""BreakHis or BACH images as they are trained on: samples, and the GAN's beside the real ones."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from common import datasets, images, samples, splits
+from common import datasets, images, samples
 from common.errors import InputError
+from common.files import file_hash
 from gan_fusion.config import TASK
 from gan_fusion.gan import folder as generated_folder
 from gan_fusion.gan.folder import Generated
+from gan_fusion.parts import card, load_index, make_split, training_hash
 
 if TYPE_CHECKING:
-    from common.config import Execution
-    from common.datasets.card import Card
     from gan_fusion.config import Config
 
-
-COUNTS = {
-    "breakhis": {
-        "benign": {"train": 1924, "validation": 481, "test": 75},
-        "malignant": {"train": 4274, "validation": 1070, "test": 85},
-    },
-    "bach": {
-        name: {"train": 70, "validation": 20, "test": 10}
-        for name in ("Normal", "Benign", "InSitu", "Invasive")
-    },
-}
-"""Images per class and part as printed (Table 2)."""
+__all__ = [
+    "card",
+    "load_generated",
+    "load_index",
+    "load_pixels",
+    "make_samples",
+    "make_split",
+    "more_data",
+    "read_generated",
+    "require_generated",
+    "require_same_training",
+    "training_hash",
+]
 
 # The real images' paths never begin so: data sets name their folders otherwise.
 _PREFIX = "generated/"
 
 
-class DataSettings(Protocol):
-    """What the classifier's Config and the GAN's say of their data, in the same words."""
-
-    @property
-    def dataset(self) -> Literal["breakhis", "bach"]:
-        """Which data set."""
-
-    @property
-    def magnifications(self) -> tuple[str, ...]:
-        """Of BreakHis' images, which."""
-
-    @property
-    def split(self) -> Literal["counts", "image", "patient", "file"]:
-        """How the images are parted."""
-
-    @property
-    def group(self) -> Literal["case", "slide", "folder"]:
-        """What counts as one patient."""
-
-    @property
-    def test(self) -> float:
-        """Share of the images."""
-
-    @property
-    def validation(self) -> float:
-        """Share of the training images."""
-
-    @property
-    def split_seed(self) -> int:
-        """Of the split."""
-
-
-def card(config: DataSettings) -> Card:
-    """The data set's card, from `common.datasets`.
+def more_data(patients: Path | None, generated: Generated | None = None) -> str:
+    """Hash of what makes another run of the same images; "" without any.
 
     Parameters
     ----------
-    config : Config or GanConfig
-        Names the data set.
+    patients : path, optional
+        The list of patients.
+    generated : Generated, optional
+        Images that are trained on as well.
     """
-    return datasets.get(config.dataset)
-
-
-def load_index(config: DataSettings, data_dir: Path | None) -> pd.DataFrame:
-    """Index the images of the data set, labelled benign/malignant or with BACH's four classes.
-
-    Parameters
-    ----------
-    config : Config or GanConfig
-        `dataset`; of BreakHis, `magnifications`.
-    data_dir : path, optional
-        See `common.datasets.data_folder`.
-    """
-    if config.dataset == "bach":
-        return card(config).index(data_dir)
-    return card(config).index(data_dir, classes=2, magnifications=config.magnifications)
-
-
-def make_split(index: pd.DataFrame, config: DataSettings, execution: Execution) -> pd.DataFrame:
-    """Assign every image to train, validation or test; the GAN and the classifier share it.
-
-    Parameters
-    ----------
-    index : DataFrame
-        From `load_index`.
-    config : Config or GanConfig
-        `split`, `group`, `test`, `validation`, `split_seed`.
-    execution : Execution
-        `split_file`, for the split of that name.
-
-    Returns
-    -------
-    DataFrame
-        The index with a column `part`.
-
-    Raises
-    ------
-    InputError
-        If the data cannot be split so: BACH by patient, or a copy of the data set that is too
-        small for the printed counts.
-    """
-    shares: dict[str, Any] = {
-        "test": config.test, "validation": config.validation, "seed": config.split_seed,
-    }  # fmt: skip
-    match config.split:
-        case "counts":
-            return _by_counts(index, config)
-        case "image":
-            return splits.by_image(index, **shares)
-        case "patient":
-            if card(config).NO_PATIENTS:
-                raise datasets.no_patients(card(config), ("counts", "image"))
-            return splits.by_group(index, group=config.group, **shares)
-        case "file":
-            return splits.from_file(index, execution.split_file)
-
-
-def _by_counts(index: pd.DataFrame, config: DataSettings) -> pd.DataFrame:
-    try:
-        return splits.by_counts(index, COUNTS[config.dataset], config.split_seed)
-    except InputError as error:
-        raise InputError(
-            f"--split counts: {error}. The printed split needs the whole data set; use "
-            f"--split {'image' if config.dataset == 'bach' else 'patient, image'} or file"
-        ) from None
-
-
-def training_hash(split: pd.DataFrame) -> str:
-    """SHA-256 over the sorted file names of the training part, each with its label.
-
-    A GAN records it, and its images may be trained on together with this training part alone.
-    Folders and the order of the rows do not enter, so a copy in another layout gives the same.
-
-    Parameters
-    ----------
-    split : DataFrame
-        Columns image, label, part.
-    """
-    train = split[split["part"] == "train"]
-    names = train["image"].str.rpartition("/")[2]
-    rows = sorted(f"{name}\t{label}" for name, label in zip(names, train["label"], strict=True))
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    found = [] if patients is None else [file_hash(patients)]
+    found += [] if generated is None else [generated.sha256]
+    return " ".join(found)
 
 
 # --- generated images --------------------------------------------------------------------------

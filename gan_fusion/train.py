@@ -65,7 +65,7 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
     data.require_generated(execution.gan_images, config)
     card = data.card(config)
     data_dir = lifecycle.data_folder(request, card)
-    index = data.load_index(config, data_dir)
+    index = data.load_index(config, data_dir, execution.patients)
     generated = None
     if execution.gan_images is not None:
         generated = data.read_generated(execution.gan_images, config)
@@ -83,9 +83,8 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
         "gan_fusion", request, card, data_dir, index, pixels,
         draw=lambda: (split, data.make_samples(split, generated)),
         fit=functools.partial(fit, config, pixels, workers=execution.workers),
-        leaks=leaks(config),
-        # Other generated images make another run.
-        more_data="" if generated is None else generated.sha256,
+        leaks=leaks(config, listed=execution.patients is not None),
+        more_data=data.more_data(execution.patients, generated),
         facts={} if generated is None else {"generated": generated.describe()},
     )  # fmt: skip
 

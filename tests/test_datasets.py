@@ -468,6 +468,64 @@ def test_bach_counts_of_the_whole_set(tmp_path):
         assert len(bach.index(tmp_path)) == 400
 
 
+@pytest.fixture
+def four(tmp_path):
+    """An index of four BACH images."""
+    put(tmp_path / "data", [f"Photos/{name}" for name in (
+        "Benign/b001.tif", "Benign/b002.tif", "InSitu/is001.tif", "Normal/n001.tif",
+    )])  # fmt: skip
+    return bach.index(tmp_path / "data")
+
+
+def test_bach_patients_of_a_list(four, tmp_path, capsys):
+    assert (four.case == "").all()
+    path = tmp_path / "list.csv"
+    path.write_text(
+        "\ufeffpatient, image ,note\n07,b001,x\n\n7,Photos\\Benign\\B002.TIF,\n07,iv099.tif,\n"
+        "07,b001.tif,again\n",
+        encoding="utf-8",
+    )
+    index = bach.with_patients(four, path)
+    cases = dict(zip(index.image.str.rpartition("/")[2], index.case, strict=True))
+    # As it stands there: 7 and 07 are two patients.
+    assert cases == {"b001.tif": "07", "b002.tif": "7", "is001.tif": "", "n001.tif": ""}
+    assert index.drop(columns="case").equals(four.drop(columns="case"))
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"{path}: the patients of 2 of 4 images, 2 in all"
+    assert said[1] == f"{path}: 1 images of the list are not in the data: iv099"
+    assert said[2].endswith("1 lines name an image again, with the same patient: b001.tif (line 6)")
+    assert "2 images are not in the list, their patients stay unknown: " in said[3]
+    assert said[3].endswith("is001.tif, Photos/Normal/n001.tif") and len(said) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1: .*columns image and patient, found nothing"),
+        ("image,case\nb001,1\n", "line 1: .*found image, case"),
+        ("image,patient,image\nb001,1,\n", "line 1: .*found image, patient, image"),
+        ("image,patient\nb001,1\nb002\n", "line 3: 1 fields, the header has 2"),
+        ("image,patient\nb001, \n", "line 2: no patient; leave out"),
+        ("image,patient\n,3\n", "line 2: no image; leave out"),
+        ("image,patient\nb001,1\nn001,2\nb001.tif,2\n",
+         "line 4: b001.tif is of patient 2 here and of 1 in line 2"),
+        ("image,patient\nx1,1\nx2,1\n", r"names no image of these data \(of the list: x1, x2\)"),
+        ('image,patient\n"b001,1\n', "no CSV table"),
+        ("image,patient\nb\xe9,1\n", "no CSV table"),
+    ],
+)  # fmt: skip
+def test_a_list_of_patients_that_is_none(four, tmp_path, text, message):
+    path = tmp_path / "list.csv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=rf"list\.csv(, |: ){message}"):
+        bach.with_patients(four, path)
+
+
+def test_no_list_of_patients(four, tmp_path):
+    with pytest.raises(InputError, match="no such list of patients"):
+        bach.with_patients(four, tmp_path / "none.csv")
+
+
 # --- cards -------------------------------------------------------------------------------------
 
 
@@ -508,7 +566,8 @@ def test_split_by_patient_needs_patients():
         "--split patient: BCI's file names carry no slide or patient, so no patient-wise split"
     )
     text = str(datasets.no_patients(bach, ("counts", "image")))
-    assert "BACH publishes no patients" in text and text.endswith(" --split counts, image.")
+    assert "BACH's file names carry no patient" in text
+    assert text.endswith(" --split counts, image.")
 
 
 # --- where the data lie ------------------------------------------------------------------------

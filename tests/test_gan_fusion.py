@@ -123,13 +123,119 @@ def test_counts_split_of_a_part_of_the_data_is_refused():
         data.make_split(index, Config(dataset="bach"), Execution())
 
 
-def test_patients_are_kept_apart_and_bach_has_none(split):
+def test_patients_are_kept_apart_and_bach_needs_a_list(split):
     cases = split.groupby("case").part.nunique()
     assert (cases == 1).all()
     assert set(split.part) == {"train", "validation", "test"}
     bach = dataclasses.replace(SMALL, dataset="bach")
-    with pytest.raises(InputError, match="publishes no patients"):
+    with pytest.raises(InputError, match=r"carry no patient; give those.*--patients.*partition"):
         data.make_split(index_of({"Benign": 9}, "bach"), bach, Execution())
+
+
+def whole_bach(seed=0):
+    """BACH's 400 names, in any order."""
+    prefixes = {"Normal": "n", "Benign": "b", "InSitu": "is", "Invasive": "iv"}
+    index = index_of(dict.fromkeys(prefixes, 100), "bach")
+    names = [f"P/{label}/{p}{i:03d}.tif" for label, p in prefixes.items() for i in range(1, 101)]
+    return index.assign(image=names).sample(frac=1, random_state=seed)
+
+
+PARTITION = Config(dataset="bach", split="partition")
+
+TESTED = {
+    *(f"b{i:03d}.tif" for i in (*range(42, 60), *range(61, 91))),
+    *(f"is{i:03d}.tif" for i in range(40, 70)),
+    *(f"iv{i:03d}.tif" for i in (*range(41, 59), *range(61, 74))),
+    *(f"n{i:03d}.tif" for i in range(46, 69)),
+}
+"""The second part of BACH's partition by file name, from the positions by hand."""
+
+
+def test_partition_of_bach_is_the_published_one():
+    parts = data.make_split(whole_bach(), PARTITION, Execution())
+    names = parts.image.str.rpartition("/")[2]
+    assert len(TESTED) == 132 and set(names[parts.part == "test"]) == TESTED
+    # ceil(268 / 5) = 54 of 52 benign, 70 in situ, 69 invasive, 77 normal; by largest remainder.
+    assert datasets.counts(parts, ["part"]) == {"train": 214, "validation": 54, "test": 132}
+    validated = parts[parts.part == "validation"].label.value_counts().to_dict()
+    assert validated == {"Benign": 10, "InSitu": 14, "Invasive": 14, "Normal": 16}
+    again = data.make_split(whole_bach(1), PARTITION, Execution()).set_index("image").part
+    assert (again[parts.image] == parts.set_index("image").part).all()
+    other = dataclasses.replace(PARTITION, split_seed=1)
+    moved = data.make_split(whole_bach(), other, Execution())
+    assert set(moved.image[moved.part == "test"]) == set(parts.image[parts.part == "test"])
+    assert list(moved.part) != list(parts.part)
+
+
+def test_partition_of_another_number_of_images_is_refused():
+    index = whole_bach()
+    for broken, found in (
+        (index[index.image != "P/Benign/b007.tif"], r"this copy has 399 \(99 Benign, 100 InSitu"),
+        (pd.concat([index, index[:1].assign(image="P/x/b101.tif")]), "this copy has 401"),
+        (index.assign(label=index.label.mask(index.image == "P/Normal/n001.tif", "Benign")),
+         r"this copy has 400 \(101 Benign, 100 InSitu, 100 Invasive, 99 Normal\)"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=f"--split partition: .*all 400 images.*{found}"):
+            data.make_split(broken, PARTITION, Execution())
+    with pytest.raises(InputError, match="is BACH's; BreakHis has --split patient"):
+        data.make_split(index_of({"benign": 9}), Config(split="partition"), Execution())
+
+
+def listed_bach(tmp_path, shift=0):
+    """BACH with a list of patients of six images each, of the first 90 of each class."""
+    index = whole_bach()
+    rows = []
+    for image in index.image:
+        name = image.rpartition("/")[2].removesuffix(".tif")
+        number = int(name[-3:]) - 1
+        if number < 90:
+            side = "t" if f"{name}.tif" in TESTED else "r"
+            rows.append(f"{name},{name[:-3]}{side}{(number + shift) // 6}")
+    path = tmp_path / "patients.csv"
+    path.write_text("image,patient\n" + "\n".join(rows) + "\n")
+    return datasets.get("bach").with_patients(index, path), path
+
+
+def test_a_list_of_patients_validates_by_patient(tmp_path):
+    index, _ = listed_bach(tmp_path)
+    parts = data.make_split(index, PARTITION, Execution())
+    assert set(parts.image.str.rpartition("/")[2][parts.part == "test"]) == TESTED
+    known = parts[parts.case != ""]
+    assert (known.groupby("case").part.nunique() == 1).all()
+    # Whose the others are is not known: they are trained on where they are not tested on.
+    assert set(parts.part[parts.case == ""]) == {"train"}
+    validated = parts[parts.part == "validation"]
+    assert 48 <= len(validated) <= 60 and validated.label.nunique() == 4
+    by_patient = dataclasses.replace(PARTITION, split="patient")
+    parts = data.make_split(index, by_patient, Execution())
+    assert (parts[parts.case != ""].groupby("case").part.nunique() == 1).all()
+    assert parts.part[parts.case == ""].nunique() == 1
+    assert (parts.case == "").sum() == 40
+
+
+def test_a_list_against_the_partition_is_refused(tmp_path):
+    index, _ = listed_bach(tmp_path)
+    tested = index.image.str.endswith("b042.tif")
+    mixed = index.assign(case=index.case.mask(tested, "br6"))
+    with pytest.raises(InputError, match="1 cases lie on both sides of the partition: br6"):
+        data.make_split(mixed, PARTITION, Execution())
+    few = index.assign(case=index.case.where(index.case.isin(["br6", "isr0"]), ""))
+    with pytest.raises(InputError, match="case of 11 of 268 images is known, too few"):
+        data.make_split(few, PARTITION, Execution())
+
+
+def test_a_list_of_patients_makes_another_run(tmp_path, generated, split):
+    _, path = listed_bach(tmp_path)
+    made = data.load_generated(generated, split, SMALL)
+    sha = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert data.more_data(None) == ""
+    assert data.more_data(path) == sha
+    assert data.more_data(None, made) == made.sha256
+    assert data.more_data(path, made) == f"{sha} {made.sha256}"
+    with pytest.raises(InputError, match="--patients is for BACH; BreakHis's file names carry"):
+        data.load_index(SMALL, None, path)
+    request = ask("--preset", "T12-vgg16-honest", "--patients", path)
+    assert request.execution.patients == path and "--patients" in request.command
 
 
 def test_training_hash_is_of_names_and_labels_alone():
@@ -552,15 +658,19 @@ def test_honest_twins_keep_patients_apart():
     for name, row in PRESETS.items():
         if name not in config.HONEST:
             continue
-        if row.dataset == "bach":
-            assert config.HONEST[name].startswith("none: BACH publishes no patients")
-            continue
         twin = PRESETS[config.HONEST[name]]
+        assert config.leaks(row) and config.leaks(row) != config.leaks(twin)
         differs = set(configuration.differences(row, twin))
         assert differs == ({"split", "gan"} if name.endswith("-gan") else {"split"})
-        assert twin.split == "patient" and not config.leaks(twin) and config.leaks(row)
         if twin.gan != "none":
-            assert config.OTHER_PRESETS[twin.gan].split == "patient"
+            assert config.OTHER_PRESETS[twin.gan].split == twin.split
+        if row.dataset == "breakhis":
+            assert twin.split == "patient" and not config.leaks(twin)
+            continue
+        assert twin.split == "partition"
+        known, validation = config.leaks(twin)
+        assert "patients that are known" in known and "not by patient" in validation
+        assert config.leaks(twin, listed=True) == [known]
 
 
 def test_printed_numbers_that_disagree_with_their_counts():
@@ -662,7 +772,7 @@ def test_tables_show_runs_in_the_papers_form(tmp_path, capsys):
     ]  # fmt: skip
     low, high = (float(value) for value in cells[4].split(" to "))
     assert 0 <= low < 5 < high < 15
-    assert "BACH publishes no patients" in shown
+    assert "T12-fusion-trad-gan | honest" in shown and "none:" not in shown
 
 
 def test_row_of_the_gan_is_filled_by_a_gan_run(tmp_path):

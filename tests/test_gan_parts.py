@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from common.errors import InputError
 from gan_fusion.gan import PRESETS, GanConfig, draws, folder, leaks
 from gan_fusion.gan import evaluation as gan_evaluation
 from gan_fusion.gan import train as gan_train
+from gan_fusion.gan.config import Split
 
 SMALL = replace(PRESETS["demo"], latent=8, batch_size=4, critic_steps=5)
 
@@ -383,7 +385,9 @@ def test_presets_are_the_rows_of_tables_8_and_9():
     for name, config in PRESETS.items():
         configuration.check(config)
         assert configuration.preset_name(config, PRESETS, name) == name
-        assert any("patients" in leak for leak in leaks(config)) is (config.split == "counts")
+        assert any("patients" in leak for leak in leaks(config)) is (
+            config.split in ("counts", "partition")
+        )
     assert "GAN sees" in leaks(GanConfig(train_on="all"))[0]
 
 
@@ -403,8 +407,12 @@ def test_a_class_without_training_images():
 
 
 def test_leaks_of_a_gan():
-    bach = GanConfig(dataset="bach", split="patient")
-    assert [leak.split(":")[0] for leak in leaks(bach)] == ["BACH publishes no patients"]
+    bach = {split: leaks(GanConfig(dataset="bach", split=split)) for split in get_args(Split)}
+    assert {split: len(found) for split, found in bach.items()} == {
+        "counts": 1, "image": 1, "patient": 0, "partition": 1, "file": 1,
+    }  # fmt: skip
+    assert bach["counts"] == bach["image"] != bach["partition"]
+    assert "patients that are known, which are not all" in bach["partition"][0]
     assert leaks(GanConfig(split="patient")) == [] == leaks(GanConfig(split="file"))
     for split in ("counts", "image"):
         assert ["image-wise split" in leak for leak in leaks(GanConfig(split=split))] == [True]

@@ -343,3 +343,41 @@ def test_real_images_by_image_leak(real):
     assert pair["share"] == 1.0
     assert pair["groups"] == 12
     assert math.ceil(0.3 * 213) == 64
+
+
+# --- by position -------------------------------------------------------------------------------
+
+
+def test_by_positions_by_hand():
+    index = frame(["a", "b"] * 6, [*"wwxxyyzz", *[""] * 4])
+    order = list(index["image"][::-1])
+    ranges = [(0, 1), (11, 11)]  # the last two images and the first
+    split = splits.by_positions(index, order, ranges, validation=0, seed=0)
+    assert list(split["part"]) == ["test", *["train"] * 9, "test", "test"]
+    drawn = splits.by_positions(index, order, ranges, validation=0.4, seed=0)
+    # Of nine others, four, two of each class: 4 * (4, 5) / 9 = 1.8 and 2.2.
+    labels = drawn.loc[drawn["part"] == "validation", "label"]
+    assert sorted(labels) == ["a", "a", "b", "b"]
+    assert members(drawn)["test"] == members(split)["test"]
+    with pytest.raises(InputError, match="1 cases lie on both sides of the partition: w"):
+        splits.by_positions(index, order, ranges, validation=0.4, seed=0, group="case")
+    ranges = [(0, 1), (10, 11)]
+    drawn = splits.by_positions(index, order, ranges, validation=0.25, seed=0, group="case")
+    # Of eight others two: one patient of x, y, z; images of an unknown patient are trained on.
+    (group,) = set(drawn.loc[drawn["part"] == "validation", "case"])
+    assert group in ("x", "y", "z") and sizes(drawn)["validation"] == 2
+    assert set(drawn.loc[drawn["case"] == "", "part"]) == {"train", "test"}
+    assert set(drawn.loc[drawn["case"] == "w", "part"]) == {"test"}
+    with pytest.raises(InputError, match="the case of 6 of 8 images is known, too few"):
+        splits.by_positions(index, order, ranges, validation=0.75, seed=0, group="case")
+
+
+def test_positions_outside_and_of_other_images():
+    index = frame(["a", "b"] * 3)
+    order = list(index["image"])
+    for ranges in ([(0, 6)], [(-1, 2)], [(3, 2)]):
+        with pytest.raises(InputError, match="are not in a list of 6"):
+            splits.by_positions(index, order, ranges, validation=0, seed=0)
+    for other in (order[1:], [*order, "x"], [order[0], *order[:5]]):
+        with pytest.raises(InputError, match="count other images"):
+            splits.by_positions(index, other, [(0, 1)], validation=0, seed=0)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from common import terminal
 from common.datasets.card import Card
 from common.datasets.folder import data_folder
 from common.datasets.index import assemble
 from common.datasets.listing import looks_like_image, scan
-from common.errors import InputError
+from common.errors import InputError, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +44,7 @@ LAYOUT = """\
 PREFIXES = {"n": "Normal", "b": "Benign", "is": "InSitu", "iv": "Invasive"}
 MAGNIFICATIONS: tuple[str, ...] = ()  # one, 200X
 IMAGE_SIZE = (1536, 2048)
-NO_PATIENTS = "BACH publishes no patients"
+NO_PATIENTS = "BACH's file names carry no patient"
 SELECTED_BY: tuple[str, ...] = ()
 SERIES: dict[str, dict[str, Any]] = {TITLE: {}}
 COUNTED_BY: tuple[str, ...] = ("label",)
@@ -50,7 +53,19 @@ EXPECTED_IMAGES = 400
 EXPECTED_GROUPS: dict[str, int] = {}
 CLASSES: dict[int, tuple[str, ...]] = {4: ("Normal", "Benign", "InSitu", "Invasive")}
 POSITIVE: dict[int, str | None] = {4: None}
-NOTES: tuple[str, ...] = (f"{NO_PATIENTS}, so no split by patient can be made.",)
+PATIENTS = "https://iciar2018-challenge.grand-challenge.org/Dataset/"
+"""Page that offers the patients of part of the micrographs, as a file `patient_microscopy`."""
+NOTES: tuple[str, ...] = (
+    f"{NO_PATIENTS}. The challenge's page ({PATIENTS}) offers those of part of the micrographs and "
+    "says that all others may be taken as of other patients; whose those are is not known. With "
+    "them a partition of 268 and 132 images was made and published, which needs no list here.",
+)
+PARTITION = ((41, 58), (60, 89), (139, 168), (240, 257), (260, 272), (345, 367))
+"""Second part of the published partition by patient: first and last position of each range.
+
+Positions are those of `partition_order`, from 0; 132 images, and the other 268 are the first part.
+Of eva (github.com/kaiko-ai/eva, its data set `bach`), which trains on the first part.
+"""
 
 _PATTERN = re.compile(r"(n|b|is|iv)(\d{3})\.tiff?", re.IGNORECASE)
 _LABELS = "microscopy_ground_truth.csv"
@@ -104,6 +119,134 @@ def index(
             "official": "",
         }
     return assemble(_CARD, root, rows, found, near_misses, strict=strict)
+
+
+def with_patients(index: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Fill in the patients that a list names; says what else the list holds or lacks.
+
+    Parameters
+    ----------
+    index : DataFrame
+        From `index`.
+    path : path
+        CSV with the columns image and patient. An image is found by its name, with or without
+        folder and ending (`Benign/b001.tif`, `b001`). Images that the list leaves out keep an
+        unknown patient.
+
+    Returns
+    -------
+    DataFrame
+        The index, its column `case` filled.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is no such list, gives an image two patients, or names no image of
+        the index; file and line are named.
+    """
+    path = Path(path)
+    named: dict[str, tuple[str, int]] = {}
+    twice: list[str] = []
+    for line, image, patient in _patient_lines(path):
+        name = _stem(image)
+        first = named.setdefault(name, (patient, line))
+        if first[0] != patient:
+            raise InputError(
+                f"{path}, line {line}: {image} is of patient {patient} here and of {first[0]} in "
+                f"line {first[1]}"
+            )
+        if first[1] != line:
+            twice.append(f"{image} (line {line})")
+    names = index["image"].map(_stem)
+    strange = sorted(set(named) - set(names))
+    absent = list(index["image"][~names.isin(set(named))])
+    if len(absent) == len(index):
+        raise InputError(f"{path}: names no image of these data (of the list: {listed(strange)})")
+    cases = names.map({name: patient for name, (patient, _) in named.items()}).fillna("")
+    known = cases[cases != ""]
+    terminal.line(
+        f"{path}: the patients of {len(known)} of {len(index)} images, {known.nunique()} in all"
+    )
+    for what, found in (
+        ("images of the list are not in the data", strange),
+        ("lines name an image again, with the same patient", twice),
+        ("images are not in the list, their patients stay unknown", absent),
+    ):
+        if found:
+            terminal.line(f"{path}: {len(found)} {what}: {listed(found)}", always=found is strange)
+    return index.assign(case=cases)
+
+
+def _patient_lines(path: Path) -> list[tuple[int, str, str]]:
+    """Number, image and patient of each line of a list."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such list of patients")
+    found = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            head = [name.strip() for name in next(reader, [])]
+            for name in ("image", "patient"):
+                if head.count(name) != 1:
+                    raise InputError(
+                        f"{path}, line 1: a list of patients has the columns image and patient, "
+                        f"found {', '.join(head) or 'nothing'}"
+                    )
+            for fields in reader:
+                if not any(field.strip() for field in fields):
+                    continue
+                where = f"{path}, line {reader.line_num}"
+                if len(fields) != len(head):
+                    raise InputError(f"{where}: {len(fields)} fields, the header has {len(head)}")
+                image, patient = (fields[head.index(name)].strip() for name in ("image", "patient"))
+                if not image or not patient:
+                    raise InputError(
+                        f"{where}: no {'patient' if image else 'image'}; leave out images whose "
+                        "patient is unknown"
+                    )
+                found.append((reader.line_num, image, patient))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: no CSV table ({error})") from None
+    return found
+
+
+def _stem(image: str) -> str:
+    """File name without folder and ending, in small letters."""
+    name = image.replace("\\", "/").rpartition("/")[2].lower()
+    return re.sub(r"\.tiff?$", "", name)
+
+
+def partition_order(index: pd.DataFrame) -> list[str]:
+    """List the images in the order in which `PARTITION` counts them.
+
+    Parameters
+    ----------
+    index : DataFrame
+        From `index`, of the whole data set.
+
+    Returns
+    -------
+    list of str
+        By class (Benign, InSitu, Invasive, Normal), then by file name.
+
+    Raises
+    ------
+    InputError
+        If an image is missing or there is one more: all positions after it would be another
+        image's.
+    """
+    counts = index["label"].value_counts()
+    if len(index) != EXPECTED_IMAGES or dict(counts) != EXPECTED_COUNTS:
+        found = ", ".join(f"{counts.get(name, 0)} {name}" for name in sorted(EXPECTED_COUNTS))
+        raise InputError(
+            f"the published partition counts positions in all {EXPECTED_IMAGES} images, 100 of "
+            f"each class, and this copy has {len(index)} ({found}): it would part other images; "
+            "complete the copy, or give your own split with --split file"
+        )
+    names = index["image"].str.rpartition("/")[2]
+    return list(index["image"].iloc[sorted(
+        range(len(index)), key=lambda i: (index["label"].iloc[i], names.iloc[i])
+    )])  # fmt: skip
 
 
 def expected_images() -> int:

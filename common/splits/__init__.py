@@ -14,6 +14,7 @@ from common.splits.folds import k_folds
 from common.splits.group_wise import by_group, by_patient
 from common.splits.image_wise import by_counts, by_image, official
 from common.splits.parts import GROUPS, PARTS, check_disjoint, shared_groups
+from common.splits.positions import by_positions
 
 __all__ = [
     "GROUPS",
@@ -24,6 +25,7 @@ __all__ = [
     "by_group",
     "by_image",
     "by_patient",
+    "by_positions",
     "check_disjoint",
     "from_file",
     "from_fold_files",

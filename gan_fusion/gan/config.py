@@ -14,11 +14,15 @@ Cost of a row: 120 to 690 kimg at 512 px, which needs a graphics card. Command o
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
-from common.config import ASSUMED, DEVIATION, Group, ResizeFilter, hp
+from common.config import ASSUMED, DEVIATION, Execution, Group, ResizeFilter, hp
 from common.datasets import bach
 from common.errors import InputError
+
+DataSet = Literal["breakhis", "bach"]
+Split = Literal["counts", "image", "patient", "partition", "file"]
 
 
 @dataclass(frozen=True)
@@ -26,16 +30,14 @@ class GanConfig:
     """Defaults are the paper's choice: benign BreakHis images, gamma 1.0, batch 32 (Table 9)."""
 
     # Data
-    dataset: Literal["breakhis", "bach"] = hp("breakhis", "data set", "methods")
+    dataset: DataSet = hp("breakhis", "data set", "methods")
     magnifications: tuple[str, ...] = hp(
         ("40X", "100X", "200X", "400X"), "which BreakHis images are used, together", "Table 7"
     )
     labels: tuple[str, ...] = hp(
         ("benign",), "classes it learns to draw; empty: all of the data set", "Table 7 (G16)"
     )
-    split: Literal["counts", "image", "patient", "file"] = hp(
-        "counts", "the classifier's split", "Table 2 (leaks patients: G33)"
-    )
+    split: Split = hp("counts", "the classifier's split", "Table 2 (leaks patients: G33)")
     group: Group = hp(
         "case", "what counts as one patient", ASSUMED + "letter suffixes may be one patient"
     )
@@ -152,6 +154,18 @@ class GanConfig:
         return {"breakhis": 2, "bach": 4}[self.dataset]
 
 
+@dataclass(frozen=True)
+class DataExecution(Execution):
+    """What the GAN's command takes besides: BACH's patients, as far as they are known."""
+
+    patients: Path | None = hp(
+        None,
+        f"CSV with the columns image and patient, for BACH ({bach.PATIENTS}); its content is "
+        "hashed",
+        "",
+    )
+
+
 _GAMMAS = {0.5: 240, 1.0: 300, 1.5: 300, 1.55: 300, 2.0: 300, 5.0: 120, 6.55: 320}
 _BATCHES = {16: 620, 32: 600, 64: 644, 128: 690}
 
@@ -164,6 +178,16 @@ _ROWS: dict[str, GanConfig] = {
 }
 
 
+def split_by_patient(dataset: DataSet) -> Split:
+    """Split of the honest twins: of BACH, whose patients are partly known, a published one.
+
+    Parameters
+    ----------
+    dataset : {"breakhis", "bach"}
+    """
+    return "partition" if dataset == "bach" else "patient"
+
+
 def honest(row: GanConfig, kimg: float) -> GanConfig:
     """Training patients only, and as many images shown as to the other rows of the table (G19).
 
@@ -173,18 +197,17 @@ def honest(row: GanConfig, kimg: float) -> GanConfig:
     kimg : float
         Thousands of images shown.
     """
-    return replace(row, split="patient", kimg=kimg)
+    return replace(row, split=split_by_patient(row.dataset), kimg=kimg)
 
 
 GAN_ROWS: dict[str, GanConfig] = {
     **_ROWS,
     **{
-        f"{name}-honest": honest(row, 300 if name.startswith("T8") else 600)
+        f"{name}-honest": honest(row, 600 if name.startswith("T9") else 300)
         for name, row in _ROWS.items()
-        if row.dataset == "breakhis"
     },
 }
-"""Table rows by name; those of BreakHis each with its honest twin."""
+"""Table rows by name, each with its honest twin."""
 
 # Both classes at 64 px with a small network, for a machine without a graphics card. Crops show
 # nuclei where whole images do not; the logistic loss with a light R1 keeps one critic step per
@@ -265,11 +288,24 @@ def leaks(config: GanConfig) -> list[str]:
     ----------
     config : GanConfig
     """
-    found = []
-    if config.train_on == "all":
-        found.append("the GAN sees validation and test images (G15)")
-    if config.dataset == "bach":
-        found.append(f"{bach.NO_PATIENTS}: images of one may lie on both sides")
-    elif config.split in ("counts", "image"):
-        found.append("image-wise split: most patients lie in both training and test (G33)")
-    return found
+    found = ["the GAN sees validation and test images (G15)"] if config.train_on == "all" else []
+    return found + split_leaks(config.dataset, config.split)
+
+
+def split_leaks(dataset: DataSet, split: Split) -> list[str]:
+    """How training and test part of a split may share patients.
+
+    Parameters
+    ----------
+    dataset : {"breakhis", "bach"}
+    split : str
+        As the settings name it.
+    """
+    if split in ("counts", "image"):
+        many = "patients may lie" if dataset == "bach" else "most patients lie"
+        return [f"image-wise split: {many} in both training and test (G33)"]
+    if split == "partition":
+        return ["the partition keeps apart the patients that are known, which are not all"]
+    if split == "file" and dataset == "bach":
+        return [f"{bach.NO_PATIENTS}: whether the file keeps them apart is not known"]
+    return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from common import config as configuration
 from common.config import Request
 from common.errors import InputError
 from gan_fusion.gan import evaluation
-from gan_fusion.gan.config import PRESETS, GanConfig, check_size, leaks
+from gan_fusion.gan.config import PRESETS, DataExecution, GanConfig, check_size, leaks
 from gan_fusion.gan.draws import central_square
 from gan_fusion.gan.loop import Training
 
@@ -40,6 +40,7 @@ def main() -> None:
         module="train_gan",
         description="Train a conditional GAN on BreakHis or BACH or, with --demo, on synthetic "
         "tissue.",
+        execution_class=DataExecution,
     )
     train(request)
 
@@ -53,7 +54,7 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
         The settings; unset, the paper's main row, or the one that `preset` names.
     **settings : object
         ``preset=``, and what differs from it: fields of `GanConfig` and of
-        `common.config.Execution`, such as ``kimg=8, data_dir="/data"``.
+        `gan_fusion.gan.config.DataExecution`, such as ``kimg=8, data_dir="/data"``.
 
     Returns
     -------
@@ -65,14 +66,15 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
     from gan_fusion import data
 
     request = configuration.request(
-        GanConfig, PRESETS, config, package="gan_fusion", module="train_gan", **settings
-    )
-    config, execution = request.config, request.execution
+        GanConfig, PRESETS, config,
+        package="gan_fusion", module="train_gan", execution_class=DataExecution, **settings,
+    )  # fmt: skip
+    config, execution = request.config, cast(DataExecution, request.execution)
     check_size(config.image_size)
     card = data.card(config)
     data_dir = lifecycle.data_folder(request, card)
     classes = chosen_classes(config, card.CLASSES[config.classes])
-    index = data.load_index(config, data_dir)
+    index = data.load_index(config, data_dir, execution.patients)
     side = round(config.image_size / config.crop)
     pixels = images.cached(
         data_dir,
@@ -97,6 +99,7 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
         index,
         leaks=leaks(config),
         skipped=pixels.skipped,
+        more_data=data.more_data(execution.patients),
     ) | {
         "kind": "gan",
         "no_classifier": NO_CLASSIFIER,
