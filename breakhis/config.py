@@ -23,7 +23,7 @@ class Config:
     """Defaults are the main row: binary, ResNet50, all magnifications together (Table II)."""
 
     # Task
-    classes: Literal[2, 8] = hp(2, "2: benign, malignant; 8: tumour types", "III.B")
+    classes: Literal[2, 8] = hp(2, "2: benign, malignant; 8: tumour types", "III.A")
     magnifications: tuple[str, ...] = hp(
         ("40X", "100X", "200X", "400X"), "which images are used, together", "III.B"
     )
@@ -40,7 +40,7 @@ class Config:
     test: float = hp(
         0.3, "share of the images (of the patients' images)", "III.B", low=0.01, high=0.9
     )
-    validation: float = hp(0.25, "share of the training images", "III.B, III.D", low=0.01, high=0.9)
+    validation: float = hp(0.25, "share of the training images", "III.D", low=0.01, high=0.9)
     stratify: bool = hp(
         False,
         "keep class shares, for --split image",

@@ -116,7 +116,7 @@ class _Network:
         return x
 
     def _dense_stage(self, x: Maps, width: int, names: list[str], strides: int) -> Maps:
-        """y_l = ReLU(F_l(y_{l-1}) + sum_{i<l} w_{l,i} N(y_i)); y_0 is the stage's projection."""
+        """y_l = ReLU(F_l(x_l) + sum_{i<l} w_{l,i} N(y_i)); y_0 projects x_1, then x_l = y_{l-1}."""
         maps: list[Maps] = []
         terms: list[keras.KerasTensor] = []
         newest = self._entry(x, width, names[0], strides)
