@@ -121,6 +121,7 @@ def complete(
             split, samples = draw()
             runs.settle(run, split, samples)
             backend.load()
+            run.note_machine()
             from common import evidence
 
             evidence.compare_parts(run, split, data_dir, pixels)

@@ -162,6 +162,7 @@ def pretrain(request: configuration.Request[PretrainConfig]) -> Run:
     with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=pixels) as run:
         if not run.finished:
             backend.load()
+            run.note_machine()
             runs.settle(run, split)
             fit(config, split, pixels, run, workers=execution.workers)
             run.record_environment()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from common import datasets, errors, terminal
+from common.backend import cores
 from common.datasets.card import Card, indexes
 from common.errors import InputError
 
@@ -220,7 +221,7 @@ def _decoded(root: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes, str
             return name, b"", str(error)
 
     # Decoding and hashing release the interpreter lock, so threads are enough.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         yield from pool.map(one, names)
 
 

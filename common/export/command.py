@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common import backend, datasets, notices, runs
+from common.backend import cores
 from common.errors import InputError
 from common.export.conversion import CONVERTERS, PRECISIONS
 from common.export.writing import export, table
@@ -225,7 +225,7 @@ def main(package: str | None = None, arguments: list[str] | None = None) -> int:
         heldout=flags.heldout,
         precisions=flags.precision,
         converters=[flags.converter] if flags.converter else tuple(CONVERTERS),
-        threads=os.cpu_count() or 1,
+        threads=cores(),
     )
     if run.synthetic:
         print(notices.SYNTHETIC_MODEL)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from common.backend import cores
 from common.errors import InputError
 from common.images.build import Transform, build, fill_fingerprints
 from common.images.messages import all_problems, say, several
 from common.images.pixels import Pixels
-from common.images.reading import FILTERS, cores
+from common.images.reading import FILTERS
 from common.images.store import Store
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from common.backend import cores
 from common.errors import InputError
 from common.images.formats import AGAIN, RESAVE, Header, ImageError, inspect
 from common.images.jpeg import with_filler
@@ -232,16 +233,3 @@ def resize(image: np.ndarray, size: int | tuple[int, int], filter: str = "area")
     if image.shape[:2] == (height, width):
         return image
     return cv2.resize(image, (int(width), int(height)), interpolation=FILTERS[filter])
-
-
-def cores() -> int:
-    """Processor cores that this process may use.
-
-    Returns
-    -------
-    int
-    """
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows
-        return os.cpu_count() or 1

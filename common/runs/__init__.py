@@ -16,7 +16,7 @@ from common.files import (
 )
 from common.notices import SYNTHETIC_PREFIX
 from common.runs.draws import settle
-from common.runs.environment import commit, environment
+from common.runs.environment import commit, environment, machine
 from common.runs.folder import Run, find, load, load_classifier, open_run
 from common.runs.identity import describe, id_of, run_id, same_run, weights_id
 from common.runs.record import SCHEMA, Record
@@ -39,6 +39,7 @@ __all__ = [
     "load",
     "load_classifier",
     "load_model",
+    "machine",
     "open_run",
     "plain",
     "run_id",

@@ -7,8 +7,11 @@ import datetime
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+
+from common.backend import cores
 
 
 def environment(command: str | None) -> dict[str, Any]:
@@ -26,13 +29,35 @@ def environment(command: str | None) -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "threads": cores(),
         "memory_gib": _memory_gib(),
         "packages": _packages(),
-        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "backend": _backend(),
         "started": now().isoformat(),
         "finished": None,
         "seconds": None,
     }
+
+
+def machine() -> dict[str, Any]:
+    """What must be equal for the same command to give the same bytes.
+
+    Kernels divide sums among the cores and choose instructions by the processor, and another
+    version may do both in another way.
+    """
+    versions = {name: version for name, version in _packages().items() if name in _RECKON}
+    return {"backend": _backend(), "threads": cores(), "cpu": _cpu(), **versions}
+
+
+_RECKON = ("keras", "tensorflow", "jax", "numpy")
+
+
+def _backend() -> str:
+    """The backend that ran, else the one that would."""
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        return str(keras.backend.backend())
+    return os.environ.get("KERAS_BACKEND", "tensorflow")
 
 
 def commit() -> str | None:

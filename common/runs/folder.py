@@ -18,7 +18,7 @@ from common import terminal
 from common.errors import InputError, listed
 from common.files import write_json, write_text
 from common.notices import RESEARCH_USE, SYNTHETIC, SYNTHETIC_PREFIX
-from common.runs.environment import commit, environment, now
+from common.runs.environment import commit, environment, machine, now
 from common.runs.identity import id_of, same_run
 from common.runs.record import Record
 
@@ -95,6 +95,28 @@ class Run:
         """
         self.record.note(**facts)
         write_json(self.path / "config.json", self.record.to_json())
+
+    def note_machine(self) -> None:
+        """Note where this process trains; say so if the run began elsewhere.
+
+        The same bytes are promised for equal threads, processor and versions, so a run that goes
+        on elsewhere ends in other ones than it would have.
+        """
+        here = machine()
+        began = self.record.machines
+        if here in began[-1:]:
+            return
+        if began:
+            differs = ", ".join(
+                f"{name} {began[-1].get(name)} then, {here.get(name)} now"
+                for name in {**began[-1], **here}
+                if began[-1].get(name) != here.get(name)
+            )
+            terminal.line(
+                f"this run was begun elsewhere ({differs}): it goes on, but not to the same bytes",
+                always=True,
+            )
+        self.note(machines=[*began, here])
 
     def record_environment(self) -> None:
         """Write where and how long the run was made, before its report is."""

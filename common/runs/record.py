@@ -59,6 +59,8 @@ class Record(Mapping[str, Any]):
         The command that was typed.
     split_sha256, samples_sha256 : str, optional
         Hashes of `split.csv` and `samples.csv`, which are written once.
+    machines : list of dict
+        Where it was trained (`machine`): more than one if it was resumed elsewhere.
     kept_epoch : int, optional
         Epoch whose weights `model.keras` holds, counted from 1.
     gradcam_layers : dict, optional
@@ -91,6 +93,7 @@ class Record(Mapping[str, Any]):
     command: str | None = None
     split_sha256: str | None = None
     samples_sha256: str | None = None
+    machines: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     kept_epoch: int | None = None
     gradcam_layers: dict[str, str] | None = None
     no_classifier: str | None = None

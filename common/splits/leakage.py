@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common import notices, terminal
+from common.backend import cores
 from common.datasets import is_synthetic, listed
 from common.errors import InputError
 from common.splits.draw import sorted_rows
@@ -251,7 +252,7 @@ def fingerprints(data_dir: str | os.PathLike, images: Sequence[str]) -> Fingerpr
     # Decoding and hashing release the interpreter lock, so threads are enough.
     with (
         terminal.progress("comparing", len(images), "images") as bar,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(cores()) as pool,
     ):
         return taking.together(list(bar.over(pool.map(one, images))))
 

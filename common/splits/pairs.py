@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from common.backend import cores
 from common.splits.parts import PARTS
 
 PAIRS_OF_PARTS = (("train", "test"), ("train", "validation"), ("validation", "test"))
@@ -187,7 +187,7 @@ def near_pairs(hashes: np.ndarray, limit: int, workers: int | None = None) -> It
     """
     # One word of all images after another, so that a block of columns lies together.
     turned = np.ascontiguousarray(hashes.transpose(1, 2, 0))
-    workers = workers or os.cpu_count() or 1
+    workers = workers or cores()
     waiting: deque[Future[Pairs]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(hashes), _ROWS):

@@ -110,6 +110,7 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
     with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=pixels) as run:
         if not run.finished:
             backend.load()
+            run.note_machine()
             runs.settle(run, split)
             Training(config, seen, pixels, run, images.cache_folder(execution.cache_dir)).run_all()
             run.record_environment()

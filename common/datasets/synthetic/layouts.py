@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from common import terminal
+from common.backend import cores
 from common.datasets.synthetic import files
 from common.errors import InputError
 from common.files import write_csv
@@ -346,7 +347,7 @@ def _all(write: Callable[[tuple], None], plan: Sequence[tuple], workers: int | N
     """Write every image; the first error stops the rest."""
     with (
         terminal.progress("drawing synthetic tissue", len(plan), "images") as bar,
-        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+        ThreadPoolExecutor(workers or cores()) as pool,
     ):
         futures = [pool.submit(write, job) for job in plan]
         try:
