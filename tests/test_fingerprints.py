@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import signal
 
+import filelock
 import numpy as np
 import pytest
 from test_cache import build, start_build
@@ -97,12 +98,24 @@ def test_fingerprints_of_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
     store = store_of(tmp_path / "cache")
     store.fingerprints_file.unlink()
 
-    def closed(*arguments):
+    def closed(*arguments, **options):
         raise InputError("the image cache cannot be written")
 
     monkeypatch.setattr(Store, "lock", closed)
     assert given(pixels) == [prints(name) for name in names]
     assert not store.fingerprints_file.exists()
+
+
+def test_fingerprints_of_a_cache_that_another_process_builds(tmp_path):
+    names = write_folder(tmp_path / "data", 3)
+    pixels = build(tmp_path / "data", names, tmp_path / "cache")
+    store = store_of(tmp_path / "cache")
+    store.fingerprints_file.unlink()
+    with filelock.FileLock(store.folder / ".lock"):  # held to the end: nothing may wait for it
+        assert given(pixels) == [prints(name) for name in names]
+        assert not store.fingerprints_file.exists()
+    assert given(pixels) == [prints(name) for name in names]
+    assert store.fingerprints_file.stat().st_size == 3 * fingerprints.RECORD_BYTES
 
 
 def test_fingerprints_outlive_a_rebuild_of_the_cache(tmp_path):

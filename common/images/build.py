@@ -215,8 +215,8 @@ def fill_fingerprints(
         ThreadPoolExecutor(workers) as pool,
     ):
         taken = dict(zip(missing, bar.over(pool.map(take, missing)), strict=True))
-    # A cache that cannot be written, or is being rebuilt, serves all the same.
-    with contextlib.suppress(InputError, OSError), store.lock(progress):
+    # A cache that cannot be written, or that another process is building, serves all the same.
+    with contextlib.suppress(InputError, OSError), store.lock(progress, wait=False):
         store.load()
         store.fingerprints_file.touch()
         with store.fingerprints_file.open("r+b") as marks:

@@ -194,20 +194,22 @@ class Store:
         return np.asarray(np.memmap(self.pixels_file, np.uint8, "r", shape=shape))
 
     @contextlib.contextmanager
-    def lock(self, progress: bool) -> Iterator[None]:
+    def lock(self, progress: bool, wait: bool = True) -> Iterator[None]:
         """Hold the folder's lock, which its builder needs and its readers do not.
 
         Parameters
         ----------
         progress : bool
             Say so on stderr where another process is waited for.
+        wait : bool
+            Wait for it.
 
         Raises
         ------
         InputError
-            If the folder cannot be written.
+            If the folder cannot be written, or another process holds it and is not waited for.
         """
-        lock = _locked(self.folder, progress)
+        lock = _locked(self.folder, progress, wait)
         try:
             yield
         finally:
@@ -273,14 +275,16 @@ class Store:
         write_text(self.index_file, _sealed(index))
 
 
-def _locked(folder: Path, progress: bool) -> filelock.BaseFileLock:
-    """Take a folder's lock, or wait for it."""
+def _locked(folder: Path, progress: bool, wait: bool) -> filelock.BaseFileLock:
+    """Take a folder's lock; one that is held is waited for, or an error."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / ".lock")
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
+            if not wait:
+                raise InputError(f"{folder}: another process is building it") from None
             say(progress, f"image cache: waiting for another process ({folder})")
             lock.acquire()
     except (OSError, NotImplementedError) as error:
