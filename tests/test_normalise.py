@@ -92,8 +92,9 @@ def test_statistics_errors(images, arguments, message):
 def test_statistics_need_uint8_images(images):
     with pytest.raises(InputError, match="uint8"):
         rgb_statistics(images.astype(np.float32))
-    with pytest.raises(InputError, match=r"\(N, H, W, 3\)"):
-        rgb_statistics(images[..., 0])
+    for wrong in (images[..., 0], images[..., :2], images[0]):
+        with pytest.raises(InputError, match=r"\(N, H, W, 3\)"):
+            rgb_statistics(wrong)
 
 
 APPLICATIONS = {
