@@ -61,7 +61,8 @@ $(VENV)/installed: setup.cfg pyproject.toml
 		{ echo "histopapers needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+# compat: a data folder named like a package, in the folder where a command is given, hides nothing.
+	$(BIN)/python -m pip install --quiet --config-settings editable_mode=compat --editable ".[test]"
 	@touch $@
 
 clean:

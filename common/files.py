@@ -23,6 +23,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Read a path as a shell would: with ``~`` and variables such as ``$HOME``.
+
+    Parameters
+    ----------
+    path : path
+        From a flag, a variable or a call; `--run=~/x` reaches us as it is typed.
+
+    Raises
+    ------
+    InputError
+        If it begins with the home of a user that there is not.
+    """
+    try:
+        return Path(os.path.expandvars(path)).expanduser()
+    except RuntimeError:  # ~nobody
+        raise InputError(f"{os.fspath(path)}: there is no such user; write the path out") from None
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path that becomes `path` only when the block ends without an error.

@@ -1,5 +1,6 @@
 """Nothing outside the config and what is recorded changes a result."""
 
+import functools
 import json
 import os
 import subprocess
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from common import runs
+import breakhis
+from common import config as configuration
+from common import datasets, images, runs
 from common.datasets import synthetic
+from common.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,6 +58,51 @@ def test_a_backend_that_is_none_of_ours_is_refused(tmp_path):
     done = build(tmp_path, KERAS_BACKEND="numpy")
     assert done.returncode == 1
     assert "KERAS_BACKEND=numpy: this project runs on tensorflow and jax" in done.stderr
+
+
+# --- paths -------------------------------------------------------------------------------------
+
+
+def test_home_is_home_everywhere(tmp_path, monkeypatch):
+    """A shell leaves `--data-dir=~/x` as it is, and a notebook has no shell."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HISTOPAPERS_CACHE", "~/c")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "w.h5").write_bytes(b"abc")
+    ask = functools.partial(
+        configuration.request, breakhis.Config, breakhis.PRESETS, package="breakhis"
+    )
+    typed = configuration.parse(
+        breakhis.Config, breakhis.PRESETS, package="breakhis", description="",
+        arguments=["--data-dir=~/x", "--runs-dir=$HOME/r"],
+    ).execution  # fmt: skip
+    called = ask(data_dir="~/x", runs_dir="$HOME/r").execution
+    assert typed == called
+    assert (typed.data_dir, typed.runs_dir) == (tmp_path / "x", tmp_path / "r")
+    assert images.cache_folder() == images.cache_folder("~/c") == tmp_path / "c"
+    assert runs.weights_id("~/w.h5") == runs.weights_id(str(tmp_path / "w.h5"))
+    monkeypatch.setenv("HISTOPAPERS_DATA", "~/x")
+    assert datasets.data_folder(datasets.get("breakhis"), None) == tmp_path / "x"
+    with pytest.raises(InputError, match="there is no such user"):
+        ask(data_dir="~nobody-of-that-name/x")
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_data_folder_named_like_a_package_hides_none(tmp_path):
+    """As `make` installs: where a folder `breakhis` lies, commands and imports work all the same."""
+    (tmp_path / "breakhis").mkdir()
+    (tmp_path / "common").mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    for arguments in (
+        ["-m", "breakhis.tables"],
+        ["-c", "from breakhis import Config, train; from common import metrics; metrics.auc"],
+    ):
+        done = subprocess.run(
+            [sys.executable, *arguments], capture_output=True, text=True, check=False,
+            cwd=tmp_path, env=environment,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
 
 
 # --- the number of cores -----------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pandas as pd
 
 from common import samples, splits
 from common.datasets import breakhis
+from common.files import expanded
 from wrn_edge.config import Config
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def pretraining_leaks(config: Config, split: pd.DataFrame) -> list[str]:
     list of str
         A sentence with the number of test images, or nothing.
     """
-    seen = Path(config.weights).parent / "split.csv"
+    seen = expanded(config.weights).parent / "split.csv"
     if config.weights == "none" or not seen.is_file():
         return []
     before = pd.read_csv(seen, dtype=str, keep_default_na=False)

@@ -14,6 +14,7 @@ import numpy as np
 
 from common import networks
 from common.errors import InputError
+from common.files import expanded
 from common.networks import Network
 
 # Seconds without an answer from the download server before we give up.
@@ -88,7 +89,7 @@ def load(name: str, image_size: int, weights: str | Path | None, include_top: bo
         application.set_weights(_download(name, size, include_top).get_weights())
         return application
 
-    path = Path(weights)
+    path = expanded(weights)
     if not path.is_file():
         raise InputError(f"no weights file {path} for {name}: give a file, 'imagenet' or 'none'")
     if not path.name.endswith((".weights.h5", ".keras", ".h5", ".hdf5")):

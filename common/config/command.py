@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from common.config.fields import C, Execution, Request
 from common.config.values import check, preset_name, shallow
 from common.errors import InputError
+from common.files import expanded
 
 
 def parse(
@@ -83,7 +84,7 @@ def parse(
     check(config)
     return Request(
         config,
-        execution_class(**shallow(parsed.execution)),
+        execution_class(**_with_homes(shallow(parsed.execution))),
         preset_name(config, presets, name),
         shlex.join(["python", "-m", f"{package}.{module}", *arguments]),
     )
@@ -157,7 +158,7 @@ def request(
     paths = {name for name, hint in others.items() if Path in (hint, *typing.get_args(hint))}
     execution = execution_class(
         **{
-            name: Path(value) if name in paths and value is not None else value
+            name: expanded(value) if name in paths and value is not None else value
             for name, value in settings.items()
             if name not in own
         }
@@ -185,6 +186,14 @@ def _flags(values: Any, base: Any, preset: str = "") -> list[str]:
         else:
             flags += [f"--{flag}", str(value)]
     return flags
+
+
+def _with_homes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of flags, in whose paths ``~`` and variables stand for what they mean."""
+    return {
+        name: expanded(value) if isinstance(value, Path) else value
+        for name, value in values.items()
+    }
 
 
 def _take_preset(arguments: list[str], presets: Mapping[str, Any]) -> tuple[str | None, list[str]]:

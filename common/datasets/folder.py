@@ -10,6 +10,7 @@ from common.datasets import listing
 from common.datasets.card import Card
 from common.datasets.marks import says_synthetic
 from common.errors import InputError
+from common.files import expanded
 from common.notices import SYNTHETIC_MARKER
 
 DATA_VARIABLE = "HISTOPAPERS_DATA"
@@ -42,10 +43,7 @@ def resolved(data_dir: str | os.PathLike[str] | None) -> tuple[Path | None, str]
     origin = "--data-dir" if data_dir else f"${DATA_VARIABLE}"
     if not given:
         return None, origin
-    try:
-        return Path(os.path.expandvars(given)).expanduser().absolute(), origin
-    except RuntimeError:  # ~nobody
-        raise InputError(f"{given} ({origin}): there is no such user; write the path out") from None
+    return expanded(given).absolute(), origin
 
 
 def data_folder(card: Card, data_dir: str | os.PathLike[str] | None, *, new: bool = False) -> Path:
@@ -116,7 +114,7 @@ def is_synthetic(data_dir: str | os.PathLike[str], images: Sequence[str] | None 
         carries, so that a copied folder without the marker is still recognised. Without `images`
         some of all below `data_dir` are asked.
     """
-    root = Path(data_dir).expanduser().resolve()
+    root = expanded(data_dir).resolve()
     if any((folder / SYNTHETIC_MARKER).is_file() for folder in (root, *root.parents)):
         return True
     if images is None:

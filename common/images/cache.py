@@ -11,6 +11,7 @@ import numpy as np
 
 from common.backend import cores
 from common.errors import InputError
+from common.files import expanded
 from common.images.build import Transform, build, fill_fingerprints
 from common.images.messages import all_problems, say, several
 from common.images.pixels import Pixels
@@ -32,9 +33,9 @@ def cache_folder(cache_dir: str | Path | None = None) -> Path:
     Path
     """
     if cache_dir is not None:
-        return Path(cache_dir)
+        return expanded(cache_dir)
     if os.environ.get("HISTOPAPERS_CACHE"):
-        return Path(os.environ["HISTOPAPERS_CACHE"])
+        return expanded(os.environ["HISTOPAPERS_CACHE"])
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "histopapers"
 
@@ -101,7 +102,7 @@ def cached(
     if (transform is None) != (transform_id == "none"):
         raise ValueError("a transform needs a transform_id that says what it does, and only then")
     images = list(images)
-    root = Path(data_dir).resolve()
+    root = expanded(data_dir).resolve()
     paths = [str(root / image) for image in images]
     store = Store(cache_folder(cache_dir), int(size), filter, transform_id)
     workers = workers or cores()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import terminal
 from common.errors import InputError, listed
-from common.files import write_json, write_text
+from common.files import expanded, write_json, write_text
 from common.notices import RESEARCH_USE, SYNTHETIC, SYNTHETIC_PREFIX
 from common.runs.environment import commit, environment, machine, now
 from common.runs.identity import id_of, same_run
@@ -175,7 +175,7 @@ def open_run(
 
     asked = record if isinstance(record, Record) else Record.from_json(record)
     identity = id_of(asked)
-    path = _folder_of(Path(runs_dir) / asked.package, asked, identity)
+    path = _folder_of(expanded(runs_dir) / asked.package, asked, identity)
     lock = filelock.FileLock(path / ".lock", timeout=0)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -297,7 +297,7 @@ def load(path: str | Path, package: str | None = None) -> Run:
         If the folder is no run folder, its `config.json` is damaged, a newer version wrote it, or
         it is another package's.
     """
-    path = Path(path)
+    path = expanded(path)
     file = path / "config.json"
     if not file.is_file():
         raise InputError(f"{path}: not a run folder (it has no config.json)")
@@ -348,6 +348,6 @@ def find(runs_dir: str | Path, package: str) -> list[Run]:
     runs_dir : path
     package : str
     """
-    files = sorted((Path(runs_dir) / package).glob("*/config.json"))
+    files = sorted((expanded(runs_dir) / package).glob("*/config.json"))
     runs = [run for run in (load(file.parent) for file in files) if run.finished]
     return sorted(runs, key=lambda run: str(run.record.finished))

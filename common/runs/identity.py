@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import config as configuration
@@ -13,7 +12,7 @@ from common import datasets, terminal
 from common.config import PaperConfig, Request
 from common.datasets import Card
 from common.errors import InputError
-from common.files import file_hash, plain
+from common.files import expanded, file_hash, plain
 from common.runs.record import Record
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def weights_id(weights: str) -> str:
     """
     if weights in ("none", "imagenet"):
         return weights
-    path = Path(weights)
+    path = expanded(weights)
     if not path.is_file():
         raise InputError(f"--weights {weights}: no such file; give imagenet, none or a file")
     return file_hash(path)

@@ -16,6 +16,7 @@ from common.datasets.fetch import archives, connection, transfer
 from common.datasets.folder import data_folder
 from common.datasets.index import counts
 from common.errors import InputError, listed
+from common.files import expanded
 from common.terminal import megabytes
 
 # Space that unpacked images take, as a multiple of their archive: an estimate, on the safe side.
@@ -92,7 +93,7 @@ def dataset(
         if _already_there(card, root):
             return True
         if archive:
-            source = Path(archive).expanduser()
+            source = expanded(archive)
             if not source.is_file():
                 raise InputError(f"--archive {source}: no such file")
         else:
