@@ -90,7 +90,7 @@ def test_home_is_home_everywhere(tmp_path, monkeypatch):
 
 
 def test_a_data_folder_named_like_a_package_hides_none(tmp_path):
-    """As `make` installs: where a folder `breakhis` lies, commands and imports work all the same."""
+    """Where a folder `breakhis` lies, commands and imports work as `make` has installed them."""
     (tmp_path / "breakhis").mkdir()
     (tmp_path / "common").mkdir()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
