@@ -280,6 +280,37 @@ def test_siblings_are_of_the_same_row_or_model():
     assert tables.paper_counts(table)[0] == IMPOSSIBLE
 
 
+def test_a_star_needs_a_printed_size():
+    """95.02 is no count of 2000 images: of 2007 it is, 1907, and of none that is nearer."""
+    row = {**number("95.02"), "n_from": "a share"}
+    table = pd.DataFrame([
+        {**row, "preset": "A"},
+        {**row, "preset": "A", "n_from": ""},
+        {**row, "preset": "B", "printed": "95.00"},
+        {**row, "preset": "B", "metrics_key": "per_class.a.recall"},
+        {**row, "preset": "B", "unit": "images", "metrics_key": "per_class.a.tp"},
+        {**row, "preset": "B", "n_test": pd.NA},
+        {**row, "preset": "B", "printed": "95.01", "n_test": 1001, "rounds": "2"},
+    ]).assign(table="T1", row="r")  # fmt: skip
+    table["n_test"] = table["n_test"].astype("Int64")
+    possible = [counted.possible for counted in tables.paper_counts(table)]
+    assert possible == [None, False, True, None, None, None, None]
+    text = "no test size is printed; n = {} (a share){} does not give it, n = {} would fit"
+    assert tables.size_remarks(table) == [
+        text.format(2000, "", 2007), "", "", "", "", "", text.format(1001, " in 2 rounds", 1002),
+    ]  # fmt: skip
+    # A size that the paper prints for the same row comes before a nearer one.
+    table.loc[1, "n_test"] = 663
+    assert tables.recover_count("95.02", 2, 663) == 630
+    assert tables.size_remarks(table)[0] == text.format(2000, "", 663)
+    four = [{**each, "n_from": "a share"} for each in (
+        number(k, f"per_class.a.{name}", unit="images", n_test=99) for name, k in COUNTS.items()
+    )]  # fmt: skip
+    table = pd.DataFrame(four).assign(table="T1", row="r", preset="A")
+    assert tables.paper_counts(table) == [UNRECOVERED] * 4
+    assert tables.paper_counts(table.assign(n_from="")) == [IMPOSSIBLE] * 4
+
+
 @pytest.mark.parametrize(
     ("row", "words"),
     [

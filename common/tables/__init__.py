@@ -8,7 +8,7 @@ appear.
 printed -> arithmetic, ours -> judge, paper -> comparison -> show -> readme, entry
 """
 
-from common.tables.arithmetic import paper_count, paper_counts, recover_count
+from common.tables.arithmetic import paper_count, paper_counts, recover_count, size_remarks
 from common.tables.comparison import rows
 from common.tables.entry import main
 from common.tables.judge import MARGIN, Difference, difference, difference_interval, status
@@ -46,6 +46,7 @@ __all__ = [
     "published_text",
     "recover_count",
     "rows",
+    "size_remarks",
     "split_notes",
     "status",
     "table_title",

@@ -7,7 +7,7 @@ recall, four counts add up to the test set: a printed number that fits none is m
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -110,21 +110,21 @@ def paper_count(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
     Returns
     -------
     Counted
-        ``possible`` False: no count of test images gives the printed number. None: its counts
-        cannot be recovered (a macro average, a score of one class). ``k, n``: the counts where
-        it is True, else 0, 0.
+        ``possible`` False: no count of as many test images as the paper prints gives the number.
+        None: its counts cannot be recovered (a macro average, a score of one class), or the size
+        of the test set is not printed and the one taken does not fit (`size_remarks`).
+        ``k, n``: the counts where it is True, else 0, 0.
     """
     if row["unit"] in ("fraction", "images"):
         return _beside_counts(row, siblings)
     if row["unit"] != "percent" or unknown(row["n_test"]):
         return UNRECOVERED
     n_test, rounds = int(row["n_test"]), int(row.get("rounds") or 1)
-    path, _, score = str(row["metrics_key"]).rpartition(".")
-    per_class = "per_class" in path.split(".")
-    if score in ("accuracy", "recall_micro_at_half") and not per_class:
+    score = str(row["metrics_key"]).rpartition(".")[2]
+    if _is_share(row):
         k = recover_count(row["printed"], row["decimals"], n_test * rounds)
         if k is None:
-            return IMPOSSIBLE
+            return UNRECOVERED if row.get("n_from") else IMPOSSIBLE
         # Rounds share their test images: their sum is no count of independent ones.
         return Counted(True, k, n_test) if rounds == 1 else UNRECOVERED
     if score == "f1":  # of a class; the macro average has another name
@@ -132,6 +132,12 @@ def paper_count(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
     if score == "precision_micro_at_half":
         return _of_precision(row, siblings, n_test)
     return UNRECOVERED
+
+
+def _is_share(row: Mapping[str, Any]) -> bool:
+    """Whether a number in percent is a share of all test images."""
+    path, _, score = str(row["metrics_key"]).rpartition(".")
+    return score in ("accuracy", "recall_micro_at_half") and "per_class" not in path.split(".")
 
 
 def _of_precision(row: Mapping[str, Any], siblings: pd.DataFrame, n_test: int) -> Counted:
@@ -177,6 +183,52 @@ def paper_counts(table: pd.DataFrame) -> list[Counted]:
     ]
 
 
+def size_remarks(table: pd.DataFrame) -> list[str]:
+    """Say of which numbers the size of the test set is not printed, and the one taken not right.
+
+    Parameters
+    ----------
+    table : DataFrame
+        All printed numbers of a paper.
+
+    Returns
+    -------
+    list of str
+        In the order of the table: "" or, for example, ``no test size is printed; n = 604 (30 % of
+        the images) does not give it, n = 595 would fit``. The size named is one that the paper
+        prints elsewhere for the same row, or else the one nearest to that taken.
+    """
+    printed = table[(table["n_from"] == "") & table["n_test"].notna()]
+    elsewhere: dict[Hashable, list[int]] = {
+        preset: sorted({int(n) for n in sizes}) for preset, sizes in
+        printed.groupby("preset")["n_test"]
+    }  # fmt: skip
+    return [_size_remark(row, elsewhere.get(row["preset"], ())) for row in table.to_dict("records")]
+
+
+def _size_remark(row: Mapping[str, Any], elsewhere: Iterable[int]) -> str:
+    """`size_remarks` of one number; `elsewhere` are sizes that the paper prints for its row."""
+    if row["unit"] != "percent" or not row["n_from"] or unknown(row["n_test"]):
+        return ""
+    n, rounds = int(row["n_test"]), int(row["rounds"] or 1)
+
+    def fits(size: int) -> bool:
+        return recover_count(row["printed"], row["decimals"], size * rounds) is not None
+
+    if not _is_share(row) or fits(n):
+        return ""
+    near = [size for off in range(1, n) for size in (n - off, n + off)]
+    fitting = next(size for size in (*elsewhere, *near) if fits(size))
+    return (
+        f"no test size is printed; n = {n} ({row['n_from']}){_in_rounds(rounds)} does not give it, "
+        f"n = {fitting} would fit"
+    )
+
+
+def _in_rounds(rounds: int) -> str:
+    return f" in {rounds} rounds" if rounds > 1 else ""
+
+
 def impossible(row: Mapping[str, Any]) -> str:
     """Say what speaks against a printed number of which `paper_count` says that none fits.
 
@@ -196,9 +248,7 @@ def impossible(row: Mapping[str, Any]) -> str:
         return f"is one of four counts that do not add up to n = {int(row['n_test'])}"
     if str(row["metrics_key"]).endswith(".f1"):
         return "does not follow from the precision and recall printed beside it"
-    rounds = int(row.get("rounds") or 1)
-    several = f" in {rounds} rounds" if rounds > 1 else ""
-    return f"not possible with n = {int(row['n_test'])}{several}"
+    return f"not possible with n = {int(row['n_test'])}{_in_rounds(int(row.get('rounds') or 1))}"
 
 
 # --- numbers printed beside the counts of their class --------------------------------------------
@@ -218,8 +268,8 @@ def _beside_counts(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
     if counts is None:
         return UNRECOVERED
     if score in counts:
-        adds_up = unknown(row["n_test"]) or sum(counts.values()) == row["n_test"]
-        return UNRECOVERED if adds_up else IMPOSSIBLE
+        unprinted = unknown(row["n_test"]) or row.get("n_from")
+        return UNRECOVERED if unprinted or sum(counts.values()) == row["n_test"] else IMPOSSIBLE
     share = _share(counts, score)
     exact = _score(counts, score)
     if exact is None or (share and share.n == 0):  # of nothing: any convention may hold

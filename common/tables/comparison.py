@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.metrics import clopper_pearson
-from common.tables.arithmetic import paper_counts
+from common.tables.arithmetic import paper_counts, size_remarks
 from common.tables.judge import difference, status
 from common.tables.ours import Estimate, estimate
 from common.tables.paper import Paper, command, load
@@ -29,11 +29,11 @@ def rows(package: str, runs_dir: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per row of published.csv: its columns, then ``paper_possible, paper_k, paper_n,
-        paper_low, paper_high``; ours (``ours, sd, n_runs, low, high, k, n, varied,
-        independent``), ours minus the paper's (``difference, difference_low, difference_high``),
-        ``status, reason``, the honest twin (``honest`` its preset or why there is none,
-        ``honest_ours, honest_sd, honest_n_runs, honest_low, honest_high``), ``leaks,
+        One row per row of published.csv: its columns, then ``paper_possible, paper_remark,
+        paper_k, paper_n, paper_low, paper_high``; ours (``ours, sd, n_runs, low, high, k, n,
+        varied, independent``), ours minus the paper's (``difference, difference_low,
+        difference_high``), ``status, reason``, the honest twin (``honest`` its preset or why there
+        is none, ``honest_ours, honest_sd, honest_n_runs, honest_low, honest_high``), ``leaks,
         command, honest_command``. Values are in the printed unit.
     """
     return compared(load(package, runs_dir))
@@ -57,8 +57,8 @@ def compared(paper: Paper) -> pd.DataFrame:
     records: list[dict[str, Any]] = []
     # Once a group, not once a number: it reads the runs' predictions.
     independent = {name: group.independent for name, group in paper.groups.items()}
-    counts = paper_counts(paper.table)
-    for row, counted in zip(paper.table.to_dict("records"), counts, strict=True):
+    counts, remarks = paper_counts(paper.table), size_remarks(paper.table)
+    for row, counted, remark in zip(paper.table.to_dict("records"), counts, remarks, strict=True):
         possible, k, n = counted
         paper_low, paper_high = clopper_pearson(k, n) if possible else (None, None)
         scale = SCALES.get(row["unit"], 1)
@@ -71,6 +71,7 @@ def compared(paper: Paper) -> pd.DataFrame:
         record = {
             **row,
             "paper_possible": possible,
+            "paper_remark": remark,
             "paper_k": k if possible else None,
             "paper_n": n if possible else None,
             "paper_low": _scaled(paper_low, scale),

@@ -16,7 +16,10 @@ COLUMNS = (
     *("table", "row", "metric", "printed", "unit", "decimals", "n_test", "preset"),
     *("metrics_key", "select", "note"),
 )
-"""Columns of published.csv; `rounds` may follow."""
+"""Columns of published.csv; those of `OPTIONAL` may follow."""
+
+OPTIONAL = ("rounds", "n_from")
+"""Of how many runs a number is a mean; whence `n_test` comes where the paper does not print it."""
 
 SCALES = {"percent": 100, "fraction": 1}
 """Units of scores on the test images, and what 1 is in them. Others have no interval."""
@@ -35,9 +38,9 @@ def published_text(package: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per printed number, columns `COLUMNS` and ``rounds``, all text, "" where the file
-        has nothing. ``rounds`` may be missing from the file: of how many runs the number is a
-        mean, "" for one.
+        One row per printed number, columns `COLUMNS` and `OPTIONAL`, all text, "" where the file
+        has nothing. The last ones may be missing from the file: ``rounds``, of how many runs the
+        number is a mean, "" for one; ``n_from``, "" where the paper prints `n_test`.
 
     Raises
     ------
@@ -53,9 +56,7 @@ def published_text(package: str) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}")
-    if "rounds" not in table:
-        table["rounds"] = ""
-    return table.loc[:, [*COLUMNS, "rounds"]]
+    return table.reindex(columns=[*COLUMNS, *OPTIONAL], fill_value="")
 
 
 def published(package: str) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.files import replace_block
-from common.tables.arithmetic import impossible, paper_counts
+from common.tables.arithmetic import impossible, paper_counts, size_remarks
 from common.tables.printed import published
 from common.tables.show import Notes, markdown_table, split_notes, table_title
 
@@ -28,11 +28,12 @@ def block(package: str) -> str:
     Returns
     -------
     str
-        The tables; a star marks what no count of test images gives, numbers refer to the notes
-        below.
+        The tables; a star marks what no count of the printed number of test images gives, numbers
+        refer to the notes below.
     """
     table = published(package)
     table["wrong"] = [counted.possible is False for counted in paper_counts(table)]
+    table["remark"] = size_remarks(table)
     notes = Notes()
     reasons: dict[str, None] = {}
     out: list[str] = []
@@ -61,7 +62,8 @@ def _line(
     marks: dict[str, None] = {}
     for number in numbers.to_dict("records"):
         cells[number["metric"]] = number["printed"] + "*" * number["wrong"]
-        marks |= dict.fromkeys(map(notes.mark, split_notes(number["note"])))
+        texts = [*split_notes(number["note"]), number["remark"]]
+        marks |= dict.fromkeys(map(notes.mark, filter(None, texts)))
         if number["wrong"]:
             reasons[impossible(number)] = None
     presets = ", ".join(f"`{preset}`" for preset in dict.fromkeys(numbers["preset"]))

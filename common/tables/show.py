@@ -230,7 +230,7 @@ def _cells(table: pd.DataFrame, commands: Notes, notes: Notes) -> list[tuple[str
 
 def _remarks(record: Mapping[str, Any], wrong: bool) -> list[str]:
     """What the notes say of a line."""
-    texts = split_notes(record["note"])
+    texts = [*split_notes(record["note"]), *filter(None, [record["paper_remark"]])]
     if wrong:
         texts.append(f"* {impossible(record)}")
     elif record["reason"]:
