@@ -154,6 +154,13 @@ def _flipped(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 64]) + data[at + 1 :]
 
 
+def _wrong_checksum(png: bytes) -> bytes:
+    """Whole pixels, whose chunk's checksum is not theirs."""
+    at = png.index(b"IDAT")
+    (length,) = struct.unpack(">I", png[at - 4 : at])
+    return _flipped(png, at + 4 + length)
+
+
 def _turned() -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -181,6 +188,7 @@ BAD = {
     "text.png": (lambda: b"not a picture at all", "not a PNG"),
     "cut.png": (lambda: _encoded("PNG")[:2000], "cut short"),
     "flipped.png": (lambda: _flipped(_encoded("PNG"), 3000), "damaged"),
+    "checksum.png": (lambda: _wrong_checksum(_encoded("PNG")), "damaged"),
     "head.png": (lambda: _encoded("PNG")[:20], "cut short"),
     "cut.jpg": (lambda: _encoded("JPEG")[:900], "cut short"),
     "cut.tif": (lambda: _encoded("TIFF")[:9000], "cut short"),
@@ -209,8 +217,9 @@ def test_bad_files_are_refused_as_in_training(tmp_path, name):
     with pytest.raises(pixels.ImageError, match=reason) as caught:
         pixels.read(file)
     # Only what more bytes could mend is waited for.
-    assert caught.value.incomplete == (name.startswith(("empty", "text", "cut", "head", "bitmap"))
-                                       or name == "flipped.png")  # fmt: skip
+    assert caught.value.incomplete == name.startswith(
+        ("empty", "text", "cut", "head", "bitmap", "flipped", "checksum")
+    )
     with pytest.raises(CommonInputError):
         images.read(file)
 
@@ -289,6 +298,58 @@ def test_tissue_measures_of_a_picture_done_by_hand():
     brightness = np.repeat([400 / 3, 400 / 3, 255], [16, 8, 40])
     assert measures["contrast"] == pytest.approx(brightness.std(), rel=1e-5)
     assert problem == ""
+
+
+def test_tissue_is_told_from_background_at_one_grey_level():
+    """Mean OD 0.15: (I + 1) / 241 = exp(-0.15) lies between 206 and 207."""
+    tissue = edge_bundle.device("pixels").tissue
+    for level, dark in ((206, 0.5), (207, 0)):
+        picture = np.full((10, 10, 3), 240, np.uint8)
+        picture[:5] = level
+        measures, _ = tissue(picture)
+        assert measures["dark"] == dark
+        assert measures["stained"] == 0  # grey absorbs no colour most
+
+
+def _first(*colours, background=(250, 250, 250)):
+    """A picture of 100 px whose first pixels have these colours."""
+    picture = np.full((100, 3), background, np.uint8)
+    picture[: len(colours)] = colours
+    return picture.reshape(10, 10, 3)
+
+
+def test_tissue_at_its_limits():
+    """Each limit is itself enough, and a pixel less is not."""
+    tissue = edge_bundle.device("pixels").tissue
+    purple, blue = (150, 60, 160), (60, 60, 160)  # of the blue one red and green are equal
+    assert tissue(_first(*[purple] * 5))[1] == ""
+    assert tissue(_first(*[purple] * 4))[1] == ("blank: 4 % of it is darker than background")
+    assert tissue(_first(*[purple] * 4, *[blue] * 6))[1] == ""
+    assert tissue(_first(*[purple] * 3, *[blue] * 5))[1] == (
+        "not the colours of H&E: 38 % of its dark pixels absorb green most"
+    )
+    even = (160, 100, 100)  # green and blue are equal
+    assert tissue(_first(*[even] * 50))[0]["stained"] == 0
+    # A mean brightness of 100 and 108, half each, deviates by 4.
+    halves = [(150, 50, 100)] * 50, [(158, 58, 108)] * 50
+    measures, problem = tissue(_first(*halves[0], *halves[1]))
+    assert (measures["contrast"], problem) == (4, "")
+    assert tissue(_first(*halves[0], *halves[1][:49], (157, 58, 108)))[1] == "one plain colour"
+
+
+def test_an_image_of_the_largest_size_is_read(tmp_path, monkeypatch):
+    pixels = edge_bundle.device("pixels")
+    file = edge_bundle.save(tmp_path / "x.png", edge_bundle.picture(0))
+    for name, most, words in (
+        ("MAX_PIXELS", 60 * 90, "megapixels"),
+        ("MAX_BYTES", file.stat().st_size, "is larger"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(pixels, name, most)
+            assert pixels.read(file).shape == (60, 90, 3)
+            patch.setattr(pixels, name, most - 1)
+            with pytest.raises(pixels.ImageError, match=words):
+                pixels.read(file)
 
 
 @pytest.mark.data
