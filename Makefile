@@ -28,7 +28,7 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	cd wrn_edge/device && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml \
 		--cache-dir ../../.mypy_cache --explicit-package-bases *.py
-	$(BIN)/numpydoc lint $$(git ls-files '*.py' ':!tests' ':!benchmarks' ':!wrn_edge/device')
+	$(BIN)/numpydoc lint $$(git ls-files '*.py' ':!tests' ':!benchmarks')
 
 # Commands that tests start count, too.
 coverage: $(VENV)/installed
