@@ -84,6 +84,10 @@ def test_a_draw_takes_no_more_than_there_is():
     assert len(draw(index, np.arange(100), 0.29, seed=0, stratify=False)[1]) == 29
 
 
+def test_of_many_equal_remainders_the_first_are_served():
+    assert splits.apportion(150, np.ones(300)).tolist() == [1] * 150 + [0] * 150
+
+
 def test_seeds():
     assert random_state(2**32 - 1).randint(100) == np.random.RandomState(2**32 - 1).randint(100)
     assert random_state(0).randint(10**6) == np.random.RandomState(0).randint(10**6)

@@ -12,7 +12,8 @@ import pytest
 from common import metrics, predictions
 from common.errors import InputError
 from common.metrics import pairs
-from common.metrics.counts import ratio
+from common.metrics.counts import ratio, two_by_two
+from common.metrics.groups import by_number, known
 
 # Four classes, ten images, worked out by hand.
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 3])
@@ -77,6 +78,20 @@ def test_stacked_matrices_are_scored_one_by_one():
             metrics.macro(found, stack),
             [metrics.macro(a, b) for a, b in zip(alone, stack, strict=True)],
         )
+
+
+def test_stacked_matrices_with_a_class_that_does_not_occur():
+    # All predicted as the first class: of the second there are one image, and none.
+    stack = np.array([[[2, 0], [1, 0]], [[2, 0], [0, 0]], [[1, 1], [0, 0]]])
+    np.testing.assert_allclose(metrics.balanced_accuracy(stack), [1 / 2, 1, 1 / 2])
+    np.testing.assert_allclose(metrics.macro(metrics.recall(stack), stack), [1 / 2, 1, 1 / 4])
+    np.testing.assert_array_equal(two_by_two(stack[0]), [[[0, 1], [0, 2]], [[2, 0], [1, 0]]])
+    np.testing.assert_array_equal(two_by_two(stack), [two_by_two(each) for each in stack])
+
+
+def test_matrices_of_a_small_type():
+    assert metrics.kappa(np.array([[0, 1], [1, 0]], np.uint8)) == -1
+    assert metrics.mcc(np.array([[0, 1], [1, 0]], np.uint8)) == pytest.approx(-1)
 
 
 def test_one_vs_rest_by_hand():
@@ -433,6 +448,17 @@ def frame(labels, predicted, cases="", images=None, classes=("benign", "malignan
         }
     )
     return predictions.table(table, one_hot(np.asarray(predicted), len(classes)), classes)
+
+
+def test_patients_that_are_numbers_are_names():
+    assert known([9, 10]).tolist() == ["9", "10"]
+    found = metrics.per_patient(np.array([True, False, True]), np.array([9, 10, 10]))
+    assert list(found.items()) == [("10", (1, 2)), ("9", (1, 1))]
+
+
+def test_magnifications_in_the_order_of_their_numbers():
+    assert sorted(["400X", "40X", "low", "100X"], key=by_number) == ["low", "40X", "100X", "400X"]
+    assert by_number("low") == (0, "low")
 
 
 def test_case_table_lists_the_worst_first():

@@ -54,6 +54,44 @@ def test_from_fold_files_refusals(tmp_path):
         splits.from_fold_files(index, tmp_path, 1, validation=0.2, seed=0)
 
 
+def test_fold_files_of_every_number(tmp_path):
+    index = frame(list("xyxyxy"), list("aabbcc"))
+    for fold in range(1, 6):
+        fold_file(tmp_path / f"dsfold{fold}.txt", index, fold, {"c"})
+        split = splits.from_fold_files(index, tmp_path, fold, validation=0, seed=0)
+        assert list(split["part"]) == ["train"] * 4 + ["test"] * 2
+    for fold in (0, 6):
+        with pytest.raises(InputError, match="folds are 1 to 5"):
+            splits.from_fold_files(index, tmp_path, fold, validation=0, seed=0)
+
+
+def test_an_empty_line_of_a_fold_file_is_passed_over(tmp_path):
+    index = frame(list("xyxyxy"), list("aabbcc"))
+    file = tmp_path / "dsfold1.txt"
+    fold_file(file, index, 1, {"c"})
+    file.write_text(file.read_text().replace("\n", "\n \n\n"))
+    split = splits.from_fold_files(index, tmp_path, 1, validation=0, seed=0)
+    assert list(split["part"]) == ["train"] * 4 + ["test"] * 2
+
+
+def test_one_patient_of_a_fold_is_trained_on_at_least(tmp_path):
+    index = frame(list("xyxyxy"), list("aabbcc"))
+    fold_file(tmp_path / "dsfold1.txt", index, 1, {"c"})
+    split = splits.from_fold_files(index, tmp_path, 1, validation=0.5, seed=0)
+    assert sorted(split.groupby("case")["part"].first()[["a", "b"]]) == ["train", "validation"]
+
+
+def test_what_a_fold_needs(tmp_path):
+    index = frame(list("xyxyxy"), list("aabbcc"))
+    fold_file(tmp_path / "dsfold1.txt", index, 1, {"c"})
+    with pytest.raises(InputError, match="needs --fold-files DIR"):
+        splits.from_fold_files(index, None, 1, validation=0, seed=0)
+    with pytest.raises(InputError, match="from 0 to below 1, not 1"):
+        splits.from_fold_files(index, tmp_path, 1, validation=1, seed=0)
+    with pytest.raises(InputError, match="no validation part can be drawn by patient"):
+        splits.from_fold_files(index.assign(case=""), tmp_path, 1, validation=0.5, seed=0)
+
+
 def test_file_round_trip(tmp_path):
     index = like_breakhis()
     index["case"] = index["case"].str.replace(r"\D", "", regex=True).str.zfill(5)
@@ -92,3 +130,48 @@ def test_from_file_refusals(tmp_path):
         "3 images of the data are left out: data/00003.png, data/00004.png, data/00005.png",
     ):
         assert part in str(caught.value)
+
+
+def parts_file(path: Path, parts: dict[str, str]) -> Path:
+    path.write_text("\n".join(["image,part", *(f"{k},{v}" for k, v in parts.items())]))
+    return path
+
+
+def test_the_parts_of_a_file_hold_two_classes(tmp_path):
+    index, file = frame(list("xyxyxy")), tmp_path / "mine.csv"
+    names = list(index["image"])
+    both = ["train", "train", "test", "test"]
+    found = splits.from_file(index[:4], parts_file(file, dict(zip(names[:4], both, strict=True))))
+    assert list(found["part"]) == both
+    for parts, problem in (
+        (["train"] * 6, "the test part of this split is empty"),
+        ([*both, "validation", "train"], "the validation part of this split has images of one"),
+        (["train", "train", "test", "train", "train", "train"], "the test part of this split has"),
+        (["test"] * 6, "the train part of this split is empty"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            splits.from_file(index, parts_file(file, dict(zip(names, parts, strict=True))))
+
+
+def test_names_in_refusals_stand_in_order(tmp_path):
+    index, file = frame(list("xy") * 10), tmp_path / "mine.csv"
+    with pytest.raises(InputError, match="needs --split-file CSV"):
+        splits.from_file(index, None)
+    names = [f"data/{i:05d}.png" for i in range(19, -1, -1)]
+    file.write_text("\n".join(["image,part", *(f"{name},train" for name in names * 2)]))
+    with pytest.raises(InputError, match=r"twice: data/00000\.png, data/00001\.png"):
+        splits.from_file(index, file)
+    parts_file(file, {name: "train" for name in ["data/00000.png", *"qponmlkjihgfedcba"]})
+    with pytest.raises(InputError, match=r"17 images are not in the data: a, b, c"):
+        splits.from_file(index, file)
+    parts_file(file, {f"data/{i:05d}.png": f"part {19 - i:02d}" for i in range(20)})
+    with pytest.raises(InputError, match="unknown part 'part 00', 'part 01'"):
+        splits.from_file(index, file)
+
+
+def test_a_class_may_be_called_na(tmp_path):
+    file = tmp_path / "split.csv"
+    file.write_text("image,part,label,case\na.png,train,NA,\nb.png,test,null,7\n")
+    table = splits.read(file)
+    assert table["label"].tolist() == ["NA", "null"]
+    assert table["case"].tolist() == ["", "7"]

@@ -72,7 +72,7 @@ def compute(
         If the shapes do not fit, or `positive` is no class.
     """
     labels = np.asarray(labels, dtype=np.int64)
-    probabilities = np.asarray(probabilities, dtype=np.float64)
+    probabilities = np.asarray(probabilities)
     names = list(classes)
     if labels.size == 0:
         raise InputError("no predictions to evaluate: this part of the split is empty")

@@ -121,7 +121,7 @@ def from_file(index: pd.DataFrame, path: str | os.PathLike | None) -> pd.DataFra
         raise InputError("a split from a file needs --split-file CSV, with columns image and part")
     path = Path(path)
     table = read(path)
-    given = table["image"].str.replace("\\", "/", regex=False)
+    given = table["image"].str.replace("\\", "/")
     known = index["image"]
     if not given.isin(set(known)).any():
         given, known = given.map(stem), known.map(stem)

@@ -99,7 +99,6 @@ def _deal_groups(table: np.ndarray, k: int, seed: int) -> np.ndarray:
             own = (shares * load[fold]).sum(axis=1)
             to = shares @ load.T
             move = 2 * (to - own[:, None] + squares[:, None])
-            move[np.arange(len(table)), fold] = 0
             step = shares @ (load[fold]).T  # group g with the load of the fold of h
             apart = squares[:, None] + squares[None] - 2 * products
             swap = 2 * (step.T - own[:, None] - own[None] + step) + 2 * apart

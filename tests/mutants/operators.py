@@ -37,7 +37,7 @@ CALLS = {
     "nanmin": "nanmax", "cummin": "cummax", "mean": "median", "sorted": "list",
 }  # fmt: skip
 CALLS |= {new: old for old, new in CALLS.items() if new != "list"}
-# Arguments whose loss changes no result: a check of lengths, an encoding that is UTF-8 anyway.
+# Arguments that change no result: a check of lengths, an encoding that is UTF-8 anyway.
 UNTOUCHED_ARGUMENTS = {"strict", "encoding", "stacklevel"}
 
 Change = Callable[[ast.AST], None]
@@ -165,6 +165,8 @@ def _children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
         return
     if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "warn":
+        return
+    if isinstance(node, ast.keyword) and node.arg in UNTOUCHED_ARGUMENTS:
         return
     for name, value in ast.iter_fields(node):
         if name in {"annotation", "returns"}:
