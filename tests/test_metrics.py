@@ -116,6 +116,14 @@ def test_roc_by_hand_with_ties():
     assert metrics.auc(positive, np.full(6, 0.5)) == 0.5
 
 
+def test_roc_of_scores_without_a_sign():
+    scores = np.array([0, 5, 9], np.uint8)
+    assert metrics.auc(np.array([False, True, True]), scores) == 1
+    np.testing.assert_array_equal(
+        metrics.roc_curve(np.array([False, True, True]), scores)[2], [np.inf, 9, 5, 0]
+    )
+
+
 def test_micro_at_half_is_strictly_greater():
     probabilities = np.array([[0.5, 0.5], [0.6, 0.4], [0.2, 0.8], [0.49, 0.51]])
     # the first has no class above 0.5; the last is wrong
@@ -582,7 +590,8 @@ def test_percentile_bounds_by_hand():
 
 
 def test_a_bootstrap_sample_has_as_many_units_as_there_are():
-    images = metrics.resample(np.eye(3)[[0, 0, 1, 2, 2, 2]], replicates=50)
+    images = metrics.resample(np.eye(3, dtype=bool)[[0, 0, 1, 2, 2, 2]], replicates=50)
+    assert images.dtype == np.float64
     np.testing.assert_array_equal(images.sum(axis=1), np.full(50, 6))
     # Patients of one, two and three images: each comes whole, and three are drawn.
     cases = np.array(["a", "b", "b", "c", "c", "c"])
@@ -831,6 +840,35 @@ def test_compare_pairs_by_image():
     # paired standard error: sqrt((10/40 - 0.15^2) / 40) = 0.0754
     assert low == pytest.approx(0.15 - 1.96 * 0.0754, abs=0.02)
     assert high == pytest.approx(0.15 + 1.96 * 0.0754, abs=0.02)
+
+
+def test_every_outcome_of_a_pair_is_counted():
+    labels = np.zeros(10, int)
+    a = np.array([0] * 4 + [0] * 3 + [1] * 2 + [1])
+    b = np.array([0] * 4 + [1] * 3 + [0] * 2 + [1])
+    result = metrics.compare(frame(labels, a), frame(labels, b))
+    counts = tuple(result[name] for name in ("both_right", "only_a", "only_b", "both_wrong"))
+    assert counts == (4, 3, 2, 1)
+
+
+def test_compare_draws_patients_where_there_are_two():
+    labels, right, wrong = np.zeros(8, int), np.zeros(8, int), np.array([0, 1] * 4)
+    by_image = metrics.compare(frame(labels, right), frame(labels, wrong))
+    assert by_image["difference_ci"] is not None
+    one = metrics.compare(frame(labels, right, cases=["p"] * 8), frame(labels, wrong))
+    assert (one["n_patients"], one["ci_unit"]) == (1, "image")
+    assert one["difference_ci"] == by_image["difference_ci"]
+    # Of either patient every second image differs: whichever are drawn, it is one half.
+    two = metrics.compare(frame(labels, right, cases=list("ppppqqqq")), frame(labels, wrong))
+    assert (two["n_patients"], two["ci_unit"], two["difference_ci"]) == (2, "patient", None)
+
+
+def test_compare_draws_as_it_is_told():
+    labels, a = np.zeros(50, int), np.arange(50) % 3 == 0
+    runs = frame(labels, a.astype(int)), frame(labels, labels)
+    assert metrics.compare(*runs, replicates=1)["difference_ci"] is None
+    few = [metrics.compare(*runs, replicates=3, seed=seed)["difference_ci"] for seed in (0, 0, 1)]
+    assert few[0] == few[1] != few[2]
 
 
 def test_compare_a_run_with_itself():

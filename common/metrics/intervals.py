@@ -108,7 +108,7 @@ def percentile_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float
         The percentiles 100 (1 - level) / 2 and 100 (1 + level) / 2, linearly interpolated.
     """
     tail = 100 * (1 - level) / 2
-    low, high = np.percentile(np.asarray(values, dtype=np.float64), [tail, 100 - tail])
+    low, high = np.percentile(values, [tail, 100 - tail])
     if np.ptp(values) == 0:
         return None
     return float(low), float(high)

@@ -31,8 +31,6 @@ def mcnemar(only_a: int, only_b: int) -> float:
         independent: with several images per patient it is too small.
     """
     n = only_a + only_b
-    if n == 0:
-        return 1.0
     tail = sum(math.comb(n, i) for i in range(min(only_a, only_b) + 1))
     return min(1.0, 2 * tail / 2**n)  # big integers, divided once: no overflow, no rounding
 

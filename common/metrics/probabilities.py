@@ -81,7 +81,7 @@ def roc_curve(
     fpr, tpr, thresholds : float arrays, or None
         From (0, 0) at threshold infinity to (1, 1); None if there are no positives or no negatives.
     """
-    positive, scores = np.asarray(positive, dtype=bool), np.asarray(scores, dtype=np.float64)
+    positive, scores = np.asarray(positive), np.asarray(scores, dtype=np.float64)
     n_positive = int(positive.sum())
     n_negative = positive.size - n_positive
     if not n_positive or not n_negative:
