@@ -6,14 +6,14 @@ Predictions are the evidence: they are written once, and everything else is comp
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from common import metrics as scores
-from common import notices, runs
+from common import notices, runs, splits
 from common.errors import RESTORE, InputError
 from common.files import write_json
 from common.metrics.summary import aligned, percent, summary
@@ -205,6 +205,7 @@ def evaluate(
     split: str = "",
     synthetic: bool = False,
     part: str = "test",
+    folders: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Compute what metrics.json holds from predictions.
 
@@ -222,6 +223,8 @@ def evaluate(
         Whether the images were generated, copied.
     part : str
         Which part to evaluate; the others in the file are left alone.
+    folders : mapping, optional
+        Image to its slide folder, for the official patient recognition rate.
 
     Returns
     -------
@@ -244,6 +247,7 @@ def evaluate(
         classes,
         cases=chosen["case"].fillna("").to_numpy(),
         magnifications=chosen["magnification"].fillna("").to_numpy(),
+        folders=[(folders or {}).get(image, "") for image in chosen["image"]],
         positive=positive,
         split=split,
         synthetic=synthetic,
@@ -251,7 +255,7 @@ def evaluate(
 
 
 def evaluate_run(run_path: str | Path) -> dict[str, Any]:
-    """Recompute a run's metrics.json from its predictions.csv (and `best_epoch` from history.csv).
+    """Recompute a run's metrics.json from its predictions.csv, and folders from its split.csv.
 
     Parameters
     ----------
@@ -275,10 +279,20 @@ def evaluate_run(run_path: str | Path) -> dict[str, Any]:
         positive=run.record.get("positive"),
         split=str(run.config.get("split", "")),
         synthetic=run.synthetic,
+        folders=_folders(run),
     )
     result["best_epoch"] = best_epoch(run)
     write_json(run.path / "metrics.json", result)
     return result
+
+
+def _folders(run: runs.Run) -> dict[str, str]:
+    """Slide folder of each image, as far as the run's split.csv is there and says."""
+    try:
+        split = splits.read(run.path / "split.csv")
+    except InputError:
+        return {}
+    return dict(zip(split["image"], split["folder"], strict=True)) if "folder" in split else {}
 
 
 def best_epoch(run: runs.Run) -> int | None:

@@ -301,6 +301,23 @@ def test_evaluate_run_writes_metrics(tmp_path, predictions):
     assert result["best_epoch"] is None
 
 
+def test_folders_stand_in_split_csv_alone(tmp_path, predictions):
+    run = make_run(tmp_path / "run", predictions)
+    assert all("n_folders" not in part for part in _parts(run))  # unknown there
+    table = rows()
+    write_csv(run / "split.csv", table.assign(folder=table["case"]))
+    # 19 and 14 are wrong, of 18 to 20 and 12 to 14; odd images at 40X.
+    assert [(part["n_folders"], part["folder_recognition_rate"]) for part in _parts(run)] == [
+        (4, (1 + 1 + 0 + 1) / 4), (4, (1 / 2 + 1 + 1 + 1) / 4),
+    ]  # fmt: skip
+    (run / "split.csv").unlink()
+    assert all("n_folders" not in part for part in _parts(run))
+
+
+def _parts(run):
+    return list(evaluation.evaluate_run(run)["by_magnification"].values())
+
+
 def test_best_epoch_is_the_one_that_training_noted(tmp_path, predictions):
     run = make_run(tmp_path / "run", predictions)
     history = (

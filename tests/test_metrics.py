@@ -14,6 +14,7 @@ from common.errors import InputError
 from common.metrics import pairs
 from common.metrics.counts import ratio, two_by_two
 from common.metrics.groups import by_number, known
+from common.metrics.summary import summary
 
 # Four classes, ten images, worked out by hand.
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 3])
@@ -513,6 +514,36 @@ def test_magnifications_are_evaluated_apart():
     assert part["patient_recognition_rate"] == pytest.approx((2 / 3 + 0) / 2)
     assert result["patient_recognition_rate"] == pytest.approx((2 / 3 + 2 / 3) / 2)
     assert part["per_class"]["benign"]["recall"] == pytest.approx(2 / 3)
+
+
+def test_the_official_recognition_rate_is_over_folders_at_a_magnification():
+    # Case a has the folders a1 and a2, as 22549AB and 22549CD of BreakHis may be one patient.
+    table = [  # folder, magnification, right of all
+        ("a1", "40X", 2, 2), ("a1", "100X", 1, 4), ("a2", "40X", 0, 1), ("b1", "100X", 3, 3),
+    ]  # fmt: skip
+    rows = [(f, m, i < k) for f, m, k, n in table for i in range(n)]
+    folders, magnifications, right = (np.array(each) for each in zip(*rows, strict=True))
+    labels = np.arange(len(rows)) % 2
+    shared = dict(cases=[name[0] for name in folders], magnifications=magnifications, replicates=20)
+    probabilities = one_hot(np.where(right, labels, 1 - labels), 2)
+    result = metrics.compute(labels, probabilities, ["x", "y"], folders=folders, **shared)
+    parts = result["by_magnification"]
+    assert {m: (p["folder_recognition_rate"], p["n_folders"]) for m, p in parts.items()} == {
+        "40X": ((1 + 0) / 2, 2), "100X": ((1 / 4 + 1) / 2, 2),
+    }  # fmt: skip
+    # Over cases: 2 of 3 at 40X; together 3 of 7 of a, all of b.
+    assert parts["40X"]["patient_recognition_rate"] == pytest.approx(2 / 3)
+    assert result["patient_recognition_rate"] == pytest.approx((3 / 7 + 1) / 2)
+    text = summary(result)
+    assert "patient rate       71.43 %  (over cases, magnifications together)" in text
+    head, forty, hundred = text.splitlines()[-3:]
+    assert head == "magnification  slide folders  official patient recognition rate"
+    assert forty.split() == ["40X", "2", "50.00", "%"]
+    assert hundred.split() == ["100X", "2", "62.50", "%"]
+    for unknown in (None, ["", *folders[1:]]):
+        result = metrics.compute(labels, probabilities, ["x", "y"], folders=unknown, **shared)
+        assert all("n_folders" not in part for part in result["by_magnification"].values())
+        assert "slide folders" not in summary(result)
 
 
 def test_magnifications_without_patients():

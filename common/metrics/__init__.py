@@ -35,6 +35,7 @@ from common.metrics.groups import (
     case_table,
     patient_recognition_rate,
     per_patient,
+    rates_by_folder,
     roc_by_magnification,
 )
 from common.metrics.intervals import (
@@ -91,6 +92,7 @@ __all__ = [
     "percentile_interval",
     "precision",
     "predicted_classes",
+    "rates_by_folder",
     "recall",
     "reliability",
     "resample",

@@ -250,8 +250,10 @@ SCORES = (
     Score(
         key="patient_recognition_rate",
         title="Patient recognition rate",
-        meaning="mean over {n_patients} patients of the share of their images right",
+        meaning="mean over {n_patients} patients (cases) of the share of their images right, "
+        "magnifications together",
         line="patient rate",
+        aside="over cases, magnifications together",
         applies="patients",
         from_images=lambda images: (
             None if images.cases is None else patient_recognition_rate(images.correct, images.cases)

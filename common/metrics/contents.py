@@ -11,7 +11,7 @@ from common.errors import InputError
 from common.metrics import catalogue
 from common.metrics.catalogue import Counts, Images, class_scores
 from common.metrics.counts import confusion_matrix, macro, one_vs_rest
-from common.metrics.groups import by_number, known
+from common.metrics.groups import by_number, known, rates_by_folder
 from common.metrics.intervals import REPLICATES, clopper_pearson, percentile_interval, resample
 from common.metrics.probabilities import above_half, auc_of
 from common.predictions import predicted_classes
@@ -24,6 +24,7 @@ def compute(
     *,
     cases: np.ndarray | Sequence[str] | None = None,
     magnifications: np.ndarray | Sequence[str] | None = None,
+    folders: np.ndarray | Sequence[str] | None = None,
     positive: str | None = None,
     split: str = "",
     synthetic: bool = False,
@@ -44,6 +45,9 @@ def compute(
         Patient of each image. Where one is unknown (empty), patients count as not known.
     magnifications : str array (n,), optional
         For example ``40X``; where all are known, `by_magnification` repeats the metrics for each.
+    folders : str array (n,), optional
+        Slide folder of each image; where all are known, as the magnifications are, each of these
+        has the official patient recognition rate.
     positive : str, optional
         Positive class of a two-class problem; gives `auc` and `specificity` their meaning.
     split : str
@@ -97,6 +101,11 @@ def compute(
                 replicates,
                 seed,
             )
+        if (folders := known(folders)) is not None:
+            correct = predicted_classes(probabilities) == labels
+            for name, (rate, n) in rates_by_folder(correct, folders, magnifications).items():
+                part = {"folder_recognition_rate": rate, "n_folders": n}
+                result["by_magnification"][name] |= part
     return result
 
 

@@ -51,7 +51,9 @@ def summary(metrics: dict[str, Any]) -> str:
     width = max(len(name) for name, _ in entries)
     lines = [notices.SYNTHETIC] if metrics["synthetic"] else []
     lines += [f"{name:<{width}}  {value}" for name, value in entries]
-    for table in (_of_classes(metrics), _confusion(metrics), _of_magnifications(metrics)):
+    for table in (
+        _of_classes(metrics), _confusion(metrics), _of_magnifications(metrics), _of_folders(metrics)
+    ):  # fmt: skip
         lines += ["", *aligned(table)] if table else []
     return "\n".join(lines)
 
@@ -94,7 +96,7 @@ def _confusion(metrics: dict[str, Any]) -> list[list[str]]:
 def _of_magnifications(metrics: dict[str, Any]) -> list[list[str]]:
     if not metrics["by_magnification"]:
         return []
-    rows = [["magnification", "images", "accuracy", "95 % interval", "patient rate"]]
+    rows = [["magnification", "images", "accuracy", "95 % interval", "rate over cases"]]
     for name, part in metrics["by_magnification"].items():
         low, high = part["accuracy_ci"]
         rows.append(
@@ -107,6 +109,17 @@ def _of_magnifications(metrics: dict[str, Any]) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def _of_folders(metrics: dict[str, Any]) -> list[list[str]]:
+    """Official patient recognition rates, where folders are known."""
+    rows = [
+        [name, str(part["n_folders"]), percent(part["folder_recognition_rate"])]
+        for name, part in metrics["by_magnification"].items()
+        if "folder_recognition_rate" in part
+    ]
+    head = ["magnification", "slide folders", "official patient recognition rate"]
+    return [head, *rows] if rows else []
 
 
 def aligned(table: list[list[str]]) -> list[str]:
