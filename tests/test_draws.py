@@ -13,6 +13,8 @@ from test_splits import frame
 
 from common import splits
 from common.errors import InputError
+from common.splits import folds as folds_module
+from common.splits import group_wise
 from common.splits.draw import draw, group_table, random_state
 from common.splits.folds import k_folds
 from common.splits.group_wise import draw_groups
@@ -132,9 +134,9 @@ def badness(table: np.ndarray, taken: np.ndarray, fraction: float, left: int) ->
     return faults, round(float(distance), 6)
 
 
-def random_table(random: np.random.Generator) -> np.ndarray:
-    """Images of 4 to 9 groups of 2 or 3 classes; most groups have one class."""
-    groups, classes = int(random.integers(4, 10)), int(random.integers(2, 4))
+def random_table(random: np.random.Generator, most: int = 9) -> np.ndarray:
+    """Images of 4 groups or more of 2 or 3 classes; most groups have one class."""
+    groups, classes = int(random.integers(4, most + 1)), int(random.integers(2, 4))
     table = random.integers(1, 30, (groups, classes))
     one = random.integers(classes, size=groups)
     single = random.random(groups) < 0.7
@@ -160,6 +162,24 @@ def test_groups_are_drawn_as_well_as_can_be(seed, left):
         for choice in itertools.product([False, True], repeat=len(table))
     )
     assert badness(table, taken, fraction, left) == best
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_exchange_makes_a_single_draw_better(seed, monkeypatch):
+    """What the best of several draws hides: each of them is at its end."""
+    monkeypatch.setattr(group_wise, "TRIALS", 1)
+    random = np.random.default_rng(200 + seed)
+    table, left = random_table(random, 14), 1 + seed % 2
+    index = group_index(table)
+    _, drawn = draw_groups(index, np.arange(len(index)), "case", 0.3, seed, left=left)
+    taken = np.isin(sorted(set(index["case"])), index["case"].iloc[drawn])
+    now = badness(table, taken, 0.3, left)
+    singles = [[g] for g in range(len(table))]
+    exchanges = itertools.product(np.flatnonzero(taken), np.flatnonzero(~taken))
+    for change in (*singles, *map(list, exchanges)):
+        other = taken.copy()
+        other[change] = ~other[change]
+        assert badness(table, other, 0.3, left) >= now
 
 
 def test_more_groups_than_stay_are_needed():
@@ -245,6 +265,26 @@ def test_groups_are_dealt_as_evenly_as_can_be(seed):
         for choice in itertools.product(range(k), repeat=len(table))
     )
     assert unevenness(table, per_group.first().to_numpy(), k) == pytest.approx(best, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_move_or_exchange_makes_a_single_deal_more_even(seed, monkeypatch):
+    monkeypatch.setattr(folds_module, "TRIALS", 1)
+    random = np.random.default_rng(300 + seed)
+    table, k = random_table(random, 14), int(random.integers(2, 5))
+    index = group_index(table)
+    index["fold"] = k_folds(index, k, seed=seed, group="case")
+    fold = index.groupby("case")["fold"].first().to_numpy()
+    now = unevenness(table, fold, k)
+    for g in range(len(table)):
+        for f in range(k):
+            moved = fold.copy()
+            moved[g] = f
+            assert unevenness(table, moved, k) >= now - 1e-8
+        for h in range(g):
+            exchanged = fold.copy()
+            exchanged[[g, h]] = fold[[h, g]]
+            assert unevenness(table, exchanged, k) >= now - 1e-8
 
 
 def test_as_many_folds_as_groups_or_images():

@@ -101,6 +101,13 @@ def even(draw: Callable) -> Callable:
     return lambda _, folder: draw(even_index(), folder)
 
 
+def eight(draw: Callable) -> Callable:
+    """Classes have to come in one order, which a set of names has not."""
+    return lambda _, folder: draw(
+        even_index().assign(label=[f"c{i * i % 17 % 8}" for i in range(80)]), folder
+    )
+
+
 DRAWS = {
     "by_image 0": image(0),
     "by_image 42": image(42),
@@ -134,6 +141,7 @@ DRAWS = {
     "by_group 1, even, no validation": even(group(1, 0)),
     "k_folds 0, even": even(folds(0, group="case")),
     "k_folds 1, even": even(folds(1, group="case")),
+    "k_folds 0, eight classes, stratified": eight(folds(0, k=7, stratify=True)),
 }  # fmt: skip
 
 GOLDEN = {
@@ -201,6 +209,8 @@ GOLDEN = {
         "22221111444411113333000011113333333322224444000044442222111133334444000000002222",
     "k_folds 1, even":
         "11114444444400001111444422223333111144443333333322220000000000001111222233332222",
+    "k_folds 0, eight classes, stratified":
+        "64535125321454611653545144500300062163605114332233235240102066610442422013106526",
 }  # fmt: skip
 
 
