@@ -192,6 +192,12 @@ def test_calibration_error_on_an_edge_by_hand():
     assert metrics.ece(labels, probabilities, bins=4) == (0.5 + 0.625) / 2
 
 
+def test_many_classes_reach_the_first_bin():
+    table = metrics.reliability(np.array([3]), np.full((1, 20), 0.05))
+    assert table["n"].tolist() == [1] + [0] * 14
+    assert table["confidence"][0] == pytest.approx(0.05)
+
+
 def test_calibration_has_fifteen_bins():
     # 0.61 lies in (9/15, 10/15], 0.67 in (10/15, 11/15]; ten bins would hold them in one.
     probabilities = np.array([[0.61, 0.39], [0.67, 0.33]])

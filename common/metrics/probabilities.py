@@ -86,7 +86,7 @@ def roc_curve(
     n_negative = positive.size - n_positive
     if not n_positive or not n_negative:
         return None
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)
     scores, positive = scores[order], positive[order]
     last = np.append(np.flatnonzero(np.diff(scores)), scores.size - 1)
     tp = np.cumsum(positive)[last]
@@ -174,19 +174,18 @@ def reliability(
         ``edges`` (bins + 1,), ``n`` (bins,), and ``accuracy`` and ``confidence`` (bins,), NaN where
         a bin is empty. A confidence on an edge belongs to the bin below it.
     """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
     confidence = probabilities.max(axis=1)
     right = predicted_classes(probabilities) == labels
     edges = np.linspace(0.0, 1.0, bins + 1)
     place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
     n = np.bincount(place, minlength=bins)
-    empty = np.where(n > 0, 1.0, np.nan)
-    return {
-        "edges": edges,
-        "n": n,
-        "accuracy": ratio(np.bincount(place, weights=right, minlength=bins), n) * empty,
-        "confidence": ratio(np.bincount(place, weights=confidence, minlength=bins), n) * empty,
-    }
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        sums = np.bincount(place, weights=values, minlength=bins)
+        return np.where(n > 0, ratio(sums, n), np.nan)
+
+    return {"edges": edges, "n": n, "accuracy": mean(right), "confidence": mean(confidence)}
 
 
 def ece(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:

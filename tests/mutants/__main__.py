@@ -74,7 +74,9 @@ ROOMS = {
     "stain": Room(("common/stain",), ("stain", "stain_rules"), ("numpy", "cv2", "scipy.optimize")),
     "normalise": Room(("common/normalise.py",), ("normalise",), ("tensorflow", "keras"), 60),
     "pipeline": Room(("common/pipeline.py",), ("pipeline",), ("tensorflow", "keras"), 60),
-    "training": Room(("common/training",), ("training",), ("tensorflow", "keras", "cv2"), 60),
+    "training": Room(
+        ("common/training",), ("training_rules", "training"), ("tensorflow", "keras", "cv2"), 60
+    ),
     "gradcam": Room(("common/gradcam",), ("gradcam",), ("tensorflow", "keras", "cv2"), 60),
     "backbones": Room(("common/backbones",), ("backbones",), ("tensorflow", "keras"), 60),
 }

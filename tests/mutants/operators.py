@@ -37,8 +37,9 @@ CALLS = {
     "nanmin": "nanmax", "cummin": "cummax", "mean": "median", "sorted": "list",
 }  # fmt: skip
 CALLS |= {new: old for old, new in CALLS.items() if new != "list"}
-# Arguments that change no result: a check of lengths, an encoding that is UTF-8 anyway.
-UNTOUCHED_ARGUMENTS = {"strict", "encoding", "stacklevel"}
+# Arguments that change no result: a check of lengths, an encoding that is UTF-8 anyway, the words
+# of a command's help.
+UNTOUCHED_ARGUMENTS = {"strict", "encoding", "stacklevel", "help", "metavar", "prog", "description"}
 
 Change = Callable[[ast.AST], None]
 
