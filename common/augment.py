@@ -22,6 +22,13 @@ FILL_MODES = {
 # by width_shift_range, shear, two zooms, horizontal flip, vertical flip.
 DRAWS = 8
 
+_UINT8 = np.dtype(np.uint8)  # one object in a process, so that `is` will do
+
+# What `draw` gives, and `apply` takes.
+PARAMETERS = frozenset(
+    ("theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical")
+)
+
 # A zoom factor near zero makes an image out of one or two pixels, and zero has no meaning.
 SMALLEST_ZOOM = 0.05
 
@@ -57,6 +64,11 @@ class Augmenter:
     fill_mode : {"nearest", "reflect", "wrap", "constant"}
     cval : float
         Grey level outside the image for ``fill_mode="constant"``.
+
+    Raises
+    ------
+    InputError
+        If a setting is no finite number, or a range is negative where that has no meaning.
     """
 
     def __init__(
@@ -71,8 +83,17 @@ class Augmenter:
         fill_mode: str = "nearest",
         cval: float = 0,
     ):
-        if fill_mode not in FILL_MODES:
+        if not isinstance(fill_mode, str) or fill_mode not in FILL_MODES:
             raise InputError(f"fill mode {fill_mode!r}: choose from {', '.join(FILL_MODES)}")
+        for name, value in (
+            ("rotation_range", rotation_range), ("shear_range", shear_range), ("cval", cval),
+        ):  # fmt: skip
+            _number(value, name)
+        for name, value in (
+            ("horizontal_flip", horizontal_flip), ("vertical_flip", vertical_flip),
+        ):  # fmt: skip
+            if not isinstance(value, bool | np.bool_) and value not in (0, 1):
+                raise InputError(f"{name}: true or false is wanted, not {value!r}")
         zoom = _zoom_limits(zoom_range)
         self.rotation_range = rotation_range
         self.width_shift_range = width_shift_range
@@ -83,7 +104,8 @@ class Augmenter:
         self.vertical_flip = bool(vertical_flip)
         self.fill_mode = fill_mode
         self.cval = cval
-        self._tx, self._ty = _shifter(height_shift_range), _shifter(width_shift_range)
+        self._tx = _shifter(height_shift_range, "height_shift_range")
+        self._ty = _shifter(width_shift_range, "width_shift_range")
         self._zoom = _outside_zero(*zoom)
 
     def draw(self, rng: np.random.Generator, shape: Sequence[int]) -> dict[str, Any]:
@@ -101,7 +123,14 @@ class Augmenter:
         dict
             With the generator's keys: theta (degrees), tx and ty (pixels), shear (degrees), zx, zy,
             flip_horizontal, flip_vertical.
+
+        Raises
+        ------
+        InputError
+            If `rng` is no generator, or `shape` is none of an image.
         """
+        if not isinstance(rng, np.random.Generator):
+            raise InputError(f"rng must be a numpy.random.Generator, not {type(rng).__name__}")
         return self.parameters(rng.random(DRAWS), shape)
 
     def parameters(
@@ -120,8 +149,30 @@ class Augmenter:
         -------
         dict
             As `draw` gives it.
+
+        Raises
+        ------
+        InputError
+            If `uniforms` are not such numbers, or `shape` is none of an image.
         """
-        theta, tx, ty, shear, zx, zy, flip_horizontal, flip_vertical = map(float, uniforms)
+        try:
+            given = uniforms.tolist() if isinstance(uniforms, np.ndarray) else map(float, uniforms)
+            theta, tx, ty, shear, zx, zy, flip_horizontal, flip_vertical = given
+            sound = (
+                0 <= theta < 1 and 0 <= tx < 1 and 0 <= ty < 1 and 0 <= shear < 1
+                and 0 <= zx < 1 and 0 <= zy < 1 and 0 <= flip_horizontal < 1
+                and 0 <= flip_vertical < 1
+            )  # fmt: skip
+        except (TypeError, ValueError):
+            sound = False
+        if not sound:
+            raise InputError(f"uniforms must be {DRAWS} numbers in [0, 1), not {uniforms!r}")
+        try:
+            sound = shape[0] > 0 and shape[1] > 0
+        except (TypeError, IndexError, KeyError):
+            sound = False
+        if not sound:
+            raise InputError(f"shape must be (H, W, ...) of an image, not {shape!r}")
         return {
             "theta": (2 * theta - 1) * self.rotation_range,
             "tx": self._tx(tx, shape[0]),
@@ -143,7 +194,7 @@ class Augmenter:
         image : ndarray
             RGB, shape (H, W, 3), uint8.
         parameters : mapping
-            From `draw`; what is missing changes nothing.
+            From `draw`; what is missing changes nothing. Numbers are finite, flips true or false.
         out : ndarray, optional
             C-contiguous array of the same shape and type that takes the result.
 
@@ -151,11 +202,25 @@ class Augmenter:
         -------
         ndarray
             A new image, or `out`; same shape and type.
+
+        Raises
+        ------
+        InputError
+            If `image` is anything but an RGB image of uint8 with the channels last, a parameter is
+            unknown or not finite, or `out` does not fit.
         """
-        height, width = image.shape[:2]
+        try:
+            height, width, channels = image.shape
+            sound = channels == 3 and image.dtype is _UINT8 and height > 0 and width > 0
+        except (AttributeError, TypeError, ValueError):
+            sound = False
+        if not sound:
+            raise _no_image(image)
         matrix = _matrix(parameters, height, width)
         if out is None:
             out = np.empty_like(image, order="C")
+        elif out.shape != image.shape or out.dtype is not _UINT8 or not out.flags.c_contiguous:
+            raise InputError(f"out must be a C-contiguous uint8 array of shape {image.shape}")
         flips = parameters.get("flip_horizontal"), parameters.get("flip_vertical")
         if matrix is None:
             return _flip(image, *flips, out)
@@ -203,12 +268,34 @@ class Augmenter:
         return x.astype(np.float32), y.astype(np.float32)
 
 
-def _shifter(limit: float | Sequence[float]) -> Callable[[float, int], float]:
+def _number(value: Any, name: str) -> None:
+    """Refuse what is no finite number."""
+    number = isinstance(value, int | float | np.integer | np.floating)
+    if not number or isinstance(value, bool) or not math.isfinite(value):
+        raise InputError(f"{name}: a finite number is wanted, not {value!r}")
+
+
+def _no_image(image: Any) -> InputError:
+    """Say what is given instead of an image."""
+    wanted = "image must be RGB uint8 of shape (H, W, 3), channels last"
+    if not isinstance(image, np.ndarray):
+        return InputError(f"{wanted}, not {type(image).__name__}")
+    return InputError(f"{wanted}, not {image.dtype} of shape {image.shape}")
+
+
+def _shifter(limit: float | Sequence[float], name: str) -> Callable[[float, int], float]:
     """Function from a uniform number and the image's side to a shift in pixels."""
     values: list[float]
+    if np.ndim(limit) == 0:
+        _number(limit, name)
+    else:
+        if not len(limit):
+            raise InputError(f"{name}: no shift to choose from")
+        for each in limit:
+            _number(each, name)
     if isinstance(limit, int | np.integer):
         if limit < 0:
-            raise InputError(f"a shift of {limit} pixels: give 0 or more")
+            raise InputError(f"{name}, a shift of {limit} pixels: give 0 or more")
         values, fraction = [*range(int(limit))] or [0], False
     elif isinstance(limit, float | np.floating):
         span = float(limit)
@@ -222,6 +309,8 @@ def _shifter(limit: float | Sequence[float]) -> Callable[[float, int], float]:
 def _zoom_limits(zoom_range: float | Sequence[float]) -> tuple[float, float]:
     """Smallest and largest factor."""
     given = np.ravel(zoom_range).tolist()
+    for each in given:
+        _number(each, "zoom_range")
     limits = [1 - given[0], 1 + given[0]] if np.ndim(zoom_range) == 0 else given
     if len(limits) != 2 or limits[0] > limits[1]:
         raise InputError(f"zoom_range {zoom_range}: give one number, or a smaller and a larger")
@@ -249,10 +338,17 @@ def _zoom(uniform: float, parts: Sequence[tuple[float, float]]) -> float:
 
 def _matrix(parameters: Mapping[str, Any], height: int, width: int) -> np.ndarray | None:
     """2x3 matrix from a pixel's place (x, y) to its source, flips aside; None if nothing moves."""
-    theta = math.radians(parameters.get("theta", 0))
-    shear = math.radians(parameters.get("shear", 0))
-    tx, ty = parameters.get("tx", 0), parameters.get("ty", 0)
-    zx, zy = parameters.get("zx", 1), parameters.get("zy", 1)
+    try:
+        theta, shear = parameters.get("theta", 0), parameters.get("shear", 0)
+        tx, ty = parameters.get("tx", 0), parameters.get("ty", 0)
+        zx, zy = parameters.get("zx", 1), parameters.get("zy", 1)
+        sound = math.isfinite(theta + shear + tx + ty + zx + zy)
+        sound = sound and parameters.keys() <= PARAMETERS
+    except (AttributeError, TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise _unsound(parameters)
+    theta, shear = math.radians(theta), math.radians(shear)
     if not (theta or shear or tx or ty) and zx == zy == 1:
         return None
     cos, sin = math.cos(theta), math.sin(theta)
@@ -268,6 +364,18 @@ def _matrix(parameters: Mapping[str, Any], height: int, width: int) -> np.ndarra
             [c, d, sin * tx + cos * ty + y - c * x - d * y],
         ]
     )
+
+
+def _unsound(parameters: Any) -> InputError:
+    """Say what is wrong with the parameters of a transform."""
+    if not isinstance(parameters, Mapping):
+        return InputError(f"parameters must be a mapping as `draw` gives it, not {parameters!r}")
+    unknown = [str(name) for name in parameters if name not in PARAMETERS]
+    if unknown:
+        return InputError(
+            f"parameters: unknown {', '.join(unknown)}; known are {', '.join(sorted(PARAMETERS))}"
+        )
+    return InputError(f"parameters must be finite numbers: {dict(parameters)}")
 
 
 def _flip(image: np.ndarray, horizontal: Any, vertical: Any, out: np.ndarray) -> np.ndarray:

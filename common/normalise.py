@@ -63,13 +63,18 @@ def rgb_statistics(
     Raises
     ------
     InputError
-        If there is nothing to count, or `pixels` or `weights` have the wrong form.
+        If there is nothing to count, or `pixels`, `rows`, `weights` or `block` have the wrong form.
     """
-    if len(pixels.shape) != 4 or pixels.shape[-1] != 3:
-        raise InputError(f"RGB statistics need images (N, H, W, 3), not {tuple(pixels.shape)}")
-    chosen = np.arange(pixels.shape[0]) if rows is None else np.asarray(rows)
-    if chosen.size == 0:
-        raise InputError("RGB statistics of no images at all: the training part is empty")
+    shape = getattr(pixels, "shape", ())
+    if len(shape) != 4 or shape[-1] != 3:
+        raise InputError(f"RGB statistics need pixels of images (N, H, W, 3), not {tuple(shape)}")
+    if isinstance(block, bool) or not isinstance(block, int | np.integer) or block < 1:
+        raise InputError(f"block must be a whole number above 0, not {block!r}")
+    chosen = np.arange(shape[0]) if rows is None else _rows(rows, shape[0])
+    if chosen.size == 0 or 0 in shape:
+        raise InputError(
+            "RGB statistics of no images at all (pixels, rows): the training part is empty"
+        )
     counted = _weights(weights, chosen)
 
     # Python numbers: integers of any size, so the products below do not overflow.
@@ -95,11 +100,30 @@ def rgb_statistics(
     return np.array(mean), np.array(std)
 
 
+def _rows(rows: Any, n: int) -> np.ndarray:
+    """Row numbers, checked."""
+    try:
+        chosen = np.asarray(rows)
+    except ValueError:  # ragged
+        chosen = np.empty(())
+    if chosen.size == 0 and chosen.ndim == 1:
+        return chosen.astype(np.int64)
+    if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
+        raise InputError(f"rows must be row numbers (n,), not {chosen.dtype} {chosen.shape}")
+    if chosen.min() < 0 or chosen.max() >= n:
+        raise InputError(f"rows must be from 0 to {n - 1}: {chosen.min()} to {chosen.max()} given")
+    return chosen
+
+
 def _weights(weights: Sequence[float] | np.ndarray | None, rows: np.ndarray) -> np.ndarray:
     """Weight of each row, as integers where all are whole."""
     if weights is None:
         return np.ones(len(rows), np.int64)
-    given = np.asarray(weights)
+    try:
+        given = np.asarray(weights)
+        given = given.astype(np.float64) if given.dtype.kind not in "iub" else given
+    except (TypeError, ValueError):
+        raise InputError("weights of images must be numbers") from None
     if given.shape != rows.shape:
         raise InputError(f"{given.size} weights given for {rows.size} images")
     if not np.isfinite(given).all() or given.min() < 0 or given.sum() <= 0:
@@ -156,7 +180,7 @@ class InputScaling(keras.layers.Layer):
     ):
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
-        if scale not in SCALES:
+        if not isinstance(scale, str) or scale not in SCALES:
             raise ValueError(f"unknown scale {scale!r}: one of {', '.join(SCALES)}")
         if per_image and mean is not None:
             raise ValueError("per_image takes each image's own statistics: give no mean and std")
@@ -234,7 +258,10 @@ def _constants(
         return None, None
     if mean is None or std is None:
         raise ValueError("mean and std belong together: give both or neither")
-    means, deviations = [float(value) for value in mean], [float(value) for value in std]
+    try:
+        means, deviations = [float(value) for value in mean], [float(value) for value in std]
+    except (TypeError, ValueError):
+        raise ValueError(f"mean and std need three numbers each: {mean!r}, {std!r}") from None
     if len(means) != 3 or len(deviations) != 3 or not all(map(math.isfinite, means + deviations)):
         raise ValueError(f"mean and std need three finite numbers each: {means}, {deviations}")
     if min(deviations) < SMALLEST_STD:

@@ -174,8 +174,18 @@ def predicted_classes(values: np.ndarray) -> np.ndarray:
     -------
     int64 array (n,)
         Numbers in [0, K).
+
+    Raises
+    ------
+    ValueError
+        If `values` are not (n, K) with at least one column, or NaN is among them.
     """
-    return np.asarray(values).argmax(axis=1)
+    table = np.asarray(values)
+    if table.ndim != 2 or not table.shape[1] or table.dtype.kind not in "biuf":
+        raise ValueError(f"values must be numbers (n, K), not {table.dtype} {table.shape}")
+    if np.isnan(table).any():
+        raise ValueError("values: NaN is no probability, so no class is the largest")
+    return table.argmax(axis=1)
 
 
 def predicted(frame: pd.DataFrame) -> np.ndarray:

@@ -286,7 +286,8 @@ def test_against_scikit_learn(n_classes):
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         if trial % 2:  # ties
             probabilities = np.round(probabilities, 1)
-            probabilities[:, 0] += 1 - probabilities.sum(axis=1)
+            largest = np.arange(n), probabilities.argmax(axis=1)
+            probabilities[largest] += 1 - probabilities.sum(axis=1)
         predicted = probabilities.argmax(axis=1)
         positive = classes[1] if n_classes == 2 else None
         ours = metrics.compute(labels, probabilities, classes, positive=positive, replicates=20)

@@ -98,6 +98,7 @@ def kid(real: np.ndarray, generated: np.ndarray, *, blocks: int = 10, seed: int 
     """
     real, generated = _features(real, generated)
     fewest = min(len(real), len(generated))
+    blocks, seed = _whole(blocks, "blocks"), _whole(seed, "seed")
     if not 2 <= blocks <= fewest // 2:
         raise InputError(
             f"{blocks} blocks of {fewest} images: give at least 2 blocks, each of 2 images or more"
@@ -153,6 +154,7 @@ def precision_recall(
         As `fid`; or for too many neighbours.
     """
     real, generated = _features(real, generated)
+    neighbours = _whole(neighbours, "neighbours")
     if not 1 <= neighbours < min(len(real), len(generated)):
         raise InputError(
             f"{neighbours} neighbours among {min(len(real), len(generated))} images: give fewer"
@@ -202,9 +204,15 @@ def nearest(
     Raises
     ------
     InputError
-        For no vector at all, vectors of unequal length, or values that are not finite.
+        For no vector at all, vectors of unequal length, values that are not finite, or groups that
+        are not one per vector of both sets.
     """
     queries, references = _features(queries, references, least=1)
+    if (query_groups is None) != (reference_groups is None):
+        raise InputError("query_groups and reference_groups belong together: give both or neither")
+    if query_groups is not None:
+        query_groups = _groups(query_groups, len(queries), "query_groups")
+        reference_groups = _groups(reference_groups, len(references), "reference_groups")
     positions, distances = [], []
     first = 0
     for rows in _distances(queries, references):
@@ -226,8 +234,8 @@ def memorisation(
     """Whether generated images repeat training images.
 
     A generated image's distance to its nearest training image is divided by that image's distance
-    to its nearest other training image. A copy has ratio 0; images drawn anew from the same
-    distribution have ratios around 1.
+    to its nearest other training image. A copy has ratio 0, also where training images are copies
+    of each other; images drawn anew from the same distribution have ratios around 1.
 
     Parameters
     ----------
@@ -240,21 +248,30 @@ def memorisation(
     -------
     dict
         `nearest` (positions), `ratio` (float64 array), `median_ratio`, `smallest_ratio`,
-        `below_half` (share of generated images with a ratio under 0.5).
+        `below_half` (share of generated images with a ratio under 0.5). A training image with an
+        equal one has the median distance of all for its own, or, where most have one, of those
+        that have none. Where all training images are equal, the ratio of what is no copy of them
+        is infinite.
 
     Raises
     ------
     InputError
         As `nearest`; or if all training images are of one group.
     """
-    own_groups = np.arange(len(training)) if groups is None else np.asarray(groups)
+    training, generated = _features(training, generated, least=1)
+    own_groups = (
+        np.arange(len(training)) if groups is None else _groups(groups, len(training), "groups")
+    )
     if len(np.unique(own_groups)) < 2:
         raise InputError("copies are judged by the distances between training images: give others")
     positions, distances = nearest(generated, training)
     _, own = nearest(training, training, query_groups=own_groups, reference_groups=own_groups)
     # Of two equal training images each would be the other's copy.
-    own = np.where(own > 0, own, np.median(own))
-    ratio = distances / own[positions]
+    typical = np.median(own) or np.median(own[own > 0] if own.any() else own)
+    own = np.where(own > 0, own, typical)
+    ratio = np.divide(
+        distances, own[positions], where=own[positions] > 0, out=np.where(distances > 0, np.inf, 0)
+    )
     return {
         "nearest": positions,
         "ratio": ratio,
@@ -265,9 +282,9 @@ def memorisation(
 
 
 def _features(x: np.ndarray, y: np.ndarray, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    arrays = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    arrays = tuple(_numbers(each) for each in (x, y))
     for name, array in zip(("first", "second"), arrays, strict=True):
-        if array.ndim != 2 or len(array) < least:
+        if array.ndim != 2 or len(array) < least or not array.shape[1]:
             raise InputError(
                 f"features of the {name} set have the shape {array.shape}: give (images, features) "
                 f"of at least {least} images"
@@ -278,7 +295,33 @@ def _features(x: np.ndarray, y: np.ndarray, least: int = 2) -> tuple[np.ndarray,
         raise InputError(
             f"the sets have {arrays[0].shape[1]} and {arrays[1].shape[1]} features: use one network"
         )
-    return arrays
+    return arrays[0], arrays[1]
+
+
+def _numbers(values: Any) -> np.ndarray:
+    """An array of numbers; of a shape that is refused, if it is something else."""
+    try:
+        array = np.asarray(values)
+        return np.empty(0) if array.dtype.kind in "cSU" else array.astype(np.float64, copy=False)
+    except (TypeError, ValueError):
+        return np.empty(0)
+
+
+def _groups(groups: Any, n: int, name: str) -> np.ndarray:
+    """One group per vector."""
+    try:
+        array = np.asarray(groups)
+    except ValueError:  # ragged
+        array = np.empty(())
+    if array.shape != (n,):
+        raise InputError(f"{name} must be one per vector, ({n},), not {array.shape}")
+    return array
+
+
+def _whole(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise InputError(f"{name} must be a whole number, not {value!r}")
+    return int(value)
 
 
 def _distances(x: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:

@@ -80,8 +80,13 @@ class FeatureNetwork:
         Raises
         ------
         InputError
-            If the pixels are not uint8 RGB.
+            If the pixels are not uint8 RGB, there are none, or `batch_size` is no whole number
+            above 0.
         """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise InputError(f"batch_size must be a whole number above 0, not {batch_size!r}")
+        if not hasattr(pixels, "__len__") or not len(pixels):
+            raise InputError("pixels of no image: there are no features to make")
         file = None
         if keep and self.cache_dir is not None:
             file = self.cache_dir / f"{self._key(pixels)}.npy"

@@ -9,6 +9,14 @@ import numpy as np
 
 from common.errors import InputError
 from common.metrics import catalogue
+from common.metrics.arguments import (
+    class_names,
+    class_numbers,
+    matrices,
+    same_length,
+    softmax,
+    whole,
+)
 from common.metrics.catalogue import Counts, Images, class_scores
 from common.metrics.counts import confusion_matrix, macro, one_vs_rest
 from common.metrics.groups import by_number, known, rates_by_folder
@@ -73,18 +81,22 @@ def compute(
     InputError
         If there is no image.
     ValueError
-        If the shapes do not fit, or `positive` is no class.
+        If the shapes do not fit, a label is no class number, a row of probabilities is no softmax,
+        a class stands there twice, or `positive` is no class.
     """
-    labels = np.asarray(labels, dtype=np.int64)
-    probabilities = np.asarray(probabilities)
-    names = list(classes)
-    if labels.size == 0:
-        raise InputError("no predictions to evaluate: this part of the split is empty")
+    names = class_names(classes)
+    if np.size(labels) == 0:
+        raise InputError("no predictions to evaluate: labels are none, this part is empty")
+    labels, probabilities = class_numbers(labels, len(names)), softmax(probabilities)
+    replicates, seed = whole(replicates, 1, "replicates"), whole(seed, 0, "seed")
     if probabilities.shape != (labels.size, len(names)):
         raise ValueError(f"probabilities {probabilities.shape}, not {(labels.size, len(names))}")
     if positive is not None and positive not in names:
         raise ValueError(f"positive class {positive!r} is none of {names}")
-    cases, magnifications = known(cases), known(magnifications)
+    if cases is not None:
+        cases = known(same_length(cases, labels.size, "cases"))
+    if magnifications is not None:
+        magnifications = known(same_length(magnifications, labels.size, "magnifications"))
 
     result: dict[str, Any] = {"split": split, "synthetic": bool(synthetic)}
     result |= _section(labels, probabilities, names, cases, positive, replicates, seed)
@@ -124,6 +136,9 @@ def per_class(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str,
     dict
         ``{name: {support, tp, tn, fp, fn, precision, recall, fpr, tnr, f1, kappa, mcc}}``.
     """
+    matrix = matrices(matrix)
+    if matrix.shape != (len(classes), len(classes)):
+        raise ValueError(f"matrix must be ({len(classes)}, {len(classes)}), not {matrix.shape}")
     counts = one_vs_rest(matrix)
     scores = class_scores(matrix)
     return {

@@ -1,6 +1,7 @@
 """Confusion matrices, and the scores that need nothing else.
 
 All scores take (..., K, K) and reduce the last axes, so that bootstrap replicates go in one call.
+Counts are finite and not negative; anything else is a ValueError that names the argument.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
+from common.metrics.arguments import class_numbers, matrices, numbers, whole
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
@@ -30,13 +33,12 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, n_classes: int) 
     ValueError
         If the lengths differ or a number is no class.
     """
-    labels, predicted = np.asarray(labels), np.asarray(predicted)
-    if labels.shape != predicted.shape or labels.ndim != 1:
+    n_classes = whole(n_classes, 1, "n_classes")
+    labels = class_numbers(labels, n_classes)
+    predicted = class_numbers(predicted, n_classes, "predicted")
+    if labels.shape != predicted.shape:
         raise ValueError(f"labels {labels.shape} and predicted {predicted.shape} must be (n,)")
-    for name, values in (("labels", labels), ("predicted", predicted)):
-        if values.size and not 0 <= values.min() <= values.max() < n_classes:
-            raise ValueError(f"{name} outside [0, {n_classes})")
-    cells = labels.astype(np.int64) * n_classes + predicted
+    cells = labels * n_classes + predicted
     return np.bincount(cells, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
@@ -53,7 +55,7 @@ def one_vs_rest(matrix: np.ndarray) -> dict[str, np.ndarray]:
     dict of arrays (..., K)
         ``tp``, ``tn``, ``fp``, ``fn``.
     """
-    matrix = np.asarray(matrix)
+    matrix = matrices(matrix)
     tp = np.diagonal(matrix, axis1=-2, axis2=-1)
     fn = matrix.sum(axis=-1) - tp
     fp = matrix.sum(axis=-2) - tp
@@ -95,7 +97,7 @@ def accuracy(matrix: np.ndarray) -> np.ndarray:
     float64 array (...)
         In [0, 1].
     """
-    matrix = np.asarray(matrix)
+    matrix = matrices(matrix)
     return ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum(axis=(-2, -1)))
 
 
@@ -112,7 +114,8 @@ def balanced_accuracy(matrix: np.ndarray) -> np.ndarray:
     float64 array (...)
         In [0, 1].
     """
-    occurs = np.asarray(matrix).sum(axis=-1) > 0
+    matrix = matrices(matrix)
+    occurs = matrix.sum(axis=-1) > 0
     return ratio((recall(matrix) * occurs).sum(axis=-1), occurs.sum(axis=-1))
 
 
@@ -131,7 +134,9 @@ def macro(per_class: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     float64 array (...)
         The means.
     """
-    matrix = np.asarray(matrix)
+    matrix, per_class = matrices(matrix), numbers(per_class, "per_class")
+    if per_class.shape != matrix.shape[:-1]:
+        raise ValueError(f"per_class must be {matrix.shape[:-1]}, not {per_class.shape}")
     occurs = (matrix.sum(axis=-1) > 0) | (matrix.sum(axis=-2) > 0)
     return ratio((per_class * occurs).sum(axis=-1), occurs.sum(axis=-1))
 
@@ -153,7 +158,7 @@ def kappa(matrix: np.ndarray) -> np.ndarray:
     ----------
     Cohen, A coefficient of agreement for nominal scales, 1960.
     """
-    matrix = np.asarray(matrix, dtype=np.float64)
+    matrix = matrices(matrix).astype(np.float64, copy=False)
     n = matrix.sum(axis=(-2, -1))
     observed = np.trace(matrix, axis1=-2, axis2=-1) * n
     chance = (matrix.sum(axis=-1) * matrix.sum(axis=-2)).sum(axis=-1)
@@ -177,7 +182,7 @@ def mcc(matrix: np.ndarray) -> np.ndarray:
     ----------
     Gorodkin, Comparing two K-category assignments by a K-category correlation coefficient, 2004.
     """
-    matrix = np.asarray(matrix, dtype=np.float64)
+    matrix = matrices(matrix).astype(np.float64, copy=False)
     n = matrix.sum(axis=(-2, -1))
     true, predicted = matrix.sum(axis=-1), matrix.sum(axis=-2)
     covariance = np.trace(matrix, axis1=-2, axis2=-1) * n - (true * predicted).sum(axis=-1)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.metrics.arguments import columns, same_length, truths
 from common.metrics.probabilities import auc, roc_curve
-from common.predictions import column, correct
+from common.predictions import COLUMNS, column, correct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,7 @@ def known(values: Any) -> np.ndarray | None:
     Parameters
     ----------
     values : array-like of str (n,), or None
-        Patients or magnifications; an unknown one is empty.
+        Patients or magnifications; an unknown one is empty, None or NaN.
 
     Returns
     -------
@@ -28,7 +29,10 @@ def known(values: Any) -> np.ndarray | None:
     """
     if values is None:
         return None
-    values = np.asarray(values, dtype=str)
+    given = np.asarray(values)
+    if given.dtype.kind in "fO" and any(each is None or each != each for each in given.ravel()):
+        return None
+    values = given.astype(str)
     return values if values.size and (values != "").all() else None
 
 
@@ -48,9 +52,18 @@ def per_patient(correct: np.ndarray, cases: np.ndarray) -> dict[str, tuple[int, 
     Returns
     -------
     dict
-        ``{case: (correct, total)}``, sorted by case.
+        ``{case: (correct, total)}``, sorted by case; empty without images.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, or `correct` holds anything but true and false.
     """
-    names, place = np.unique(np.asarray(cases, dtype=str), return_inverse=True)
+    correct = truths(correct, "correct")
+    cases = same_length(cases, len(correct), "cases")
+    if not len(correct):
+        return {}
+    names, place = np.unique(cases.astype(str), return_inverse=True)
     right = np.bincount(place, weights=np.asarray(correct, dtype=np.float64)).astype(int)
     total = np.bincount(place)
     return {str(name): (int(k), int(n)) for name, k, n in zip(names, right, total, strict=True)}
@@ -71,6 +84,11 @@ def patient_recognition_rate(correct: np.ndarray, cases: np.ndarray) -> float:
     float
         In [0, 1].
 
+    Raises
+    ------
+    ValueError
+        As `per_patient`, and if there is no image.
+
     See Also
     --------
     rates_by_folder : As the data set's authors take it.
@@ -79,7 +97,10 @@ def patient_recognition_rate(correct: np.ndarray, cases: np.ndarray) -> float:
     ----------
     Spanhol et al., A dataset for breast cancer histopathological image classification, 2016.
     """
-    return float(np.mean([k / n for k, n in per_patient(correct, cases).values()]))
+    counts = per_patient(correct, cases)
+    if not counts:
+        raise ValueError("correct and cases of no image")
+    return float(np.mean([k / n for k, n in counts.values()]))
 
 
 def rates_by_folder(
@@ -125,7 +146,13 @@ def case_table(predictions: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         ``case, label, n, correct, accuracy``; several labels of one case are joined by ``+``.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
     """
+    columns(predictions, ("case", "label"), "predictions")
     table = predictions.assign(correct=correct(predictions))
     table = table.groupby("case", sort=True).agg(
         label=("label", lambda values: "+".join(sorted(set(values)))),
@@ -175,7 +202,13 @@ def roc_by_magnification(
         Magnification to (false positive rates, true positive rates, area under the curve), as
         `common.figures.roc` takes it; unknown ones, and those with images of one class, are left
         out.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, the one of the positive class for instance.
     """
+    columns(predictions, (*COLUMNS[3:4], "label", column(positive)), "predictions")
     curves = {}
     for name in sorted(set(predictions["magnification"]) - {""}, key=by_number):
         part = predictions[predictions["magnification"] == name]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from common.metrics.arguments import coverage, numbers, same_length, whole
+
 LEVEL = 0.95
 """Of every interval in this project."""
 
@@ -31,7 +33,7 @@ def clopper_pearson(k: float, n: int, level: float = LEVEL) -> tuple[float, floa
     Raises
     ------
     ValueError
-        Unless 0 <= k <= n and n > 0.
+        Unless 0 <= k <= n and n > 0, both whole, and 0 < level < 1.
 
     References
     ----------
@@ -39,7 +41,12 @@ def clopper_pearson(k: float, n: int, level: float = LEVEL) -> tuple[float, floa
     """
     from scipy.special import betaincinv
 
-    if not 0 <= k <= n or n <= 0:
+    level = coverage(level)
+    try:
+        k, n = whole(k, 0, "k"), whole(n, 1, "n")
+    except ValueError as error:
+        raise ValueError(f"k/n = {k}/{n} is no proportion: {error}") from None
+    if k > n:
         raise ValueError(f"k/n = {k}/{n} is no proportion")
     tail = (1 - level) / 2
     low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, tail))
@@ -74,8 +81,18 @@ def resample(
     -------
     float64 array (replicates, D)
         Summed `features` of every bootstrap sample.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, there is no image, or a number is not finite.
     """
-    features = np.asarray(features, dtype=np.float64)
+    features = numbers(features, "features").astype(np.float64, copy=False)
+    if features.ndim != 2 or not len(features) or not np.isfinite(features).all():
+        raise ValueError(f"features must be (n, D), finite, n at least 1, not {features.shape}")
+    if groups is not None:
+        groups = same_length(groups, len(features), "groups")
+    replicates, seed = whole(replicates, 1, "replicates"), whole(seed, 0, "seed")
     rng = np.random.default_rng(seed)
     if groups is None:
         # Images that add the same are interchangeable: draw how often each kind occurs.
@@ -106,9 +123,16 @@ def percentile_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float
     -------
     (low, high), or None
         The percentiles 100 (1 - level) / 2 and 100 (1 + level) / 2, linearly interpolated.
+
+    Raises
+    ------
+    ValueError
+        If there are no replicates, or `level` is none.
     """
-    tail = 100 * (1 - level) / 2
-    low, high = np.percentile(values, [tail, 100 - tail])
+    tail = 100 * (1 - coverage(level)) / 2
+    if not np.size(values):
+        raise ValueError("values of no bootstrap sample")
+    low, high = np.percentile(np.asarray(values, dtype=np.float64), [tail, 100 - tail])
     if np.ptp(values) == 0:
         return None
     return float(low), float(high)

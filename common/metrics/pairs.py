@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import InputError
+from common.metrics.arguments import columns, whole
 from common.metrics.groups import known
 from common.metrics.intervals import REPLICATES, percentile_interval, resample
-from common.predictions import correct, of_part
+from common.predictions import COLUMNS, classes_of, column, correct, of_part
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,13 @@ def mcnemar(only_a: int, only_b: int) -> float:
     float
         Probability of a split at least as uneven if both were equally good. It treats images as
         independent: with several images per patient it is too small.
+
+    Raises
+    ------
+    ValueError
+        Unless both are whole and not negative.
     """
+    only_a, only_b = whole(only_a, 0, "only_a"), whole(only_b, 0, "only_b")
     n = only_a + only_b
     tail = sum(math.comb(n, i) for i in range(min(only_a, only_b) + 1))
     return min(1.0, 2 * tail / 2**n)  # big integers, divided once: no overflow, no rounding
@@ -67,7 +74,9 @@ def compare(
     Raises
     ------
     InputError
-        If the two were not tested on the same images.
+        If the two were not tested on the same images, or one of them has an image twice.
+    ValueError
+        If a table lacks a column, or holds a probability that is not finite.
     """
     a, b = _paired(predictions_a, predictions_b, part)
     right_a, right_b = correct(a), correct(b)
@@ -104,10 +113,19 @@ def _paired(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One part of both, in the same order of images."""
     frames = []
-    for name, frame in (("first", predictions_a), ("second", predictions_b)):
+    for name, argument, frame in (
+        ("first", "predictions_a", predictions_a),
+        ("second", "predictions_b", predictions_b),
+    ):
+        columns(frame, COLUMNS, argument)
+        if not classes_of(frame):
+            raise ValueError(f"{argument}: the column {column('<class>')} is missing")
         chosen = of_part(frame, part).set_index("image").sort_index()
         if chosen.empty:
             raise InputError(f"the {name} run has no predictions for the {part} part")
+        if not chosen.index.is_unique:
+            twice = chosen.index[chosen.index.duplicated()][0]
+            raise InputError(f"the {name} run has predictions of {twice} twice ({argument})")
         frames.append(chosen)
     a, b = frames
     if not a.index.equals(b.index):

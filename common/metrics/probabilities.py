@@ -1,9 +1,14 @@
-"""Scores and curves that need the probabilities: ROC, calibration, what lies above one half."""
+"""Scores and curves that need the probabilities: ROC, calibration, what lies above one half.
+
+Probabilities are finite, in [0, 1] and add up to 1 in each row, labels are the numbers of their
+columns; anything else, and no image at all, is a ValueError that names the argument.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+from common.metrics.arguments import judged, numbers, truths, whole
 from common.metrics.counts import ratio
 from common.predictions import predicted_classes
 
@@ -35,8 +40,9 @@ def above_half(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     int64 array (n, 2)
         Whether the true class's probability is strictly above 0.5; how many are, right or wrong.
     """
-    above = np.asarray(probabilities) > THRESHOLD
-    true = above[np.arange(len(above)), np.asarray(labels)]
+    labels, probabilities = judged(labels, probabilities)
+    above = probabilities > THRESHOLD
+    true = above[np.arange(len(above)), labels]
     return np.stack([true, above.sum(axis=1)], axis=1).astype(np.int64)
 
 
@@ -81,7 +87,12 @@ def roc_curve(
     fpr, tpr, thresholds : float arrays, or None
         From (0, 0) at threshold infinity to (1, 1); None if there are no positives or no negatives.
     """
-    positive, scores = np.asarray(positive), np.asarray(scores, dtype=np.float64)
+    positive = truths(positive, "positive")
+    scores = numbers(scores, "scores").astype(np.float64, copy=False)
+    if scores.shape != positive.shape:
+        raise ValueError(f"scores {scores.shape} and positive {positive.shape} must be (n,)")
+    if not np.isfinite(scores).all():
+        raise ValueError("scores must be finite")
     n_positive = int(positive.sum())
     n_negative = positive.size - n_positive
     if not n_positive or not n_negative:
@@ -139,8 +150,10 @@ def auc_of(
     kind : str
         Says which, and over how many classes if some are absent.
     """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
+    labels, probabilities = judged(labels, probabilities)
     n_classes = probabilities.shape[1]
+    if positive is not None and not whole(positive, 0, "positive") < n_classes:
+        raise ValueError(f"positive must be a class number below {n_classes}, not {positive}")
     if n_classes == 2 and positive is not None:
         return auc(labels == positive, probabilities[:, positive]), "positive class"
     areas = [auc(labels == i, probabilities[:, i]) for i in range(n_classes)]
@@ -174,7 +187,8 @@ def reliability(
         ``edges`` (bins + 1,), ``n`` (bins,), and ``accuracy`` and ``confidence`` (bins,), NaN where
         a bin is empty. A confidence on an edge belongs to the bin below it.
     """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
+    labels, probabilities = judged(labels, probabilities)
+    bins = whole(bins, 1, "bins")
     confidence = probabilities.max(axis=1)
     right = predicted_classes(probabilities) == labels
     edges = np.linspace(0.0, 1.0, bins + 1)
@@ -229,7 +243,8 @@ def brier(labels: np.ndarray, probabilities: np.ndarray) -> float:
     float
         In [0, 2]; 0 is certain and right.
     """
-    error = np.array(probabilities, dtype=np.float64)
+    labels, probabilities = judged(labels, probabilities)
+    error = probabilities.copy()
     error[np.arange(len(labels)), labels] -= 1.0
     return float((error**2).sum(axis=1).mean())
 
@@ -249,6 +264,6 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     float
         In nats, in [0, 34.6].
     """
-    probabilities = np.asarray(probabilities, dtype=np.float64)
+    labels, probabilities = judged(labels, probabilities)
     true = probabilities[np.arange(len(labels)), labels]
     return float(-np.log(np.clip(true, 1e-15, 1.0)).mean())

@@ -12,8 +12,11 @@ WHITE_LEVEL = 240.0
 TISSUE_DENSITY = 0.15
 """Optical density, natural logarithm, from which on a pixel is more than background: Macenko's."""
 
-# Raise it when a change of the code changes pixels: it is part of `identity()`.
-VERSION = 1
+# Raise it when a change of the code changes pixels: it is part of `identity()`. 2: padding takes no
+# part in an estimate, and Reinhard leaves an image of one colour as it is.
+VERSION = 2
+# Of the files of fitted normalisers, which say nothing of pixels.
+FILE_VERSION = 1
 
 _CHOICES = {
     "zero": ("floor", "plus_one"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
-from common.stain.conventions import VERSION
+from common.stain.conventions import FILE_VERSION
 from common.stain.normalizer import Normalizer
 from common.stain.reinhard import ReinhardNormalizer
 from common.stain.unmixing import MacenkoNormalizer, VahadaneNormalizer
@@ -45,7 +45,7 @@ def load(path: str | Path) -> Normalizer:
         raise InputError(f"{path}: does not exist; {again}") from None
     except (OSError, ValueError):
         raise InputError(f"{path}: is not a JSON file that can be read; {again}") from None
-    if not isinstance(state, dict) or state.get("stain_normalizer") != VERSION:
+    if not isinstance(state, dict) or state.get("stain_normalizer") != FILE_VERSION:
         raise InputError(f"{path}: is no stain normaliser of this version; {again}")
     try:
         return from_state(state)

@@ -14,7 +14,7 @@ import numpy as np
 from common.errors import InputError
 from common.files import write_json
 from common.stain import staintools
-from common.stain.conventions import PRESETS, VERSION, Conventions
+from common.stain.conventions import FILE_VERSION, PRESETS, VERSION, Conventions
 from common.stain.estimation import Flag
 from common.stain.tissue import require_images
 
@@ -191,7 +191,7 @@ class Normalizer(ABC):
             The normaliser has no target.
         """
         self.require_fitted()
-        write_json(path, {"stain_normalizer": VERSION, **self.state()})
+        write_json(path, {"stain_normalizer": FILE_VERSION, **self.state()})
 
     def state(self) -> dict[str, Any]:
         """Give everything that makes the same fitted normaliser again, ready for JSON."""

@@ -14,16 +14,32 @@ import numpy as np
 
 from common.errors import InputError
 from common.stain import staintools
-from common.stain.estimation import Flag
+from common.stain.conventions import TISSUE_DENSITY, WHITE_LEVEL, Conventions
+from common.stain.estimation import Flag, macenko_matrix
 from common.stain.normalizer import Normalizer
-from common.stain.tissue import density_table, sample, sample_tissue, strips, tissue_mask
+from common.stain.padding import content
+from common.stain.tissue import (
+    MIN_PIXELS,
+    density_table,
+    sample_tissue,
+    strips,
+    tissue_mask,
+)
+
+
+# Root mean square of a and b below which an image is grey, or white; stained tissue has tens.
+SMALLEST_CHROMA = 2.0
+# As `Conventions` has it for Macenko: vectors closer than this are one stain.
+_SAME_STAIN = np.cos(np.radians(Conventions.min_angle))
+_DENSITY = density_table(WHITE_LEVEL, "floor")
 
 
 class ReinhardNormalizer(Normalizer):
     """Normalise by the mean and the standard deviation of each CIELAB channel.
 
-    The parameters are those of `Normalizer`. It knows no stains; with `mask="luminosity"` or
-    `"optical_density"` the statistics are those of tissue, so that the share of background does
+    The parameters are those of `Normalizer`. It knows no stains, but an image that is grey, or all
+    of whose tissue has one colour, is left as it is: it would be recoloured. With `mask="luminosity"`
+    or `"optical_density"` the statistics are those of tissue, so that the share of background does
     not matter.
 
     References
@@ -86,9 +102,10 @@ class ReinhardNormalizer(Normalizer):
             return none, none, Flag.NO_TISSUE
         chosen = self.conventions
         table = density_table(chosen.white_level, chosen.zero)
+        image, grid = content(image, stride)
         tissue, enough = sample_tissue(
             image,
-            sample(image, stride),
+            grid,
             lambda part: tissue_mask(part, chosen.mask, chosen.mask_threshold, table),
         )
         if not enough:
@@ -100,7 +117,7 @@ class ReinhardNormalizer(Normalizer):
         # One channel at a time, as StainTools does: where it truncates, the last bit can matter.
         mean, deviation = np.array([cv2.meanStdDev(one) for one in cv2.split(lab)])[..., 0, 0].T
         # A fifth of a unit is rounding noise: a white, black or uniform image.
-        if deviation[0] < 0.2:
+        if deviation[0] < 0.2 or _one_colour(tissue, mean, deviation):
             return none, none, Flag.NO_TISSUE if mean[0] > 95 else Flag.SINGLE_STAIN
         return mean, deviation, Flag.OK
 
@@ -138,6 +155,18 @@ class ReinhardNormalizer(Normalizer):
             else:
                 cv2.convertScaleAbs(pixels, dst=result[rows])
         return result, flag
+
+
+def _one_colour(tissue: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> bool:
+    """Whether pixels (n, 3) are grey, or one stain by Macenko's rule; a sample is enough for it."""
+    if float((mean[1:] ** 2 + deviation[1:] ** 2).sum()) < SMALLEST_CHROMA**2:
+        return True
+    density = cv2.LUT(tissue[None, :: max(1, len(tissue) // 4096)], _DENSITY)[0]
+    density = density[(density >= TISSUE_DENSITY).all(axis=1)]
+    if len(density) < MIN_PIXELS:
+        return False
+    matrix = macenko_matrix(density, 1.0, "linear", "oriented")
+    return matrix is None or not matrix[0] @ matrix[1] < _SAME_STAIN
 
 
 # CIELAB of sRGB under D65 (CIE 15; IEC 61966-2-1). OpenCV's conversion of floats interpolates in a

@@ -243,7 +243,9 @@ def select(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return values.reshape(-1, 3).take(np.flatnonzero(mask), axis=0)
 
 
-def standardize_brightness(image: np.ndarray, percent: float) -> np.ndarray:
+def standardize_brightness(
+    image: np.ndarray, percent: float, counted: np.ndarray | None = None
+) -> np.ndarray:
     """Stretch the lightness so that a percentile of it becomes white, as StainTools does.
 
     Parameters
@@ -251,6 +253,8 @@ def standardize_brightness(image: np.ndarray, percent: float) -> np.ndarray:
     image : ndarray, uint8, shape (H, W, 3), RGB
     percent : float
         Which percentile, in [0, 100].
+    counted : ndarray, uint8, shape (h, w, 3), optional
+        Pixels of which it is the percentile; by default all of the image.
 
     Returns
     -------
@@ -258,7 +262,8 @@ def standardize_brightness(image: np.ndarray, percent: float) -> np.ndarray:
         The image itself where that percentile is black.
     """
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
-    counts = np.cumsum(cv2.calcHist([lab], [0], None, [256], [0, 256]).ravel().astype(np.int64))
+    part = lab if counted is None else cv2.cvtColor(counted, cv2.COLOR_RGB2LAB)
+    counts = np.cumsum(cv2.calcHist([part], [0], None, [256], [0, 256]).ravel().astype(np.int64))
     place = percent / 100 * (counts[-1] - 1)
     low, high = np.searchsorted(counts, [int(place), int(np.ceil(place))], side="right")
     level = low + (high - low) * (place - int(place))

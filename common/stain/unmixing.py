@@ -39,10 +39,10 @@ from common.stain.mixing import (
     unmix_flat,
 )
 from common.stain.normalizer import REASON, Normalizer, each
+from common.stain.padding import content
 from common.stain.tissue import (
     density_table,
     require_images,
-    sample,
     sample_tissue,
     standardize_brightness,
     strips,
@@ -200,7 +200,8 @@ class StainMatrixNormalizer(Normalizer):
     def _prepared(self, image: np.ndarray) -> np.ndarray:
         if self.conventions.brightness is None or image.size == 0:
             return image
-        return standardize_brightness(np.ascontiguousarray(image), self.conventions.brightness)
+        whole = np.ascontiguousarray(image)
+        return standardize_brightness(whole, self.conventions.brightness, content(whole, 1)[0])
 
     def _mask(self, image: np.ndarray) -> np.ndarray:
         return tissue_mask(
@@ -211,7 +212,7 @@ class StainMatrixNormalizer(Normalizer):
         if image.size == 0:
             return unusable(Flag.NO_TISSUE)
         chosen = self.conventions
-        grid = sample(image, stride)
+        image, grid = content(image, stride)
         tissue, enough = sample_tissue(image, grid, self._mask)
         if not enough:
             return unusable(Flag.NO_TISSUE)
