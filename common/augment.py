@@ -68,7 +68,7 @@ class Augmenter:
     Raises
     ------
     InputError
-        If a setting is no finite number, or a range is negative where that has no meaning.
+        If a setting is no finite number; of the methods, if an argument is not what it must be.
     """
 
     def __init__(
@@ -85,14 +85,12 @@ class Augmenter:
     ):
         if not isinstance(fill_mode, str) or fill_mode not in FILL_MODES:
             raise InputError(f"fill mode {fill_mode!r}: choose from {', '.join(FILL_MODES)}")
-        for name, value in (
-            ("rotation_range", rotation_range), ("shear_range", shear_range), ("cval", cval),
-        ):  # fmt: skip
+        numbers = {"rotation_range": rotation_range, "shear_range": shear_range, "cval": cval}
+        for name, value in numbers.items():
             _number(value, name)
-        for name, value in (
-            ("horizontal_flip", horizontal_flip), ("vertical_flip", vertical_flip),
-        ):  # fmt: skip
-            if not isinstance(value, bool | np.bool_) and value not in (0, 1):
+        flips = {"horizontal_flip": horizontal_flip, "vertical_flip": vertical_flip}
+        for name, value in flips.items():
+            if value not in (False, True):
                 raise InputError(f"{name}: true or false is wanted, not {value!r}")
         zoom = _zoom_limits(zoom_range)
         self.rotation_range = rotation_range
@@ -123,11 +121,6 @@ class Augmenter:
         dict
             With the generator's keys: theta (degrees), tx and ty (pixels), shear (degrees), zx, zy,
             flip_horizontal, flip_vertical.
-
-        Raises
-        ------
-        InputError
-            If `rng` is no generator, or `shape` is none of an image.
         """
         if not isinstance(rng, np.random.Generator):
             raise InputError(f"rng must be a numpy.random.Generator, not {type(rng).__name__}")
@@ -149,11 +142,6 @@ class Augmenter:
         -------
         dict
             As `draw` gives it.
-
-        Raises
-        ------
-        InputError
-            If `uniforms` are not such numbers, or `shape` is none of an image.
         """
         try:
             given = uniforms.tolist() if isinstance(uniforms, np.ndarray) else map(float, uniforms)
@@ -277,22 +265,17 @@ def _number(value: Any, name: str) -> None:
 
 def _no_image(image: Any) -> InputError:
     """Say what is given instead of an image."""
-    wanted = "image must be RGB uint8 of shape (H, W, 3), channels last"
-    if not isinstance(image, np.ndarray):
-        return InputError(f"{wanted}, not {type(image).__name__}")
-    return InputError(f"{wanted}, not {image.dtype} of shape {image.shape}")
+    given = type(image).__name__
+    if isinstance(image, np.ndarray):
+        given = f"{image.dtype} of shape {image.shape}"
+    return InputError(f"image must be RGB uint8 of shape (H, W, 3), channels last, not {given}")
 
 
 def _shifter(limit: float | Sequence[float], name: str) -> Callable[[float, int], float]:
     """Function from a uniform number and the image's side to a shift in pixels."""
     values: list[float]
-    if np.ndim(limit) == 0:
-        _number(limit, name)
-    else:
-        if not len(limit):
-            raise InputError(f"{name}: no shift to choose from")
-        for each in limit:
-            _number(each, name)
+    for each in [limit] if np.ndim(limit) == 0 else limit:
+        _number(each, name)
     if isinstance(limit, int | np.integer):
         if limit < 0:
             raise InputError(f"{name}, a shift of {limit} pixels: give 0 or more")
@@ -301,6 +284,8 @@ def _shifter(limit: float | Sequence[float], name: str) -> Callable[[float, int]
         span = float(limit)
         return lambda uniform, side: (2 * uniform - 1) * span * (side if span < 1 else 1)
     else:
+        if not len(limit):
+            raise InputError(f"{name}: no shift to choose from")
         values, fraction = [*limit], max(limit) < 1
     choices = [sign * value for value in values for sign in (-1, 1)]
     return lambda uniform, side: choices[int(uniform * len(choices))] * (side if fraction else 1)
@@ -369,7 +354,7 @@ def _matrix(parameters: Mapping[str, Any], height: int, width: int) -> np.ndarra
 def _unsound(parameters: Any) -> InputError:
     """Say what is wrong with the parameters of a transform."""
     if not isinstance(parameters, Mapping):
-        return InputError(f"parameters must be a mapping as `draw` gives it, not {parameters!r}")
+        return InputError(f"parameters must be a mapping, not {parameters!r}")
     unknown = [str(name) for name in parameters if name not in PARAMETERS]
     if unknown:
         return InputError(

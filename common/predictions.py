@@ -300,17 +300,18 @@ def require_same_images(frame: pd.DataFrame, split: pd.DataFrame, path: str | Pa
     frame : DataFrame
         From `read`.
     split : DataFrame
-        Its `image`, `part` and `label` are looked at.
+        Its `image`, `part` and `label` are looked at, and `magnification` where it has it.
     path : path
         The file of the predictions, for the message.
 
     Raises
     ------
     InputError
-        If test images are missing, were added, or carry another label than in the split.
+        If test images are missing, were added, or carry another label or magnification than in the
+        split.
     """
-    expected = of_part(split).set_index("image")["label"]
-    found = of_part(frame).set_index("image")["label"]
+    wanted, said = of_part(split).set_index("image"), of_part(frame).set_index("image")
+    expected, found = wanted["label"], said["label"]
     for images, what in (
         (expected.index.difference(found.index), "missing, though split.csv tests on them"),
         (found.index.difference(expected.index), "not in the test part of split.csv"),
@@ -322,6 +323,13 @@ def require_same_images(frame: pd.DataFrame, split: pd.DataFrame, path: str | Pa
     other = found.index[found.to_numpy() != expected.reindex(found.index).to_numpy()]
     if len(other):
         raise InputError(f"{path}: {other[0]} has another label than in split.csv; {RESTORE}")
+    if "magnification" in wanted:
+        there = wanted["magnification"].reindex(said.index)
+        other = said.index[said["magnification"].to_numpy() != there.to_numpy()]
+        if len(other):
+            raise InputError(
+                f"{path}: {other[0]} has another magnification than in split.csv; {RESTORE}"
+            )
 
 
 def _text(path: Path) -> str:

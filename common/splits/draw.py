@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.errors import InputError
+from common.splits.arguments import is_number, require_images, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,8 +48,9 @@ def sorted_rows(index: pd.DataFrame) -> np.ndarray:
     Raises
     ------
     InputError
-        If there are no rows.
+        If there are no rows, the column is missing, or an image stands twice.
     """
+    require_images(index)
     if not len(index):
         raise InputError("there are no images to split")
     images = list(index["image"])
@@ -68,7 +70,17 @@ def apportion(total: int, shares: np.ndarray) -> np.ndarray:
     -------
     ndarray
         Shape (k,), int.
+
+    Raises
+    ------
+    InputError
+        If `total` is no whole number, or the shares are not as they must be.
     """
+    total = whole(total, 0, "total")
+    shares = np.asarray(shares)
+    sound = shares.ndim == 1 and shares.size and shares.dtype.kind in "iuf"
+    if not sound or not np.isfinite(shares).all() or shares.min() < 0 or not shares.sum() > 0:
+        raise InputError(f"shares must be numbers (k,), not negative and not all 0: {shares}")
     exact = shares * (total / shares.sum())
     counts = np.floor(exact).astype(int)
     order = np.argsort(counts - exact, kind="stable")
@@ -96,8 +108,9 @@ def random_state(seed: int, name: str = "") -> np.random.RandomState:
     InputError
         If the seed is out of range.
     """
-    if not 0 <= seed < 2**32:
+    if not is_number(seed) or not 0 <= seed < 2**32 or seed != int(seed):
         raise InputError(f"the split seed must be from 0 to {2**32 - 1}, not {seed}")
+    seed = int(seed)
     return np.random.RandomState([seed, *name.encode()] if name else seed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 from common.datasets import listed
 from common.errors import InputError
 from common.files import write_csv
+from common.splits.arguments import require_images
 from common.splits.draw import sorted_rows, stem
 from common.splits.group_wise import draw_groups
 from common.splits.parts import PARTS, check_fractions, check_known, check_parts, with_parts
@@ -56,7 +58,8 @@ def from_fold_files(
     Raises
     ------
     InputError
-        If the file is missing or damaged, or does not name every image of the index.
+        If the file is missing or damaged, does not name every image of the index, or gives one
+        another magnification than its name does.
     """
     from common.datasets import breakhis
 
@@ -77,6 +80,12 @@ def from_fold_files(
             raise InputError(
                 f"{path}:{number}: expected image|magnification|{fold}|train or test, "
                 f"found {line.strip()!r}"
+            )
+        named = re.search(r"-(40|100|200|400)-\d+(\.\w+)?$", fields[0])
+        if named and fields[1].upper().removesuffix("X") != named[1]:
+            raise InputError(
+                f"{path}:{number}: {fields[0]} is of magnification {named[1]} by its name, "
+                f"{fields[1]!r} by the column"
             )
         if given.setdefault(stem(fields[0]), fields[3]) != fields[3]:
             raise InputError(f"{path}:{number}: {fields[0]} is both in train and in test")
@@ -115,8 +124,10 @@ def from_file(index: pd.DataFrame, path: str | os.PathLike | None) -> pd.DataFra
     Raises
     ------
     InputError
-        If the file names images that are unknown or twice, or leaves images out.
+        If the file names images that are unknown or twice, leaves images out, or gives one another
+        magnification than its name does.
     """
+    require_images(index, "label")
     if path is None:
         raise InputError("a split from a file needs --split-file CSV, with columns image and part")
     path = Path(path)
@@ -137,10 +148,27 @@ def from_file(index: pd.DataFrame, path: str | os.PathLike | None) -> pd.DataFra
         problems.append(f"{len(missing)} images of the data are left out: {listed(missing)}")
     if problems:
         raise InputError(f"{path}: " + "; ".join(problems))
+    _require_agreement(path, table.assign(image=given), index.assign(image=known))
     split = index.copy()
     split["part"] = known.map(dict(zip(given, table["part"], strict=True))).to_numpy()
     check_parts(split, PARTS if (split["part"] == "validation").any() else ("train", "test"))
     return split
+
+
+def _require_agreement(path: Path, table: pd.DataFrame, index: pd.DataFrame) -> None:
+    """Refuse a file whose magnifications are not those of the file names."""
+    if "magnification" not in table or "magnification" not in index:
+        return
+    here = index.set_index("image")["magnification"].astype(str)
+    there = table.set_index("image")["magnification"].reindex(here.index)
+    there = there.str.upper().str.removesuffix("X")
+    wrong = (there != "") & (here != "") & (there != here.str.upper().str.removesuffix("X"))
+    if wrong.any():
+        image = wrong.index[wrong][0]
+        raise InputError(
+            f"{path}, column magnification: {int(wrong.sum())} images contradict their names, for "
+            f"example {image}: {there[image]!r}, by its name {here[image]!r}"
+        )
 
 
 def read(path: str | os.PathLike) -> pd.DataFrame:

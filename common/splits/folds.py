@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.errors import InputError
+from common.splits.arguments import is_number, require_table
 from common.splits.draw import group_table, random_state, sorted_rows
 from common.splits.group_wise import TRIALS
 from common.splits.parts import check_known
@@ -47,11 +48,14 @@ def k_folds(
     Raises
     ------
     InputError
-        If there are fewer images (groups) than folds.
+        If there are fewer images (groups) than folds, or `index` is none.
     """
-    if k < 2:
-        raise InputError(f"{k} folds: at least 2 are needed")
+    if not is_number(k) or not k >= 2 or k != int(k):
+        raise InputError(f"{k} folds (k): a whole number, at least 2, is needed")
+    k = int(k)
     order = sorted_rows(index)
+    if group is not None or stratify:
+        require_table(index, "label")
     folds = np.empty(len(index), int)
     if group is not None:
         check_known(index, group, "no folds by patient can be made")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.errors import InputError
+from common.splits.arguments import require_table
 from common.splits.draw import group_table, random_state, sorted_rows
 from common.splits.parts import check_disjoint, check_fractions, check_known, with_parts
 
@@ -53,6 +54,7 @@ def by_group(
         If groups are unknown or too few, or a part comes out empty or with a single class.
     """
     check_fractions(test, validation)
+    require_table(index, "image", "label")
     check_known(index, group, "no split by patient can be made; use --split official or image")
     order = sorted_rows(index)
     train, tested = draw_groups(index, order, group, test, seed, left=2 if validation else 1)

@@ -9,6 +9,7 @@ import numpy as np
 
 from common.datasets import listed
 from common.errors import InputError
+from common.splits.arguments import require_table, whole
 from common.splits.draw import draw, random_state, sorted_rows
 from common.splits.parts import PARTS, check_fractions, with_parts
 
@@ -49,6 +50,7 @@ def by_image(
         If a part comes out empty or with a single class, or a fraction is out of range.
     """
     check_fractions(test, validation)
+    require_table(index, "label")
     order = sorted_rows(index)
     train, tested = draw(index, order, test, seed, stratify)
     validated = np.array([], int)
@@ -83,6 +85,7 @@ def official(index: pd.DataFrame, *, validation: float, seed: int) -> pd.DataFra
         If the data set gives no parts.
     """
     check_fractions(None, validation)
+    require_table(index, "image", "label", "official")
     unknown = index.loc[~index["official"].isin(("train", "test")), "image"]
     if len(unknown):
         raise InputError(
@@ -121,6 +124,9 @@ def by_counts(
     InputError
         If a class has fewer images than asked for, or classes and index do not fit.
     """
+    require_table(index, "label")
+    if not isinstance(counts, Mapping) or not all(isinstance(n, Mapping) for n in counts.values()):
+        raise InputError("counts must map each class to its numbers of images by part")
     unlisted = sorted(set(index["label"]) - set(counts))
     if unlisted:
         raise InputError(f"counts name no numbers for the classes {', '.join(unlisted)}")
@@ -131,6 +137,8 @@ def by_counts(
         unknown = sorted(set(wanted) - set(PARTS))
         if unknown:
             raise InputError(f"counts of {name}: unknown part {', '.join(unknown)}")
+        for part, number in wanted.items():
+            whole(number, 0, f"counts of {name}, {part},")
         mine = order[labels[order] == name]
         if sum(wanted.values()) > len(mine):
             numbers = " + ".join(str(wanted.get(part, 0)) for part in PARTS)

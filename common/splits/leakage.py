@@ -19,6 +19,7 @@ from common import notices, terminal
 from common.backend import cores
 from common.datasets import is_synthetic, listed
 from common.errors import InputError
+from common.splits.arguments import require_table
 from common.splits.draw import sorted_rows
 from common.splits.pairs import (
     PAIRS_OF_PARTS,
@@ -93,7 +94,7 @@ def report(
     Raises
     ------
     InputError
-        If an image is missing or cannot be read.
+        If an image is missing or cannot be read, or `split` is none.
 
     Notes
     -----
@@ -103,6 +104,10 @@ def report(
     flips and quarter turns. Neighbouring fields of a slide look alike to the eye but not to this
     hash: they do not count as duplicates.
     """
+    require_table(split, "image", "part", name="split")
+    wrong = sorted({str(part) for part in split["part"]} - {*PARTS, ""})
+    if wrong:
+        raise InputError(f"split: unknown part {', '.join(wrong)}; parts are {', '.join(PARTS)}")
     used = split[split["part"] != ""].reset_index(drop=True)
     order = sorted_rows(used)
     used = used.iloc[order].reset_index(drop=True)

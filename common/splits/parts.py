@@ -9,6 +9,7 @@ import numpy as np
 
 from common.datasets import listed
 from common.errors import InputError
+from common.splits.arguments import is_number, require_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,7 @@ def check_disjoint(split: pd.DataFrame, group: str = "case") -> None:
     InputError
         Naming the groups that do, or that groups are unknown.
     """
+    require_table(split, "part", name="split")
     used = split[split["part"] != ""]
     check_known(used, group, "whether the parts share patients cannot be checked")
     shared = shared_groups(used, group)
@@ -56,7 +58,13 @@ def shared_groups(split: pd.DataFrame, group: str) -> dict[str, tuple[str, ...]]
     -------
     dict
         Group -> its parts, in their usual order.
+
+    Raises
+    ------
+    InputError
+        If the column `part` or that of the group is missing.
     """
+    require_table(split, "part", group, name="split")
     parts = split[split[group] != ""].groupby(group)["part"].unique()
     return {
         name: tuple(part for part in PARTS if part in found)
@@ -79,9 +87,9 @@ def check_fractions(test: float | None, validation: float) -> None:
     ------
     InputError
     """
-    if test is not None and not 0 < test < 1:
+    if test is not None and not (is_number(test) and 0 < test < 1):
         raise InputError(f"the test part must be a fraction between 0 and 1, not {test}")
-    if not 0 <= validation < 1:
+    if not (is_number(validation) and 0 <= validation < 1):
         raise InputError(
             f"the validation part must be a fraction from 0 to below 1, not {validation}"
         )
@@ -102,8 +110,9 @@ def check_known(index: pd.DataFrame, group: str, consequence: str) -> None:
     ------
     InputError
     """
-    if group not in index:
+    if not isinstance(group, str) or group not in index:
         raise InputError(f"unknown group {group!r}; groups are {', '.join(GROUPS)}")
+    require_table(index, group)
     unknown = int((index[group] == "").sum())
     if unknown:
         raise InputError(

@@ -14,6 +14,7 @@ from keras import ops
 
 from common.errors import InputError
 from common.stain.estimation import Flag
+from common.stain.padding import BLACK, WHITE
 from common.stain.tissue import (
     MAX_SAMPLES,
     MIN_PIXELS,
@@ -126,19 +127,23 @@ class StainNormalization(keras.layers.Layer):
         rows, columns = height // stride, width // stride
         grid = density[:, : rows * stride : stride, : columns * stride : stride]
         grid = ops.reshape(grid, (-1, rows * columns, 3))
-        matrix, enough, scarce = self._matrix(grid)
+        counted = _content(images)
+        sampled = counted[:, : rows * stride : stride, : columns * stride : stride]
+        sampled = ops.reshape(sampled, (-1, rows * columns))
+        matrix, enough, scarce = self._matrix(grid, sampled)
         if stride > 1 and height * width <= MAX_SAMPLES:
             # Both are computed: a batch cannot branch.
             whole = ops.reshape(density, (-1, height * width, 3))
-            whole_matrix, whole_enough, _ = self._matrix(whole)
+            whole_matrix, whole_enough, _ = self._matrix(
+                whole, ops.reshape(counted, (-1, height * width))
+            )
             matrix = ops.where(scarce[:, None, None], whole_matrix, matrix)
             enough = ops.where(scarce, whole_enough, enough)
 
         amounts, inverse = self._unmix(grid, matrix)
-        everything = ops.ones_like(amounts[..., 0], dtype="bool")
         maximum = ops.stack(
             [
-                self._percentile(amounts[..., k], everything, chosen.concentration_percentile)
+                self._percentile(amounts[..., k], sampled, chosen.concentration_percentile)
                 for k in range(2)
             ],
             axis=-1,
@@ -170,19 +175,19 @@ class StainNormalization(keras.layers.Layer):
         shifted = images + 1 if zero == "plus_one" else ops.maximum(images, 1)
         return -ops.log(shifted / white)
 
-    def _matrix(self, density: Any) -> tuple[Any, Any, Any]:
+    def _matrix(self, density: Any, counted: Any) -> tuple[Any, Any, Any]:
         """Stain matrices (N, 2, 3), whether there is tissue (N,), whether it is scarce (N,)."""
         chosen = self._normalizer.conventions
-        tissue = ops.ones_like(density[..., 0], dtype="bool")
+        tissue = counted
         if chosen.mask == "optical_density":
             # A boundary half way to the next possible density: logarithms differ in the last bit.
             inside = self._table[self._table >= chosen.mask_threshold]
             outside = self._table[self._table < chosen.mask_threshold]
             edges = [float(part) for part in (*inside[-1:], *outside[:1])]
-            tissue = ops.all(density >= sum(edges) / len(edges), axis=-1)
+            tissue = ops.all(density >= sum(edges) / len(edges), axis=-1) & counted
         count = ops.sum(ops.cast(tissue, "float32"), axis=-1)
-        pixels = density.shape[1]
-        enough = count >= max(MIN_PIXELS, MIN_TISSUE * pixels)
+        pixels = ops.sum(ops.cast(counted, "float32"), axis=-1)
+        enough = count >= ops.maximum(float(MIN_PIXELS), MIN_TISSUE * pixels)
         weights = ops.cast(tissue, "float32")[..., None]
         number = ops.maximum(count, 1.0)[:, None]
         mean = ops.sum(density * weights, axis=1) / number
@@ -245,3 +250,28 @@ class StainNormalization(keras.layers.Layer):
         correlation = ops.matmul(density, transposed) - chosen.regularizer
         both = ops.matmul(correlation, gram)
         return ops.maximum(ops.minimum(both, correlation), 0.0), inverse
+
+
+def _content(images: Any) -> Any:
+    """Which pixels (N, H, W) are no padding, by the rules of `common.stain.padding`."""
+    black, white = ops.all(images <= BLACK, axis=-1), ops.all(images >= WHITE, axis=-1)
+    inside = ops.ones_like(black)
+    for axis in (2, 1, 2):  # lines across: rows, columns, rows
+        pad = ops.all(black | ~inside, axis=axis) | ops.all(white | ~inside, axis=axis)
+        whole = ops.cast(~pad, "int32")
+        kept = ops.cumsum(whole, axis=1) * ops.flip(
+            ops.cumsum(ops.flip(whole, axis=1), axis=1), axis=1
+        )
+        inside = inside & ops.expand_dims(kept > 0, axis)
+    # Corners of what is left: its first and last row, and their first and last column.
+    for flips in ((), (1,), (2,), (1, 2)):
+        seen = ops.flip(inside, axis=flips) if flips else inside
+        dark = ops.flip(black, axis=flips) if flips else black
+        place = ops.argmax(
+            ops.reshape(ops.cast(seen, "int32"), (-1, seen.shape[1] * seen.shape[2])), 1
+        )
+        corner = ops.take_along_axis(
+            ops.reshape(dark, (-1, seen.shape[1] * seen.shape[2])), place[:, None], axis=1
+        )
+        inside = inside & ~(corner[:, :, None] & black)
+    return inside | ~ops.any(inside, axis=(1, 2), keepdims=True)

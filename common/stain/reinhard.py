@@ -26,7 +26,6 @@ from common.stain.tissue import (
     tissue_mask,
 )
 
-
 # Root mean square of a and b below which an image is grey, or white; stained tissue has tens.
 SMALLEST_CHROMA = 2.0
 # As `Conventions` has it for Macenko: vectors closer than this are one stain.
@@ -38,9 +37,9 @@ class ReinhardNormalizer(Normalizer):
     """Normalise by the mean and the standard deviation of each CIELAB channel.
 
     The parameters are those of `Normalizer`. It knows no stains, but an image that is grey, or all
-    of whose tissue has one colour, is left as it is: it would be recoloured. With `mask="luminosity"`
-    or `"optical_density"` the statistics are those of tissue, so that the share of background does
-    not matter.
+    of whose tissue has one colour, is left as it is: it would be recoloured. With
+    `mask="luminosity"` or `"optical_density"` the statistics are those of tissue, so that the share
+    of background does not matter.
 
     References
     ----------
