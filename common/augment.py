@@ -26,7 +26,7 @@ _UINT8 = np.dtype(np.uint8)  # one object in a process, so that `is` will do
 
 # What `draw` gives, and `apply` takes.
 PARAMETERS = frozenset(
-    ("theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical")
+    ["theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical"]
 )
 
 # A zoom factor near zero makes an image out of one or two pixels, and zero has no meaning.
@@ -68,7 +68,7 @@ class Augmenter:
     Raises
     ------
     InputError
-        If a setting is no finite number; of the methods, if an argument is not what it must be.
+        If a setting or, of the methods, an argument is not what it must be.
     """
 
     def __init__(
@@ -85,9 +85,9 @@ class Augmenter:
     ):
         if not isinstance(fill_mode, str) or fill_mode not in FILL_MODES:
             raise InputError(f"fill mode {fill_mode!r}: choose from {', '.join(FILL_MODES)}")
-        numbers = {"rotation_range": rotation_range, "shear_range": shear_range, "cval": cval}
-        for name, value in numbers.items():
-            _number(value, name)
+        _number(rotation_range, "rotation_range")
+        _number(shear_range, "shear_range")
+        _number(cval, "cval")
         flips = {"horizontal_flip": horizontal_flip, "vertical_flip": vertical_flip}
         for name, value in flips.items():
             if value not in (False, True):
@@ -274,7 +274,7 @@ def _no_image(image: Any) -> InputError:
 def _shifter(limit: float | Sequence[float], name: str) -> Callable[[float, int], float]:
     """Function from a uniform number and the image's side to a shift in pixels."""
     values: list[float]
-    for each in [limit] if np.ndim(limit) == 0 else limit:
+    for each in np.atleast_1d(np.asarray(limit, dtype=object)):
         _number(each, name)
     if isinstance(limit, int | np.integer):
         if limit < 0:
@@ -353,14 +353,13 @@ def _matrix(parameters: Mapping[str, Any], height: int, width: int) -> np.ndarra
 
 def _unsound(parameters: Any) -> InputError:
     """Say what is wrong with the parameters of a transform."""
-    if not isinstance(parameters, Mapping):
-        return InputError(f"parameters must be a mapping, not {parameters!r}")
-    unknown = [str(name) for name in parameters if name not in PARAMETERS]
+    names = parameters if isinstance(parameters, Mapping) else ()
+    unknown = [str(name) for name in names if name not in PARAMETERS]
     if unknown:
         return InputError(
             f"parameters: unknown {', '.join(unknown)}; known are {', '.join(sorted(PARAMETERS))}"
         )
-    return InputError(f"parameters must be finite numbers: {dict(parameters)}")
+    return InputError(f"parameters must be a mapping to finite numbers, not {parameters!r}")
 
 
 def _flip(image: np.ndarray, horizontal: Any, vertical: Any, out: np.ndarray) -> np.ndarray:

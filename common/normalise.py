@@ -65,9 +65,9 @@ def rgb_statistics(
     InputError
         If there is nothing to count, or `pixels`, `rows`, `weights` or `block` have the wrong form.
     """
-    shape = getattr(pixels, "shape", ())
+    shape: tuple[int, ...] = tuple(getattr(pixels, "shape", ()))
     if len(shape) != 4 or shape[-1] != 3:
-        raise InputError(f"RGB statistics need pixels of images (N, H, W, 3), not {tuple(shape)}")
+        raise InputError(f"RGB statistics need pixels of images (N, H, W, 3), not {shape}")
     if isinstance(block, bool) or not isinstance(block, int | np.integer) or block < 1:
         raise InputError(f"block must be a whole number above 0, not {block!r}")
     chosen = np.arange(shape[0]) if rows is None else _rows(rows, shape[0])

@@ -13,6 +13,7 @@ from common.metrics.arguments import (
     class_names,
     class_numbers,
     matrices,
+    numbers,
     same_length,
     softmax,
     whole,
@@ -87,12 +88,16 @@ def compute(
     names = class_names(classes)
     if np.size(labels) == 0:
         raise InputError("no predictions to evaluate: labels are none, this part is empty")
-    labels, probabilities = class_numbers(labels, len(names)), softmax(probabilities)
+    labels, probabilities = (
+        class_numbers(labels, len(names)),
+        numbers(probabilities, "probabilities"),
+    )
     replicates, seed = whole(replicates, 1, "replicates"), whole(seed, 0, "seed")
     if probabilities.shape != (labels.size, len(names)):
         raise ValueError(f"probabilities {probabilities.shape}, not {(labels.size, len(names))}")
     if positive is not None and positive not in names:
         raise ValueError(f"positive class {positive!r} is none of {names}")
+    probabilities = softmax(probabilities)
     if cases is not None:
         cases = known(same_length(cases, labels.size, "cases"))
     if magnifications is not None:

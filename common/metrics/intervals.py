@@ -33,7 +33,7 @@ def clopper_pearson(k: float, n: int, level: float = LEVEL) -> tuple[float, floa
     Raises
     ------
     ValueError
-        Unless 0 <= k <= n and n > 0, both whole, and 0 < level < 1.
+        Unless 0 <= k <= n, n > 0 and whole, and 0 < level < 1.
 
     References
     ----------
@@ -43,10 +43,11 @@ def clopper_pearson(k: float, n: int, level: float = LEVEL) -> tuple[float, floa
 
     level = coverage(level)
     try:
-        k, n = whole(k, 0, "k"), whole(n, 1, "n")
-    except ValueError as error:
-        raise ValueError(f"k/n = {k}/{n} is no proportion: {error}") from None
-    if k > n:
+        n = whole(n, 1, "n")
+        sound = 0 <= k <= n  # false of NaN
+    except (TypeError, ValueError):
+        sound = False
+    if not sound:
         raise ValueError(f"k/n = {k}/{n} is no proportion")
     tail = (1 - level) / 2
     low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, tail))
