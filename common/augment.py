@@ -23,12 +23,10 @@ FILL_MODES = {
 DRAWS = 8
 
 _UINT8 = np.dtype(np.uint8)  # one object in a process, so that `is` will do
-
 # What `draw` gives, and `apply` takes.
-PARAMETERS = frozenset(
-    ["theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical"]
-)
-
+PARAMETERS = frozenset({
+    "theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical",
+})  # fmt: skip
 # A zoom factor near zero makes an image out of one or two pixels, and zero has no meaning.
 SMALLEST_ZOOM = 0.05
 
@@ -284,9 +282,9 @@ def _shifter(limit: float | Sequence[float], name: str) -> Callable[[float, int]
         span = float(limit)
         return lambda uniform, side: (2 * uniform - 1) * span * (side if span < 1 else 1)
     else:
-        if not len(limit):
-            raise InputError(f"{name}: no shift to choose from")
-        values, fraction = [*limit], max(limit) < 1
+        values, fraction = [*limit], max(limit, default=0) < 1
+    if not values:
+        raise InputError(f"{name}: no shift to choose from")
     choices = [sign * value for value in values for sign in (-1, 1)]
     return lambda uniform, side: choices[int(uniform * len(choices))] * (side if fraction else 1)
 

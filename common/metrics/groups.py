@@ -122,10 +122,18 @@ def rates_by_folder(
     dict
         Magnification to (rate in [0, 1], number of its folders), sorted by magnification.
 
+    Raises
+    ------
+    ValueError
+        If the lengths differ, or `correct` holds anything but true and false.
+
     References
     ----------
     Spanhol et al., A dataset for breast cancer histopathological image classification, 2016.
     """
+    correct = truths(correct, "correct")
+    folders = same_length(folders, len(correct), "folders")
+    magnifications = same_length(magnifications, len(correct), "magnifications").astype(str)
     found = {}
     for name in sorted(set(magnifications.tolist()), key=by_number):
         here = magnifications == name
