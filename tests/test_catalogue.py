@@ -70,6 +70,49 @@ def test_what_is_shown_of_a_test_set():
     assert found["Patient recognition rate"].meaning.startswith("mean over 3 patients")
 
 
+SUMMARY = """\
+test images        10, patients 3
+accuracy           80.00 %  (8/10), 95 % interval 66.67 to 100.00 %  (bootstrap over patients)
+patient rate       80.56 %  (over cases, magnifications together)
+balanced accuracy  79.17 %
+sensitivity        83.33 %, specificity 75.00 %  (positive: malignant)
+macro averages     precision 79.17 %, recall 79.17 %, F1 79.17 %
+above 0.5, pooled  precision 80.00 %  (8/10), recall 80.00 %  (8/10)
+kappa, MCC         0.583, 0.583
+AUC                0.8125  (positive class, malignant)
+calibration        ECE 0.265, Brier 0.333, log loss 0.505
+
+class      images  precision   recall  specificity       F1
+benign          4    75.00 %  75.00 %      83.33 %  75.00 %
+malignant       6    83.33 %  83.33 %      75.00 %  83.33 %
+
+true \\ predicted  benign  malignant
+benign                 3          1
+malignant              1          5"""
+
+
+def test_a_summary_whole():
+    assert evaluation.summary(binary()) == SUMMARY
+
+
+def test_what_else_a_summary_may_say():
+    """SYNTHETIC first, the split, unknown patients, magnifications last."""
+    magnifications = ["40X"] * 5 + ["100X"] * 5
+    result = binary(cases=None, split="official", synthetic=True, magnifications=magnifications)
+    lines = evaluation.summary(result).splitlines()
+    assert lines[0].startswith("SYNTHETIC")
+    assert lines[1:3] == [
+        "split              official",
+        "test images        10, patients unknown",
+    ]
+    assert lines[-4:] == [
+        "",
+        "magnification  images  accuracy      95 % interval  rate over cases",
+        "40X                 5   80.00 %  40.00 to 100.00 %                –",
+        "100X                5   80.00 %  40.00 to 100.00 %                –",
+    ]
+
+
 def test_intervals_are_found_at_their_path():
     result = binary()
     found, intervals = by_title(result), result["intervals"]

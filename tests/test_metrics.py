@@ -212,6 +212,18 @@ def test_probabilities_that_add_up_to_a_little_more_stay_in_the_last_bin():
     np.testing.assert_array_equal(table["n"], [0, 0, 0, 1])
 
 
+def test_certainty_loses_nothing():
+    for sure in (1.0, 1 + 1e-6):  # rounded sums of a softmax may pass 1
+        loss = metrics.log_loss(np.array([0]), np.array([[sure, 0.0]]))
+        assert (loss, np.signbit(loss)) == (0, False)
+
+
+def test_scores_of_probabilities_do_not_depend_on_their_type():
+    labels, small = np.array([0, 1, 1]), np.float32([[0.9, 0.1], [0.3, 0.7], [0.6, 0.4]])
+    for score in (metrics.brier, metrics.log_loss, metrics.ece):
+        assert score(labels, small) == score(labels, small.astype(np.float64))
+
+
 def test_log_loss_of_a_certain_mistake_is_finite():
     assert metrics.log_loss(np.array([1]), np.array([[1.0, 0.0]])) == pytest.approx(-np.log(1e-15))
 

@@ -303,6 +303,11 @@ def test_a_star_needs_a_printed_size():
     table.loc[1, "n_test"] = 663
     assert tables.recover_count("95.02", 2, 663) == 630
     assert tables.size_remarks(table)[0] == text.format(2000, "", 663)
+    # Of two such sizes the smaller one is named.
+    assert tables.recover_count("95.02", 2, 1326) == 1260
+    two = table.copy()
+    two.loc[2, ["preset", "n_from", "n_test"]] = ["A", "", 1326]
+    assert tables.size_remarks(two)[0] == text.format(2000, "", 663)
     four = [{**each, "n_from": "a share"} for each in (
         number(k, f"per_class.a.{name}", unit="images", n_test=99) for name, k in COUNTS.items()
     )]  # fmt: skip
@@ -368,6 +373,10 @@ def test_several_runs_are_mean_deviation_and_t_interval():
     found = tables.estimate(group(*three), "accuracy")
     reach = 4.302653 * 0.02 / math.sqrt(3)
     assert (found.low, found.high) == pytest.approx((0.6 - reach, 0.6 + reach))
+    skewed = [scores(v, interval=[v - w, v + w]) for v, w in ((0.5, 0.1), (0.5, 0.1), (0.8, 0.4))]
+    found = tables.estimate(group(*skewed), "accuracy")
+    assert found.value == pytest.approx(0.6)
+    assert found.half_widths == pytest.approx((0.2, 0.2))
 
 
 def test_kappa_may_be_worse_than_chance():

@@ -647,11 +647,17 @@ def test_latex_whole(all_kinds):
     assert tables.latex(all_kinds) == (HERE / "golden_tables.tex").read_text(encoding="utf-8")
 
 
-def test_other_formats_and_output(paper, tmp_path, capsys):
+def test_other_formats_and_output(paper, tmp_path, capsys, monkeypatch):
     make_run(tmp_path, "a", scored(1900, 2000))
     flags = ["--runs-dir", str(tmp_path / "runs")]
     assert tables.main("fakepaper", [*flags, "--format", "csv"]) == 0
-    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    printed = capsys.readouterr().out
+    first, row = printed.splitlines()[:2]
+    assert first.startswith("table,row,metric,printed,unit,decimals,n_test,preset,")
+    # nine digits: of 1900 of 2000 the paper's interval ends there
+    assert row.startswith("T1,Small,accuracy,95.00,") and ",93.9518278,95.9135732,95," in row
+    assert printed.endswith("\n") and not printed.endswith("\n\n")
+    table = pd.read_csv(io.StringIO(printed))
     assert table["ours"].tolist()[:2] == [95.0, pytest.approx(95.0)]
     assert table["status"].tolist() == [
         "consistent", "consistent", "not comparable", "not run",
@@ -665,7 +671,14 @@ def test_other_formats_and_output(paper, tmp_path, capsys):
     rows = [line for line in text.splitlines() if line.endswith("\\\\")]
     assert {line.count(" & ") for line in rows} == {9}
     assert tables.main("fakepaper", flags) == 0
-    assert "## Table 1" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "## Table 1" in shown
+    with pytest.raises(SystemExit):
+        tables.main("fakepaper", [*flags, "--format", "html"])
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    assert tables.main("fakepaper", []) == 0  # runs/
+    assert capsys.readouterr().out == shown.replace(str(tmp_path / "runs"), "runs")
 
 
 # --- README ------------------------------------------------------------------------------------

@@ -266,4 +266,4 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """
     labels, probabilities = judged(labels, probabilities)
     true = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.clip(true, 1e-15, 1.0)).mean())
+    return float(0.0 - np.log(np.clip(true, 1e-15, 1.0)).mean())  # 0.0 of certainty, not -0.0

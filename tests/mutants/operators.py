@@ -38,8 +38,11 @@ CALLS = {
 }  # fmt: skip
 CALLS |= {new: old for old, new in CALLS.items() if new != "list"}
 # Arguments that change no result: a check of lengths, an encoding that is UTF-8 anyway, the words
-# of a command's help.
-UNTOUCHED_ARGUMENTS = {"strict", "encoding", "stacklevel", "help", "metavar", "prog", "description"}
+# of a command's help, what may not be done with a dataclass.
+UNTOUCHED_ARGUMENTS = {
+    "strict", "encoding", "stacklevel", "help", "metavar", "prog", "description", "frozen",
+    "kw_only", "slots", "repr",
+}  # fmt: skip
 
 Change = Callable[[ast.AST], None]
 
