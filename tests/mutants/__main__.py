@@ -59,7 +59,7 @@ class Room:
 
 
 ROOMS = {
-    "metrics": Room(("common/metrics",), ("metrics", "catalogue")),
+    "metrics": Room(("common/metrics",), ("metrics", "catalogue", "metric_arguments")),
     "splits": Room(
         ("common/splits",),
         ("splits", "draws", "golden_splits", "leakage", "pairs", "split_files"),
