@@ -88,6 +88,8 @@ def test_a_draw_takes_no_more_than_there_is():
 
 def test_of_many_equal_remainders_the_first_are_served():
     assert splits.apportion(150, np.ones(300)).tolist() == [1] * 150 + [0] * 150
+    # Of 30 shares 13 images: the large ones have the larger remainders, three are left.
+    assert splits.apportion(13, np.tile([1.0, 2.0], 10)).tolist() == [1, 1] * 3 + [0, 1] * 7
 
 
 def test_seeds():
@@ -293,3 +295,8 @@ def test_as_many_folds_as_groups_or_images():
     assert sorted(k_folds(frame(list("xyxy")), 4, seed=0)) == [0, 1, 2, 3]
     assert sorted(k_folds(frame(list("xyxy")), 4, seed=0, stratify=True)) == [0, 1, 2, 3]
     assert sorted(k_folds(frame(list("xyxy")), 2, seed=0)) == [0, 0, 1, 1]
+
+
+def test_classes_are_dealt_in_the_order_of_their_names():
+    index = frame(list("hgfedcba"))
+    assert k_folds(index, 8, seed=0, stratify=True).tolist() == [7, 6, 5, 4, 3, 2, 1, 0]

@@ -62,7 +62,7 @@ ROOMS = {
     "metrics": Room(("common/metrics",), ("metrics", "catalogue", "metric_arguments")),
     "splits": Room(
         ("common/splits",),
-        ("splits", "draws", "golden_splits", "leakage", "pairs", "split_files"),
+        ("splits", "draws", "golden_splits", "leakage", "pairs", "split_files", "split_arguments"),
         ("numpy", "pandas", "scipy", "cv2", "sklearn.model_selection", "PIL.Image"),
     ),
     "tables": Room(("common/tables",), ("tables", "table_rules")),
