@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from common import images, splits
+from common import images, splits, terminal
 from common.errors import main
 from common.images.fingerprints import Fingerprints, fingerprint, perceptual_hashes
 from common.splits import leakage
@@ -206,6 +206,7 @@ def run() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path, help="BreakHis images (default: test data)")
     flags = parser.parse_args()
+    terminal.quiet()
     data_dir = flags.data_dir
     if data_dir is None and os.environ.get("HISTOPAPERS_TEST_DATA"):
         data_dir = Path(os.environ["HISTOPAPERS_TEST_DATA"]) / "data" / "breakhis_100x"

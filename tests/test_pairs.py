@@ -209,6 +209,53 @@ def test_the_report_counts_as_if_every_pair_were_listed(seed, monkeypatch):
         assert found["share"] == twins / tested
 
 
+def test_sets_of_equal_images_stand_in_the_order_of_their_first():
+    digests = np.zeros((7, 32), np.uint8)
+    digests[:, 5] = [9, 3, 3, 9, 4, 3, 1]
+    number, sets = pairs.equal_sets(digests)
+    assert [rows.tolist() for rows in sets] == [[0, 3], [1, 2, 5]]
+    assert len(set(number.tolist())) == 4
+    for rows in sets:
+        assert len(set(number[rows].tolist())) == 1
+
+
+def test_a_hundred_pairs_and_twenty_sets_are_listed():
+    random = np.random.default_rng(0)
+    digests = np.repeat(np.arange(25), 6)
+    split, cached = hashed_images(digests, np.zeros((150, 8, 4), np.uint64), random)
+    split["part"] = ["train", "test"] * 75
+    report = leakage.report(split, pixels=cached)
+    assert report["exact"]["across"] == 25 * 9
+    assert len(report["exact"]["worst"]) == len(report["near"]["worst"]) == 100
+    assert report["exact"]["sets"] == 25
+    assert len(report["exact"]["largest_sets"]) == 20
+
+
+def test_two_blocks_a_worker_are_under_way(monkeypatch):
+    """More would fill the memory with pairs that nobody has counted yet."""
+    begun = []
+
+    class Pool:
+        def __init__(self, workers: int):
+            assert workers == 3
+
+        def __enter__(self) -> Pool:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def submit(self, function, *arguments) -> Pool:
+            begun.append(arguments)
+            self.result = lambda: function(*arguments)
+            return self
+
+    monkeypatch.setattr(pairs, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(pairs, "_ROWS", 2)
+    next(pairs.near_pairs(np.zeros((60, 8, 4), np.uint64), 64, workers=3))
+    assert len(begun) == 7
+
+
 def test_equal_images_are_counted_as_sets():
     digests = np.array([5, 1, 2, 5, 3, 1, 1, 4, 1])
     random = np.random.default_rng(0)

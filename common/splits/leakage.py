@@ -302,6 +302,7 @@ def _pair_report(split: pd.DataFrame, found: Tally, near: bool) -> dict[str, Any
     parts, images = split["part"].to_numpy(), split["image"].to_numpy()
     tested = int((parts == "test").sum())
     twins = int(found.twins.sum())
+    worst = zip(*(field.tolist() for field in found.worst), strict=True)
     return {
         "pairs": found.pairs,
         "across": found.across,
@@ -320,7 +321,7 @@ def _pair_report(split: pd.DataFrame, found: Tally, near: bool) -> dict[str, Any
                 "same_label": bool(found.label[first] == found.label[second]),
                 "exact": not near,
             }
-            for _, bits, first, second, turned in found.worst
+            for first, second, bits, turned in worst
         ],
     }
 

@@ -7,10 +7,9 @@ of blank tiles are all near one another.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -24,6 +23,10 @@ SHOWN_PAIRS = 100  # pairs that a leakage report lists; all of them are counted
 SHOWN_SETS = 20  # sets of equal images that it lists
 
 _TRAIN, _VALIDATION, _TEST = range(3)
+
+# Bits of one number that ranks a pair, the highest first: whether it is no leak into the test part,
+# differing bits of the hashes, both images' rows, whether one is turned.
+_WIDTHS = (1, 8, 24, 24, 1)
 
 # Rows and columns compared at once: what is written meanwhile stays in the processor's cache.
 _ROWS, _COLUMNS = 64, 1024
@@ -55,11 +58,24 @@ class Tally:
 
     def __init__(self, parts: np.ndarray, labels: np.ndarray):
         self.part = np.array([PARTS.index(part) for part in parts], np.int8)
-        self.label = np.unique(labels, return_inverse=True)[1] if len(labels) else np.zeros(0, int)
+        self.label = np.unique(labels, return_inverse=True)[1]
         self.pairs = self.label_conflicts = 0
         self.by_parts = np.zeros((len(PARTS), len(PARTS)), np.int64)
         self.twins = np.zeros(len(self.part), bool)
-        self.worst: list[tuple[bool, int, int, int, bool]] = []
+        self._worst = np.zeros(0, np.int64)
+
+    @property
+    def worst(self) -> Pairs:
+        """The worst `SHOWN_PAIRS` across parts: training and test images first, then few bits.
+
+        `a` is the image in the earlier part.
+        """
+        fields, rank = [], self._worst
+        for width in _WIDTHS[::-1]:
+            fields.append(rank & (1 << width) - 1)
+            rank = rank >> width
+        turned, b, a, bits, _ = fields
+        return Pairs(a, b, bits, turned.astype(bool))
 
     @property
     def across(self) -> int:
@@ -90,20 +106,9 @@ class Tally:
         self.by_parts += np.bincount(where, minlength=size).reshape(self.by_parts.shape)
         leaks = (self.part[first] == _TRAIN) & (self.part[second] == _TEST)
         self.twins[second[leaks]] = True
-        across = np.flatnonzero(self.part[first] != self.part[second])
-        if len(self.worst) == SHOWN_PAIRS:
-            last = self.worst[-1]
-            # Only what may come before the last that is kept.
-            keys = 1000 * (~leaks[across]).astype(int) + bits[across]
-            across = across[keys <= 1000 * last[0] + last[1]]
-        if len(across) > SHOWN_PAIRS:
-            keys = (turned, second, first, bits, ~leaks)
-            across = across[np.lexsort([key[across] for key in keys])[:SHOWN_PAIRS]]
-        found = (
-            (not leaks[i], int(bits[i]), int(first[i]), int(second[i]), bool(turned[i]))
-            for i in across
-        )
-        self.worst = heapq.nsmallest(SHOWN_PAIRS, itertools.chain(self.worst, found))
+        across = self.part[first] != self.part[second]
+        fields = (~leaks, bits, first, second, turned)
+        self._keep([field[across] for field in fields])
 
     def add_sets(self, sets: list[np.ndarray]) -> None:
         """Count the pairs of images within sets of equal images, without listing them.
@@ -119,24 +124,27 @@ class Tally:
             same = np.bincount(self.label[rows])
             self.label_conflicts += n * (n - 1) // 2 - int((same * (same - 1) // 2).sum())
             held = np.bincount(self.part[rows], minlength=len(PARTS))
-            self.by_parts += np.triu(np.outer(held, held), 1) + np.diag(held * (held - 1) // 2)
+            self.by_parts += np.triu(np.outer(held, held), 1)
             if held[_TRAIN]:
                 self.twins[rows[self.part[rows] == _TEST]] = True
-        self.worst = heapq.nsmallest(SHOWN_PAIRS, itertools.chain(self.worst, self._across(sets)))
-
-    def _across(self, sets: list[np.ndarray]) -> Iterator[tuple[bool, int, int, int, bool]]:
-        """The worst pairs of equal images across parts, `SHOWN_PAIRS` of either kind at most."""
-        held = [[rows[self.part[rows] == part] for part in range(len(PARTS))] for rows in sets]
+        of_part = [[rows[self.part[rows] == part] for part in range(len(PARTS))] for rows in sets]
         members = sorted((int(row), number) for number, rows in enumerate(sets) for row in rows)
-        # What is trained on and tested on comes first.
         for of_kind in ({_TRAIN: _TEST}, {_TRAIN: _VALIDATION, _VALIDATION: _TEST}):
             found = (
                 (of_kind != {_TRAIN: _TEST}, 0, first, int(second), False)
                 for first, number in members
                 if self.part[first] in of_kind
-                for second in held[number][of_kind[self.part[first]]]
+                for second in of_part[number][of_kind[self.part[first]]]
             )
-            yield from itertools.islice(found, SHOWN_PAIRS)
+            shown = np.array([*itertools.islice(found, SHOWN_PAIRS)], int).reshape(-1, 5)
+            self._keep(list(shown.T))
+
+    def _keep(self, fields: Sequence[np.ndarray]) -> None:
+        """Keep the worst of those that are kept and of these, whose fields are the `_WIDTHS`."""
+        rank = np.zeros(len(fields[0]), np.int64)
+        for field, width in zip(fields, _WIDTHS, strict=True):
+            rank = (rank << width) | field
+        self._worst = np.sort(np.concatenate([self._worst, rank]))[:SHOWN_PAIRS]
 
 
 def equal_sets(digests: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -154,8 +162,6 @@ def equal_sets(digests: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     sets : list of ndarray
         Row numbers, rising, of each set of two images or more; the set with the first row first.
     """
-    if not len(digests):
-        return np.zeros(0, int), []
     whole = np.ascontiguousarray(digests).view(f"V{digests.shape[1]}").ravel()
     _, number, counts = np.unique(whole, return_inverse=True, return_counts=True)
     order = np.argsort(number, kind="stable")
@@ -224,6 +230,5 @@ def _near_rows(turned: np.ndarray, start: int, limit: int) -> Pairs:
         i, j = np.nonzero(best <= limit)
         i, j = i[i + start < j + column], j[i + start < j + column]
         found.append(Pairs(i + start, j + column, best[i, j], best[i, j] < plain[i, j]))
-    if not found:
-        return Pairs(*(np.zeros(0, kind) for kind in (int, int, np.uint8, bool)))
+    # Never empty: an image is near itself.
     return Pairs(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
