@@ -120,8 +120,10 @@ def test_intervals_are_found_at_their_path():
     assert found["Sensitivity"].interval == tuple(intervals["per_class.malignant.recall"])
     assert found["Specificity"].interval == tuple(intervals["per_class.malignant.tnr"])
     assert found["Macro F1"].interval == tuple(intervals["f1_macro"])
-    for title in ("Patient recognition rate", "Area under the ROC curve", "Brier score"):
-        assert found[title].interval is None
+    assert found["Area under the ROC curve"].interval == tuple(intervals["auc"])
+    assert [title for title, each in found.items() if each.interval is None] == [
+        "Expected calibration error"
+    ]
     assert shown.of_class(result, "benign")[0].interval == tuple(
         intervals["per_class.benign.precision"]
     )
@@ -167,7 +169,7 @@ def test_a_metric_is_added_by_its_function_and_one_entry(monkeypatch):
 
     whole = catalogue.Score(
         key="error_rate", title="Error rate", meaning="share of the images that are wrong",
-        line="error rate", from_matrix=error_rate,
+        line="error rate", rests_on="images", from_matrix=error_rate,
     )  # fmt: skip
     of_images = replace(
         whole, key="surest", title="Surest", line="surest", percent=False, decimals=1,

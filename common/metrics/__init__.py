@@ -4,12 +4,16 @@ Everything here is a fraction, never a percentage. Conventions, the same through
 
 - `labels` and `predicted` are class numbers; a confusion matrix has true classes in its rows.
 - The predicted class is the largest probability; among equal ones, the first class.
-- 0/0 is 0 (scikit-learn's ``zero_division=0``): the precision of a class that is never predicted,
-  the recall of one that never occurs, MCC and kappa when all labels and predictions are one class.
-- Macro averages run over the classes that occur in the labels or in the predictions, balanced
-  accuracy over those in the labels, AUC over those with positives and negatives. So a class absent
-  from a small test set lowers no average; it is still listed, with support 0.
-- What cannot be defined at all (the AUC of a test set with one class) is None.
+- What has nothing to be divided by is not defined: NaN in an array, null in metrics.json, where
+  ``reasons`` says why. So it is with the recall, precision and F1 of a class without a test image,
+  with specificity where no other class has one, with kappa, MCC and AUC of a single class.
+- A class that occurs and is never predicted has precision and F1 0 (scikit-learn's
+  ``zero_division=0``); where all predictions are one class, MCC and kappa are 0.
+- Macro averages, balanced accuracy among them, run over the classes that occur in the labels, AUC
+  over those with positives and negatives. So a class absent from a small test set lowers no
+  average; it is still listed, with support 0.
+- Bootstrap samples that lack a class which a score rests on are left out, and there is no interval
+  where a single patient stands for that class.
 
 A metric is added in two places: its function, and one entry in `common.metrics.catalogue`.
 
@@ -41,7 +45,9 @@ from common.metrics.groups import (
 from common.metrics.intervals import (
     LEVEL,
     REPLICATES,
+    Draws,
     clopper_pearson,
+    draw,
     percentile_interval,
     resample,
 )
@@ -65,6 +71,7 @@ __all__ = [
     "LEVEL",
     "REPLICATES",
     "THRESHOLD",
+    "Draws",
     "accuracy",
     "auc",
     "auc_of",
@@ -77,6 +84,7 @@ __all__ = [
     "compute",
     "confusion_matrix",
     "correct",
+    "draw",
     "ece",
     "f1",
     "kappa",

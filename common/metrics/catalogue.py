@@ -4,7 +4,7 @@ To add a metric, write its function and one `Score`:
 
 - A score of the whole test set goes into `SCORES`. If a confusion matrix is enough for it, write
   ``from_matrix``, in `common.metrics.counts`, so that it takes many matrices at once: it gets a
-  bootstrap interval. Else write ``from_images``.
+  bootstrap interval. Else write ``from_images``, and ``from_draws`` for the interval.
 - A score of each class against the rest goes into `PER_CLASS`; its mean over the classes follows
   under the same key with ``_macro``.
 
@@ -14,12 +14,9 @@ To add a metric, write its function and one `Score`:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
-
 import numpy as np
 
+from common.metrics import replicates
 from common.metrics.counts import (
     accuracy,
     balanced_accuracy,
@@ -34,123 +31,18 @@ from common.metrics.counts import (
     two_by_two,
 )
 from common.metrics.groups import patient_recognition_rate
-from common.metrics.probabilities import auc_of, brier, ece, log_loss
+from common.metrics.probabilities import (
+    auc_of,
+    brier,
+    ece,
+    log_loss,
+    squared_errors,
+    surprises,
+)
+from common.metrics.score import Score
 
 CALIBRATION = "calibration"
 """Line of the scores that say how far the probabilities can be believed."""
-
-
-class Counts(NamedTuple):
-    """Counts of a test set, or of many bootstrap samples of it at once."""
-
-    matrix: np.ndarray
-    """(..., K, K), true classes in rows."""
-    tp_at_half: np.ndarray
-    """(...), images whose true class has a probability above one half."""
-    above_half: np.ndarray
-    """(...), probabilities above one half."""
-
-
-class Images(NamedTuple):
-    """The images of a test set, one by one."""
-
-    labels: np.ndarray
-    """int64 (n,), true class numbers."""
-    probabilities: np.ndarray
-    """float64 (n, K)."""
-    correct: np.ndarray
-    """bool (n,), which have their label predicted."""
-    matrix: np.ndarray
-    """int64 (K, K), their confusion matrix."""
-    cases: np.ndarray | None
-    """str (n,), patients; None unless all are known."""
-    positive: int | None
-    """Number of the positive class; None without one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """One score.
-
-    Attributes
-    ----------
-    key : str
-        Its path in metrics.json; ``{positive_class}`` stands for that class's name. An entry
-        without a function is a number that another entry writes.
-    title : str
-        What it is called on a page.
-    meaning : str
-        What it is, in a few words. Keys of metrics.json in braces are filled in, and
-        ``{of_positive}``, the positive class after a comma.
-    line : str, optional
-        Scores with the same one stand together, in one line of the summary. Unset, it stands in
-        metrics.json and in no list; of a score per class, it is a column of the table of classes.
-    short : str
-        What it is called within its line, where the line has several scores.
-    aside : str
-        What its line says in parentheses, filled in as `meaning` is.
-    percent : bool
-        Whether it is shown as a percentage; else as a plain number.
-    decimals : int
-        How many are shown.
-    applies : {"always", "two classes", "patients", "per class"}
-        To what it applies: every test set; two classes of which one is positive; known patients;
-        each class against the rest. Where it does not apply it is null, and not shown.
-    k_of_n : (str, str), optional
-        Keys of the two counts that a proportion is made of; they stand before it.
-    facts : tuple of str
-        Keys that say what the value is of; they stand after it.
-    interval : str, optional
-        Path of its interval in `intervals`, where that is another one than `key`.
-    mean_line : str, optional
-        Of a score per class: the `line` of its mean over the classes.
-    mean_of : str, optional
-        Key of the score per class whose mean over the classes it is.
-    from_matrix : callable, optional
-        Confusion matrices (..., K, K) to values (...), or (..., K) for a score per class.
-    from_counts : callable, optional
-        `Counts` to values (...).
-    from_images : callable, optional
-        `Images` to a float, or None where it is not defined. It gets no interval.
-    """
-
-    key: str
-    title: str
-    meaning: str
-    line: str | None = None
-    short: str = ""
-    aside: str = ""
-    percent: bool = True
-    decimals: int = 2
-    applies: Literal["always", "two classes", "patients", "per class"] = "always"
-    k_of_n: tuple[str, str] | None = None
-    facts: tuple[str, ...] = ()
-    interval: str | None = None
-    mean_line: str | None = None
-    mean_of: str | None = None
-    from_matrix: Callable[[np.ndarray], np.ndarray] | None = None
-    from_counts: Callable[[Counts], np.ndarray] | None = None
-    from_images: Callable[[Images], float | None] | None = None
-
-    def text(self, value: float | None) -> str:
-        """Write a value as it is shown.
-
-        Parameters
-        ----------
-        value : float or None
-            A fraction where `percent` is set.
-
-        Returns
-        -------
-        str
-            With its sign of percent; a dash where it is undefined.
-        """
-        if value is None:
-            return "–"
-        return (
-            f"{100 * value:.{self.decimals}f} %" if self.percent else f"{value:.{self.decimals}f}"
-        )
-
 
 PER_CLASS = (
     Score(
@@ -161,6 +53,7 @@ PER_CLASS = (
         line="classes",
         mean_line="macro averages",
         applies="per class",
+        rests_on="class and others",
         from_matrix=precision,
     ),
     Score(
@@ -171,6 +64,7 @@ PER_CLASS = (
         line="classes",
         mean_line="macro averages",
         applies="per class",
+        rests_on="class",
         from_matrix=recall,
     ),
     Score(
@@ -179,6 +73,7 @@ PER_CLASS = (
         short="false positive rate",
         meaning="share of the other images that are predicted as the class",
         applies="per class",
+        rests_on="others",
         from_matrix=fpr,
     ),
     Score(
@@ -188,6 +83,7 @@ PER_CLASS = (
         meaning="share of the other images that are not predicted as the class",
         line="classes",
         applies="per class",
+        rests_on="others",
         from_matrix=tnr,
     ),
     Score(
@@ -198,6 +94,7 @@ PER_CLASS = (
         line="classes",
         mean_line="macro averages",
         applies="per class",
+        rests_on="class and others",
         from_matrix=f1,
     ),
     Score(
@@ -208,6 +105,8 @@ PER_CLASS = (
         percent=False,
         decimals=3,
         applies="per class",
+        rests_on="class and others",
+        lowest=-1.0,
         from_matrix=lambda matrix: kappa(two_by_two(matrix)),
     ),
     Score(
@@ -218,6 +117,8 @@ PER_CLASS = (
         percent=False,
         decimals=3,
         applies="per class",
+        rests_on="class and others",
+        lowest=-1.0,
         from_matrix=lambda matrix: mcc(two_by_two(matrix)),
     ),
 )
@@ -235,6 +136,8 @@ def _mean(score: Score) -> Score:
         percent=score.percent,
         decimals=score.decimals,
         mean_of=score.key,
+        lowest=score.lowest,
+        highest=score.highest,
     )
 
 
@@ -245,6 +148,7 @@ SCORES = (
         meaning="share of the images that are right",
         line="accuracy",
         k_of_n=("correct", "n"),
+        rests_on="images",
         from_matrix=accuracy,
     ),
     Score(
@@ -255,9 +159,11 @@ SCORES = (
         line="patient rate",
         aside="over cases, magnifications together",
         applies="patients",
+        rests_on="images",
         from_images=lambda images: (
             None if images.cases is None else patient_recognition_rate(images.correct, images.cases)
         ),
+        from_draws=lambda images, draws: replicates.mean_of_units(images.correct, draws),
     ),
     Score(
         key="balanced_accuracy",
@@ -283,6 +189,7 @@ SCORES = (
         meaning="pooled over classes, probabilities above 0.5 only",
         line="above 0.5, pooled",
         k_of_n=("tp_at_half", "above_half"),
+        rests_on="images",
         from_counts=lambda counts: ratio(counts.tp_at_half, counts.above_half),
     ),
     Score(
@@ -292,6 +199,7 @@ SCORES = (
         meaning="pooled over classes, probabilities above 0.5 only",
         line="above 0.5, pooled",
         k_of_n=("tp_at_half", "n"),
+        rests_on="images",
         from_counts=lambda counts: ratio(counts.tp_at_half, counts.matrix.sum(axis=(-2, -1))),
     ),
     Score(
@@ -301,6 +209,7 @@ SCORES = (
         line="kappa, MCC",
         percent=False,
         decimals=3,
+        lowest=-1.0,
         from_matrix=kappa,
     ),
     Score(
@@ -310,6 +219,7 @@ SCORES = (
         line="kappa, MCC",
         percent=False,
         decimals=3,
+        lowest=-1.0,
         from_matrix=mcc,
     ),
     Score(
@@ -322,6 +232,9 @@ SCORES = (
         decimals=4,
         facts=("auc_kind", "positive_class"),
         from_images=lambda images: auc_of(images.labels, images.probabilities, images.positive)[0],
+        from_draws=lambda images, draws: replicates.auc_of(
+            images.labels, images.probabilities, images.positive, draws
+        ),
     ),
     Score(
         key="specificity",
@@ -344,6 +257,8 @@ SCORES = (
         line=CALIBRATION,
         percent=False,
         decimals=3,
+        rests_on="images",
+        # No interval: in bootstrap samples images repeat, and all look worse calibrated.
         from_images=lambda images: ece(images.labels, images.probabilities),
     ),
     Score(
@@ -354,7 +269,12 @@ SCORES = (
         line=CALIBRATION,
         percent=False,
         decimals=3,
+        rests_on="images",
+        highest=2.0,
         from_images=lambda images: brier(images.labels, images.probabilities),
+        from_draws=lambda images, draws: replicates.mean(
+            squared_errors(images.labels, images.probabilities), draws
+        ),
     ),
     Score(
         key="log_loss",
@@ -364,7 +284,12 @@ SCORES = (
         line=CALIBRATION,
         percent=False,
         decimals=3,
+        rests_on="images",
+        highest=np.inf,
         from_images=lambda images: log_loss(images.labels, images.probabilities),
+        from_draws=lambda images, draws: replicates.mean(
+            surprises(images.labels, images.probabilities), draws
+        ),
     ),
 )
 """Scores of a whole test set, and of each magnification."""
@@ -386,3 +311,22 @@ def class_scores(matrix: np.ndarray) -> dict[str, np.ndarray]:
     return {
         score.key: score.from_matrix(matrix) for score in PER_CLASS if score.from_matrix is not None
     }
+
+
+def find(path: str) -> Score | None:
+    """Entry of a score by its path in metrics.json, or in what it says of one magnification.
+
+    Parameters
+    ----------
+    path : str
+        For example ``per_class.benign.precision``.
+
+    Returns
+    -------
+    Score or None
+        None for what is no score: a count, an epoch, another program's number.
+    """
+    among, key = SCORES, path
+    if path.startswith("per_class."):
+        among, key = PER_CLASS, path.rpartition(".")[2]
+    return next((score for score in among if score.key == key), None)

@@ -18,11 +18,14 @@ from common.metrics.arguments import (
     softmax,
     whole,
 )
-from common.metrics.catalogue import Counts, Images, class_scores
-from common.metrics.counts import confusion_matrix, macro, one_vs_rest
+from common.metrics.bootstrap import intervals_of, values_of
+from common.metrics.catalogue import class_scores
+from common.metrics.counts import confusion_matrix, one_vs_rest
+from common.metrics.ground import ground_of
 from common.metrics.groups import by_number, known, rates_by_folder
-from common.metrics.intervals import REPLICATES, clopper_pearson, percentile_interval, resample
+from common.metrics.intervals import REPLICATES
 from common.metrics.probabilities import above_half, auc_of
+from common.metrics.score import Counts, Images
 from common.predictions import predicted_classes
 
 
@@ -72,10 +75,13 @@ def compute(
     -------
     dict
         See ``docs/run-folder.md``. ``intervals`` holds a 95 % bootstrap interval for each of the
-        scores that a table may print, by their path (``per_class.benign.precision``), or None.
+        scores that a table may print, by their path (``per_class.benign.precision``), or None;
+        ``reasons`` says why a score or an interval is None, ``intervals_replicates`` how many
+        samples were left where some lacked what the score rests on.
         ``accuracy_ci`` is Clopper-Pearson's where the bootstrap draws nothing but the same: without
         a single error or a single hit, or with the same share of hits of every patient. It is over
-        images or, where the bootstrap is over patients, over patients; ``ci_method`` says which.
+        images or, where patients are known, over patients, and None with a single patient;
+        ``ci_method`` says which.
 
     Raises
     ------
@@ -139,7 +145,8 @@ def per_class(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str,
     Returns
     -------
     dict
-        ``{name: {support, tp, tn, fp, fn, precision, recall, fpr, tnr, f1, kappa, mcc}}``.
+        ``{name: {support, tp, tn, fp, fn, precision, recall, fpr, tnr, f1, kappa, mcc}}``, None
+        where a score has nothing to be divided by.
     """
     matrix = matrices(matrix)
     if matrix.shape != (len(classes), len(classes)):
@@ -150,7 +157,7 @@ def per_class(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str,
         name: {
             "support": int(counts["tp"][i] + counts["fn"][i]),
             **{key: int(value[i]) for key, value in counts.items()},
-            **{key: float(value[i]) for key, value in scores.items()},
+            **{key: _number(value[i]) for key, value in scores.items()},
         }
         for i, name in enumerate(classes)
     }
@@ -170,6 +177,7 @@ def _section(
     images = Images(
         labels=labels,
         probabilities=probabilities,
+        predicted=predicted,
         correct=predicted == labels,
         matrix=confusion_matrix(labels, predicted, len(classes)),
         cases=cases,
@@ -177,32 +185,19 @@ def _section(
     )
     half = above_half(labels, probabilities)
     tp_at_half, above = half.sum(axis=0)
-    values = _values(Counts(images.matrix, tp_at_half, above), classes)
-
-    n, n_patients = len(labels), None if cases is None else len(np.unique(cases))
-    # One patient cannot be resampled; fall back to images, and say so in ci_unit.
-    clustered = n_patients is not None and n_patients > 1
-    replicated = _values(
-        _replicates(images, predicted, half, cases if clustered else None, replicates, seed),
-        classes,
-    )
-    intervals = {name: percentile_interval(drawn) for name, drawn in replicated.items()}
-    method, interval = "bootstrap", intervals["accuracy"]
-    if interval is None:
-        # All right, all wrong, or the same share of every patient.
-        units = n_patients if clustered and n_patients is not None else n
-        interval = clopper_pearson(float(values["accuracy"]) * units, units)
-        intervals["accuracy"] = interval
-        method = "clopper-pearson"
+    values = values_of(Counts(images.matrix, tp_at_half, above), classes)
+    ground = ground_of(labels, classes, cases)
+    found = intervals_of(images, half, values, ground, replicates=replicates, seed=seed)
+    ends = found.intervals["accuracy"]
 
     section: dict[str, Any] = {
-        "n": n,
+        "n": len(labels),
         "correct": int(images.correct.sum()),
-        "n_patients": n_patients,
+        "n_patients": None if cases is None else ground.total,
         "accuracy": float(values["accuracy"]),
-        "accuracy_ci": list(interval),
-        "ci_unit": "patient" if clustered else "image",
-        "ci_method": method,
+        "accuracy_ci": None if ends is None else list(ends),
+        "ci_unit": ground.unit,
+        "ci_method": found.method,
     }
     facts = {
         "tp_at_half": int(tp_at_half),
@@ -212,15 +207,23 @@ def _section(
     }
     _add_scores(section, images, values, facts)
     classwise = per_class(images.matrix, classes)
-    return section | {
-        "classes": classes,
-        "confusion_matrix": images.matrix.tolist(),
-        "support": {name: classwise[name]["support"] for name in classes},
-        "per_class": classwise,
-        "intervals": {
-            name: None if pair is None else list(pair) for name, pair in intervals.items()
-        },
-    }
+    told = {"reasons": found.reasons, "intervals_replicates": found.used}
+    return (
+        section
+        | {
+            "classes": classes,
+            "confusion_matrix": images.matrix.tolist(),
+            "support": {name: classwise[name]["support"] for name in classes},
+            "per_class": classwise,
+            "intervals": found.intervals,
+        }
+        | {key: value for key, value in told.items() if value}
+    )
+
+
+def _number(value: Any) -> float | None:
+    """A value for JSON, which knows no NaN."""
+    return None if value is None or np.isnan(value) else float(value)
 
 
 def _add_scores(
@@ -232,44 +235,9 @@ def _add_scores(
         for name in score.k_of_n or ():
             section.setdefault(name, facts.get(name))
         if score.key in values:
-            section.setdefault(score.key, float(values[score.key]))
+            section.setdefault(score.key, _number(values[score.key]))
         elif score.from_images is not None:
             applies = binary or score.applies != "two classes"
-            section[score.key] = score.from_images(images) if applies else None
+            section[score.key] = _number(score.from_images(images)) if applies else None
         for name in score.facts:
             section.setdefault(name, facts[name])
-
-
-def _values(counts: Counts, classes: Sequence[str]) -> dict[str, np.ndarray]:
-    """Every score that gets an interval, by its path in metrics.json, for stacked counts."""
-    by_class = class_scores(counts.matrix)
-    means = {f"{key}_macro": macro(drawn, counts.matrix) for key, drawn in by_class.items()}
-    values: dict[str, np.ndarray] = {}
-    for score in catalogue.SCORES:
-        if score.mean_of is not None:
-            values |= means  # all at the first, in the order that `intervals` has always had
-        elif score.from_matrix is not None:
-            values[score.key] = score.from_matrix(counts.matrix)
-        elif score.from_counts is not None:
-            values[score.key] = score.from_counts(counts)
-    for i, name in enumerate(classes):
-        for score in catalogue.PER_CLASS:
-            values[f"per_class.{name}.{score.key}"] = by_class[score.key][..., i]
-    return values
-
-
-def _replicates(
-    images: Images,
-    predicted: np.ndarray,
-    half: np.ndarray,
-    cases: np.ndarray | None,
-    replicates: int,
-    seed: int,
-) -> Counts:
-    """Counts of bootstrap samples: each image adds a cell of the matrix, and its `above_half`."""
-    n, n_classes = images.probabilities.shape
-    cells = np.zeros((n, n_classes**2))
-    cells[np.arange(n), images.labels * n_classes + predicted] = 1
-    sums = resample(np.hstack([cells, half]), cases, replicates=replicates, seed=seed)
-    matrix = sums[:, :-2].reshape(-1, n_classes, n_classes)
-    return Counts(matrix, sums[:, -2], sums[:, -1])

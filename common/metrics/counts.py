@@ -2,6 +2,8 @@
 
 All scores take (..., K, K) and reduce the last axes, so that bootstrap replicates go in one call.
 Counts are finite and not negative; anything else is a ValueError that names the argument.
+What has nothing to be divided by is NaN. The precision of a class that occurs and is never
+predicted is 0, as in scikit-learn.
 """
 
 from __future__ import annotations
@@ -81,6 +83,11 @@ def ratio(numerator: Any, denominator: Any) -> np.ndarray:
     return np.divide(numerator, denominator, out, where=denominator != 0, dtype=np.float64)
 
 
+def _where(defined: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values where they are defined, else NaN."""
+    return np.where(defined, values, np.nan)
+
+
 # --- of all classes ----------------------------------------------------------------------------
 
 
@@ -95,10 +102,11 @@ def accuracy(matrix: np.ndarray) -> np.ndarray:
     Returns
     -------
     float64 array (...)
-        In [0, 1].
+        In [0, 1]; NaN without an image.
     """
     matrix = matrices(matrix)
-    return ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum(axis=(-2, -1)))
+    n = matrix.sum(axis=(-2, -1))
+    return _where(n > 0, ratio(np.trace(matrix, axis1=-2, axis2=-1), n))
 
 
 def balanced_accuracy(matrix: np.ndarray) -> np.ndarray:
@@ -112,33 +120,37 @@ def balanced_accuracy(matrix: np.ndarray) -> np.ndarray:
     Returns
     -------
     float64 array (...)
-        In [0, 1].
+        In [0, 1]; NaN without an image.
     """
-    matrix = matrices(matrix)
-    occurs = matrix.sum(axis=-1) > 0
-    return ratio((recall(matrix) * occurs).sum(axis=-1), occurs.sum(axis=-1))
+    return macro(recall(matrix), matrix)
 
 
 def macro(per_class: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Mean of a per-class score over the classes in the labels or the predictions.
+    """Mean of a per-class score over the classes that occur in the labels.
 
     Parameters
     ----------
     per_class : array (..., K)
-        Scores, for example ``precision(matrix)``.
+        Scores, for example ``precision(matrix)``; those of absent classes may be anything.
     matrix : array (..., K, K)
         The confusion matrices they come from.
 
     Returns
     -------
     float64 array (...)
-        The means.
+        The means; NaN where a class that occurs has no such score.
+
+    Notes
+    -----
+    scikit-learn's ``average="macro"`` with ``labels`` the classes present and ``zero_division=0``.
+    Left alone, it also counts a class that was predicted and does not occur, as 0.
     """
     matrix, per_class = matrices(matrix), numbers(per_class, "per_class")
     if per_class.shape != matrix.shape[:-1]:
         raise ValueError(f"per_class must be {matrix.shape[:-1]}, not {per_class.shape}")
-    occurs = (matrix.sum(axis=-1) > 0) | (matrix.sum(axis=-2) > 0)
-    return ratio((per_class * occurs).sum(axis=-1), occurs.sum(axis=-1))
+    occurs = matrix.sum(axis=-1) > 0
+    n = occurs.sum(axis=-1)
+    return _where(n > 0, ratio(np.where(occurs, per_class, 0).sum(axis=-1), n))
 
 
 def kappa(matrix: np.ndarray) -> np.ndarray:
@@ -152,7 +164,7 @@ def kappa(matrix: np.ndarray) -> np.ndarray:
     Returns
     -------
     float64 array (...)
-        In [-1, 1]; 0 is chance.
+        In [-1, 1]; 0 is chance. NaN where fewer than two classes occur in the labels.
 
     References
     ----------
@@ -162,7 +174,7 @@ def kappa(matrix: np.ndarray) -> np.ndarray:
     n = matrix.sum(axis=(-2, -1))
     observed = np.trace(matrix, axis1=-2, axis2=-1) * n
     chance = (matrix.sum(axis=-1) * matrix.sum(axis=-2)).sum(axis=-1)
-    return ratio(observed - chance, n**2 - chance)
+    return _where(_several(matrix), ratio(observed - chance, n**2 - chance))
 
 
 def mcc(matrix: np.ndarray) -> np.ndarray:
@@ -176,7 +188,7 @@ def mcc(matrix: np.ndarray) -> np.ndarray:
     Returns
     -------
     float64 array (...)
-        In [-1, 1]; 0 is chance.
+        In [-1, 1]; 0 is chance. NaN where fewer than two classes occur in the labels.
 
     References
     ----------
@@ -188,7 +200,13 @@ def mcc(matrix: np.ndarray) -> np.ndarray:
     covariance = np.trace(matrix, axis1=-2, axis2=-1) * n - (true * predicted).sum(axis=-1)
     spread_true = n**2 - (true**2).sum(axis=-1)
     spread_predicted = n**2 - (predicted**2).sum(axis=-1)
-    return ratio(covariance, np.sqrt(spread_true) * np.sqrt(spread_predicted))
+    score = ratio(covariance, np.sqrt(spread_true) * np.sqrt(spread_predicted))
+    return _where(_several(matrix), score)
+
+
+def _several(matrix: np.ndarray) -> np.ndarray:
+    """Whether two classes or more occur in the labels."""
+    return (matrix.sum(axis=-1) > 0).sum(axis=-1) > 1
 
 
 # --- of each class against the rest ------------------------------------------------------------
@@ -205,10 +223,10 @@ def precision(matrix: np.ndarray) -> np.ndarray:
     Returns
     -------
     float64 array (..., K)
-        In [0, 1].
+        In [0, 1]; NaN of a class without an image. One that occurs and is never predicted has 0.
     """
     counts = one_vs_rest(matrix)
-    return ratio(counts["tp"], counts["tp"] + counts["fp"])
+    return _where(counts["tp"] + counts["fn"] > 0, ratio(counts["tp"], counts["tp"] + counts["fp"]))
 
 
 def recall(matrix: np.ndarray) -> np.ndarray:
@@ -222,10 +240,10 @@ def recall(matrix: np.ndarray) -> np.ndarray:
     Returns
     -------
     float64 array (..., K)
-        In [0, 1].
+        In [0, 1]; NaN of a class without an image.
     """
     counts = one_vs_rest(matrix)
-    return ratio(counts["tp"], counts["tp"] + counts["fn"])
+    return _where(counts["tp"] + counts["fn"] > 0, ratio(counts["tp"], counts["tp"] + counts["fn"]))
 
 
 def fpr(matrix: np.ndarray) -> np.ndarray:
@@ -239,10 +257,10 @@ def fpr(matrix: np.ndarray) -> np.ndarray:
     Returns
     -------
     float64 array (..., K)
-        In [0, 1].
+        In [0, 1]; NaN where no other class has an image.
     """
     counts = one_vs_rest(matrix)
-    return ratio(counts["fp"], counts["fp"] + counts["tn"])
+    return _where(counts["fp"] + counts["tn"] > 0, ratio(counts["fp"], counts["fp"] + counts["tn"]))
 
 
 def tnr(matrix: np.ndarray) -> np.ndarray:
@@ -256,10 +274,10 @@ def tnr(matrix: np.ndarray) -> np.ndarray:
     Returns
     -------
     float64 array (..., K)
-        In [0, 1].
+        In [0, 1]; NaN where no other class has an image.
     """
     counts = one_vs_rest(matrix)
-    return ratio(counts["tn"], counts["fp"] + counts["tn"])
+    return _where(counts["fp"] + counts["tn"] > 0, ratio(counts["tn"], counts["fp"] + counts["tn"]))
 
 
 def f1(matrix: np.ndarray) -> np.ndarray:
@@ -273,10 +291,11 @@ def f1(matrix: np.ndarray) -> np.ndarray:
     Returns
     -------
     float64 array (..., K)
-        In [0, 1].
+        In [0, 1]; NaN of a class without an image.
     """
     counts = one_vs_rest(matrix)
-    return ratio(2 * counts["tp"], 2 * counts["tp"] + counts["fp"] + counts["fn"])
+    score = ratio(2 * counts["tp"], 2 * counts["tp"] + counts["fp"] + counts["fn"])
+    return _where(counts["tp"] + counts["fn"] > 0, score)
 
 
 def two_by_two(matrix: np.ndarray) -> np.ndarray:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from common.metrics.arguments import coverage, numbers, same_length, whole
 
 LEVEL = 0.95
 """Of every interval in this project."""
+
+NOISE = 1e-9
+"""Differences that rounding makes between equal replicates."""
 
 REPLICATES = 2000
 """Bootstrap samples that are drawn."""
@@ -55,6 +60,71 @@ def clopper_pearson(k: float, n: int, level: float = LEVEL) -> tuple[float, floa
     return low, high
 
 
+@dataclass(frozen=True)
+class Draws:
+    """Bootstrap samples of images, as how often each unit is drawn.
+
+    Attributes
+    ----------
+    times : float64 array (replicates, units)
+        How often a sample holds each unit.
+    unit : int64 array (n,)
+        Which unit an image belongs to: its patient, or itself.
+    """
+
+    times: np.ndarray
+    unit: np.ndarray
+
+    def sums(self, features: np.ndarray) -> np.ndarray:
+        """Sum what the images of each sample add.
+
+        Parameters
+        ----------
+        features : array (n,) or (n, D)
+            What each image adds.
+
+        Returns
+        -------
+        float64 array (replicates,) or (replicates, D)
+        """
+        features = np.asarray(features, dtype=np.float64)
+        sums = np.zeros((self.times.shape[1], *features.shape[1:]))
+        np.add.at(sums, self.unit, features)
+        return self.times @ sums
+
+
+def draw(
+    n: int, groups: np.ndarray | None = None, *, replicates: int = REPLICATES, seed: int = 0
+) -> Draws:
+    """Draw bootstrap samples: whole groups where they are given, else images.
+
+    Parameters
+    ----------
+    n : int
+        Number of images.
+    groups : array (n,), optional
+        Patient of each image.
+    replicates : int
+        Bootstrap samples.
+    seed : int
+        The same seed gives the same samples.
+
+    Returns
+    -------
+    Draws
+        As many units in each sample as there are.
+    """
+    rng = np.random.default_rng(seed)
+    if groups is None:
+        drawn = rng.integers(0, n, (replicates, n))
+        drawn += np.arange(replicates)[:, None] * n  # each sample counts into n places of its own
+        times = np.bincount(drawn.ravel(), minlength=replicates * n)
+        return Draws(times.reshape(replicates, n).astype(np.float64), np.arange(n))
+    names, unit = np.unique(np.asarray(groups), return_inverse=True)
+    times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
+    return Draws(times.astype(np.float64), unit)
+
+
 def resample(
     features: np.ndarray,
     groups: np.ndarray | None = None,
@@ -94,21 +164,17 @@ def resample(
     if groups is not None:
         groups = same_length(groups, len(features), "groups")
     replicates, seed = whole(replicates, 1, "replicates"), whole(seed, 0, "seed")
+    if groups is not None:
+        return draw(len(features), groups, replicates=replicates, seed=seed).sums(features)
+    # Images that add the same are interchangeable: draw how often each kind occurs.
+    kinds, counts = np.unique(features, axis=0, return_counts=True)
     rng = np.random.default_rng(seed)
-    if groups is None:
-        # Images that add the same are interchangeable: draw how often each kind occurs.
-        kinds, counts = np.unique(features, axis=0, return_counts=True)
-        draws = rng.multinomial(len(features), counts / counts.sum(), size=replicates)
-        return draws @ kinds
-    names, place = np.unique(np.asarray(groups), return_inverse=True)
-    sums = np.zeros((len(names), features.shape[1]))
-    np.add.at(sums, place, features)
-    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
-    return draws @ sums
+    draws = rng.multinomial(len(features), counts / counts.sum(), size=replicates)
+    return draws @ kinds
 
 
 def percentile_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float] | None:
-    """Percentile interval of bootstrap replicates; None if they are all the same.
+    """Percentile interval of bootstrap replicates; None if they are all the same, or none is left.
 
     Without any variation (no error at all, or nothing but errors) the bootstrap knows nothing
     about its own uncertainty, and an interval of width zero would claim certainty.
@@ -116,7 +182,7 @@ def percentile_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float
     Parameters
     ----------
     values : float array (replicates,)
-        A score of every bootstrap sample.
+        A score of every bootstrap sample; NaN where a sample has none, and is left out.
     level : float
         Coverage, in (0, 1).
 
@@ -133,7 +199,9 @@ def percentile_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float
     tail = 100 * (1 - coverage(level)) / 2
     if not np.size(values):
         raise ValueError("values of no bootstrap sample")
-    low, high = np.percentile(np.asarray(values, dtype=np.float64), [tail, 100 - tail])
-    if np.ptp(values) == 0:
+    values = np.asarray(values, dtype=np.float64)
+    values = values[~np.isnan(values)]
+    if not values.size or np.ptp(values) <= NOISE:
         return None
+    low, high = np.percentile(values, [tail, 100 - tail])
     return float(low), float(high)

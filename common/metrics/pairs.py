@@ -68,8 +68,8 @@ def compare(
     -------
     dict
         ``n, n_patients, accuracy_a, accuracy_b, difference`` (a - b), ``difference_ci`` (paired
-        bootstrap over ``ci_unit``, None without a single differing image), ``both_right, only_a,
-        only_b, both_wrong, mcnemar_p``.
+        bootstrap over ``ci_unit``, None without a single differing image, or with one patient),
+        ``both_right, only_a, only_b, both_wrong, mcnemar_p``.
 
     Raises
     ------
@@ -82,11 +82,10 @@ def compare(
     right_a, right_b = correct(a), correct(b)
     cases = known(a["case"].to_numpy())
     n_patients = None if cases is None else len(np.unique(cases))
-    clustered = n_patients is not None and n_patients > 1
     difference = right_a.astype(int) - right_b.astype(int)
     sums = resample(
         np.stack([difference, np.ones_like(difference)], axis=1),
-        cases if clustered else None,
+        cases,
         replicates=replicates,
         seed=seed,
     )
@@ -99,7 +98,7 @@ def compare(
         "accuracy_b": float(right_b.mean()),
         "difference": float(difference.mean()),
         "difference_ci": None if interval is None else list(interval),
-        "ci_unit": "patient" if clustered else "image",
+        "ci_unit": "image" if cases is None else "patient",
         "both_right": int((right_a & right_b).sum()),
         "only_a": only_a,
         "only_b": only_b,
@@ -160,7 +159,8 @@ def text(a: str, b: str, result: dict[str, Any]) -> str:
         f"accuracy   a {100 * result['accuracy_a']:.2f} %   b {100 * result['accuracy_b']:.2f} %",
     ]
     if result["difference_ci"] is None:
-        lines.append(f"a - b      {points:+.2f} points, no interval (every image counts the same)")
+        why = "one patient" if result["n_patients"] == 1 else "every image counts the same"
+        lines.append(f"a - b      {points:+.2f} points, no interval ({why})")
     else:
         low, high = (100 * value for value in result["difference_ci"])
         lines.append(

@@ -243,10 +243,28 @@ def brier(labels: np.ndarray, probabilities: np.ndarray) -> float:
     float
         In [0, 2]; 0 is certain and right.
     """
+    return float(squared_errors(labels, probabilities).mean())
+
+
+def squared_errors(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Summed squared error of each image, whose mean is the Brier score.
+
+    Parameters
+    ----------
+    labels : int array (n,)
+        True class numbers.
+    probabilities : float array (n, K)
+        Softmax outputs.
+
+    Returns
+    -------
+    float64 array (n,)
+        In [0, 2].
+    """
     labels, probabilities = judged(labels, probabilities)
     error = probabilities.copy()
     error[np.arange(len(labels)), labels] -= 1.0
-    return float((error**2).sum(axis=1).mean())
+    return (error**2).sum(axis=1)
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -264,6 +282,24 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     float
         In nats, in [0, 34.6].
     """
+    return float(surprises(labels, probabilities).mean())
+
+
+def surprises(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Negative logarithm of each image's true class's probability, whose mean is the log loss.
+
+    Parameters
+    ----------
+    labels : int array (n,)
+        True class numbers.
+    probabilities : float array (n, K)
+        Softmax outputs.
+
+    Returns
+    -------
+    float64 array (n,)
+        In nats, in [0, 34.6].
+    """
     labels, probabilities = judged(labels, probabilities)
     true = probabilities[np.arange(len(labels)), labels]
-    return float(0.0 - np.log(np.clip(true, 1e-15, 1.0)).mean())  # 0.0 of certainty, not -0.0
+    return 0.0 - np.log(np.clip(true, 1e-15, 1.0))  # 0.0 of certainty, not -0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ class Shown:
     """The counts of a proportion, where they are told."""
     meaning: str
     aside: str
+    reason: str = ""
+    """Why the value or its interval is missing, where the file says so."""
 
     @property
     def text(self) -> str:
@@ -45,7 +47,7 @@ def of_test(metrics: Mapping[str, Any]) -> list[Shown]:
         Those that apply, with all of a line together.
     """
     found = [
-        _shown(score, metrics, score.key, score.interval or score.key, metrics)
+        _shown(score, metrics, score.key, metrics)
         for score in catalogue.SCORES
         if score.line is not None and _applies(score, metrics)
     ]
@@ -71,11 +73,58 @@ def of_class(metrics: Mapping[str, Any], name: str) -> list[Shown]:
     """
     words = {**metrics, "class": name}
     found = [
-        _shown(score, metrics, f"per_class.{{class}}.{score.key}", None, words)
+        _shown(score, metrics, f"per_class.{{class}}.{score.key}", words)
         for score in catalogue.PER_CLASS
         if score.line is not None
     ]
     return [each for each in found if each is not None]
+
+
+def interval(metrics: Mapping[str, Any], path: str) -> tuple[float, float] | None:
+    """Interval of a score by its path.
+
+    Parameters
+    ----------
+    metrics : mapping
+        As in `of_test`.
+    path : str
+        For example ``per_class.benign.precision``.
+
+    Returns
+    -------
+    (low, high), or None
+        None where there is none. Files that were written before the specificity had one of its
+        own tell it under that of the class.
+    """
+    told, intervals = _Words(metrics), metrics.get("intervals") or {}
+    score = catalogue.find(path)
+    pair = intervals.get(path)
+    if pair is None and score is not None and score.interval is not None:
+        pair = intervals.get(score.interval.format_map(told))
+    return None if pair is None else (pair[0], pair[1])
+
+
+def notes(found: Sequence[Shown]) -> list[str]:
+    """Say of scores without a value, and of those without an interval, why.
+
+    Parameters
+    ----------
+    found : sequence of Shown
+        From `of_test` or `of_class`.
+
+    Returns
+    -------
+    list of str
+        A sentence for each reason, without its full stop.
+    """
+    groups: dict[tuple[bool, str], list[str]] = {}
+    for each in found:
+        if each.reason:
+            groups.setdefault((each.value is None, each.reason), []).append(each.score.title)
+    return [
+        f"{'Not defined' if undefined else 'No interval'}: {', '.join(titles)} ({reason})"
+        for (undefined, reason), titles in groups.items()
+    ]
 
 
 def _applies(score: Score, metrics: Mapping[str, Any]) -> bool:
@@ -97,7 +146,6 @@ def _shown(
     score: Score,
     metrics: Mapping[str, Any],
     path: str,
-    interval: str | None,
     words: Mapping[str, Any],
 ) -> Shown | None:
     """What the file says of a score; None if it lacks it."""
@@ -109,15 +157,16 @@ def _shown(
         if not isinstance(value, Mapping) or name not in value:
             return None
         value = value[name]
-    pair = (metrics.get("intervals") or {}).get((interval or path).format_map(told))
+    place = path.format_map(told)
     counts = None
     if score.k_of_n is not None and set(score.k_of_n) <= set(metrics):
         counts = (metrics[score.k_of_n[0]], metrics[score.k_of_n[1]])
     return Shown(
         score=score,
         value=value,
-        interval=None if pair is None else (pair[0], pair[1]),
+        interval=interval(metrics, place),
         k_of_n=counts,
         meaning=score.meaning.format_map(told),
         aside=score.aside.format_map(told),
+        reason=(metrics.get("reasons") or {}).get(place, ""),
     )

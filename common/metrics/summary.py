@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,11 +52,18 @@ def summary(metrics: dict[str, Any]) -> str:
     width = max(len(name) for name, _ in entries)
     lines = [notices.SYNTHETIC] if metrics["synthetic"] else []
     lines += [f"{name:<{width}}  {value}" for name, value in entries]
-    for table in (
-        _of_classes(metrics), _confusion(metrics), _of_magnifications(metrics), _of_folders(metrics)
-    ):  # fmt: skip
+    tables = (
+        _intervals(metrics),
+        _of_classes(metrics),
+        _intervals_of_classes(metrics),
+        _confusion(metrics),
+        _of_magnifications(metrics),
+        _of_folders(metrics),
+    )
+    for table in tables:
         lines += ["", *aligned(table)] if table else []
-    return "\n".join(lines)
+    told = _notes(metrics)
+    return "\n".join([*lines, "", *told] if told else lines)
 
 
 def _line(found: Sequence[shown.Shown]) -> str:
@@ -69,11 +77,18 @@ def _line(found: Sequence[shown.Shown]) -> str:
 
 
 def _interval(metrics: dict[str, Any]) -> str:
+    if metrics["accuracy_ci"] is None:
+        return f"no interval ({_why(metrics)})"
     low, high = metrics["accuracy_ci"]
     method = {"bootstrap": "bootstrap", "clopper-pearson": "Clopper-Pearson"}[metrics["ci_method"]]
     return (
         f"95 % interval {100 * low:.2f} to {percent(high)}  ({method} over {metrics['ci_unit']}s)"
     )
+
+
+def _why(metrics: dict[str, Any]) -> str:
+    """Why the accuracy has no interval."""
+    return str((metrics.get("reasons") or {}).get("accuracy", "not known"))
 
 
 def _of_classes(metrics: dict[str, Any]) -> list[list[str]]:
@@ -87,6 +102,42 @@ def _of_classes(metrics: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def _intervals(metrics: dict[str, Any]) -> list[list[str]]:
+    """Intervals of the scores that have one; the accuracy's stands beside it."""
+    rows = [
+        [each.score.title, _ends(each)]
+        for each in shown.of_test(metrics)
+        if each.interval is not None and each.score.key != "accuracy"
+    ]
+    return [["score", "95 % interval"], *rows] if rows else []
+
+
+def _intervals_of_classes(metrics: dict[str, Any]) -> list[list[str]]:
+    rows: list[list[str]] = []
+    for name in metrics["classes"]:
+        found = shown.of_class(metrics, name)
+        if any(each.interval for each in found):
+            rows.append([name, *(_ends(each) for each in found)])
+    head = [each.score.short for each in shown.of_class(metrics, metrics["classes"][0])]
+    return [["95 % interval", *head], *rows] if rows else []
+
+
+def _ends(each: shown.Shown) -> str:
+    """Both ends of an interval, in the unit of the score."""
+    if each.interval is None:
+        return "–"
+    low, high = (each.score.text(end) for end in each.interval)
+    return f"{low.removesuffix(' %')} to {high}"
+
+
+def _notes(metrics: dict[str, Any]) -> list[str]:
+    """Why scores and intervals are missing."""
+    told = shown.notes(shown.of_test(metrics))
+    for name in metrics["classes"]:
+        told += [f"{name}: {note}" for note in shown.notes(shown.of_class(metrics, name))]
+    return [line for note in told for line in textwrap.wrap(note, 98, subsequent_indent="  ")]
+
+
 def _confusion(metrics: dict[str, Any]) -> list[list[str]]:
     classes = metrics["classes"]
     counts = zip(classes, metrics["confusion_matrix"], strict=True)
@@ -98,13 +149,15 @@ def _of_magnifications(metrics: dict[str, Any]) -> list[list[str]]:
         return []
     rows = [["magnification", "images", "accuracy", "95 % interval", "rate over cases"]]
     for name, part in metrics["by_magnification"].items():
-        low, high = part["accuracy_ci"]
+        ends = part["accuracy_ci"]
         rows.append(
             [
                 name,
                 str(part["n"]),
                 percent(part["accuracy"]),
-                f"{100 * low:.2f} to {percent(high)}",
+                f"– ({_why(part)})"
+                if ends is None
+                else f"{100 * ends[0]:.2f} to {percent(ends[1])}",
                 percent(part["patient_recognition_rate"]),
             ]
         )

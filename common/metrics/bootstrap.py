@@ -1,0 +1,196 @@
+"""Intervals of every score of a test set, and why one has none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from common.metrics import catalogue
+from common.metrics.catalogue import class_scores
+from common.metrics.counts import macro
+from common.metrics.ground import CONSTANT, Ground
+from common.metrics.intervals import clopper_pearson, draw, percentile_interval, resample
+from common.metrics.score import Counts, Images, Score
+
+
+@dataclass
+class Found:
+    """What a test set's bootstrap samples tell.
+
+    Attributes
+    ----------
+    intervals : dict
+        Path of a score in metrics.json to its interval, None without one.
+    reasons : dict
+        Path to why the score, or its interval, is missing.
+    used : dict
+        Path to the samples that were left, where some lacked what the score rests on.
+    method : str or None
+        Of the accuracy's interval: "bootstrap", "clopper-pearson", or None without one.
+    """
+
+    intervals: dict[str, list[float] | None] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=dict)
+    method: str | None = None
+
+
+def values_of(counts: Counts, classes: Sequence[str]) -> dict[str, np.ndarray]:
+    """Every score that counts are enough for, by its path in metrics.json.
+
+    Parameters
+    ----------
+    counts : Counts
+        Of a test set, or of many samples of it.
+    classes : sequence of str
+        K class names.
+
+    Returns
+    -------
+    dict of float64 arrays
+        Each of the counts' leading shape; NaN where a score is not defined.
+    """
+    by_class = class_scores(counts.matrix)
+    values: dict[str, np.ndarray] = {}
+    for path, score, number in _entries(classes):
+        if number is not None:
+            values[path] = by_class[score.key][..., number]
+        elif score.mean_of is not None:
+            values[path] = macro(by_class[score.mean_of], counts.matrix)
+        elif score.from_matrix is not None:
+            values[path] = score.from_matrix(counts.matrix)
+        elif score.from_counts is not None:
+            values[path] = score.from_counts(counts)
+    return values
+
+
+def intervals_of(
+    images: Images,
+    half: np.ndarray,
+    values: dict[str, np.ndarray],
+    ground: Ground,
+    *,
+    replicates: int,
+    seed: int,
+) -> Found:
+    """Intervals of all scores that have one.
+
+    Parameters
+    ----------
+    images : Images
+        A test set.
+    half : int array (n, 2)
+        From `above_half`.
+    values : dict
+        From `values_of`, of the test set.
+    ground : Ground
+        What its scores rest on.
+    replicates : int
+        Bootstrap samples.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    Found
+        Over patients where they are known. An accuracy that no sample changes has Clopper and
+        Pearson's interval.
+    """
+    found = Found()
+    counts = _samples(images, half, replicates, seed)
+    sampled, present = values_of(counts, ground.names), counts.matrix.sum(axis=-1)
+    images = _sorted(images)
+    draws = draw(len(images.labels), images.cases, replicates=replicates, seed=seed)
+    for path, score, number in _entries(ground.names):
+        drawn = sampled.get(path)
+        known = path in values and not np.isnan(values[path])
+        if score.from_draws is not None and score.from_images is not None:
+            if score.applies == "patients" and images.cases is None:
+                continue
+            drawn = score.from_draws(images, draws)
+            known = score.from_images(images) is not None
+        if drawn is not None:
+            held = ground.held(score.rests_on, present, number)
+            reason = "" if known else ground.missing(score.rests_on, number)
+            reason = reason or ground.lone(score.rests_on, number)
+            _add(found, path, score, np.where(held, drawn, np.nan), reason)
+    _repeat(found, images, ground)
+    found.method = "bootstrap" if found.intervals["accuracy"] else None
+    if found.reasons.get("accuracy") == CONSTANT:
+        # All right, all wrong, or the same share of every patient.
+        ends = clopper_pearson(float(values["accuracy"]) * ground.total, ground.total)
+        found.intervals["accuracy"] = list(ends)
+        found.method = "clopper-pearson"
+        del found.reasons["accuracy"]
+    return found
+
+
+def _entries(classes: Sequence[str]) -> Iterator[tuple[str, Score, int | None]]:
+    """Scores with their path and class, in the order that `intervals` has always had."""
+    means = {score.mean_of: score for score in catalogue.SCORES if score.mean_of is not None}
+    first = next(iter(means), None)
+    for score in catalogue.SCORES:
+        if score.mean_of is None:
+            yield score.key, score, None
+        elif score.mean_of == first:  # all of them here, in the order of the classes' scores
+            yield from (
+                (means[each.key].key, means[each.key], None) for each in catalogue.PER_CLASS
+            )
+    for number, name in enumerate(classes):
+        for score in catalogue.PER_CLASS:
+            yield f"per_class.{name}.{score.key}", score, number
+
+
+def _samples(images: Images, half: np.ndarray, replicates: int, seed: int) -> Counts:
+    """Counts of bootstrap samples: each image adds a cell of the matrix, and its `above_half`."""
+    n, n_classes = images.probabilities.shape
+    cells = np.zeros((n, n_classes**2))
+    cells[np.arange(n), images.labels * n_classes + images.predicted] = 1
+    sums = resample(np.hstack([cells, half]), images.cases, replicates=replicates, seed=seed)
+    matrix = sums[:, :-2].reshape(-1, n_classes, n_classes)
+    return Counts(matrix, sums[:, -2], sums[:, -1])
+
+
+def _sorted(images: Images) -> Images:
+    """The images in an order that does not depend on theirs: so do no draw and no rounding."""
+    order = np.lexsort((*images.probabilities.T, images.labels))
+    if images.cases is not None:
+        order = order[np.argsort(images.cases[order], kind="stable")]
+    return images._replace(
+        labels=images.labels[order],
+        probabilities=images.probabilities[order],
+        predicted=images.predicted[order],
+        correct=images.correct[order],
+        cases=None if images.cases is None else images.cases[order],
+    )
+
+
+def _add(found: Found, path: str, score: Score, drawn: np.ndarray, reason: str) -> None:
+    """Add a score's interval; its reason, if it has none; the samples, if some were left out."""
+    interval = None if reason else percentile_interval(drawn)
+    if interval is None:
+        found.intervals[path] = None
+        found.reasons[path] = reason or CONSTANT
+        return
+    # Rounding may leave the range.
+    found.intervals[path] = [max(interval[0], score.lowest), min(interval[1], score.highest)]
+    if np.isnan(drawn).any():
+        found.used[path] = int((~np.isnan(drawn)).sum())
+
+
+def _repeat(found: Found, images: Images, ground: Ground) -> None:
+    """Tell of a score that is another one what is told of that."""
+    if images.positive is None or len(ground.names) != 2:
+        return
+    for score in catalogue.SCORES:
+        if score.interval is None:
+            continue
+        path = score.interval.format(positive_class=ground.names[images.positive])
+        if path in found.intervals:
+            found.intervals[score.key] = found.intervals[path]
+        if path in found.reasons:
+            found.reasons[score.key] = found.reasons[path]
+        if path in found.used:
+            found.used[score.key] = found.used[path]
