@@ -366,9 +366,11 @@ def test_several_runs_are_mean_deviation_and_t_interval():
     assert (found.n_runs, found.k, found.n, found.n_test) == (2, None, None, 100)
     assert found.half_widths == pytest.approx((0.15, 0.3))
     without = tables.estimate(group(scores(0.5), scores(0.6)), "accuracy")
-    reach = math.tan(0.475 * math.pi) * 0.05
-    assert (without.low, without.high) == pytest.approx((0.55 - reach, 0.55 + reach))
-    assert without.half_widths is None
+    assert (without.low, without.high, without.half_widths) == (0, 1, None)
+    epochs = [scores(0.5), {**scores(0.5), "best_epoch": 8}]  # no score: it has no range
+    found = tables.estimate(group(*epochs), "best_epoch")
+    reach = math.tan(0.475 * math.pi) * 0.5
+    assert (found.low, found.high) == pytest.approx((7.5 - reach, 7.5 + reach))
     three = [scores(v, interval=[v - 0.1, v + 0.1]) for v in (0.58, 0.60, 0.62)]
     found = tables.estimate(group(*three), "accuracy")
     reach = 4.302653 * 0.02 / math.sqrt(3)

@@ -66,7 +66,8 @@ def compared(paper: Paper) -> pd.DataFrame:
         group, twin_group = paper.groups.get(row["preset"]), paper.groups.get(twin)
         ours = estimate(group, row["metrics_key"]) if group else None
         beside = estimate(twin_group, row["metrics_key"]) if twin_group else None
-        judged, reason = status(row, possible, k, n, ours)
+        rounds = group.rounds(row["metrics_key"]) if group else None
+        judged, reason = status(row, possible, k, n, ours, rounds)
         apart = difference(row, possible, k, n, ours)
         record = {
             **row,

@@ -102,7 +102,12 @@ def difference(
 
 
 def status(
-    row: Mapping[str, Any], possible: bool | None, k: int, n: int, ours: Estimate | None
+    row: Mapping[str, Any],
+    possible: bool | None,
+    k: int,
+    n: int,
+    ours: Estimate | None,
+    rounds: int | None = None,
 ) -> tuple[str, str]:
     """Judge a printed number against our runs.
 
@@ -116,12 +121,15 @@ def status(
         The paper's counts where `possible` is True.
     ours : Estimate or None
         None if nothing has run.
+    rounds : int, optional
+        How many rounds of the paper's protocol ours are; by default as many as runs.
 
     Returns
     -------
     status : str
         In this order: ``not run``, ``impossible as printed``, ``not comparable``, ``m of n
-        rounds`` (the number is a mean of n, we have m: never judged before the row is whole);
+        rounds`` (the number is a mean of n, we have m different: never judged before the row is
+        whole);
         then, by the 95 % interval of the `difference`, ``above`` or ``below`` (ours, of the
         paper's), ``consistent`` (it contains 0, its half-width is at most 3 points) or
         ``inconclusive`` (it contains 0 and is wider, or there is none).
@@ -136,12 +144,12 @@ def status(
     reason = _incomparable(row, ours)
     if reason:
         return "not comparable", reason
-    rounds = int(row.get("rounds") or 1)
-    if ours.n_runs < rounds:
-        return f"{ours.n_runs} of {rounds} rounds", ""
+    wanted, done = int(row.get("rounds") or 1), ours.n_runs if rounds is None else rounds
+    if done < wanted:
+        return f"{done} of {wanted} rounds", ""
     _, low, high = difference(row, possible, k, n, ours)
     if low is None or high is None:
-        return "inconclusive", "no interval"
+        return "inconclusive", f"no interval: {ours.reason}" if ours.reason else "no interval"
     if low > 0:
         return "above", ""
     if high < 0:
@@ -153,6 +161,8 @@ def _incomparable(row: Mapping[str, Any], ours: Estimate) -> str:
     """Why a printed number and ours do not measure the same; "" if they do."""
     if row["unit"] not in SCALES:
         return _NO_TEST_SET.get(row["unit"], "not a score on test images")
+    if ours.value is None and ours.reason:
+        return f"{row['metrics_key']} is not defined: {ours.reason}"
     if ours.value is None:
         return f"the runs have no {row['metrics_key']}"
     if unknown(row["n_test"]):

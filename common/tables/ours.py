@@ -11,10 +11,7 @@ import numpy as np
 
 from common import config as configuration
 from common import evaluation, predictions, runs
-from common.metrics import LEVEL
-
-LOWEST = {"kappa": -1.0, "mcc": -1.0}
-"""Least value of the scores that can be worse than chance; of the others it is 0."""
+from common.metrics import LEVEL, catalogue, shown
 
 
 @dataclass
@@ -40,6 +37,34 @@ class Group:
             for name in configuration.VARIED
             if len({str(run.config.get(name)) for run in self.runs}) > 1
         ]
+
+    def rounds(self, key: str) -> int:
+        """Count the rounds of the paper's protocol that have a number.
+
+        Parameters
+        ----------
+        key : str
+            Path in metrics.json.
+
+        Returns
+        -------
+        int
+            Different folds or, where the paper has none, different seeds: two runs of one fold are
+            one round.
+        """
+        have = [
+            run.config
+            for run, metrics in zip(self.runs, self.metrics, strict=True)
+            if lookup(metrics, key) is not None
+        ]
+        return len(
+            {
+                tuple(str(config.get(name)) for name in configuration.VARIED)
+                if config.get("fold") is None
+                else str(config["fold"])
+                for config in have
+            }
+        )
 
     @property
     def independent(self) -> bool:
@@ -77,6 +102,8 @@ class Estimate:
     half_widths : (float, float) or None
         Of the runs' own bootstrap intervals, below and above, on average: how uncertain one test
         set is.
+    reason : str
+        Why there is no value, or a single run's value has no interval; "" where that is not said.
     """
 
     value: float | None
@@ -88,6 +115,7 @@ class Estimate:
     n: int | None
     n_test: int | None
     half_widths: tuple[float, float] | None
+    reason: str = ""
 
 
 def lookup(metrics: Mapping[str, Any], key: str) -> Any:
@@ -113,6 +141,25 @@ def lookup(metrics: Mapping[str, Any], key: str) -> Any:
     return value
 
 
+def reason(metrics: Mapping[str, Any], key: str) -> str:
+    """Say why a score of metrics.json, or its interval, is missing.
+
+    Parameters
+    ----------
+    metrics : mapping
+        What metrics.json holds.
+    key : str
+        As in `lookup`.
+
+    Returns
+    -------
+    str
+        "" where nothing is missing, or the file does not say why.
+    """
+    section, rest = _section(metrics, key)
+    return str((section.get("reasons") or {}).get(rest, ""))
+
+
 def estimate(group: Group, key: str) -> Estimate:
     """Sum up the runs of a group for one number.
 
@@ -131,17 +178,19 @@ def estimate(group: Group, key: str) -> Estimate:
         Without a value if no run has the number.
     """
     values, pairs, ns, holders = [], [], [], []
+    why = ""
     for metrics in group.metrics:
         section, rest = _section(metrics, key)
         value = lookup(section, rest)
+        why = why or reason(metrics, key)
         if value is None:
             continue
         values.append(float(value))
-        pairs.append((section.get("intervals") or {}).get(rest))
+        pairs.append(shown.interval(section, rest))
         ns.append(section.get("n"))
         holders.append(metrics)
     if not values:
-        return Estimate(None, None, len(group.runs), None, None, None, None, None, None)
+        return Estimate(None, None, len(group.runs), None, None, None, None, None, None, why)
     known = [(v - pair[0], pair[1] - v) for v, pair in zip(values, pairs, strict=True) if pair]
     widths = None
     if known:
@@ -152,15 +201,16 @@ def estimate(group: Group, key: str) -> Estimate:
     if len(values) == 1:
         low, high = pairs[0] or (None, None)
         k, n = _counts(holders[0], key) or (None, None)
-        return Estimate(mean, None, 1, low, high, k, n, n_test, widths)
+        return Estimate(mean, None, 1, low, high, k, n, n_test, widths, why)
     from scipy.special import stdtrit
 
     sd = float(np.std(values, ddof=1))
     reach = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * sd / math.sqrt(len(values))
     low, high = mean - reach, mean + reach
-    if widths is not None:  # a score: its interval cannot leave its range
-        low, high = max(low, LOWEST.get(key.rpartition(".")[2], 0.0)), min(high, 1.0)
-    return Estimate(mean, sd, len(values), low, high, None, None, n_test, widths)
+    score = catalogue.find(_section(holders[0], key)[1])
+    if score is not None:  # its interval cannot leave its range
+        low, high = max(low, score.lowest), min(high, score.highest)
+    return Estimate(mean, sd, len(values), low, high, None, None, n_test, widths, why)
 
 
 def _section(metrics: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], str]:
