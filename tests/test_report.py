@@ -154,7 +154,9 @@ def test_numbers_are_those_of_metrics_json(finished, task, page):
         percent(max(scores["support"].values()) / scores["n"]),
         f"{scores['kappa']:.3f}",
         f"{scores['mcc']:.3f}",
-        "{:.3f}–{:.3f}".format(*scores["intervals"]["kappa"]),
+        "{:.3f}–{:.3f}".format(*scores["intervals"]["kappa"])
+        if scores["intervals"]["kappa"]
+        else f"({scores['reasons']['kappa']})",
         f"{scores['auc']:.4f}",
         f"expected calibration error {scores['ece']:.3f}, Brier {scores['brier']:.3f}, "
         f"log loss {scores['log_loss']:.3f}.",
@@ -165,7 +167,59 @@ def test_numbers_are_those_of_metrics_json(finished, task, page):
     assert list(rows) == scores["classes"]
     for name, values in scores["per_class"].items():
         for key in ("precision", "recall", "f1", "tnr"):
+            path = f"per_class.{name}.{key}"
+            if values[key] is None:
+                assert scores["reasons"][path].removesuffix(f" of {name}") in rows[name]
+                continue
             assert percent(values[key]) in rows[name]
+            pair = scores["intervals"][path]
+            if pair is not None:
+                assert f"{100 * pair[0]:.1f}–{percent(pair[1], 1)}" in rows[name]
+
+
+def test_an_absent_class_is_a_dash_with_its_reason(finished):
+    """LC has one patient, who is trained on; most other classes have one test patient."""
+    scores = metrics_of(finished["eight"])
+    assert scores["support"]["LC"] == 0
+    page = parse(finished["eight"] / "report.html")
+    table = next(t for t in page.all("table") if "Each class against" in t.text)
+    row = next(row for row in table.all("tr")[1:] if row.all("th")[0].text == "LC")
+    cells = [cell.text for cell in row.all("td")]
+    assert cells[0] == "0"
+    assert [cell for cell in cells if cell.startswith("–")] == ["–no test image"] * 3
+    assert "LC: not defined: Precision, Recall, F1 (no test image of LC)" in page.text
+    lone = [name for name in scores["classes"] if scores["reasons"].get(f"per_class.{name}.recall")]
+    assert lone
+    for name in set(lone) - {"LC"}:
+        assert f"{name}: no interval: Precision, Recall, F1 (one patient of {name})" in page.text
+    assert "No interval: Balanced accuracy, Macro precision" in page.text
+
+
+def test_one_test_patient_has_no_interval(finished, tmp_path, quick):
+    folder = shutil.copytree(finished["binary"], tmp_path / "run")
+    scores = metrics_of(folder)
+    scores |= {"accuracy_ci": None, "ci_method": None, "reasons": {"accuracy": "one patient"}}
+    (folder / "metrics.json").write_text(json.dumps(scores))
+    page = report.write(folder)
+    text = parse(page).text
+    assert "images right; no interval (one patient)" in text
+    assert "None" not in text
+
+
+def test_metrics_of_earlier_versions_are_shown(finished, tmp_path, quick):
+    folder = shutil.copytree(finished["binary"], tmp_path / "run")
+    scores = metrics_of(folder)
+    for part in (scores, *scores["by_magnification"].values()):
+        for key in ("auc", "specificity", "patient_recognition_rate", "brier", "log_loss"):
+            del part["intervals"][key]
+        part.pop("reasons", None)
+        part.pop("intervals_replicates", None)
+    (folder / "metrics.json").write_text(json.dumps(scores))
+    page = report.write(folder)
+    text = parse(page).text
+    low, high = scores["intervals"]["per_class.malignant.tnr"]
+    assert f"Specificity recall of the other class{percent(scores['specificity'])}" in text
+    assert f"{100 * low:.1f}–{percent(high, 1)}" in text
 
 
 def test_confusion_table_counts(finished, task, page):

@@ -55,7 +55,11 @@ def published(files: RunFiles) -> dict[str, Any] | None:
                 "lines": 0 if same else 1,
             }
         )
-    return {"groups": groups, "reasons": _incomparable(files, table, preset, row_preset)}
+    return {
+        "groups": groups,
+        "reasons": _incomparable(files, table, preset, row_preset),
+        "rounds": max(int(each or 1) for each in table["rounds"]),
+    }
 
 
 def _prints(package: str) -> bool:
@@ -69,7 +73,8 @@ def _ours(files: RunFiles, row: pd.Series) -> tuple[str, str]:
     """Our number as the paper would print it, and how far it is from the printed one."""
     ours = tables.lookup(files.metrics, row["metrics_key"])
     if not known(ours):
-        return UNKNOWN, UNKNOWN
+        reason = tables.reason(files.metrics, row["metrics_key"])
+        return f"{UNKNOWN} {reason}" if reason else UNKNOWN, UNKNOWN
     decimals = int(row["decimals"] or 2)
     ours = 100 * ours if row["unit"] == "percent" else ours
     difference = UNKNOWN

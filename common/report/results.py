@@ -12,7 +12,12 @@ from common.metrics import shown
 from common.metrics.catalogue import CALIBRATION
 from common.report import pictures
 from common.report.files import RunFiles
-from common.report.words import interval, score
+from common.report.words import UNKNOWN, interval, score
+
+BY_MAGNIFICATION = (
+    "accuracy", "balanced_accuracy", "f1_macro", "auc", "patient_recognition_rate",
+)  # fmt: skip
+"""Scores that the page lists for each magnification."""
 
 
 def confusion(files: RunFiles) -> dict[str, Any] | None:
@@ -82,11 +87,23 @@ def per_class(files: RunFiles) -> dict[str, Any] | None:
             {
                 "name": name,
                 "support": scores["support"][name],
-                "cells": [(score(each), interval(each)) for each in values],
+                "cells": [(score(each), _below(each, name)) for each in values],
             }
             for name, values in found.items()
         ],
+        "notes": [
+            f"{name}: {note[0].lower()}{note[1:]}"
+            for name, values in found.items()
+            for note in shown.notes(values)
+        ],
     }
+
+
+def _below(each: shown.Shown, name: str) -> str:
+    """What stands below a value of a class: its interval, or why there is no value."""
+    if each.value is None and each.reason:
+        return each.reason.removesuffix(f" of {name}")  # the column is narrow
+    return interval(each)
 
 
 def roc(files: RunFiles) -> dict[str, Any] | None:
@@ -190,7 +207,7 @@ def calibration(files: RunFiles) -> dict[str, Any] | None:
     }
 
 
-def magnifications(files: RunFiles) -> list[dict[str, Any]] | None:
+def magnifications(files: RunFiles) -> dict[str, Any] | None:
     """List the main scores at each magnification.
 
     Parameters
@@ -200,17 +217,31 @@ def magnifications(files: RunFiles) -> list[dict[str, Any]] | None:
 
     Returns
     -------
-    list of dict or None
-        As the template shows it; None where magnifications are not known.
+    dict or None
+        `rows`, and `notes` on what is missing, as the template shows them; None where
+        magnifications are not known.
     """
-    keys = (
-        "n", "accuracy", "accuracy_ci", "balanced_accuracy", "f1_macro", "patient_recognition_rate",
-    )  # fmt: skip
-    return [
-        {
-            "name": name,
-            **{key: part.get(key) for key in keys},
-            "correct": part.get("correct", round(part["accuracy"] * part["n"])),
-        }
-        for name, part in (files.metrics.get("by_magnification") or {}).items()
-    ] or None
+    rows = []
+    notes: dict[str, list[str]] = {}
+    for name, part in (files.metrics.get("by_magnification") or {}).items():
+        found = {each.score.key: each for each in shown.of_test(part)}
+        told = [found[key] for key in BY_MAGNIFICATION if key in found]
+        rows.append(
+            {
+                "name": name,
+                "n": part["n"],
+                "correct": part.get("correct", round(part["accuracy"] * part["n"])),
+                "cells": [
+                    (score(found[key]), interval(found[key])) if key in found else (UNKNOWN, "")
+                    for key in BY_MAGNIFICATION
+                ],
+            }
+        )
+        for note in shown.notes(told):
+            notes.setdefault(f"{note[0].lower()}{note[1:]}", []).append(name)
+    if not rows:
+        return None
+    return {
+        "rows": rows,
+        "notes": [f"{', '.join(names)}: {note}" for note, names in notes.items()],
+    }

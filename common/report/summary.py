@@ -37,7 +37,8 @@ def headline(files: RunFiles) -> dict[str, Any] | None:
         return None
     support = {str(name): int(count) for name, count in scores["support"].items()}
     majority = max(support, key=lambda name: support[name])
-    low, high = scores["accuracy_ci"]
+    low, high = scores["accuracy_ci"] or (None, None)
+    told = shown.of_test(scores)
     trained_on = 0 if files.split is None else int((files.split["part"] == "train").sum())
     return {
         "accuracy": scores["accuracy"],
@@ -47,7 +48,9 @@ def headline(files: RunFiles) -> dict[str, Any] | None:
         "balanced_ci": (scores.get("intervals") or {}).get("balanced_accuracy"),
         "low": low,
         "high": high,
-        "method": METHODS[scores.get("ci_method", "bootstrap")].format(scores["ci_unit"]),
+        "method": METHODS[scores.get("ci_method") or "bootstrap"].format(scores["ci_unit"]),
+        "unknown_because": next((each.reason for each in told if each.score.key == "accuracy"), ""),
+        "notes": shown.notes(told),
         "patients": scores.get("n_patients"),
         "majority": majority,
         "majority_share": support[majority] / scores["n"],
@@ -66,7 +69,9 @@ def _scores(scores: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     for each in shown.of_test(scores):
         # Accuracy stands above the table, calibration beside its picture.
         if each.score.line not in ("accuracy", CALIBRATION):
-            rows.append((each.score.title, score(each), interval(each), each.meaning))
+            undefined = each.value is None and each.reason
+            meaning = f"{each.meaning}; {each.reason}" if undefined else each.meaning
+            rows.append((each.score.title, score(each), interval(each), meaning))
     return rows
 
 
