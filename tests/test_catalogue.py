@@ -82,9 +82,29 @@ kappa, MCC         0.583, 0.583
 AUC                0.8125  (positive class, malignant)
 calibration        ECE 0.265, Brier 0.333, log loss 0.505
 
+score                         95 % interval
+Patient recognition rate  66.67 to 100.00 %
+Balanced accuracy          40.00 to 92.86 %
+Sensitivity               75.00 to 100.00 %
+Specificity                0.00 to 100.00 %
+Macro precision            33.33 to 92.86 %
+Macro recall               40.00 to 92.86 %
+Macro F1                   40.00 to 89.01 %
+Precision above 0.5       66.67 to 100.00 %
+Recall above 0.5          66.67 to 100.00 %
+Cohen’s kappa               -0.154 to 0.783
+Matthews correlation        -0.167 to 0.802
+Area under the ROC curve   0.1500 to 1.0000
+Brier score                  0.093 to 0.460
+Log loss                     0.228 to 0.646
+
 class      images  precision   recall  specificity       F1
 benign          4    75.00 %  75.00 %      83.33 %  75.00 %
 malignant       6    83.33 %  83.33 %      75.00 %  83.33 %
+
+95 % interval          precision             recall        specificity                F1
+benign          0.00 to 100.00 %   0.00 to 100.00 %  75.00 to 100.00 %   0.00 to 92.31 %
+malignant      66.67 to 100.00 %  75.00 to 100.00 %   0.00 to 100.00 %  80.00 to 85.71 %
 
 true \\ predicted  benign  malignant
 benign                 3          1

@@ -113,14 +113,21 @@ def draw(
     -------
     Draws
         As many units in each sample as there are.
+
+    Raises
+    ------
+    ValueError
+        If there is no image, or an argument does not fit.
     """
+    n = whole(n, 1, "n")
+    replicates, seed = whole(replicates, 1, "replicates"), whole(seed, 0, "seed")
     rng = np.random.default_rng(seed)
     if groups is None:
         drawn = rng.integers(0, n, (replicates, n))
         drawn += np.arange(replicates)[:, None] * n  # each sample counts into n places of its own
         times = np.bincount(drawn.ravel(), minlength=replicates * n)
         return Draws(times.reshape(replicates, n).astype(np.float64), np.arange(n))
-    names, unit = np.unique(np.asarray(groups), return_inverse=True)
+    names, unit = np.unique(same_length(groups, n, "groups"), return_inverse=True)
     times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
     return Draws(times.astype(np.float64), unit)
 
