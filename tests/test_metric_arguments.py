@@ -100,7 +100,13 @@ def test_same_length():
 
 
 def test_matrices():
-    for given in ([[1, 0], [0, 2]], np.zeros((3, 4, 4)), np.zeros((0, 2, 2)), [[0.5]]):
+    for given in (
+        [[1, 0], [0, 2]],
+        np.zeros((3, 4, 4)),
+        np.zeros((0, 2, 2)),
+        np.zeros((2, 0, 3, 3)),
+        [[0.5]],
+    ):
         np.testing.assert_array_equal(arguments.matrices(given), given)
     for wrong, message in (
         ([1, 2], r"matrix must be \(\.\.\., K, K\), not \(2,\)"), ([[1, 2]], "must be"),

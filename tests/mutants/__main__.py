@@ -68,7 +68,7 @@ ROOMS = {
     "tables": Room(("common/tables",), ("tables", "table_rules")),
     "augment": Room(
         ("common/augment.py",),
-        ("augment", "augment_rules"),
+        ("augment", "augment_rules", "augment_arguments"),
         ("numpy", "cv2", "scipy.ndimage", "scipy.stats"),
     ),
     "stain": Room(("common/stain",), ("stain", "stain_rules"), ("numpy", "cv2", "scipy.optimize")),
