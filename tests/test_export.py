@@ -32,6 +32,17 @@ def test_agreement_by_hand():
     assert other["file"] == [0.6, 0.4]
 
 
+def test_agreement_of_three_classes():
+    reference = np.array([[0.5, 0.2, 0.3]], np.float32)
+    (other,) = export.agreement(reference, np.array([[0.2, 0.3, 0.5]]))["disagreements"]
+    assert other["image"] == "0"
+    # The first class leads the second best, which is the third.
+    assert other["float_margin"] == pytest.approx(0.2)
+    # A probability that was rounded to nothing has a logit all the same.
+    found = export.agreement(np.array([[1.0, 0.0, 0.0]]), np.array([[1.0, 0.0, 0.0]]))
+    assert (found["max_logit_error"], found["top1"]) == (0, 1)
+
+
 def test_agreement_interval_is_clopper_pearsons():
     # All of n: the lower end is (alpha / 2) ** (1 / n), the upper one 1.
     same = np.tile([0.3, 0.7], (40, 1))
@@ -66,11 +77,22 @@ def test_limits(precision, k, error, problem):
             export.check_agreement(found, precision)
 
 
+def test_limits_are_themselves_allowed():
+    found = {"n": 9, "k": 9, "interval": [0, export.TOP1_LIMIT], "max_abs_probability_error": 0}
+    export.check_agreement(found, "int8")
+    for precision, limit in export.PROBABILITY_LIMIT.items():
+        export.check_agreement({**found, "max_abs_probability_error": limit}, precision)
+    with pytest.raises(InputError, match=r"limit 0.985, the interval ends at 0.9849"):
+        export.check_agreement({**found, "interval": [0, 0.9849]}, "int8")
+
+
 def test_outputs_that_are_no_probabilities():
     good = np.array([[0.25, 0.75], [1.0, 0.0]])
     export.check_probabilities(good)
     for bad, problem in (
         ([[np.nan, 0.5], [0.5, 0.5]], "not finite for 1 of 2 images"),
+        ([[np.nan, 0.5], [np.inf, 0], [0.5, 0.5]], "not finite for 2 of 3 images"),
+        ([[0.5, 0.4985], [0.5, 0.5]], "not probabilities"),
         ([[0.5, 0.6], [0.5, 0.5]], "not probabilities"),
         ([[-0.1, 1.1], [0.5, 0.5]], "not probabilities"),
     ):
@@ -115,6 +137,7 @@ def test_images_are_taken_evenly_and_always_the_same():
     names = pd.Series([f"{i:02d}" for i in range(10)])
     assert export.evenly(names[::-1], 4) == ["00", "03", "06", "09"]
     assert export.evenly(names, 20) == list(names)
+    assert export.evenly(names[::-1], 10) == list(names)
 
 
 def test_table_says_which_converter_and_what_differs():

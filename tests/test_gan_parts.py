@@ -129,6 +129,9 @@ def test_draws_of_a_seed_are_what_they_always_were():
         [[1, 15, 0], [2, 38, 42], [0, 12, 14], [1, 14, 45]],
     ]
     drawn = draws.Draws(numbered(48), np.array([0, 1, 1]), 2, config).batch(4)
+    assert {name: values.dtype for name, values in drawn.items()} == {
+        "real": np.uint8, "label": np.float32, "noise": np.float32, "mix": np.float32,
+    }  # fmt: skip
     np.testing.assert_allclose(drawn["noise"][0, 0], [0.08852872, -0.54005706, -1.8132803])
     np.testing.assert_allclose(drawn["noise"][2, 3], [-0.35926285, 0.98181486, 0.17381126])
     np.testing.assert_allclose(
@@ -214,7 +217,11 @@ def judge(monkeypatch):
     real = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 3), np.uint8)
     run = SimpleNamespace(record={"classes": ["a", "b"]}, path=None, synthetic=True)
     made = gan_evaluation.Judge(
-        SMALL, draws.Reference(real, np.arange(12)), np.repeat([0, 1], 6), Features(), run
+        replace(SMALL, seed=3),
+        draws.Reference(real, np.arange(12)),
+        np.repeat([0, 1], 6),
+        Features(),
+        run,
     )
     made.drawn = {}
     monkeypatch.setattr(
@@ -229,7 +236,7 @@ def test_scores_compare_with_the_real_images(judge):
     samples = numbers(40, 4, 4, 3) * 20 + 100
     found = judge.scores(samples)
     given = judge.features(samples)
-    kid = generative.kid(judge.real, given, blocks=6, seed=0)
+    kid = generative.kid(judge.real, given, blocks=6, seed=3)
     precision, recall = generative.precision_recall(judge.real, given)
     assert found == {
         "fid": generative.fid(judge.real, given), "kid": kid.value, "kid_se": kid.error,
@@ -434,8 +441,8 @@ def test_a_folder_is_claimed_once_for_one_purpose(tmp_path):
     (tmp_path / "images" / "a-000000.png").touch()
     assert folder.claim(tmp_path, wanted) == first
     assert [file.name for file in (tmp_path / "images").iterdir()] == ["a-000000.png"]
-    with pytest.raises(InputError, match=r"generated otherwise \(counts, size differ\)"):
-        folder.claim(tmp_path, {"seed": 0, "counts": {"a": 3}, "size": 32})
+    with pytest.raises(InputError, match=r"generated otherwise \(a, counts, size differ\)"):
+        folder.claim(tmp_path, {"size": 32, "seed": 0, "counts": {"a": 3}, "a": 1})
     (tmp_path / folder.GENERATION).write_text(json.dumps({**wanted, "finished": "now"}))
     assert folder.claim(tmp_path, wanted)["finished"] == "now"
     for damaged in ("{", "[]", '{"seed": 0}'):
@@ -452,29 +459,68 @@ def test_a_folder_of_other_files_is_refused(tmp_path):
     assert not (tmp_path / folder.GENERATION).exists()
 
 
-def test_a_written_folder_is_read_back(tmp_path):
+@pytest.fixture
+def written(tmp_path):
+    """A folder of two images of each of two classes, finished."""
     folder.write_index(tmp_path, ["a", "b"], 2, seed=7)
-    assert (tmp_path / "index.csv").read_text() == (
-        "image,label,patient,synthetic,seed\n"
-        "images/a-000000.png,a,,true,7\nimages/a-000001.png,a,,true,7\n"
-        "images/b-000000.png,b,,true,7\nimages/b-000001.png,b,,true,7\n"
-    )
     (tmp_path / "images").mkdir()
     for number, name in enumerate(pd.read_csv(tmp_path / "index.csv").image):
         (tmp_path / name).write_bytes(bytes([number]))
     record = {"training_hash": "0", "dataset": "breakhis", "finished": "now", "run_id": "12"}
     (tmp_path / folder.GENERATION).write_text(json.dumps(record))
-    made = folder.read(tmp_path)
+    return tmp_path
+
+
+def test_a_written_folder_is_read_back(written):
+    assert (written / "index.csv").read_text() == (
+        "image,label,patient,synthetic,seed\n"
+        "images/a-000000.png,a,,true,7\nimages/a-000001.png,a,,true,7\n"
+        "images/b-000000.png,b,,true,7\nimages/b-000001.png,b,,true,7\n"
+    )
+    made = folder.read(written)
     assert (made.gan, len(made.table)) == ("custom", 4)
     assert made.describe() == {
         "gan": "custom", "gan_run_id": "12", "training_hash": "0", "images": {"a": 2, "b": 2},
         "sha256": made.sha256,
     }  # fmt: skip
     # Other pixels, or another label for the same, are another content.
-    (tmp_path / "images" / "a-000001.png").write_bytes(b"other")
-    changed = folder.read(tmp_path)
+    (written / "images" / "a-000001.png").write_bytes(b"other")
+    changed = folder.read(written)
     relabelled = replace(changed, table=changed.table.assign(label="b"))
     assert len({made.sha256, changed.sha256, relabelled.sha256}) == 3
-    (tmp_path / "images" / "b-000001.png").unlink()
-    with pytest.raises(InputError, match=r"1 images are missing: images/b-000001.png"):
-        folder.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("index.csv", "a-000001.png,a,", "a-000001.png,a,22549", "no patient; this file lists"),
+        ("index.csv", "b-000000.png,b,,true", "b-000000.png,b,,false", "synthetic=true"),
+        ("index.csv", "a-000001", "a-000000", "images/a-000000.png stands twice"),
+        ("index.csv", "synthetic,seed", "synthetic,grain", "has no column seed"),
+        ("index.csv", "a-000001", "c-000001", "1 images are missing: images/c-000001.png"),
+        ("generation.json", '"finished": "now"', '"finished": null', "did not finish; run"),
+        ("generation.json", '"dataset"', '"data"', "generation.json: damaged"),
+        ("generation.json", "{", "[{", "generation.json: damaged"),
+    ],
+)
+def test_a_folder_that_is_not_whole_is_refused(file, old, new, words, written):
+    text = (written / file).read_text()
+    assert old in text
+    (written / file).write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=words):
+        folder.read(written)
+
+
+def test_a_folder_without_its_files_is_refused(written, tmp_path):
+    header = (written / "index.csv").read_text().splitlines()[0]
+    (written / "index.csv").write_text(header + "\n")
+    with pytest.raises(InputError, match=r"index\.csv: lists no image"):
+        folder.read(written)
+    (written / "index.csv").unlink()
+    with pytest.raises(InputError, match=r"index\.csv: cannot be read"):
+        folder.read(written)
+    (written / folder.GENERATION).unlink()
+    with pytest.raises(InputError, match=r"generation\.json: missing, so the generation did not"):
+        folder.read(written)
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        folder.read(tmp_path / "nowhere")
