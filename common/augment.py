@@ -154,8 +154,8 @@ class Augmenter:
         if not sound:
             raise InputError(f"uniforms must be {DRAWS} numbers in [0, 1), not {uniforms!r}")
         try:
-            sound = shape[0] > 0 and shape[1] > 0
-        except (TypeError, IndexError, KeyError):
+            sound = 0 < shape[0] < math.inf and 0 < shape[1] < math.inf
+        except (TypeError, ValueError, IndexError, KeyError):
             sound = False
         if not sound:
             raise InputError(f"shape must be (H, W, ...) of an image, not {shape!r}")

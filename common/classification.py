@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from common import backend, images, notices, predictions, runs
+from common import backend, images, notices, predictions, runs, terminal
 from common.errors import InputError
-from common.files import write_csv
+from common.files import write_sheet
 
 if TYPE_CHECKING:
     import keras
+
+
+SKIPPED = 3
+"""Exit code where some images were classified and some could not be used."""
 
 
 def predict(run: runs.Run, paths: Sequence[Path], *, batch_size: int = 16) -> pd.DataFrame:
@@ -62,17 +66,25 @@ def read(run: runs.Run, paths: Sequence[Path]) -> np.ndarray:
     InputError
         Naming every file that cannot be used.
     """
+    pixels, _, bad = _usable(run, paths)
+    if bad:
+        raise InputError(f"{len(bad)} of {len(paths)} images cannot be used:\n" + "\n".join(bad))
+    return np.stack(pixels)
+
+
+def _usable(run: runs.Run, paths: Sequence[Path]) -> tuple[list[np.ndarray], list[Path], list[str]]:
+    """Images that can be used, their files, and why the others cannot."""
     size, filter = run.config["image_size"], run.config["resize_filter"]
     normalise = _stain(run)
-    pixels, bad = [], []
+    pixels, good, bad = [], [], []
     for path in paths:
         try:
             pixels.append(images.resize(normalise(images.read(path)), size, filter))
         except (InputError, OSError) as error:
             bad.append(str(error))
-    if bad:
-        raise InputError(f"{len(bad)} of {len(paths)} images cannot be used:\n" + "\n".join(bad))
-    return np.stack(pixels)
+        else:
+            good.append(path)
+    return pixels, good, bad
 
 
 def _stain(run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
@@ -114,13 +126,20 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        0.
+        0; with --skip-bad `SKIPPED` if images were left out.
+
+    Raises
+    ------
+    InputError
+        If an image cannot be used, with --skip-bad if none can; exit code 2.
     """
     import argparse
 
     parser = argparse.ArgumentParser(
         prog=f"python -m {package}.predict",
         description=f"Classify images with a trained run. {notices.RESEARCH_USE}",
+        epilog=f"Exit code: 0 if all images are classified, {SKIPPED} if --skip-bad left some out, "
+        "2 if nothing is.",
     )
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="files or folders")
     parser.add_argument("--run", required=True, type=Path, metavar="RUN", help="a run folder")
@@ -128,10 +147,22 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--gradcam", type=Path, metavar="DIR", help="write a Grad-CAM overlay of each image there"
     )
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="classify the other images where some cannot be used, and say why these cannot",
+    )
     flags = parser.parse_args(arguments)
     run = runs.load_classifier(flags.run, package)
-    paths = _files(flags.images)
-    pixels = read(run, paths)
+    paths, bad = _files(flags.images, skip=flags.skip_bad)
+    if flags.skip_bad:
+        usable, paths, unusable = _usable(run, paths)
+        bad += unusable
+        if not paths:
+            raise InputError(f"none of {len(bad)} images can be used:\n" + "\n".join(bad))
+        pixels = np.stack(usable)
+    else:
+        pixels = read(run, paths)
     backend.load()
     model = runs.load_model(run)
     table = _table(run, paths, pixels, model, 16)
@@ -139,42 +170,52 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         print(notices.SYNTHETIC_MODEL)
     print(_text(table))
     if flags.output:
-        write_csv(flags.output, table)
+        write_sheet(flags.output, table)
     if flags.gradcam:
         for path in _overlays(run, paths, pixels, model, table, flags.gradcam):
-            print(path)
+            print(terminal.plain(path))
     print(f"{notices.RESEARCH_USE} Data set: {run.record['dataset']}, {run.record['licence']}.")
+    if bad:
+        left_out = f"LEFT OUT {len(bad)} of {len(bad) + len(paths)} images that cannot be used:"
+        terminal.line("\n".join([left_out, *bad]), always=True)
+        return SKIPPED
     return 0
 
 
-def _files(paths: Sequence[Path]) -> list[Path]:
-    """Image files among the paths; of a folder, all images directly in it."""
+def _files(paths: Sequence[Path], *, skip: bool = False) -> tuple[list[Path], list[str]]:
+    """Image files among the paths, of a folder all images directly in it; what is none, if skipped.
+
+    Without `skip` what is none is an InputError.
+    """
     from common.datasets import looks_like_image
 
     files: list[Path] = []
+    problems: list[str] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if looks_like_image(p.name))
             if not inside:
-                raise InputError(f"{path}: no images in this folder")
+                problems.append(f"{path}: no images in this folder")
             files += inside
         elif path.exists():
             files.append(path)
         else:
-            raise InputError(f"{path}: no such file")
-    return files
+            problems.append(f"{path}: no such file")
+        if problems and not skip:
+            raise InputError(problems[0])
+    return files, problems
 
 
 def _text(table: pd.DataFrame) -> str:
     """One line per image: class, probability, and the others' probabilities."""
-    width = max(len(name) for name in table.image)
+    shown = [terminal.plain(name) for name in table.image]
+    width = max(map(len, shown))
     classes = predictions.classes_of(table)
     lines = []
-    for row in table.to_dict("records"):
-        others = "  ".join(f"{name} {row[predictions.column(name)]:.3f}" for name in classes)
+    for name, row in zip(shown, table.to_dict("records"), strict=True):
+        others = "  ".join(f"{each} {row[predictions.column(each)]:.3f}" for each in classes)
         lines.append(
-            f"{row['image']:<{width}}  {row['predicted']}  {100 * row['probability']:.1f} %  "
-            f"({others})"
+            f"{name:<{width}}  {row['predicted']}  {100 * row['probability']:.1f} %  ({others})"
         )
     return "\n".join(lines)
 

@@ -49,11 +49,23 @@ def main(function: Callable[[], int | None]) -> None:
         Called without arguments; what it returns is the exit code, None means 0.
     """
     warnings.showwarning = show_warning
+    # A stream that was closed before the start (`>&-`) is None; what is written is for nobody.
+    if sys.stdout is None:
+        sys.stdout = _nowhere()
+    if sys.stderr is None:
+        sys.stderr = _nowhere()
     try:
         code = function() or 0
         # Here and not at exit, where a full disk behind `> file` would be no error of ours.
         sys.stdout.flush()
         sys.exit(code)
+    except SystemExit:
+        # argparse's, after --help; the reader may have gone.
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _forget_output()
+        raise
     except InputError as error:
         message = str(error)
     except BrokenPipeError:
@@ -73,6 +85,10 @@ def main(function: Callable[[], int | None]) -> None:
     except OSError:
         _forget_output()
     sys.exit(2)
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123  # until the process ends
 
 
 def _forget_output() -> None:

@@ -50,7 +50,7 @@ def collect(run: runs.Run, model: keras.Model, split: pd.DataFrame, pixels: Pixe
 
 def compare_parts(
     run: runs.Run, split: pd.DataFrame, data_dir: str | Path, pixels: Pixels | None = None
-) -> None:
+) -> dict[str, Any]:
     """Write what the parts share: cases, slides, identical and nearly identical images.
 
     It needs neither a model nor predictions: it is done before the training.
@@ -65,6 +65,11 @@ def compare_parts(
         Where the images lie.
     pixels : Pixels, optional
         The decoded images of the split, which know their fingerprints: none is decoded again.
+
+    Returns
+    -------
+    dict
+        What `leakage.report` gives.
     """
     found = leakage.report(split, data_dir, pixels)
     figure = leakage_picture(found, data_dir)
@@ -74,6 +79,7 @@ def compare_parts(
     else:
         target.unlink(missing_ok=True)
     write_json(run.path / "leakage.json", {**found, "text": leakage.text(found)})
+    return found
 
 
 def leakage_picture(found: Mapping[str, Any], data_dir: str | Path) -> Figure | None:

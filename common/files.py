@@ -141,6 +141,29 @@ def csv_text(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, float_format="%.9g", lineterminator="\n")
 
 
+def write_sheet(path: str | Path, frame: pd.DataFrame) -> None:
+    """Write a table that people open in a spreadsheet, as `write_csv`; no text in it is a formula.
+
+    Parameters
+    ----------
+    path : path
+    frame : DataFrame
+        Text that begins with =, +, -, @, a tab or a line end gets an apostrophe before it: a
+        spreadsheet would take a file's name for a formula.
+    """
+    safe = frame.copy()
+    for name in safe.columns:
+        if safe[name].dtype.kind not in "iufb":
+            safe[name] = [_no_formula(value) for value in safe[name]]
+    write_csv(path, safe.rename(columns=_no_formula))
+
+
+def _no_formula(value: Any) -> Any:
+    text = isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@"))
+    text = text or (isinstance(value, str) and value.startswith(("\t", "\r", "\n")))
+    return f"'{value}" if text else value
+
+
 def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
     """Write `csv_text`, whole or not at all.
 

@@ -14,7 +14,7 @@ from common import datasets, evaluation, runs, terminal
 from common.config import PaperConfig, Request
 from common.datasets import Card, synthetic
 from common.runs import Run
-from common.splits import PARTS
+from common.splits import PARTS, leakage
 
 if TYPE_CHECKING:
     import keras
@@ -124,7 +124,7 @@ def complete(
             run.note_machine()
             from common import evidence
 
-            evidence.compare_parts(run, split, data_dir, pixels)
+            _tell_leaks(run, evidence.compare_parts(run, split, data_dir, pixels))
             terminal.line(_beginning(run, split, samples))
             model, judged = fit(run, split, samples)
             evaluation.predict_run(run, model, split, judged, request.config.batch_size)
@@ -136,6 +136,17 @@ def complete(
     print(evaluation.summary(evaluation.read_metrics(run)))
     print(run.closing_words())
     return run
+
+
+def _tell_leaks(run: Run, found: Mapping[str, Any]) -> None:
+    """Say before the training what a user's own split shares between its parts; note it."""
+    if run.config.get("split") != "file":
+        return  # of every other split, the config says what it leaks
+    words = leakage.shared(found)
+    if words:
+        run.note(leaks=list(dict.fromkeys([*run.record.leaks, *words])))  # once, also on resuming
+        for each in words:
+            terminal.line(f"warning: the split file leaks: {each}", always=True)
 
 
 def _beginning(run: Run, split: pd.DataFrame, samples: pd.DataFrame) -> str:

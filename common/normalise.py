@@ -121,7 +121,9 @@ def _weights(weights: Sequence[float] | np.ndarray | None, rows: np.ndarray) -> 
         return np.ones(len(rows), np.int64)
     try:
         given = np.asarray(weights)
-        given = given.astype(np.float64) if given.dtype.kind not in "iub" else given
+        if given.dtype.kind in "cSU":
+            raise TypeError
+        given = given.astype(np.float64) if given.dtype.kind == "O" else given
     except (TypeError, ValueError):
         raise InputError("weights of images must be numbers") from None
     if given.shape != rows.shape:
@@ -259,6 +261,8 @@ def _constants(
     if mean is None or std is None:
         raise ValueError("mean and std belong together: give both or neither")
     try:
+        if np.iscomplexobj(mean) or np.iscomplexobj(std):
+            raise TypeError
         means, deviations = [float(value) for value in mean], [float(value) for value in std]
     except (TypeError, ValueError):
         raise ValueError(f"mean and std need three numbers each: {mean!r}, {std!r}") from None

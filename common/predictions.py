@@ -180,7 +180,10 @@ def predicted_classes(values: np.ndarray) -> np.ndarray:
     ValueError
         If `values` are not (n, K) with at least one column, or NaN is among them.
     """
-    table = np.asarray(values)
+    try:
+        table = np.asarray(values)
+    except ValueError:  # ragged
+        table = np.empty(0)
     if table.ndim != 2 or not table.shape[1] or table.dtype.kind not in "biuf":
         raise ValueError(f"values must be numbers (n, K), not {table.dtype} {table.shape}")
     if np.isnan(table).any():

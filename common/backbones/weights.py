@@ -109,7 +109,18 @@ def load(name: str, image_size: int, weights: str | Path | None, include_top: bo
             if np.array_equal(values, untouched[key])
         ]
         if left:
-            raise ValueError(f"{len(left)} of {len(untouched)} weights not in the file: {left[0]}")
+            layers = len({key.rpartition("/")[0] for key in left})
+            all_layers = len({key.rpartition("/")[0] for key in untouched})
+            raise ValueError(
+                f"{len(left)} of {len(untouched)} weights not in the file, of {layers} of "
+                f"{all_layers} layers: {left[0]}"
+            )
+        broken = [v.path for v in application.weights if not _finite(v)]
+        if broken:
+            raise ValueError(
+                f"{len(broken)} of {len(application.weights)} weights hold NaN or infinity: "
+                f"{broken[0]}"
+            )
     except Exception as error:
         # Keras and h5py raise a dozen kinds of errors here, from KeyError to BadZipFile; each of
         # them means that this file is not what it should be.
@@ -121,6 +132,10 @@ def load(name: str, image_size: int, weights: str | Path | None, include_top: bo
             f"Keras says: {reason}"
         ) from error
     return application
+
+
+def _finite(variable: keras.Variable) -> bool:
+    return bool(np.isfinite(keras.ops.convert_to_numpy(variable)).all())
 
 
 def _beginnings(model: keras.Model) -> dict[str, np.ndarray]:

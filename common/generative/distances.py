@@ -293,7 +293,8 @@ def _features(x: np.ndarray, y: np.ndarray, least: int = 2) -> tuple[np.ndarray,
             raise InputError(f"features of the {name} set are not finite")
     if arrays[0].shape[1] != arrays[1].shape[1]:
         raise InputError(
-            f"the sets have {arrays[0].shape[1]} and {arrays[1].shape[1]} features: use one network"
+            f"the sets have {arrays[0].shape[1]} and {arrays[1].shape[1]} features, of the "
+            "first set and of the second set: use one network"
         )
     return arrays[0], arrays[1]
 
@@ -315,6 +316,12 @@ def _groups(groups: Any, n: int, name: str) -> np.ndarray:
         array = np.empty(())
     if array.shape != (n,):
         raise InputError(f"{name} must be one per vector, ({n},), not {array.shape}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(f"{name} holds NaN or infinity, which is no group")
+    try:
+        np.unique(array)
+    except TypeError:
+        raise InputError(f"{name} must be of one type, numbers or text") from None
     return array
 
 

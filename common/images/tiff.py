@@ -23,6 +23,11 @@ _STRIPS, _ORIENTATION, _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR = 273, 274, 277, 2
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
 _EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
 _SUBFILE = 254
+_OTHER_CODINGS = {
+    33003: "JPEG 2000", 33004: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000",
+    50001: "WebP", 34927: "WebP", 50002: "JPEG XL", 52546: "JPEG XL", 34925: "LZMA",
+    50000: "Zstandard",
+}  # fmt: skip
 # What decides the pixels, or whether there are any: readers disagree about odd values of these.
 _TAGS = frozenset((
     _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _STRIPS, _ORIENTATION,
@@ -111,6 +116,9 @@ def tiff_header(data: bytes) -> Header:
     def value(tag: int, default: int) -> int:
         return page.get(tag, (default,))[0]
 
+    coded = _OTHER_CODINGS.get(value(_COMPRESSION, 1))
+    if coded is not None:
+        raise ImageError(f"is a TIFF whose pixels are {coded}, which is not read; {RESAVE}")
     photometric = value(_PHOTOMETRIC, 2)
     if photometric in (0, 1):
         raise ImageError(f"is a grey-scale image; {RESAVE}")

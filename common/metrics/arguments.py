@@ -309,7 +309,7 @@ def columns(frame: Any, wanted: Sequence[str], name: str) -> None:
     Raises
     ------
     ValueError
-        It is something else, or a column is missing.
+        It is something else, or a column is missing or holds NaN.
     """
     import pandas as pd
 
@@ -318,6 +318,9 @@ def columns(frame: Any, wanted: Sequence[str], name: str) -> None:
     missing = [column for column in wanted if column not in frame]
     if missing:
         raise ValueError(f"{name}: the column {', '.join(missing)} is missing")
+    for column in wanted:
+        if frame[column].isna().any():
+            raise ValueError(f"{name}: the column {column} holds NaN; unknown values are empty")
 
 
 def _iterates(value: Any) -> bool:

@@ -92,7 +92,8 @@ def compute(
         a class stands there twice, or `positive` is no class.
     """
     names = class_names(classes)
-    if np.size(labels) == 0:
+    labels = numbers(labels, "labels")
+    if labels.size == 0:
         raise InputError("no predictions to evaluate: labels are none, this part is empty")
     labels, probabilities = (
         class_numbers(labels, len(names)),
@@ -148,7 +149,7 @@ def per_class(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str,
         ``{name: {support, tp, tn, fp, fn, precision, recall, fpr, tnr, f1, kappa, mcc}}``, None
         where a score has nothing to be divided by.
     """
-    matrix = matrices(matrix)
+    matrix, classes = matrices(matrix), class_names(classes)
     if matrix.shape != (len(classes), len(classes)):
         raise ValueError(f"matrix must be ({len(classes)}, {len(classes)}), not {matrix.shape}")
     counts = one_vs_rest(matrix)

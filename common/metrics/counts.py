@@ -14,6 +14,9 @@ import numpy as np
 
 from common.metrics.arguments import class_numbers, matrices, numbers, whole
 
+MOST_CLASSES = 10_000
+"""Of a confusion matrix, which has the square of them as cells."""
+
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
     """Count images by true class (rows) and predicted class (columns).
@@ -36,6 +39,8 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, n_classes: int) 
         If the lengths differ or a number is no class.
     """
     n_classes = whole(n_classes, 1, "n_classes")
+    if n_classes > MOST_CLASSES:
+        raise ValueError(f"n_classes {n_classes}: at most {MOST_CLASSES}")
     labels = class_numbers(labels, n_classes)
     predicted = class_numbers(predicted, n_classes, "predicted")
     if labels.shape != predicted.shape:
@@ -147,7 +152,9 @@ def macro(per_class: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """
     matrix, per_class = matrices(matrix), numbers(per_class, "per_class")
     if per_class.shape != matrix.shape[:-1]:
-        raise ValueError(f"per_class must be {matrix.shape[:-1]}, not {per_class.shape}")
+        raise ValueError(
+            f"per_class must be {matrix.shape[:-1]}, as matrix is, not {per_class.shape}"
+        )
     occurs = matrix.sum(axis=-1) > 0
     n = occurs.sum(axis=-1)
     return _where(n > 0, ratio(np.where(occurs, per_class, 0).sum(axis=-1), n))

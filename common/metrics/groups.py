@@ -8,7 +8,7 @@ import numpy as np
 
 from common.metrics.arguments import columns, same_length, truths
 from common.metrics.probabilities import auc, roc_curve
-from common.predictions import COLUMNS, column, correct
+from common.predictions import COLUMNS, classes_of, column, correct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,6 +161,7 @@ def case_table(predictions: pd.DataFrame) -> pd.DataFrame:
         If a column is missing.
     """
     columns(predictions, ("case", "label"), "predictions")
+    columns(predictions, [column(name) for name in classes_of(predictions)], "predictions")
     table = predictions.assign(correct=correct(predictions))
     table = table.groupby("case", sort=True).agg(
         label=("label", lambda values: "+".join(sorted(set(values)))),

@@ -119,6 +119,7 @@ def _paired(
         columns(frame, COLUMNS, argument)
         if not classes_of(frame):
             raise ValueError(f"{argument}: the column {column('<class>')} is missing")
+        columns(frame, [column(each) for each in classes_of(frame)], argument)
         chosen = of_part(frame, part).set_index("image").sort_index()
         if chosen.empty:
             raise InputError(f"the {name} run has no predictions for the {part} part")

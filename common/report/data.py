@@ -87,13 +87,18 @@ def leakage(files: RunFiles) -> dict[str, Any] | None:
         return None
     rows: list[tuple[str, Any, Any, Any, str]] = []
     for group, noun in GROUPS:
-        pairs = ((compared.get("groups") or {}).get(group) or {}).get("pairs") or {}
+        of_group = (compared.get("groups") or {}).get(group) or {}
+        pairs = of_group.get("pairs") or {}
+        # Where no image's patient is known, none is found in both parts: that is no 0.
+        none_known = of_group.get("groups") == 0
         for name, pair in pairs.items():
             first, second = name.split("-")
             # Patients are always told; slides and folders only where there is something to say.
             if group == "case" or pair["groups"]:
-                rows.append((f"{noun} in both {first} and {second}", pair["groups"],
-                             pair["images"], pair["share"], second))  # fmt: skip
+                unknown = ("unknown", None, None)
+                found = (pair["groups"], pair["images"], pair["share"])
+                rows.append((f"{noun} in both {first} and {second}",
+                             *(unknown if none_known else found), second))  # fmt: skip
     for kind, what in (("exact", "an exact copy"), ("near", "an exact or near copy")):
         twins = compared.get(kind)
         if twins:

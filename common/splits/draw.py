@@ -77,7 +77,10 @@ def apportion(total: int, shares: np.ndarray) -> np.ndarray:
         If `total` is no whole number, or the shares are not as they must be.
     """
     total = whole(total, 0, "total")
-    shares = np.asarray(shares)
+    try:
+        shares = np.asarray(shares)
+    except ValueError:  # ragged
+        shares = np.empty(0)
     sound = shares.ndim == 1 and shares.size and shares.dtype.kind in "iuf"
     if not sound or not np.isfinite(shares).all() or shares.min() < 0 or not shares.sum() > 0:
         raise InputError(f"shares must be numbers (k,), not negative and not all 0: {shares}")
@@ -135,6 +138,8 @@ def draw(
     others, drawn : ndarray
         Row numbers, int.
     """
+    if not len(rows):
+        raise InputError("there are no images left to draw a part from")
     drawn = min(math.ceil(fraction * len(rows)), len(rows))
     if not stratify:
         shuffled = rows[random_state(seed).permutation(len(rows))]

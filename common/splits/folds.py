@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +51,7 @@ def k_folds(
     InputError
         If there are fewer images (groups) than folds, or `index` is none.
     """
-    if not is_number(k) or not k >= 2 or k != int(k):
+    if not is_number(k) or not 2 <= k < math.inf or k != int(k):
         raise InputError(f"{k} folds (k): a whole number, at least 2, is needed")
     k = int(k)
     order = sorted_rows(index)

@@ -53,7 +53,7 @@ def by_group(
     InputError
         If groups are unknown or too few, or a part comes out empty or with a single class.
     """
-    check_fractions(test, validation)
+    check_fractions(np.nan if test is None else test, validation)
     require_table(index, "image", "label")
     check_known(index, group, "no split by patient can be made; use --split official or image")
     order = sorted_rows(index)

@@ -49,7 +49,7 @@ def by_image(
     InputError
         If a part comes out empty or with a single class, or a fraction is out of range.
     """
-    check_fractions(test, validation)
+    check_fractions(np.nan if test is None else test, validation)
     require_table(index, "label")
     order = sorted_rows(index)
     train, tested = draw(index, order, test, seed, stratify)

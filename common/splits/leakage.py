@@ -44,6 +44,7 @@ __all__ = [
     "SHOWN_PAIRS",
     "fingerprints",
     "report",
+    "shared",
     "text",
 ]
 
@@ -217,6 +218,38 @@ def text(report: Mapping[str, Any]) -> str:
                 f"({pair['b_part']}): {pair['bits']} bits{turned}"
             )
     return "\n".join(lines + [f"note: {note}" for note in report["notes"]])
+
+
+def shared(report: Mapping[str, Any]) -> list[str]:
+    """Say what lies in the training and in the test part, one sentence each.
+
+    Parameters
+    ----------
+    report : mapping
+        As `report` gives it.
+
+    Returns
+    -------
+    list of str
+        Patients, or slides where no patient is shared, and copies; empty if nothing is shared.
+    """
+    tested = report["parts"]["test"]
+    found: list[str] = []
+    for group, noun in (("case", "patients"), ("slide", "slides")):
+        pair = report["groups"][group]["pairs"]["train-test"]
+        if pair["groups"] and not found:
+            found.append(
+                f"{pair['images']} of {tested} test images ({pair['share']:.1%}) are of "
+                f"{pair['groups']} {noun} that are also trained on"
+            )
+    for kind, noun in (("exact", "an exact copy"), ("near", "an exact or near copy")):
+        twins = report[kind]
+        if twins and twins["test_images"] and (kind == "near" or not report["near"]):
+            found.append(
+                f"{twins['test_images']} of {tested} test images ({twins['share']:.1%}) have "
+                f"{noun} among the training images"
+            )
+    return found
 
 
 def fingerprints(data_dir: str | os.PathLike, images: Sequence[str]) -> Fingerprints:

@@ -64,6 +64,8 @@ def shared_groups(split: pd.DataFrame, group: str) -> dict[str, tuple[str, ...]]
     InputError
         If the column `part` or that of the group is missing.
     """
+    if not isinstance(group, str):
+        raise InputError(f"unknown group {group!r}; groups are {', '.join(GROUPS)}")
     require_table(split, "part", group, name="split")
     parts = split[split[group] != ""].groupby(group)["part"].unique()
     return {

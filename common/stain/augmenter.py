@@ -9,7 +9,7 @@ import numpy as np
 
 from common.errors import InputError
 from common.stain.estimation import RUIFROK, Flag
-from common.stain.mixing import checked_matrix, mix_densities
+from common.stain.mixing import checked_matrix, mix_densities, real_numbers
 from common.stain.tissue import density_table, require_images, tissue_mask
 from common.stain.unmixing import MacenkoNormalizer, StainMatrixNormalizer, VahadaneNormalizer
 
@@ -49,7 +49,7 @@ class StainAugmenter:
         background: bool = True,
     ) -> None:
         for name, value in (("sigma_alpha", sigma_alpha), ("sigma_beta", sigma_beta)):
-            if not 0 <= value <= 1:
+            if not isinstance(value, int | float | np.floating) or not 0 <= value <= 1:
                 raise InputError(f"{name}: expected a number from 0 to 1, received {value!r}")
         self._estimator: StainMatrixNormalizer | None = None
         if isinstance(stains, str):
@@ -104,7 +104,7 @@ class StainAugmenter:
         ----------
         image : ndarray, uint8, shape (H, W, 3), RGB
         parameters : mapping
-            `alpha` and `beta` of `draw`.
+            `alpha` and `beta` of `draw`, and nothing else.
         return_flags : bool
             Also give a `Flag`.
 
@@ -115,6 +115,10 @@ class StainAugmenter:
             says so.
         """
         require_images(image)
+        if not isinstance(parameters, Mapping) or not set(parameters) == {"alpha", "beta"}:
+            raise InputError(
+                f"parameters must be alpha and beta, as `draw` gives it: {parameters!r}"
+            )
         if image.ndim != 3:
             raise InputError(f"image: expected one image (H, W, 3), received {image.shape}")
         matrix, flag = self._matrix, Flag.OK
@@ -126,8 +130,7 @@ class StainAugmenter:
         if flag.unchanged:
             result = image.copy()
         else:
-            alpha = np.asarray(parameters["alpha"], float)
-            beta = np.asarray(parameters["beta"], float)
+            alpha, beta = _two(parameters, "alpha"), _two(parameters, "beta")
             change = np.eye(3) + (matrix.T * (alpha - 1)) @ np.linalg.pinv(matrix.T)
             result = mix_densities(image, self._table, change, beta @ matrix, 255.0, "nearest")
             if not self.background:
@@ -154,3 +157,14 @@ class StainAugmenter:
         for i, one in enumerate(image):
             result[i] = self.apply(one, self.draw(rng))
         return result
+
+
+def _two(parameters: Mapping[str, Any], name: str) -> np.ndarray:
+    """Two finite numbers of the parameters."""
+    try:
+        values = real_numbers(parameters[name])
+    except KeyError:
+        values = np.empty(0)
+    if values.shape != (2,) or not np.isfinite(values).all():
+        raise InputError(f"parameters: {name} must be two finite numbers, one of each stain")
+    return values

@@ -145,6 +145,20 @@ def mix_densities(
     return result
 
 
+def real_numbers(values: Any) -> np.ndarray:
+    """Give float64 numbers; an empty array, which fits no shape, for anything else.
+
+    Parameters
+    ----------
+    values : array-like
+    """
+    try:
+        array = np.asarray(values)
+        return np.empty(0) if array.dtype.kind in "cSU" else array.astype(np.float64)
+    except (TypeError, ValueError):
+        return np.empty(0)
+
+
 def checked_matrix(matrix: Any) -> np.ndarray:
     """Give a stain matrix with unit rows.
 
@@ -162,10 +176,7 @@ def checked_matrix(matrix: Any) -> np.ndarray:
     InputError
         It is something else.
     """
-    try:
-        matrix = np.asarray(matrix, float)
-    except (TypeError, ValueError):
-        matrix = np.empty(0)
+    matrix = real_numbers(matrix)
     if matrix.shape != (2, 3) or not np.isfinite(matrix).all() or not matrix.any(axis=1).all():
         raise InputError("stain matrix: expected 2 x 3 numbers, haematoxylin's row first")
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)

@@ -31,7 +31,12 @@ def content(image: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
     grid : ndarray, uint8, likewise
         Sampled from it.
     """
-    if not any(_pad(image[y, x]) for y in (0, -1) for x in (0, -1)):
+    corners = [image[y, x].tolist() for y in (0, -1) for x in (0, -1)]
+    if not any(max(corner) <= BLACK or min(corner) >= WHITE for corner in corners):
+        return image, sample(image, stride)
+    edges = (image[0], image[-1], image[:, 0], image[:, -1])
+    padded = any(edge.max() <= BLACK or edge.min() >= WHITE for edge in edges)
+    if not padded and not any(max(corner) <= BLACK for corner in corners):
         return image, sample(image, stride)
     rows, columns = _inside(image, stride)
     whole = np.ascontiguousarray(image[rows, columns])
@@ -43,11 +48,6 @@ def content(image: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
         if len(bright):
             return bright[:, None], grid[(grid > BLACK).any(axis=-1)][:, None]
     return whole, grid
-
-
-def _pad(pixel: np.ndarray) -> bool:
-    red, green, blue = pixel.tolist()
-    return max(red, green, blue) <= BLACK or min(red, green, blue) >= WHITE
 
 
 def _inside(image: np.ndarray, stride: int) -> tuple[slice, slice]:

@@ -16,6 +16,7 @@ from common.errors import InputError
 from common.stain import staintools
 from common.stain.conventions import TISSUE_DENSITY, WHITE_LEVEL, Conventions
 from common.stain.estimation import Flag, macenko_matrix
+from common.stain.mixing import real_numbers
 from common.stain.normalizer import Normalizer
 from common.stain.padding import content
 from common.stain.tissue import (
@@ -89,9 +90,11 @@ class ReinhardNormalizer(Normalizer):
         """
         if set(target) != {"mean", "deviation"}:
             raise InputError(f"stain target: expected mean and deviation, received {set(target)}")
-        centre, spread = np.asarray(target["mean"], float), np.asarray(target["deviation"], float)
+        centre, spread = real_numbers(target["mean"]), real_numbers(target["deviation"])
         if not all(x.shape == (3,) and np.isfinite(x).all() for x in (centre, spread)):
             raise InputError("mean, deviation: expected three numbers each")
+        if spread.min() < 0:
+            raise InputError("deviation: expected three numbers that are not negative")
         self.mean, self.deviation = centre, spread
 
     def _statistics(self, image: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray, Flag]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,8 @@ def choose_target(
     InputError
         None of the images has stained tissue, or one is not RGB uint8.
     """
+    if isinstance(images, str | bytes | Mapping) or not isinstance(images, Iterable):
+        raise InputError(f"images must be several, arrays or paths, not {type(images).__name__}")
     estimator = normalizer if isinstance(normalizer, StainMatrixNormalizer) else MacenkoNormalizer()
     places, matrices = [], []
     for i, image in enumerate(images):

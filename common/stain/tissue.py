@@ -149,6 +149,10 @@ def tissue_share(
     float
         In [0, 1]; 0 of an image without pixels.
     """
+    for name, value, low in (("white_level", white_level, 1), ("threshold", threshold, 0)):
+        number = isinstance(value, int | float | np.floating) and not isinstance(value, bool)
+        if not number or not low <= value <= 255:
+            raise InputError(f"{name} must be a number from {low} to 255, not {value!r}")
     density = np.maximum(density_table(white_level, "floor"), 0).astype(np.float64)
     means = density[require_images(image)].mean(axis=-1)
     return float((means >= threshold).mean()) if means.size else 0.0

@@ -33,6 +33,7 @@ from common.stain.estimation import (
 from common.stain.mixing import (
     checked_matrix,
     mix_densities,
+    real_numbers,
     square,
     to_pixels,
     unmix,
@@ -192,7 +193,7 @@ class StainMatrixNormalizer(Normalizer):
         """
         if set(target) != {"matrix", "maximum"}:
             raise InputError(f"stain target: expected matrix and maximum, received {set(target)}")
-        strongest = np.asarray(target["maximum"], float)
+        strongest = real_numbers(target["maximum"])
         if strongest.shape != (2,) or not (np.isfinite(strongest) & (strongest > 0)).all():
             raise InputError("maximum: expected two positive numbers")
         self.target = Stains(checked_matrix(target["matrix"]), strongest)

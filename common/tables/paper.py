@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from common import config as configuration
 from common import datasets, evaluation, runs
 from common.errors import InputError
+from common.files import expanded
 from common.tables.ours import Group
 from common.tables.printed import published
 
@@ -72,8 +73,12 @@ def load(package: str, runs_dir: str | Path) -> Paper:
     Raises
     ------
     InputError
-        If published.csv names a preset that the package does not have, or a run is damaged.
+        If published.csv names a preset that the package does not have, `runs_dir` is no folder, or
+        a run is damaged.
     """
+    folder = expanded(runs_dir)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: no folder of runs; give one with --runs-dir")
     paper = _without_runs(package, importlib.import_module(f"{package}.config"))
     rows = list(dict.fromkeys(paper.table["preset"]))
     twins = [paper.honest[name] for name in rows if name in paper.honest]
