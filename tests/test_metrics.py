@@ -56,6 +56,16 @@ def test_confusion_matrix_refuses_what_is_no_class(labels, predicted):
         metrics.confusion_matrix(np.array(labels), np.array(predicted), 4)
 
 
+def test_one_class_is_a_matrix_of_one():
+    assert metrics.confusion_matrix(np.array([0, 0]), np.array([0, 0]), 1).tolist() == [[2]]
+
+
+def test_per_class_needs_a_name_for_every_class():
+    for names in ("abc", "abcde"):
+        with pytest.raises(ValueError, match="4, 4"):
+            metrics.per_class(MATRIX, names)
+
+
 def test_scores_by_hand():
     assert metrics.accuracy(MATRIX) == pytest.approx(7 / 10)
     np.testing.assert_allclose(metrics.precision(MATRIX), [3 / 4, 2 / 4, 1, 1])
