@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 from keras import ops
 
-from common import classification, datasets, evaluation, report, runs
+from common import classification, datasets, evaluation, notices, report, runs
 from common import config as configuration
 from common.datasets import synthetic
 from common.errors import InputError
@@ -539,7 +539,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tissue, cache, tmp_path):
         done = subprocess.run(arguments, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert ("resuming after" in done.stderr) is (name == "killed")
-        assert "SYNTHETIC" in done.stdout and "research use" in done.stdout
+        assert notices.SYNTHETIC in done.stdout and notices.RESEARCH_USE in done.stdout
         found.append(next((tmp_path / name / "gan_fusion").iterdir()))
     for name in RESULTS:
         assert (found[0] / name).read_bytes() == (found[1] / name).read_bytes(), name
