@@ -112,8 +112,8 @@ def load(name: str, image_size: int, weights: str | Path | None, include_top: bo
             layers = len({key.rpartition("/")[0] for key in left})
             all_layers = len({key.rpartition("/")[0] for key in untouched})
             raise ValueError(
-                f"{len(left)} of {len(untouched)} weights not in the file, of {layers} of "
-                f"{all_layers} layers: {left[0]}"
+                f"{len(left)} of {len(untouched)} weights not in the file: {left[0]}; "
+                f"they are of {layers} of {all_layers} layers"
             )
         broken = [v.path for v in application.weights if not _finite(v)]
         if broken:

@@ -97,12 +97,14 @@ def softmax(values: Any, name: str = "probabilities") -> np.ndarray:
     if array.ndim != 2 or not array.shape[1]:
         raise ValueError(f"{name} must be (n, K), not {array.shape}")
     if array.size:
-        # Comparisons with NaN are false.
-        if not (array.min() >= -SUM_TOLERANCE and array.max() <= 1 + SUM_TOLERANCE):
+        # Comparisons with NaN are false. What is not negative and adds up to 1 is not above 1.
+        if not array.min() >= -SUM_TOLERANCE:
             raise ValueError(f"{name}: from {array.min()} to {array.max()}, not in [0, 1]")
-        off = np.abs(array.sum(axis=1) - 1)
-        if off.max() > SUM_TOLERANCE * 1.001:  # 0.999 is 1 less a thousandth, and a rounding more
-            total = array[off.argmax()].sum()
+        off = array @ np.ones(array.shape[1])  # many times as fast as a sum over a short axis
+        off -= 1
+        # 0.999 is 1 less a thousandth, and a rounding more.
+        if not (off.max() <= SUM_TOLERANCE * 1.001 and off.min() >= -SUM_TOLERANCE * 1.001):
+            total = 1 + off[np.abs(off).argmax()]
             raise ValueError(f"{name}: a row adds up to {total:.6g}, not 1: give a softmax")
     return array
 
@@ -215,6 +217,7 @@ def matrices(values: Any, name: str = "matrix") -> np.ndarray:
     array = numbers(values, name)
     if array.ndim < 2 or array.shape[-1] != array.shape[-2] or not array.shape[-1]:
         raise ValueError(f"{name} must be (..., K, K), not {array.shape}")
+    # Of NaN both comparisons are false.
     if array.size and not (array.min() >= 0 and array.max() < np.inf):
         raise ValueError(f"{name}: counts must be finite and not negative")
     return array
