@@ -149,7 +149,8 @@ def _samples(images: Images, half: np.ndarray, replicates: int, seed: int) -> Co
     cells = np.zeros((n, n_classes**2))
     cells[np.arange(n), images.labels * n_classes + images.predicted] = 1
     sums = resample(np.hstack([cells, half]), images.cases, replicates=replicates, seed=seed)
-    matrix = sums[:, :-2].reshape(-1, n_classes, n_classes)
+    # In one piece: every score passes over it several times.
+    matrix = np.ascontiguousarray(sums[:, :-2]).reshape(-1, n_classes, n_classes)
     return Counts(matrix, sums[:, -2], sums[:, -1])
 
 
