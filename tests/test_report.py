@@ -266,6 +266,15 @@ def test_magnifications_and_patients_only_where_known(finished, page, task):
         assert f"(patient recognition rate) {rate}" in page.text
 
 
+def test_the_official_patient_rate_stands_below_the_magnifications(finished, tmp_path):
+    folder = shutil.copytree(finished["binary"], tmp_path / "run")
+    scores = metrics_of(folder)
+    scores["by_magnification"]["100X"] |= {"folder_recognition_rate": 0.875, "n_folders": 8}
+    write_json(folder / "metrics.json", scores)
+    text = parse(report.write(folder)).text
+    assert "a mean over slide folders at one magnification: 100X 87.50\xa0% (8 folders)" in text
+
+
 def test_mistakes_are_listed_surest_first(finished):
     folder = finished["binary"]
     page = parse(folder / "report.html")

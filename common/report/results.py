@@ -12,7 +12,7 @@ from common.metrics import shown
 from common.metrics.catalogue import CALIBRATION
 from common.report import pictures
 from common.report.files import RunFiles
-from common.report.words import UNKNOWN, interval, score
+from common.report.words import UNKNOWN, interval, percent, plural, score
 
 BY_MAGNIFICATION = (
     "accuracy", "balanced_accuracy", "f1_macro", "auc", "patient_recognition_rate",
@@ -221,9 +221,12 @@ def magnifications(files: RunFiles) -> dict[str, Any] | None:
         `rows`, and `notes` on what is missing, as the template shows them; None where
         magnifications are not known.
     """
-    rows = []
+    rows, official = [], []
     notes: dict[str, list[str]] = {}
     for name, part in (files.metrics.get("by_magnification") or {}).items():
+        if part.get("folder_recognition_rate") is not None:
+            rate = percent(part["folder_recognition_rate"])
+            official.append(f"{name} {rate} ({plural(part['n_folders'], 'folder')})")
         found = {each.score.key: each for each in shown.of_test(part)}
         told = [found[key] for key in BY_MAGNIFICATION if key in found]
         rows.append(
@@ -241,7 +244,10 @@ def magnifications(files: RunFiles) -> dict[str, Any] | None:
             notes.setdefault(f"{note[0].lower()}{note[1:]}", []).append(name)
     if not rows:
         return None
-    return {
-        "rows": rows,
-        "notes": [f"{', '.join(names)}: {note}" for note, names in notes.items()],
-    }
+    said = [f"{', '.join(names)}: {note}" for note, names in notes.items()]
+    if official:
+        said.append(
+            "The data set's own patient recognition rate, a mean over slide folders at one "
+            f"magnification: {', '.join(official)}"
+        )
+    return {"rows": rows, "notes": said}
