@@ -45,17 +45,18 @@ def test_a_room_imports_only_from_lines_above_it_on_the_map():
 
 
 def test_papers_call_common_and_never_each_other():
+    edges = graph("common", *PAPERS)
     for paper in PAPERS:
         reached = {
             target.split(".")[0]
-            for name, targets in graph("common", *PAPERS).items()
+            for name, targets in edges.items()
             if name.split(".")[0] == paper
             for target in targets
         }
         assert reached <= {paper, "common"}, paper
     assert not {
         name
-        for name, targets in graph("common", *PAPERS).items()
+        for name, targets in edges.items()
         if name.split(".")[0] == "common" and any(not t.startswith("common") for t in targets)
     }
 
