@@ -150,7 +150,7 @@ def _tell_leaks(run: Run, found: Mapping[str, Any]) -> None:
 
 
 def _beginning(run: Run, split: pd.DataFrame, samples: pd.DataFrame) -> str:
-    """Say what is about to be trained, while the framework is still getting ready."""
+    """Say what is about to be trained, before the first epoch, which takes its time to begin."""
     words = []
     for part in PARTS:
         rows = split[split.part == part]
