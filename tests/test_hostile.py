@@ -609,6 +609,11 @@ def test_a_stopped_run_mends_its_cut_files(stop, train, whole, tmp_path, monkeyp
     for file in files:
         cut(file)
     result = train(tmp_path)
+    if stop == "split":  # images that were trained on could be tested on: it stops, and says how on
+        for file in files[:2]:
+            fails(result, f"{file}: changed since this run began; delete it and start the same")
+            file.unlink()
+            result = train(tmp_path)
     assert result.code == 0, result.err
     if stop == "config":
         assert f"{path / 'config.json'}: damaged, written anew; the run goes on" in result.err

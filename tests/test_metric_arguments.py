@@ -55,7 +55,7 @@ def test_softmax():
         assert arguments.softmax([row]).tolist() == [row]
     for wrong, message in (
         ([0.5, 0.5], r"must be \(n, K\), not \(2,\)"), (np.zeros((2, 0)), r"must be \(n, K\)"),
-        ([[1 + 2 * edge, -2 * edge]], "not in"), ([[1 + 2 * edge, 0]], "not in"),
+        ([[1 + 2 * edge, -2 * edge]], "not in"), ([[1 + 2 * edge, 0]], "a row adds up to 1.002"),
         ([[-2 * edge, 1]], "not in"), ([[np.nan, 1]], "not in"),
         ([[0.5, 0.5], [0.5, 0.25]], "a row adds up to 0.75, not 1"),
         ([[1, 1], [1, 0]], "a row adds up to 2, not 1"),

@@ -561,7 +561,7 @@ def test_an_interrupted_training_resumes_to_the_same_weights(
 
     def fit(name):
         record = {
-            "package": "wrn_edge", "preset": name, "config": {}, "data": "", "weights": "none",
+            "package": "wrn_edge", "preset": name, "config": {}, "data": name, "weights": "none",
             "synthetic": True, "classes": ["benign", "malignant"],
         }  # fmt: skip
         with runs.open_run(tmp_path, record) as run:

@@ -46,7 +46,8 @@ def settle(run: Run, split: pd.DataFrame, samples: pd.DataFrame | None = None) -
             write_text(file, text)
         elif file.is_file() and file_hash(file) != began:
             raise InputError(
-                f"{file}: changed since this run began; restore it, or start anew with --fresh"
+                f"{file}: changed since this run began; delete it and start the same command "
+                "again, which draws it again, or start anew with --fresh"
             )
         elif drawn != began:
             raise InputError(
