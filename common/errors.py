@@ -14,6 +14,10 @@ RESTORE = "restore the file, or train again with --fresh"
 """What to do about a file of a run folder that is damaged; stands at the end of messages."""
 
 
+SHOWN = 5
+"""How many names a message lists."""
+
+
 class InputError(ValueError):
     """Something the user gave is wrong; the message names it and says what to do."""
 
@@ -22,7 +26,7 @@ class WriteError(InputError):
     """A file cannot be written: the disk is full, or the folder is closed to us."""
 
 
-def listed(names: Iterable[str], shown: int = 5) -> str:
+def listed(names: Iterable[str], shown: int = SHOWN) -> str:
     """Join names for a message; of many, the first ones and how many more there are.
 
     Parameters

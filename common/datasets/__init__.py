@@ -25,8 +25,8 @@ from common.datasets.index import (
     two_labels,
     warn_two_labels,
 )
-from common.datasets.listing import SHOWN, File, looks_like_image, scan
-from common.errors import InputError, listed
+from common.datasets.listing import File, looks_like_image, scan
+from common.errors import SHOWN, InputError, listed
 from common.notices import SYNTHETIC_MARKER
 
 __all__ = [

@@ -10,9 +10,6 @@ from pathlib import Path
 from common.errors import InputError
 from common.notices import SYNTHETIC_MARKER
 
-SHOWN = 5
-"""How many names a message lists."""
-
 _IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import terminal
-from common.errors import InputError, listed
+from common.errors import SHOWN, InputError, listed
 from common.files import expanded, write_json, write_text
 from common.notices import RESEARCH_USE, SYNTHETIC, SYNTHETIC_PREFIX
 from common.runs.environment import commit, environment, machine, now
@@ -24,9 +24,6 @@ from common.runs.record import Record
 
 if TYPE_CHECKING:
     from common.images import Pixels
-
-
-SHOWN = 5  # names that the closing words list
 
 
 @dataclass

@@ -11,8 +11,7 @@ get, which answers in [0, 255].
 
 from __future__ import annotations
 
-from importlib import import_module
-
+from common.papers import lazily
 from gan_fusion.gan.config import GAN_ROWS, PRESETS, GanConfig, check_size, leaks
 
 __all__ = [
@@ -21,18 +20,13 @@ __all__ = [
     "critic_loss", "generator_loss", "leaks", "upsampling_kernel",
 ]  # fmt: skip
 
-_NEEDS_KERAS = {
-    "Modulation": "layers", "PixelNorm": "layers", "ScaledConv": "layers", "ScaledDense": "layers",
-    "upsampling_kernel": "layers",
-    "ENTRY": "networks", "as_pixels": "networks", "build_critic": "networks",
-    "build_generator": "networks", "channels": "networks",
-    "critic_loss": "losses", "generator_loss": "losses",
-    "Gan": "step",
-}  # fmt: skip
-
-
-def __getattr__(name: str) -> object:
-    """Import what needs Keras only when it is asked for: Keras takes seconds, `--help` must not."""
-    if name in _NEEDS_KERAS:
-        return getattr(import_module(f"gan_fusion.gan.{_NEEDS_KERAS[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# What needs Keras: seconds to import, which `--help` must not take.
+__getattr__ = lazily(
+    __name__,
+    Modulation="layers", PixelNorm="layers", ScaledConv="layers", ScaledDense="layers",
+    upsampling_kernel="layers",
+    ENTRY="networks", as_pixels="networks", build_critic="networks", build_generator="networks",
+    channels="networks",
+    critic_loss="losses", generator_loss="losses",
+    Gan="step",
+)  # fmt: skip
