@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -596,13 +597,45 @@ def test_the_official_recognition_rate_is_over_folders_at_a_magnification():
     text = summary(result)
     assert "patient rate       71.43 %  (over cases, magnifications together)" in text
     head, forty, hundred = text.splitlines()[-3:]
-    assert head == "magnification  slide folders  official patient recognition rate"
-    assert forty.split() == ["40X", "2", "50.00", "%"]
-    assert hundred.split() == ["100X", "2", "62.50", "%"]
+    titles = ["magnification", "slide folders", "official patient recognition rate"]
+    assert re.split(" {2,}", head) == [*titles, "95 % interval"]
+    assert forty.split() == ["40X", "2", "50.00", "%", "–"]  # a single case there
+    assert parts["40X"]["reasons"]["folder_recognition_rate"] == "one patient"
+    assert hundred.split() == ["100X", "2", "62.50", "%", "25.00", "to", "100.00", "%"]
     for unknown in (None, ["", *folders[1:]]):
         result = metrics.compute(labels, probabilities, ["x", "y"], folders=unknown, **shared)
         assert all("n_folders" not in part for part in result["by_magnification"].values())
         assert "slide folders" not in summary(result)
+
+
+def test_the_official_rate_is_drawn_over_patients_with_all_their_folders():
+    """Against the same bootstrap done one sample at a time."""
+    rng = np.random.default_rng(3)
+    owner = {"a1": "a", "a2": "a", "b1": "b", "c1": "c", "c2": "c", "c3": "c", "d1": "d"}
+    folders = np.array(sorted(owner) * 6)
+    cases = np.array([owner[name] for name in folders])
+    right = rng.random(len(folders)) < 0.6
+    labels = np.arange(len(folders)) % 2
+    found = metrics.compute(
+        labels, one_hot(np.where(right, labels, 1 - labels), 2), ["x", "y"], cases=cases,
+        folders=folders, magnifications=np.full(len(folders), "40X"), replicates=300, seed=5,
+    )["by_magnification"]["40X"]  # fmt: skip
+    rates = {name: right[folders == name].mean() for name in owner}
+    times = metrics.draw(len(cases), cases, replicates=300, seed=5).times
+    drawn = []
+    for sample in times:
+        held = [f for case, n in zip("abcd", sample, strict=True) for f in owner
+                if owner[f] == case for _ in range(int(n))]  # fmt: skip
+        drawn.append(np.mean([rates[name] for name in held]))
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    assert found["folder_recognition_rate"] == pytest.approx(np.mean(list(rates.values())))
+    assert found["intervals"]["folder_recognition_rate"] == pytest.approx([low, high])
+    unknown = metrics.compute(
+        labels, one_hot(labels, 2), ["x", "y"], folders=folders,
+        magnifications=np.full(len(folders), "40X"), replicates=20,
+    )["by_magnification"]["40X"]  # fmt: skip
+    assert unknown["intervals"]["folder_recognition_rate"] is None
+    assert unknown["reasons"]["folder_recognition_rate"] == "patients unknown"
 
 
 def test_magnifications_without_patients():

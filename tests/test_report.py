@@ -11,6 +11,7 @@ import sys
 from base64 import b64decode
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from common.figures import png
 from common.files import write_csv, write_json
 from common.metrics.catalogue import SCORES
 from common.metrics.shown import Shown
-from common.report import words
+from common.report import verdict, words
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "col"}
 
@@ -269,10 +270,14 @@ def test_magnifications_and_patients_only_where_known(finished, page, task):
 def test_the_official_patient_rate_stands_below_the_magnifications(finished, tmp_path):
     folder = shutil.copytree(finished["binary"], tmp_path / "run")
     scores = metrics_of(folder)
-    scores["by_magnification"]["100X"] |= {"folder_recognition_rate": 0.875, "n_folders": 8}
+    parts = scores["by_magnification"]
+    for name in ("100X", "200X"):
+        parts[name] |= {"folder_recognition_rate": 0.875, "n_folders": 8}
+    parts["200X"]["intervals"]["folder_recognition_rate"] = [0.5, 1.0]
     write_json(folder / "metrics.json", scores)
     text = parse(report.write(folder)).text
-    assert f"over slide folders at one magnification: 100X {percent(0.875)} (8 folders)" in text
+    rate = percent(0.875)
+    assert f"100X {rate} (8 folders), 200X {rate} (8 folders; 50.0–100.0 %)." in text
 
 
 def test_mistakes_are_listed_surest_first(finished):
@@ -469,8 +474,38 @@ def test_leaks_licence_and_use_are_stated(page, task):
     assert "Research use, not for diagnosis." in page.text
     leak = "slides unknown: one patient may lie in several parts"
     assert (leak in page.text) == (task == "four")
-    licence = "non-commercial" if task == "four" else "CC BY 4.0"
-    assert licence in page.text
+    # Generated images are nobody's: no data set's licence, citation or home applies to them.
+    licence = {"binary": "CC BY 4.0", "four": "non-commercial"}.get(task)
+    assert (licence or "no licence of a data set applies") in page.text
+    assert ("licence: " in page.text or "Home of the data set" in page.text) == (task != "eight")
+    assert ("layout of BreakHis" in page.text) == (task == "eight")
+
+
+def test_the_page_begins_with_what_the_run_shows(finished, page, task):
+    (told,) = [p for p in page.all("p") if p.attributes.get("class") == "verdict"]
+    assert told.text == " ".join(verdict.verdict(report.read(finished[task])))
+    whom = {"binary": "On patients it has not seen", "four": "On patients it may have seen",
+            "eight": "On generated images of patients it has not seen"}[task]  # fmt: skip
+    assert told.text.startswith(f"{whom}, this network is better than always saying ")
+
+
+def test_files_are_linked_and_there(finished, page, task):
+    links = [a.attributes["href"] for a in page.all("a")]
+    linked = {unquote(each.removeprefix("./")) for each in links if each.startswith("./")}
+    assert {"metrics.json", "predictions.csv", "figures/roc.png"} <= linked
+    assert all((finished[task] / name).is_file() for name in linked)
+    (beside,) = [p.text for p in page.all("p") if p.text.startswith("Beside this page")]
+    assert beside == (
+        "Beside this page: config.json, metrics.json, predictions.csv, split.csv, history.csv, "
+        "leakage.json; all files."
+    )
+
+
+def test_links_to_files_of_any_name(copy):
+    for name in ("a b#c?.txt", "javascript:x", "100%25.csv"):
+        (copy / name).write_text("")
+    addresses = [a.attributes["href"] for a in parse(report.write(copy)).all("a")]
+    assert {"./a%20b%23c%3F.txt", "./javascript%3Ax", "./100%2525.csv"} <= set(addresses)
 
 
 # --- spoiled folders ---------------------------------------------------------------------------

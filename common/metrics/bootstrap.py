@@ -109,12 +109,16 @@ def intervals_of(
         if score.from_draws is not None and score.from_images is not None:
             if score.applies == "patients" and images.cases is None:
                 continue
+            if score.applies == "folders" and images.folders is None:
+                continue
             drawn = score.from_draws(images, draws)
             known = score.from_images(images) is not None
         if drawn is not None:
             held = ground.held(score.rests_on, present, number)
             reason = "" if known else ground.missing(score.rests_on, number)
             reason = reason or ground.lone(score.rests_on, number)
+            if score.applies == "folders" and images.cases is None:
+                reason = reason or "patients unknown"
             _add(found, path, score, np.where(held, drawn, np.nan), reason)
     _repeat(found, images, ground)
     found.method = "bootstrap" if found.intervals["accuracy"] else None
@@ -165,6 +169,7 @@ def _sorted(images: Images) -> Images:
         predicted=images.predicted[order],
         correct=images.correct[order],
         cases=None if images.cases is None else images.cases[order],
+        folders=None if images.folders is None else images.folders[order],
     )
 
 

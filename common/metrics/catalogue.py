@@ -166,6 +166,23 @@ SCORES = (
         from_draws=lambda images, draws: replicates.mean_of_units(images.correct, draws),
     ),
     Score(
+        key="folder_recognition_rate",
+        title="Official patient recognition rate",
+        meaning="mean over {n_folders} slide folders of the share of their images right",
+        line="official patient rate",
+        applies="folders",
+        facts=("n_folders",),
+        rests_on="images",
+        from_images=lambda images: (
+            None
+            if images.folders is None
+            else patient_recognition_rate(images.correct, images.folders)
+        ),
+        from_draws=lambda images, draws: replicates.mean_of_groups(
+            images.correct, np.asarray(images.folders), draws
+        ),
+    ),
+    Score(
         key="balanced_accuracy",
         title="Balanced accuracy",
         meaning="mean recall of the classes",

@@ -22,7 +22,7 @@ from common.metrics.bootstrap import intervals_of, values_of
 from common.metrics.catalogue import class_scores
 from common.metrics.counts import confusion_matrix, one_vs_rest
 from common.metrics.ground import ground_of
-from common.metrics.groups import by_number, known, rates_by_folder
+from common.metrics.groups import by_number, known
 from common.metrics.intervals import REPLICATES
 from common.metrics.probabilities import above_half, auc_of
 from common.metrics.score import Counts, Images
@@ -114,6 +114,7 @@ def compute(
     result |= _section(labels, probabilities, names, cases, positive, replicates, seed)
     result["by_magnification"] = {}
     if magnifications is not None:
+        folders = known(folders)
         for name in sorted(set(magnifications.tolist()), key=by_number):
             chosen = magnifications == name
             result["by_magnification"][name] = _section(
@@ -124,12 +125,8 @@ def compute(
                 positive,
                 replicates,
                 seed,
+                None if folders is None else folders[chosen],
             )
-        if (folders := known(folders)) is not None:
-            correct = predicted_classes(probabilities) == labels
-            for name, (rate, n) in rates_by_folder(correct, folders, magnifications).items():
-                part = {"folder_recognition_rate": rate, "n_folders": n}
-                result["by_magnification"][name] |= part
     return result
 
 
@@ -172,6 +169,7 @@ def _section(
     positive: str | None,
     replicates: int,
     seed: int,
+    folders: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Metrics of one set of images: the whole test set, or one magnification of it."""
     predicted = predicted_classes(probabilities)
@@ -183,6 +181,7 @@ def _section(
         matrix=confusion_matrix(labels, predicted, len(classes)),
         cases=cases,
         positive=None if positive is None else classes.index(positive),
+        folders=folders,
     )
     half = above_half(labels, probabilities)
     tp_at_half, above = half.sum(axis=0)
@@ -205,6 +204,7 @@ def _section(
         "above_half": int(above),
         "auc_kind": auc_of(labels, probabilities, images.positive)[1],
         "positive_class": positive,
+        "n_folders": None if folders is None else len(np.unique(folders)),
     }
     _add_scores(section, images, values, facts)
     classwise = per_class(images.matrix, classes)
@@ -233,6 +233,8 @@ def _add_scores(
     """Add every score of the catalogue, in its order: counts, value, facts."""
     binary = images.probabilities.shape[1] == 2 and images.positive is not None
     for score in catalogue.SCORES:
+        if score.applies == "folders" and images.folders is None:
+            continue
         for name in score.k_of_n or ():
             section.setdefault(name, facts.get(name))
         if score.key in values:

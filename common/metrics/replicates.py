@@ -46,6 +46,28 @@ def mean_of_units(values: np.ndarray, draws: Draws) -> np.ndarray:
     return draws.times @ own / draws.times.sum(axis=1)
 
 
+def mean_of_groups(values: np.ndarray, groups: np.ndarray, draws: Draws) -> np.ndarray:
+    """Mean over the groups of each sample of the mean of their images, where units hold groups.
+
+    Parameters
+    ----------
+    values : float array (n,)
+        One of each image.
+    groups : array (n,)
+        For example the slide folder of each image, all images of which are of one unit.
+    draws : Draws
+        The samples, of patients, each with all of its groups.
+
+    Returns
+    -------
+    float64 array (replicates,)
+    """
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    own = np.bincount(group, weights=values) / np.bincount(group)
+    within = Draws(draws.times, draws.unit[first])
+    return within.sums(own) / within.sums(np.ones(len(own)))
+
+
 def auc_of(
     labels: np.ndarray, probabilities: np.ndarray, positive: int | None, draws: Draws
 ) -> np.ndarray:

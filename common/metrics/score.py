@@ -47,6 +47,8 @@ class Images(NamedTuple):
     """str (n,), patients; None unless all are known."""
     positive: int | None
     """Number of the positive class; None without one."""
+    folders: np.ndarray | None = None
+    """str (n,), slide folders of one magnification; None unless all are known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +76,10 @@ class Score:
         Whether it is shown as a percentage; else as a plain number.
     decimals : int
         How many are shown.
-    applies : {"always", "two classes", "patients", "per class"}
+    applies : {"always", "two classes", "patients", "folders", "per class"}
         To what it applies: every test set; two classes of which one is positive; known patients;
-        each class against the rest. Where it does not apply it is null, and not shown.
+        the images of one magnification, of known slide folders (elsewhere it is left out); each
+        class against the rest. Where it does not apply it is null, and not shown.
     k_of_n : (str, str), optional
         Keys of the two counts that a proportion is made of; they stand before it.
     facts : tuple of str
@@ -110,7 +113,7 @@ class Score:
     aside: str = ""
     percent: bool = True
     decimals: int = 2
-    applies: Literal["always", "two classes", "patients", "per class"] = "always"
+    applies: Literal["always", "two classes", "patients", "folders", "per class"] = "always"
     k_of_n: tuple[str, str] | None = None
     facts: tuple[str, ...] = ()
     interval: str | None = None

@@ -132,6 +132,8 @@ def _applies(score: Score, metrics: Mapping[str, Any]) -> bool:
         return len(metrics["classes"]) == 2 and metrics.get("positive_class") is not None
     if score.applies == "patients":
         return metrics.get("n_patients") is not None
+    if score.applies == "folders":
+        return metrics.get("n_folders") is not None
     return True
 
 

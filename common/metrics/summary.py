@@ -167,11 +167,12 @@ def _of_magnifications(metrics: dict[str, Any]) -> list[list[str]]:
 def _of_folders(metrics: dict[str, Any]) -> list[list[str]]:
     """Official patient recognition rates, where folders are known."""
     rows = [
-        [name, str(part["n_folders"]), percent(part["folder_recognition_rate"])]
+        [name, str(part["n_folders"]), each.text, _ends(each)]
         for name, part in metrics["by_magnification"].items()
-        if "folder_recognition_rate" in part
+        for each in shown.of_test(part)
+        if each.score.key == "folder_recognition_rate"
     ]
-    head = ["magnification", "slide folders", "official patient recognition rate"]
+    head = ["magnification", "slide folders", "official patient recognition rate", "95 % interval"]
     return [head, *rows] if rows else []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,7 +86,12 @@ def environment(files: RunFiles) -> list[tuple[str, str]]:
     return rows + [(title, text) for title, text in inputs if text]
 
 
-def listing(files: RunFiles) -> list[tuple[str, str]]:
+MAIN = ("config.json", "metrics.json", "predictions.csv", "split.csv", "samples.csv", "history.csv",
+        "leakage.json", "model.keras")  # fmt: skip
+"""Files that the page names at its top, as far as they are there."""
+
+
+def listing(files: RunFiles) -> dict[str, Any]:
     """List the files of the run; the page itself, which is being written, and checkpoints aside.
 
     Parameters
@@ -95,11 +101,11 @@ def listing(files: RunFiles) -> list[tuple[str, str]]:
 
     Returns
     -------
-    list of (str, str)
-        Name and size.
+    dict
+        `all`: name, address from the page, and size; `main`: those of `MAIN`.
     """
     root = files.path
-    return [
+    found = [
         (path.relative_to(root).as_posix(), size(path.stat().st_size))
         for path in sorted(root.rglob("*"))
         if path.is_file()
@@ -107,3 +113,10 @@ def listing(files: RunFiles) -> list[tuple[str, str]]:
         and not path.name.startswith(".part-")
         and path.relative_to(root).parts[0] != "checkpoint"
     ]
+    # "./" because a name may look like the scheme of an address.
+    rows = [(name, f"./{urllib.parse.quote(name)}", length) for name, length in found]
+    return {"all": rows, "main": sorted((r for r in rows if r[0] in MAIN), key=_place)}
+
+
+def _place(row: tuple[str, str, str]) -> int:
+    return MAIN.index(row[0])

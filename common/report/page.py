@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from common import notices
 from common.errors import WriteError
 from common.files import write_text
-from common.report import data, making, paper, patients, results, summary, training, words
+from common.report import data, making, paper, patients, results, summary, training, verdict, words
 from common.report.files import DAMAGE, RunFiles, read
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SECTIONS: dict[str, Callable[[RunFiles], Any]] = {
     "headline": summary.headline,
+    "verdict": verdict.verdict,
     "data": data.data,
     "leakage": data.leakage,
     "curves": training.curves,
@@ -87,7 +88,7 @@ def context(files: RunFiles) -> dict[str, Any]:
     return {
         **sections,
         "warnings": sections["warnings"] or [],
-        "files": sections["files"] or [],
+        "files": sections["files"] or {"all": [], "main": []},
         "dataset": summary.dataset(files),
         "title": f"{record.package}: {record.preset or files.path.name}",
         "folder": files.path.name,

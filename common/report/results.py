@@ -12,12 +12,13 @@ from common.metrics import shown
 from common.metrics.catalogue import CALIBRATION
 from common.report import pictures
 from common.report.files import RunFiles
-from common.report.words import UNKNOWN, interval, percent, plural, score
+from common.report.words import UNKNOWN, interval, plural, score
 
-BY_MAGNIFICATION = (
-    "accuracy", "balanced_accuracy", "f1_macro", "auc", "patient_recognition_rate",
-)  # fmt: skip
-"""Scores that the page lists for each magnification."""
+BY_MAGNIFICATION = {
+    "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "f1_macro": "Macro F1",
+    "auc": "AUC", "patient_recognition_rate": "Patient rate",
+}  # fmt: skip
+"""Scores that the page lists for each magnification, with their titles in its narrow columns."""
 
 
 def confusion(files: RunFiles) -> dict[str, Any] | None:
@@ -218,16 +219,16 @@ def magnifications(files: RunFiles) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        `rows`, and `notes` on what is missing, as the template shows them; None where
-        magnifications are not known.
+        `titles` of the columns, `rows`, and `notes` on what is missing, as the template shows
+        them; None where magnifications are not known.
     """
     rows, official = [], []
     notes: dict[str, list[str]] = {}
     for name, part in (files.metrics.get("by_magnification") or {}).items():
-        if part.get("folder_recognition_rate") is not None:
-            rate = percent(part["folder_recognition_rate"])
-            official.append(f"{name} {rate} ({plural(part['n_folders'], 'folder')})")
         found = {each.score.key: each for each in shown.of_test(part)}
+        if rate := found.get("folder_recognition_rate"):
+            known = f"; {interval(rate)}" if rate.interval else ""
+            official.append(f"{name} {score(rate)} ({plural(part['n_folders'], 'folder')}{known})")
         told = [found[key] for key in BY_MAGNIFICATION if key in found]
         rows.append(
             {
@@ -248,6 +249,6 @@ def magnifications(files: RunFiles) -> dict[str, Any] | None:
     if official:
         said.append(
             "The data set's own patient recognition rate, a mean over slide folders at one "
-            f"magnification: {', '.join(official)}"
+            f"magnification, with 95\xa0% intervals over patients: {', '.join(official)}"
         )
-    return {"rows": rows, "notes": said}
+    return {"titles": list(BY_MAGNIFICATION.values()), "rows": rows, "notes": said}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,15 +87,20 @@ def dataset(files: RunFiles) -> dict[str, str]:
     Returns
     -------
     dict
-        `title, licence, citation, home`, all but the title perhaps empty.
+        `title, licence, citation, home`, all but the title perhaps empty: of synthetic images,
+        which are nobody's, they are.
     """
     name, licence = files.record.dataset or "", files.record.licence or ""
-    try:
+    card = None
+    with contextlib.suppress(InputError):
         card = datasets.get(name)
-    except InputError:
-        return {"title": name or "unknown", "licence": licence, "citation": "", "home": ""}
+    title = name or "unknown" if card is None else card.TITLE
+    if files.synthetic:  # nothing in it is the data set's but the layout
+        title, licence, card = f"synthetic tissue in the layout of {title}", "", None
+    if card is None:
+        return {"title": title, "licence": licence, "citation": "", "home": ""}
     return {
-        "title": card.TITLE,
+        "title": title,
         "licence": card.LICENCE,
         "citation": card.CITATION,
         "home": card.HOME,

@@ -61,6 +61,24 @@ def number(value: Any, decimals: int = 3) -> str:
     return f"{value:.{decimals}f}".replace("-", "−") if known(value) else UNKNOWN
 
 
+def signed(value: float, decimals: int) -> str:
+    """Write a difference with its sign.
+
+    Parameters
+    ----------
+    value : float
+        Any number.
+    decimals : int
+        How many are shown.
+
+    Returns
+    -------
+    str
+        With a real minus sign; what rounds to 0 has a plus.
+    """
+    return f"{round(value, decimals) + 0.0:+.{decimals}f}".replace("-", "−")
+
+
 def score(shown: Shown) -> str:
     """Write a score as the catalogue says.
 
