@@ -11,7 +11,7 @@ import pandas as pd
 
 from common import backend, images, notices, predictions, runs, terminal
 from common.errors import InputError
-from common.files import write_sheet
+from common.files import path_argument, write_sheet
 
 if TYPE_CHECKING:
     import keras
@@ -141,11 +141,20 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         epilog=f"Exit code: 0 if all images are classified, {SKIPPED} if --skip-bad left some out, "
         "2 if nothing is.",
     )
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="files or folders")
-    parser.add_argument("--run", required=True, type=Path, metavar="RUN", help="a run folder")
-    parser.add_argument("--output", type=Path, metavar="CSV", help="also write the table there")
     parser.add_argument(
-        "--gradcam", type=Path, metavar="DIR", help="write a Grad-CAM overlay of each image there"
+        "images", nargs="+", type=path_argument, metavar="IMAGE", help="files or folders"
+    )
+    parser.add_argument(
+        "--run", required=True, type=path_argument, metavar="RUN", help="a run folder"
+    )
+    parser.add_argument(
+        "--output", type=path_argument, metavar="CSV", help="also write the table there"
+    )
+    parser.add_argument(
+        "--gradcam",
+        type=path_argument,
+        metavar="DIR",
+        help="write a Grad-CAM overlay of each image there",
     )
     parser.add_argument(
         "--skip-bad",

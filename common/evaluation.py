@@ -15,7 +15,7 @@ import numpy as np
 from common import metrics as scores
 from common import notices, runs, splits
 from common.errors import RESTORE, InputError
-from common.files import write_json
+from common.files import path_argument, write_json
 from common.metrics.summary import aligned, percent, summary
 from common.predictions import (
     COLUMNS,
@@ -371,7 +371,9 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         description="Recompute metrics.json of a run from its predictions.csv, and print it. "
         f"Needs no model and no images. {notices.RESEARCH_USE}",
     )
-    parser.add_argument("--run", required=True, metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "--run", required=True, type=path_argument, metavar="RUN", help="a run folder"
+    )
     flags = parser.parse_args(arguments)
     run = runs.load_classifier(flags.run, package)
     print(summary(evaluate_run(run.path)))

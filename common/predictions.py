@@ -7,8 +7,6 @@ file; no other module spells its columns or picks a predicted class in its own w
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import RESTORE, InputError
-from common.files import write_csv
+from common.files import csv_lines, expanded, write_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -271,22 +269,22 @@ def read(path: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame
         column, a line with too few or too many values, a probability that is none, probabilities
         that do not add up to 1, an unknown label or part, an image that stands there twice.
     """
-    path = Path(path)
-    reader = csv.reader(io.StringIO(_text(path)))
-    header = next(reader)
+    path = expanded(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; the run did not finish, start it again")
+    lines = csv_lines(path, whole=True)
+    _, header = next(lines)
     names = _check_header(path, header, classes)
 
     first_line: dict[str, int] = {}
     records = []
-    for values in reader:
-        place = f"{path}, line {reader.line_num}"
-        if len(values) != len(header):
-            raise InputError(f"{place}: {len(values)} values, not {len(header)}; {RESTORE}")
+    for line, values in lines:
+        place = f"{path}, line {line}"
         record = _record(dict(zip(header, values, strict=True)), names, place)
         image = record["image"]
         if image in first_line:
             raise InputError(f"{place}: {image} stands in line {first_line[image]} already")
-        first_line[image] = reader.line_num
+        first_line[image] = line
         records.append(record)
     if not records:
         raise InputError(f"{path}: no predictions in it; {RESTORE}")
@@ -335,18 +333,6 @@ def require_same_images(frame: pd.DataFrame, split: pd.DataFrame, path: str | Pa
             )
 
 
-def _text(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; the run did not finish, start it again") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file; {RESTORE}") from None
-    if not text.endswith("\n"):
-        raise InputError(f"{path}: cut short, its last line does not end; {RESTORE}")
-    return text
-
-
 def _check_header(path: Path, header: list[str], classes: Sequence[str] | None) -> list[str]:
     """Classes that the first line of the file names; refuses a line that is not as it must be."""
     names = _classes(header)
@@ -354,8 +340,6 @@ def _check_header(path: Path, header: list[str], classes: Sequence[str] | None) 
     missing = [name for name in wanted if name not in header]
     if missing or not names:
         raise InputError(f"{path}: no column {', '.join(missing) or column('<class>')}; {RESTORE}")
-    if len(set(header)) < len(header):
-        raise InputError(f"{path}: a column stands there twice; {RESTORE}")
     if classes is not None and names != list(classes):
         raise InputError(
             f"{path}: classes {', '.join(names)}, but the run has {', '.join(classes)}; {RESTORE}"

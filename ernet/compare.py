@@ -16,7 +16,7 @@ import pandas as pd
 from common import config as configuration
 from common import errors, evaluation, figures, metrics, notices, predictions, runs, tables
 from common.errors import InputError
-from common.files import expanded
+from common.files import path_argument
 from ernet.config import Config
 
 FACTORS = ("model", "magnification")
@@ -189,12 +189,12 @@ def main(arguments: list[str] | None = None) -> None:
         description="Means of finished runs by network, split and magnification, with Tukey's "
         "multiple comparison. Synthetic runs are left out.",
     )
-    parser.add_argument("--runs-dir", type=expanded, default=Path("runs"), metavar="DIR")
+    parser.add_argument("--runs-dir", type=path_argument, default=Path("runs"), metavar="DIR")
     parser.add_argument(
         "--score", default="accuracy", help="path in metrics.json (default: accuracy)"
     )
     parser.add_argument(
-        "--roc", type=expanded, metavar="DIR", help="draw ROC curves of each model there"
+        "--roc", type=path_argument, metavar="DIR", help="draw ROC curves of each model there"
     )
     options = parser.parse_args(arguments)
     found = [run for run in runs.find(options.runs_dir, "ernet") if not run.synthetic]

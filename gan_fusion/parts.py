@@ -11,6 +11,7 @@ import pandas as pd
 from common import datasets, splits
 from common.datasets import bach
 from common.errors import InputError
+from common.files import as_bytes
 
 if TYPE_CHECKING:
     from common.config import Execution, Group
@@ -195,4 +196,4 @@ def training_hash(split: pd.DataFrame) -> str:
     train = split[split["part"] == "train"]
     names = train["image"].str.rpartition("/")[2]
     rows = sorted(f"{name}\t{label}" for name, label in zip(names, train["label"], strict=True))
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    return hashlib.sha256(as_bytes("\n".join(rows))).hexdigest()

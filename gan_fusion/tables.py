@@ -15,6 +15,7 @@ import pandas as pd
 
 from common import errors, evaluation, metrics, tables
 from common.errors import InputError
+from common.files import path_argument
 from gan_fusion.config import HONEST
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] not in views:
         return tables.main("gan_fusion", arguments)
     parser = argparse.ArgumentParser(prog=f"python -m gan_fusion.tables {arguments[0]}")
-    parser.add_argument("--runs-dir", default="runs", metavar="DIR", help="default: runs")
+    parser.add_argument(
+        "--runs-dir", type=path_argument, default="runs", metavar="DIR", help="default: runs"
+    )
     flags = parser.parse_args(arguments[1:])
     print(views[arguments[0]](tables.load("gan_fusion", flags.runs_dir)), end="")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,7 +164,7 @@ def copies(table: pd.DataFrame, config: Config, size: int, normaliser: str) -> p
     stain = json.dumps({"normalizer": json.loads(normaliser)})
     rows = []
     for image, label in zip(table.image, table.label, strict=True):
-        rng = np.random.default_rng([config.seed, zlib.crc32(Path(image).name.encode())])
+        rng = np.random.default_rng([config.seed, zlib.crc32(os.fsencode(Path(image).name))])
         corner = rng.random(2) * (1 - config.patch_side)
         box = [*corner.round(6).tolist(), *(corner + config.patch_side).round(6).tolist()]
         drawn = affine.draw(rng, (size, size))

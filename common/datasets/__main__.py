@@ -14,6 +14,7 @@ from common import datasets, errors, terminal
 from common.backend import cores
 from common.datasets.card import Card, indexes
 from common.errors import InputError
+from common.files import path_argument
 
 _PROBLEMS_SHOWN = 20
 
@@ -28,28 +29,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     command = commands.add_parser("info", help="print a data set's card, and counts of a copy")
     command.add_argument("name", choices=datasets.MODULES)
-    command.add_argument("--data-dir", help=data_help)
+    command.add_argument("--data-dir", type=path_argument, help=data_help)
     command.set_defaults(run=lambda o: info(datasets.get(o.name), o.data_dir))
 
     command = commands.add_parser("download", help="download and unpack it; continues if stopped")
     command.add_argument("name", choices=datasets.MODULES)
     command.add_argument(
-        "--data-dir", help=f"folder to put it in (default: ${datasets.DATA_VARIABLE})"
+        "--data-dir",
+        type=path_argument,
+        help=f"folder to put it in (default: ${datasets.DATA_VARIABLE})",
     )
     source = command.add_mutually_exclusive_group()
     source.add_argument("--url", help="address of a mirror (default: the data set's own host)")
-    source.add_argument("--archive", metavar="FILE", help="unpack an archive that you have")
+    source.add_argument(
+        "--archive", type=path_argument, metavar="FILE", help="unpack an archive that you have"
+    )
     command.add_argument("--keep-archive", action="store_true", help="do not delete it at the end")
     command.set_defaults(run=download)
 
     command = commands.add_parser("verify", help="check that a copy is whole and readable")
     command.add_argument("name", choices=datasets.MODULES)
-    command.add_argument("--data-dir", help=data_help)
+    command.add_argument("--data-dir", type=path_argument, help=data_help)
     command.set_defaults(run=lambda o: verify(datasets.get(o.name), o.data_dir))
 
     command = commands.add_parser("synthetic", help="write a synthetic data set for trials")
     command.add_argument("name", choices=datasets.MODULES)
-    command.add_argument("--data-dir", required=True, help="folder to write to")
+    command.add_argument("--data-dir", type=path_argument, required=True, help="folder to write to")
     command.add_argument(
         "--size",
         type=int,
@@ -66,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options)
 
 
-def info(card: Card, data_dir: str | None) -> int:
+def info(card: Card, data_dir: Path | None) -> int:
     """Print what a data set is; with a data folder, the counts found beside those expected."""
     print(f"{card.TITLE}\n{'=' * len(card.TITLE)}")
     for title, text in (
@@ -108,7 +113,7 @@ def download(options: argparse.Namespace) -> int:
     return 0 if whole else 1
 
 
-def verify(card: Card, data_dir: str | None) -> int:
+def verify(card: Card, data_dir: Path | None) -> int:
     """Compare a copy with what is expected; 1 if images are missing, extra or damaged."""
     root = datasets.data_folder(card, data_dir)
     whole = True
@@ -134,7 +139,7 @@ def verify(card: Card, data_dir: str | None) -> int:
     return 0 if whole else 1
 
 
-def synthetic(card: Card, data_dir: str, size: Sequence[int] | None) -> int:
+def synthetic(card: Card, data_dir: Path, size: Sequence[int] | None) -> int:
     """Write a synthetic data set in the official layout."""
     from common.datasets import synthetic as generator
 

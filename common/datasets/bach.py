@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import sys
@@ -15,6 +14,7 @@ from common.datasets.folder import data_folder
 from common.datasets.index import assemble
 from common.datasets.listing import looks_like_image, scan
 from common.errors import InputError, listed
+from common.files import csv_lines, expanded, read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,7 +144,7 @@ def with_patients(index: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataF
         If the file is missing, is no such list, gives an image two patients, or names no image of
         the index; file and line are named.
     """
-    path = Path(path)
+    path = expanded(path)
     named: dict[str, tuple[str, int]] = {}
     twice: list[str] = []
     for line, image, patient in _patient_lines(path):
@@ -182,31 +182,25 @@ def _patient_lines(path: Path) -> list[tuple[int, str, str]]:
     if not path.is_file():
         raise InputError(f"{path}: no such list of patients")
     found = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            head = [name.strip() for name in next(reader, [])]
-            for name in ("image", "patient"):
-                if head.count(name) != 1:
-                    raise InputError(
-                        f"{path}, line 1: a list of patients has the columns image and patient, "
-                        f"found {', '.join(head) or 'nothing'}"
-                    )
-            for fields in reader:
-                if not any(field.strip() for field in fields):
-                    continue
-                where = f"{path}, line {reader.line_num}"
-                if len(fields) != len(head):
-                    raise InputError(f"{where}: {len(fields)} fields, the header has {len(head)}")
-                image, patient = (fields[head.index(name)].strip() for name in ("image", "patient"))
-                if not image or not patient:
-                    raise InputError(
-                        f"{where}: no {'patient' if image else 'image'}; leave out images whose "
-                        "patient is unknown"
-                    )
-                found.append((reader.line_num, image, patient))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: no CSV table ({error})") from None
+    lines = csv_lines(path, repair="a list of patients is a CSV table")
+    first, head = next(lines)
+    head = [name.strip() for name in head]
+    for name in ("image", "patient"):
+        if head.count(name) != 1:
+            raise InputError(
+                f"{path}, line {first}: a list of patients has the columns image and patient, "
+                f"found {', '.join(head) or 'nothing'}"
+            )
+    for line, fields in lines:
+        if not any(field.strip() for field in fields):
+            continue
+        image, patient = (fields[head.index(name)].strip() for name in ("image", "patient"))
+        if not image or not patient:
+            raise InputError(
+                f"{path}, line {line}: no {'patient' if image else 'image'}; leave out images "
+                "whose patient is unknown"
+            )
+        found.append((line, image, patient))
     return found
 
 
@@ -267,8 +261,6 @@ def check(data_dir: str | os.PathLike[str] | None) -> tuple[str, ...]:
     tuple of str
         One line for each label that differs.
     """
-    import pandas as pd
-
     root = data_folder(_CARD, data_dir)
     files, _ = scan(root)
     names = [_PATTERN.fullmatch(file.name) for file in files]
@@ -277,8 +269,9 @@ def check(data_dir: str | os.PathLike[str] | None) -> tuple[str, ...]:
     for file in files:
         if file.name != _LABELS:
             continue
-        table = pd.read_csv(root / file.path, header=None, names=["file", "label"], dtype=str)
-        for name, label in zip(table["file"], table["label"], strict=True):
+        text = read_text(root / file.path, repair="copy it from the data set again")
+        for line in text.splitlines():
+            name, _, label = (field.strip() for field in line.partition(","))
             if labels.get(name, label).casefold() != label.replace(" ", "").casefold():
                 wrong.append(f"{name}: {labels[name]} by its name, {label} in {file.path}")
     return tuple(wrong)

@@ -17,6 +17,7 @@ from common.datasets import folder
 from common.datasets.card import Card
 from common.datasets.listing import File
 from common.errors import InputError, listed
+from common.files import as_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +91,7 @@ def index_hash(index: pd.DataFrame) -> str:
             names, index["bytes"], index["label"], index["case"], index["synthetic"], strict=True
         )
     )
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    return hashlib.sha256(as_bytes("\n".join(rows))).hexdigest()
 
 
 def assemble(

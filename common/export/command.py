@@ -15,7 +15,7 @@ from common.backend import cores
 from common.errors import InputError
 from common.export.conversion import CONVERTERS, PRECISIONS
 from common.export.writing import export, table
-from common.files import expanded
+from common.files import path_argument
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,12 +190,14 @@ def main(package: str | None = None, arguments: list[str] | None = None) -> int:
         description="Write a run's model as TFLite files: uint8 pixels in, float32 probabilities "
         f"out. Files that fail their checks are not written. {notices.RESEARCH_USE}",
     )
-    parser.add_argument("--run", required=True, type=expanded, metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "--run", required=True, type=path_argument, metavar="RUN", help="a run folder"
+    )
     parser.add_argument(
         "--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS), help="default: all"
     )
-    parser.add_argument("--out", type=expanded, metavar="DIR", help="default: RUN/export")
-    parser.add_argument("--data-dir", type=expanded, metavar="D", help="the data set's folder")
+    parser.add_argument("--out", type=path_argument, metavar="DIR", help="default: RUN/export")
+    parser.add_argument("--data-dir", type=path_argument, metavar="D", help="the data set's folder")
     parser.add_argument(
         "--converter", choices=tuple(CONVERTERS), help="default: the one that agrees better"
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import filelock
 
 from common.errors import InputError, main
-from common.files import expanded
+from common.files import path_argument
 from common.images.cache import cache_folder
 from common.images.messages import size
 
@@ -78,7 +78,7 @@ def _main() -> None:
     action.add_argument("--clear", action="store_true", help="delete all of it")
     cache.add_argument(
         "--cache-dir",
-        type=expanded,
+        type=path_argument,
         help="its folder (default: $HISTOPAPERS_CACHE, else the user's cache folder)",
     )
     arguments = parser.parse_args()

@@ -37,7 +37,7 @@ def cache_folder(cache_dir: str | Path | None = None) -> Path:
     if os.environ.get("HISTOPAPERS_CACHE"):
         return expanded(os.environ["HISTOPAPERS_CACHE"])
     home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "histopapers"
+    return (expanded(home) if home else Path.home() / ".cache") / "histopapers"
 
 
 def cached(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from common import errors, evaluation, notices, runs
+from common.files import path_argument
 from common.metrics import pairs
 
 
@@ -17,9 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
     again = commands.add_parser(
         "recompute", help="rewrite metrics.json from predictions.csv and print it"
     )
-    again.add_argument("run", metavar="RUN", help="a run folder")
+    again.add_argument("run", type=path_argument, metavar="RUN", help="a run folder")
     pair = commands.add_parser("compare", help="compare two runs on the same test images")
-    pair.add_argument("runs", metavar="RUN", nargs=2, help="a run folder")
+    pair.add_argument("runs", type=path_argument, metavar="RUN", nargs=2, help="a run folder")
     flags = parser.parse_args(arguments)
 
     if flags.command == "recompute":

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from common import errors, notices
+from common.files import path_argument
 from common.report.page import write
 
 
@@ -16,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Write report.html of a run from the files of its folder; needs no model, no "
         f"images and no network. {notices.RESEARCH_USE}",
     )
-    parser.add_argument("run", nargs="+", metavar="RUN", help="a run folder")
+    parser.add_argument("run", nargs="+", type=path_argument, metavar="RUN", help="a run folder")
     for path in parser.parse_args(arguments).run:
         print(write(path))
     return 0

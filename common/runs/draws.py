@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from common.errors import InputError
-from common.files import csv_text, file_hash, write_text
+from common.files import as_bytes, csv_text, file_hash, write_text
 from common.runs.folder import Run
 from common.splits import SPLIT_COLUMNS
 
@@ -38,7 +38,7 @@ def settle(run: Run, split: pd.DataFrame, samples: pd.DataFrame | None = None) -
         text = csv_text(
             frame[[c for c in SPLIT_COLUMNS if c in frame]] if name == "split" else frame
         )
-        drawn = hashlib.sha256(text.encode()).hexdigest()
+        drawn = hashlib.sha256(as_bytes(text)).hexdigest()
         began = getattr(run.record, f"{name}_sha256")
         if began is None and file.is_file():  # begun by a version that noted no hash
             began = file_hash(file)

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import datetime
 import io
-import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import terminal
 from common.errors import SHOWN, InputError, listed
-from common.files import expanded, write_json, write_text
+from common.files import expanded, read_json, read_table, write_json, write_text
 from common.notices import RESEARCH_USE, SYNTHETIC, SYNTHETIC_PREFIX
 from common.runs.environment import commit, environment, machine, now
 from common.runs.identity import id_of, same_run
@@ -62,10 +61,10 @@ class Run:
         lines = [f"\nrun     {self.path}"]
         if (self.path / "report.html").is_file():  # a GAN's run has none
             lines.append(f"report  {self.path / 'report.html'}")
-        made_by = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
-        if made_by["commit"] != commit():
+        made_by = read_json(self.path / "environment.json")
+        if made_by.get("commit") != commit():
             lines.append(
-                f"made by commit {str(made_by['commit'])[:10]}, not the present one; "
+                f"made by commit {str(made_by.get('commit'))[:10]}, not the present one; "
                 f"--fresh trains again"
             )
         skipped = self.record.skipped
@@ -260,10 +259,10 @@ def _require_same_images(file: Path, pixels: Pixels) -> None:
 def _image_digests(file: Path) -> dict[str, str] | None:
     """What `images.csv` says: name and SHA-256; None if it is damaged."""
     try:
-        with file.open(encoding="utf-8", newline="") as lines:
-            found = {row["image"]: row["sha256"] for row in csv.DictReader(lines)}
-    except (ValueError, KeyError, csv.Error):
+        table = read_table(file, ("image", "sha256"))
+    except InputError:
         return None
+    found = dict(zip(table["image"], table["sha256"], strict=True))
     whole = all(re.fullmatch("[0-9a-f]{64}", digest or "") for digest in found.values())
     return found if whole else None
 
@@ -298,14 +297,14 @@ def load(path: str | Path, package: str | None = None) -> Run:
     file = path / "config.json"
     if not file.is_file():
         raise InputError(f"{path}: not a run folder (it has no config.json)")
+    values = read_json(file, repair="delete the folder, or train again with --fresh")
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
         record = Record.from_json(values)
         if "finished" not in values:
             raise ValueError("it does not say whether the run finished")
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(
             f"{file}: damaged ({error}); delete the folder, or train again with --fresh"
         ) from error

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from common import errors
 from common.datasets import DATA_VARIABLE
 from common.errors import InputError
-from common.files import write_json
+from common.files import path_argument, write_json
 from common.splits import leakage
 from common.splits.files import read
 
@@ -35,14 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser(
         "report", help="what the parts of a split share: patients, slides, duplicate images"
     )
-    command.add_argument("--split-file", required=True, help="a run's split.csv")
+    command.add_argument(
+        "--split-file", required=True, type=path_argument, help="a run's split.csv"
+    )
     command.add_argument(
         "--data-dir",
+        type=path_argument,
         default=os.environ.get(DATA_VARIABLE) or None,
         help=f"folder of the images (default: ${DATA_VARIABLE}); without it only names count",
     )
-    command.add_argument("--json", metavar="FILE", help="write the whole report here")
-    command.add_argument("--picture", metavar="FILE", help="write a PNG of the worst pairs here")
+    command.add_argument(
+        "--json", type=path_argument, metavar="FILE", help="write the whole report here"
+    )
+    command.add_argument(
+        "--picture", type=path_argument, metavar="FILE", help="write a PNG of the worst pairs here"
+    )
     options = parser.parse_args(arguments)
 
     if options.picture and not options.data_dir:

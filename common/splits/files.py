@@ -11,7 +11,7 @@ import numpy as np
 
 from common.datasets import listed
 from common.errors import InputError
-from common.files import write_csv
+from common.files import expanded, read_table, read_text, write_csv
 from common.splits.arguments import require_images
 from common.splits.draw import sorted_rows, stem
 from common.splits.group_wise import draw_groups
@@ -68,11 +68,11 @@ def from_fold_files(
         raise InputError(f"--fold {fold}: the official BreakHis folds are 1 to 5")
     if fold_dir is None:
         raise InputError(f"the official split needs --fold-files DIR. {breakhis.FOLDS}")
-    path = Path(fold_dir) / f"dsfold{fold}.txt"
+    path = expanded(fold_dir) / f"dsfold{fold}.txt"
     if not path.is_file():
         raise InputError(f"{path}: missing. {breakhis.FOLDS}; give their folder with --fold-files")
     given: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    for number, line in enumerate(read_text(path, repair=breakhis.FOLDS).splitlines(), 1):
         if not line.strip():
             continue
         fields = [field.strip() for field in line.split("|")]
@@ -130,7 +130,7 @@ def from_file(index: pd.DataFrame, path: str | os.PathLike | None) -> pd.DataFra
     require_images(index, "label")
     if path is None:
         raise InputError("a split from a file needs --split-file CSV, with columns image and part")
-    path = Path(path)
+    path = expanded(path)
     table = read(path)
     given = table["image"].str.replace("\\", "/")
     known = index["image"]
@@ -187,16 +187,10 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
     InputError
         If the file is missing or no split.
     """
-    import pandas as pd
-
-    path = Path(path)
+    path = expanded(path)
     if not path.is_file():
         raise InputError(f"{path}: no such split file")
-    try:
-        # As text: case numbers would become integers and the class "0" too.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, pd.errors.ParserError) as error:
-        raise InputError(f"{path}: no CSV table ({error})") from None
+    table = read_table(path, repair="a split is a CSV file with the columns image and part")
     missing = [name for name in ("image", "part") if name not in table]
     if missing:
         raise InputError(

@@ -17,7 +17,7 @@ import numpy as np
 from common import datasets, images, notices, terminal
 from common import errors as command
 from common.errors import InputError
-from common.files import atomic_path, expanded, write_json
+from common.files import atomic_path, path_argument, write_json
 from common.stain import METHODS, Flag, Normalizer, choose_target, load
 from common.stain.unmixing import StainMatrixNormalizer
 
@@ -50,12 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     part = commands.add_parser("fit", help="take a target image's stains, and write them to a file")
     part.add_argument(
         "target",
-        type=expanded,
+        type=path_argument,
         help="an image, or a folder of training images: then the one whose stains are nearest the "
         "median of all is taken",
     )
     part.add_argument(
-        "--output", type=expanded, required=True, metavar="FILE", help="JSON to write"
+        "--output", type=path_argument, required=True, metavar="FILE", help="JSON to write"
     )
     part.add_argument("--method", choices=METHODS, default="macenko", help="default: macenko")
     part.add_argument(
@@ -74,16 +74,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     part.set_defaults(run=lambda o: fit(o.target, o.output, o.method, o.preset, o.engine, o.set))
 
     part = commands.add_parser("apply", help="normalise a folder of images; continues if stopped")
-    part.add_argument("normalizer", type=expanded, help="file that fit wrote")
-    part.add_argument("folder", type=expanded, help="images, also in folders below it")
-    part.add_argument("output", type=expanded, help="folder to write to; names are kept")
+    part.add_argument("normalizer", type=path_argument, help="file that fit wrote")
+    part.add_argument("folder", type=path_argument, help="images, also in folders below it")
+    part.add_argument("output", type=path_argument, help="folder to write to; names are kept")
     part.add_argument("--workers", type=int, default=1, help="threads (default: 1)")
     part.set_defaults(run=lambda o: apply(o.normalizer, o.folder, o.output, o.workers))
 
     part = commands.add_parser("show", help="draw images before and after, and their two stains")
-    part.add_argument("normalizer", type=expanded, help="file that fit wrote")
-    part.add_argument("images", type=expanded, nargs="+", help="images")
-    part.add_argument("--output", type=expanded, required=True, metavar="FILE", help="PNG to write")
+    part.add_argument("normalizer", type=path_argument, help="file that fit wrote")
+    part.add_argument("images", type=path_argument, nargs="+", help="images")
+    part.add_argument(
+        "--output", type=path_argument, required=True, metavar="FILE", help="PNG to write"
+    )
     part.set_defaults(run=lambda o: show(o.normalizer, o.images, o.output))
 
     options = parser.parse_args(arguments)

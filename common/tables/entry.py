@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.errors import InputError
-from common.files import expanded, write_text
+from common.files import path_argument, write_text
 from common.tables.comparison import compared
 from common.tables.paper import load
 from common.tables.show import latex, markdown
@@ -30,11 +30,15 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         prog=f"python -m {package}.tables",
         description="The paper's numbers with our finished runs beside them.",
     )
-    parser.add_argument("--runs-dir", metavar="DIR", help="where runs live (default: runs)")
+    parser.add_argument(
+        "--runs-dir", type=path_argument, metavar="DIR", help="where runs live (default: runs)"
+    )
     parser.add_argument("--format", choices=["markdown", "csv", "latex"], default="markdown")
-    parser.add_argument("--output", metavar="FILE", help="write there instead of printing")
+    parser.add_argument(
+        "--output", type=path_argument, metavar="FILE", help="write there instead of printing"
+    )
     flags = parser.parse_args(arguments)
-    if flags.runs_dir is not None and not expanded(flags.runs_dir).is_dir():
+    if flags.runs_dir is not None and not flags.runs_dir.is_dir():
         raise InputError(f"--runs-dir {flags.runs_dir}: is no folder")
     paper = load(package, flags.runs_dir or "runs")
     if flags.format == "csv":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import datasets
 from common.errors import InputError
-from common.files import file_hash, write_csv, write_json
+from common.files import as_bytes, file_hash, write_csv, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +124,7 @@ class Generated:
         """SHA-256 over every image's bytes and label."""
         rows = [f"{file_hash(self.folder / row.image)}\t{row.label}"
                 for row in self.table.itertuples()]  # fmt: skip
-        return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+        return hashlib.sha256(as_bytes("\n".join(rows))).hexdigest()
 
     @property
     def gan(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from common import notices, runs, terminal
 from common.errors import InputError
-from common.files import expanded, file_hash, write_json
+from common.files import file_hash, path_argument, write_json
 from gan_fusion.gan.folder import GENERATION, claim, image_name, write_index
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         description="Write images that a trained GAN draws: PNGs, index.csv and generation.json. "
         "A command that was killed goes on where it stopped.",
     )
-    parser.add_argument("--run", required=True, type=expanded, help="run folder of the GAN")
-    parser.add_argument("--output", required=True, type=expanded, help="folder to fill")
+    parser.add_argument("--run", required=True, type=path_argument, help="run folder of the GAN")
+    parser.add_argument("--output", required=True, type=path_argument, help="folder to fill")
     parser.add_argument("--count", type=int, default=640, help="images per class (default: 640)")
     parser.add_argument(
         "--labels", nargs="+", default=(), metavar="CLASS", help="classes (default: all it knows)"

@@ -8,7 +8,7 @@ from typing import Any
 
 from common import notices, runs
 from common.errors import InputError
-from common.files import expanded
+from common.files import path_argument
 from wrn_edge.bundle import contents
 from wrn_edge.bundle.exported import PRECISIONS, find_data, find_model, read_export, tolerance
 from wrn_edge.bundle.golden import choose_golden
@@ -111,21 +111,23 @@ def main(arguments: list[str] | None = None) -> int:
         description="Make a folder for a Raspberry Pi from an exported run.",
     )
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--run", type=expanded, metavar="RUN", help="an exported run of wrn_edge")
+    source.add_argument(
+        "--run", type=path_argument, metavar="RUN", help="an exported run of wrn_edge"
+    )
     source.add_argument(
         "--demo", action="store_true", help="train on synthetic tissue, export and bundle"
     )
     parser.add_argument(
-        "--out", type=expanded, metavar="DIR",
+        "--out", type=path_argument, metavar="DIR",
         help="the bundle's folder, which must not exist (default: bundle in the run's folder)",
     )  # fmt: skip
     parser.add_argument(
-        "--data-dir", type=expanded, metavar="DIR",
+        "--data-dir", type=path_argument, metavar="DIR",
         help="folder with the run's data set; unset: the environment variable HISTOPAPERS_DATA",
     )  # fmt: skip
     parser.add_argument("--precision", choices=PRECISIONS, default="int8", help="default: int8")
     parser.add_argument(
-        "--runs-dir", type=expanded, default=Path("runs"), metavar="DIR", help="for --demo"
+        "--runs-dir", type=path_argument, default=Path("runs"), metavar="DIR", help="for --demo"
     )
     options = parser.parse_args(arguments)
     run = demo(options.runs_dir) if options.demo else runs.load(options.run, "wrn_edge")

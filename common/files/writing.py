@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writing of text, JSON and CSV, and hashes of files.
+"""Atomic writing of text, JSON and CSV, and hashes of files.
 
 Every file of this project is written through `atomic_path`: to a temporary name in the same folder,
 renamed when it is complete.
@@ -12,34 +12,20 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import InputError, WriteError
+from common.files.reading import read_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-def expanded(path: str | os.PathLike[str]) -> Path:
-    """Read a path as a shell would: with ``~`` and variables such as ``$HOME``.
-
-    Parameters
-    ----------
-    path : path
-        From a flag, a variable or a call; `--run=~/x` reaches us as it is typed.
-
-    Raises
-    ------
-    InputError
-        If it begins with the home of a user that there is not.
-    """
-    try:
-        return Path(os.path.expandvars(path)).expanduser()
-    except RuntimeError:  # ~nobody
-        raise InputError(f"{os.fspath(path)}: there is no such user; write the path out") from None
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LONGEST_SUFFIX = 16  # a name may have 255 bytes, and the temporary one has a few of its own
 
 
 @contextlib.contextmanager
@@ -62,7 +48,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+        suffix = path.suffix if len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX else ""
+        handle, name = tempfile.mkstemp(prefix=".part-", suffix=suffix, dir=path.parent)
         os.close(handle)
     except OSError as error:
         raise _unwritable(path, error) from None
@@ -114,8 +101,24 @@ def write_text(path: str | Path, text: str) -> None:
     path : path
     text : str
     """
+    data = as_bytes(text)
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_bytes(data)
+
+
+def as_bytes(text: str) -> bytes:
+    """Encode text as UTF-8; of a file name that is none, the bytes that it has.
+
+    Parameters
+    ----------
+    text : str
+        Surrogates as the system gives them for such a name (`surrogateescape`); others, that no
+        file has, become ``?``.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return _SURROGATE.sub("?", text).encode("utf-8")
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -127,7 +130,9 @@ def write_json(path: str | Path, value: Any) -> None:
     value : object
         What `plain` knows.
     """
-    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False)
+    # In JSON a byte that is no UTF-8 is written as an escape, which reads as the same name.
+    write_text(path, _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def csv_text(frame: pd.DataFrame) -> str:
@@ -198,7 +203,7 @@ def replace_block(path: str | Path, begin: str, end: str, block: str) -> bool:
         If the marks are not there, once each and in order.
     """
     path = Path(path)
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         raise InputError(f"{path}: needs one line {begin} and below it one line {end}")
     before, rest = text.split(begin)
