@@ -4,7 +4,6 @@ import ast
 import os
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -159,7 +158,7 @@ JSON = {
     "cut": (b'{"a": 1', "damaged"),
     "empty": (b"", "damaged"),
     "binary": (b"\x89PNG\0", "zero bytes"),
-    "utf-16": ('{"a": 1}'.encode("utf-16"), "UTF-16; save it as UTF-8"),
+    "utf-16": ('{"a": 1}'.encode("utf-16"), "in UTF-16; save it as UTF-8"),
 }
 
 
@@ -182,7 +181,7 @@ CSV = {
     "field": (b"a,b\n" + b"x" * (2 << 20) + b",1\n", "no CSV table"),
     "wide": (b",".join(b"%d" % i for i in range(3000)) + b"\n", "3000 columns"),
     "zeros": (b"a,b\n\0,1\n", "zero bytes"),
-    "utf-16": ("a,b\n1,2\n".encode("utf-16"), "UTF-16; save it as UTF-8"),
+    "utf-16": ("a,b\n1,2\n".encode("utf-16"), "in UTF-16; save it as UTF-8"),
 }
 
 
@@ -215,6 +214,5 @@ def test_a_table_is_text_whatever_it_looks_like(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfimage,part\r\n007,NA\r\n\r\n0,\r\n")
     table = files.read_table(tmp_path / "t.csv", ["image", "part"])
     assert table.to_dict("list") == {"image": ["007", "0"], "part": ["NA", ""]}
-    assert np.issubdtype(table["image"].dtype, np.object_)
     with pytest.raises(InputError, match="no column label"):
         files.read_table(tmp_path / "t.csv", ["label"])

@@ -75,7 +75,7 @@ def read_text(path: str | Path, limit: int = MAX_CSV, *, repair: str = RESTORE) 
             f"{path}: has more than {limit >> 20} MiB, which is no such file; {repair}"
         )
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(f"{path}: is text in UTF-16; save it as UTF-8")
+        raise InputError(f"{path}: not a text file in UTF-8 but in UTF-16; save it as UTF-8")
     if b"\0" in data:
         reason = ValueError("zero bytes")  # as a power cut leaves a file
         raise InputError(f"{path}: not a text file, it holds zero bytes; {repair}") from reason
@@ -277,4 +277,4 @@ def read_table(
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}; {repair}")
     rows = [values for _, values in lines]
-    return pd.DataFrame(rows, columns=header, dtype=object)
+    return pd.DataFrame(rows, columns=header, dtype=str)
