@@ -55,7 +55,7 @@ def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.
                 seed=config.split_seed,
             )
         case "file":
-            return splits.from_file(index, execution.split_file)
+            return splits.from_file(index, execution.split_file, config.fold)
 
 
 def make_samples(split: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -125,7 +125,11 @@ def bad_images() -> dict[str, tuple[str, bytes, str]]:
         "JPEG named PNG": ("a.png", jpeg, "is a JPEG file with a PNG name"),
         "PNG named JPEG": ("a.jpeg", png, "is a PNG file with a JPEG name"),
         "GIF": ("a.gif", encoded(rgb, "GIF"), "is a GIF file"),
-        "BMP": ("a.bmp", encoded(rgb, "BMP"), "is a BMP file"),
+        "BMP of palette colours": ("a.bmp", encoded(grey, "BMP"), "palette colours"),
+        "BMP with a fourth channel": ("a.bmp", encoded(rgba, "BMP"), "32 bits per pixel"),
+        "cut BMP": ("a.bmp", encoded(rgb, "BMP")[:-9], "is cut short"),
+        "BMP header alone": ("a.bmp", encoded(rgb, "BMP")[:20], "is cut short"),
+        "old BMP": ("a.bmp", b"BM" + bytes(8) + b"\x1a\0\0\0\x0c" + bytes(60), "of an old kind"),
     }
 
 

@@ -89,7 +89,7 @@ class Execution:
         None, "CSV with the columns image and part, for --split file; its content is hashed"
     )
     fold_files: Path | None = _option(
-        None, "folder with dsfold1.txt ... dsfold5.txt, for BreakHis' official split"
+        None, "folder with dsfold1.txt ... dsfold5.txt or Folds.csv, for BreakHis' official split"
     )
     workers: int = _option(1, "threads that prepare batches; one keeps up with a real network")
     skip_bad: bool = _option(

@@ -22,6 +22,7 @@ from common.datasets.index import (
     counts,
     index_hash,
     missing_classes,
+    recompressed,
     two_labels,
     warn_two_labels,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "looks_like_image",
     "missing_classes",
     "no_patients",
+    "recompressed",
     "resolved",
     "scan",
     "selection",

@@ -12,7 +12,7 @@ from common import terminal
 from common.datasets.card import Card
 from common.datasets.folder import data_folder
 from common.datasets.index import assemble
-from common.datasets.listing import looks_like_image, scan
+from common.datasets.listing import ENDING, looks_like_image, scan
 from common.errors import InputError, listed
 from common.files import csv_lines, expanded, read_text
 
@@ -33,6 +33,7 @@ OBTAIN = (
     f"ICIAR2018_BACH_Challenge.zip (10.4 GB) from Zenodo, {HOME}"
 )
 ARCHIVE: str | None = "ICIAR2018_BACH_Challenge.zip"
+SUFFIX = ".tif"
 ARCHIVE_BYTES = 10_400_000_000  # about; the record has the exact size and an MD5
 URL: str | None = f"{HOME}/files/{ARCHIVE}"
 RECORD: str | None = "https://zenodo.org/api/records/3632035"
@@ -67,7 +68,7 @@ Positions are those of `partition_order`, from 0; 132 images, and the other 268 
 Of eva (github.com/kaiko-ai/eva, its data set `bach`), which trains on the first part.
 """
 
-_PATTERN = re.compile(r"(n|b|is|iv)(\d{3})\.tiff?", re.IGNORECASE)
+_PATTERN = re.compile(rf"(n|b|is|iv)(\d{{3}}){ENDING}", re.IGNORECASE)
 _LABELS = "microscopy_ground_truth.csv"
 _NEARLY = re.compile(r"(n|b|is|iv)\d+\.", re.IGNORECASE)
 
@@ -207,7 +208,7 @@ def _patient_lines(path: Path) -> list[tuple[int, str, str]]:
 def _stem(image: str) -> str:
     """File name without folder and ending, in small letters."""
     name = image.replace("\\", "/").rpartition("/")[2].lower()
-    return re.sub(r"\.tiff?$", "", name)
+    return re.sub(f"{ENDING}$", "", name)
 
 
 def partition_order(index: pd.DataFrame) -> list[str]:

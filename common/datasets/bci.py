@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from common.datasets.card import Card
 from common.datasets.folder import data_folder
 from common.datasets.index import assemble
-from common.datasets.listing import File, looks_like_image, scan
+from common.datasets.listing import ENDING, File, looks_like_image, scan
 from common.errors import InputError, listed
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ OBTAIN = f"from the authors' page, {HOME}, by cloud drive. No checksum is publis
 ARCHIVE: str | None = None
 URL: str | None = None
 RECORD: str | None = None
+SUFFIX = ".png"
 ARCHIVE_BYTES = 20_000_000_000  # no archive of it is larger
 FOLDER = "BCI_dataset"
 LAYOUT = """\
@@ -64,7 +65,7 @@ NOTES: tuple[str, ...] = (
     "The counts of the train part are derived from quoted totals, not counted.",
 )
 
-_PATTERN = re.compile(r"(\d+)_(train|test)_(0|1\+|2\+|3\+)\.png", re.IGNORECASE)
+_PATTERN = re.compile(rf"(\d+)_(train|test)_(0|1\+|2\+|3\+){ENDING}", re.IGNORECASE)
 _NEARLY = re.compile(r"\d+_(train|test|val)", re.IGNORECASE)
 
 _Images: TypeAlias = dict[str, tuple[str, str, str, str]]

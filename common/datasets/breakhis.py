@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from common.datasets.card import Card
 from common.datasets.folder import data_folder
 from common.datasets.index import assemble, warn_two_labels
-from common.datasets.listing import looks_like_image, scan
+from common.datasets.listing import ENDING, looks_like_image, scan
 from common.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ OBTAIN = (
     f"UFPR, {HOME}. No checksum is published."
 )
 ARCHIVE: str | None = "BreaKHis_v1.tar.gz"
+SUFFIX = ".png"
 ARCHIVE_BYTES = 4_000_000_000  # about
 URL: str | None = f"http://www.inf.ufpr.br/vri/databases/{ARCHIVE}"
 RECORD: str | None = None  # no page states its size and checksum
@@ -94,7 +95,7 @@ NOTES: tuple[str, ...] = (
 _BENIGN = ("A", "F", "PT", "TA")
 _PATTERN = re.compile(
     r"SOB_(?P<side>[BM])_(?P<type>A|F|PT|TA|DC|LC|MC|PC)-(?P<year>\d+)-(?P<case>\d+)"
-    r"(?P<letters>[A-Z]*)-(?P<magnification>40|100|200|400)-(?P<number>\d+)\.png",
+    r"(?P<letters>[A-Z]*)-(?P<magnification>40|100|200|400)-(?P<number>\d+)" + ENDING,
     re.IGNORECASE,
 )
 

@@ -37,6 +37,8 @@ class Card(Protocol):
         Its size, about.
     RECORD : str or None
         Address of a record, as Zenodo gives it, with the archive's size and checksum.
+    SUFFIX : str
+        How its own files end; copies in other lossless formats are the same images.
     FOLDER, LAYOUT : str
         Its folder's name, and how the files lie in it officially, as lines.
     CLASSES : dict
@@ -77,6 +79,7 @@ class Card(Protocol):
     ARCHIVE: str | None
     ARCHIVE_BYTES: int
     RECORD: str | None
+    SUFFIX: str
     FOLDER: str
     LAYOUT: str
     CLASSES: dict[int, tuple[str, ...]]

@@ -122,8 +122,16 @@ def is_synthetic(data_dir: str | os.PathLike[str], images: Sequence[str] | None 
         if any(file.marked for file in files):
             return True
         images = [file.path for file in files if listing.looks_like_image(file.name)]
-    if not len(images):
-        return False
-    # The ends and some between: opening all would make the index slow on a network disk.
-    asked = {i * (len(images) - 1) // (_ASKED - 1) for i in range(_ASKED)}
-    return any(says_synthetic(root / images[i]) for i in sorted(asked))
+    return any(says_synthetic(root / image) for image in some(images))
+
+
+def some(images: Sequence[str]) -> list[str]:
+    """The ends and some between: opening all would make the index slow on a network disk.
+
+    Parameters
+    ----------
+    images : sequence of str
+        Any number.
+    """
+    asked = {i * (len(images) - 1) // (_ASKED - 1) for i in range(_ASKED)} if images else set()
+    return [images[i] for i in sorted(asked)]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from common.datasets import folder
 from common.datasets.card import Card
-from common.datasets.listing import File
+from common.datasets.listing import LOSSY, File
+from common.datasets.marks import is_jpeg
 from common.errors import InputError, listed
 from common.files import as_bytes
 
@@ -84,7 +85,7 @@ def index_hash(index: pd.DataFrame) -> str:
     index : DataFrame
         As `assemble` gives it.
     """
-    names = index["image"].str.rpartition("/")[2]
+    names = [_with_small_ending(name) for name in index["image"].str.rpartition("/")[2]]
     rows = sorted(
         f"{name}\t{size}\t{label}\t{case}\t{int(synthetic)}"
         for name, size, label, case, synthetic in zip(
@@ -92,6 +93,29 @@ def index_hash(index: pd.DataFrame) -> str:
         )
     )
     return hashlib.sha256(as_bytes("\n".join(rows))).hexdigest()
+
+
+def _with_small_ending(name: str) -> str:
+    """`a.PNG`, as some systems write it, is `a.png`."""
+    stem, dot, ending = name.rpartition(".")
+    return stem + dot + ending.lower()
+
+
+def recompressed(root: Path, images: Sequence[str]) -> int:
+    """Count the images that are JPEG copies, of a data set that has none.
+
+    Parameters
+    ----------
+    root : Path
+        The data folder.
+    images : sequence of str
+        Paths below it. Of TIFFs some are asked for their compression.
+    """
+    by_name = sum(Path(name).suffix.lower() in LOSSY for name in images)
+    tiffs = [name for name in images if Path(name).suffix.lower() in (".tif", ".tiff")]
+    if any(is_jpeg(root / name) for name in folder.some(tiffs)):
+        by_name += len(tiffs)
+    return by_name
 
 
 def assemble(
@@ -146,8 +170,9 @@ def assemble(
         raise InputError(_nothing(card, root, files, folders, wanted))
     import pandas as pd
 
-    sizes = {file.path: file.size() for file in files if file.path in rows}
-    kept = _without_copies(root, [file for file in files if file.path in rows], sizes)
+    known = _of_best_format(card, root, [file for file in files if file.path in rows])
+    sizes = {file.path: file.size() for file in known}
+    kept = _without_copies(root, known, sizes)
     index = pd.DataFrame(
         [{"image": file.path, "bytes": sizes[file.path], **rows[file.path]} for file in kept]
     )
@@ -155,6 +180,13 @@ def assemble(
     # synthetic makes all of them suspect.
     unmarked = [file.path for file in kept if not file.marked and sizes[file.path]]
     everything = folder.is_synthetic(root, unmarked)
+    jpegs = recompressed(root, [file.path for file in kept])
+    if jpegs:
+        warnings.warn(
+            f"{root}: {jpegs} of {len(kept)} images are JPEG copies. {card.TITLE} has none: their "
+            "pixels are others, so this is another data set, which fills no row of a table",
+            stacklevel=3,
+        )
     index["synthetic"] = [everything or file.marked for file in kept]
     index = index.sort_values("image", ignore_index=True)[list(COLUMNS)]
     return index.astype({"bytes": "int64", "synthetic": bool})
@@ -193,6 +225,30 @@ def warn_two_labels(index: pd.DataFrame, *, strict: bool = False) -> None:
     warnings.warn(text, stacklevel=3)
 
 
+def _of_best_format(card: Card, root: Path, files: list[File]) -> list[File]:
+    """Of an image that is there in several formats: its own, else a lossless copy, else a JPEG."""
+
+    def rank(file: File) -> int:
+        suffix = Path(file.name).suffix.lower()
+        own = suffix.replace(".tiff", ".tif") == card.SUFFIX
+        return 0 if own else 2 if suffix in LOSSY else 1
+
+    best: dict[str, int] = {}
+    for file in files:
+        name = Path(file.name).stem.casefold()
+        best[name] = min(best.get(name, 2), rank(file))
+    left_out = [file.path for file in files if rank(file) > best[Path(file.name).stem.casefold()]]
+    if not left_out:
+        return files
+    warnings.warn(
+        f"{root}: {len(left_out)} files are other images again in another format and are left "
+        f"out: {listed(left_out)}",
+        stacklevel=4,
+    )
+    dropped = set(left_out)
+    return [file for file in files if file.path not in dropped]
+
+
 def _without_copies(root: Path, files: list[File], sizes: Mapping[str, int]) -> list[File]:
     """Keep one of byte-identical files of the same name; different files of one name are an error.
 
@@ -202,7 +258,7 @@ def _without_copies(root: Path, files: list[File], sizes: Mapping[str, int]) -> 
     first: dict[str, File] = {}
     copies, different = [], []
     for file in files:
-        name = file.name.casefold()
+        name = Path(file.name).stem.casefold()
         if name not in first:
             first[name] = file
             continue

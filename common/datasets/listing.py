@@ -10,7 +10,12 @@ from pathlib import Path
 from common.errors import InputError
 from common.notices import SYNTHETIC_MARKER
 
-_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
+"""Endings of formats in which a copy has the pixels of its original."""
+LOSSY = (".jpg", ".jpeg")
+"""Endings of formats in which it has others."""
+ENDING = rf"(?:{'|'.join((*LOSSLESS, *LOSSY))})".replace(".", r"\.")
+"""Pattern of an image's ending; to be matched in any case."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ def looks_like_image(name: str) -> bool:
     name : str
         With its suffix.
     """
-    return Path(name).suffix.lower() in _IMAGE_SUFFIXES
+    return Path(name).suffix.lower() in (*LOSSLESS, *LOSSY)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -1,4 +1,4 @@
-"""How a synthetic image says what it is: a text in its PNG or TIFF, read without its pixels."""
+"""What an image file says of itself without its pixels: whether it is synthetic, or a JPEG."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import os
 import struct
 from pathlib import Path
 
+from common.datasets.listing import LOSSY
+
 KEYWORD = b"histopapers"
 """Keyword of the PNG text chunks that this library writes."""
 STATEMENT = b"SYNTHETIC tissue, not a patient"
 """Text of a synthetic image, in a PNG's chunk or a TIFF's ImageDescription."""
+_COMPRESSION, _JPEG_IN_TIFF = 259, (6, 7)
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -39,6 +42,35 @@ def is_synthetic_png(path: str | os.PathLike) -> bool:
                 return False
             else:
                 file.seek(length + 4, os.SEEK_CUR)
+    return False
+
+
+def is_jpeg(path: str | os.PathLike) -> bool:
+    """Whether an image's pixels went through JPEG: by its ending, of a TIFF by its compression.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    bool
+        False where it cannot be opened or is no such file: who reads its pixels reports that.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (".tif", ".tiff"):
+        return suffix in LOSSY
+    with contextlib.suppress(OSError, struct.error), path.open("rb") as file:
+        head = file.read(8)
+        order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
+        if order is None:
+            return False
+        file.seek(struct.unpack(order + "I", head[4:])[0])
+        count = struct.unpack(order + "H", file.read(2))[0]
+        for tag, _, _, value in struct.iter_unpack(order + "HHIH2x", file.read(12 * count)):
+            if tag == _COMPRESSION:
+                return value in _JPEG_IN_TIFF
     return False
 
 

@@ -1,6 +1,6 @@
 """Read and check images, and keep their resized pixels in a memory-mapped cache.
 
-An image is RGB, HWC, uint8 everywhere, from any of PNG, JPEG and TIFF. `read` and `check` look at
+An image is RGB, HWC, uint8 everywhere, from a PNG, JPEG, TIFF or BMP. `read` and `check` look at
 files, `cached` decodes and resizes those of a data set once and gives them as `Pixels`.
 
     python -m common.images cache --info

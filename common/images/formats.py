@@ -1,4 +1,4 @@
-"""What PNG, JPEG and TIFF files say of themselves, checked without decoding their pixels.
+"""What PNG, JPEG, TIFF and BMP files say of themselves, checked without decoding their pixels.
 
 `inspect` finds what is no plain 8-bit RGB image, and damage that OpenCV would pass over: it decodes
 half a JPEG and a TIFF with broken compressed data without a word, ignores the checksums of a PNG,
@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from common.images.bmp import bmp_header
 from common.images.header import AGAIN, CUT, MAX_PIXELS, RESAVE, Header, ImageError
 from common.images.jpeg import jpeg_header
 from common.images.png import png_header
@@ -21,11 +22,12 @@ EXTENSIONS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".tif": "TIFF", ".tiff": "TIFF",
     ".bmp": "BMP", ".gif": "GIF", ".webp": "WebP",
 }  # fmt: skip
-_OTHER_FORMATS = {b"GIF8": "GIF", b"BM": "BMP", b"RIFF": "WebP", b"\x00\x00\x00\x0cjP": "JPEG 2000"}
+_OTHER_FORMATS = {b"GIF8": "GIF", b"RIFF": "WebP", b"\x00\x00\x00\x0cjP": "JPEG 2000"}
 _HEADERS: dict[str, Callable[[bytes], Header]] = {
     "PNG": png_header,
     "JPEG": jpeg_header,
     "TIFF": tiff_header,
+    "BMP": bmp_header,
 }
 
 
@@ -56,10 +58,12 @@ def inspect(data: bytes, extension: str) -> Header:
         kind = "JPEG"
     elif data[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
         kind = "TIFF"
+    elif data.startswith(b"BM"):
+        kind = "BMP"
     else:
         for magic, name in _OTHER_FORMATS.items():
             if data.startswith(magic):
-                raise ImageError(f"is a {name} file; PNG, JPEG and TIFF are read: convert it")
+                raise ImageError(f"is a {name} file; PNG, JPEG, TIFF and BMP are read: convert it")
         raise ImageError(
             f"is not an image (it begins with {data[:8]!r}); remove it, or download it again"
         )

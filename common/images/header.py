@@ -20,9 +20,9 @@ class ImageError(Exception):
 class Header:
     """What a sound file is: its size in px, whether it has an alpha channel.
 
-    `kind` is "PNG", "JPEG" or "TIFF". `forgiven` says that OpenCV would pass over damage to the
-    compressed pixels, so that another reader must decode them. `segments` are the places in a JPEG
-    where a piece of compressed data ends.
+    `kind` is "PNG", "JPEG", "TIFF" or "BMP". `forgiven` says that OpenCV would pass over damage
+    to the compressed pixels, so that another reader must decode them. `segments` are the places in
+    a JPEG where a piece of compressed data ends.
     """
 
     width: int

@@ -137,7 +137,7 @@ def _decode_with_pillow(data: bytes, header: Header) -> np.ndarray | None:
 
 
 def read(path: str | Path) -> np.ndarray:
-    """Read an 8-bit RGB image from a PNG, JPEG or TIFF file.
+    """Read an 8-bit RGB image from a PNG, JPEG, TIFF or BMP file.
 
     An alpha channel that is opaque everywhere is dropped. Everything else that is no plain 8-bit
     RGB image is refused: grey, palette, CMYK, 16-bit, transparent, turned by EXIF, animated or
@@ -159,7 +159,7 @@ def read(path: str | Path) -> np.ndarray:
 
     Notes
     -----
-    A PNG is verified to the last bit by its checksums. JPEG and TIFF carry none: a cut file and
+    A PNG is verified to the last bit by its checksums. The others carry none: a cut file and
     broken structure are found, a bit flipped among the pixels is not always.
     """
     try:

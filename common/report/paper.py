@@ -94,6 +94,8 @@ def _incomparable(files: RunFiles, table: pd.DataFrame, preset: str, row_preset:
         reasons.append("settings differ from the row’s (see Settings)")
     if not files.whole and not files.synthetic:
         reasons.append("the data were not whole")
+    if files.record.get("recompressed"):
+        reasons.append("the images are JPEG copies")
     sizes = {int(size) for size in table["n_test"] if size.isdigit()}
     if sizes and sizes != {files.metrics["n"]}:
         listed = " and ".join(f"{size:,}" for size in sorted(sizes))

@@ -11,7 +11,7 @@ from common.errors import InputError
 from common.metrics import shown
 from common.metrics.catalogue import CALIBRATION
 from common.report.files import RunFiles
-from common.report.words import interval, plural, score
+from common.report.words import interval, known, plural, score
 
 METHODS = {
     "bootstrap": "bootstrap over {}s",
@@ -120,7 +120,10 @@ def warnings(files: RunFiles) -> list[str]:
     list of str
         Sentences.
     """
-    told = [_unfinished(files), _part_of_the_data(files), _skipped(files), _generated(files)]
+    told = [
+        _unfinished(files), _part_of_the_data(files), _recompressed(files), _skipped(files),
+        _generated(files),
+    ]  # fmt: skip
     return [each for each in (*told, _empty_classes(files), _foreign_metrics(files)) if each]
 
 
@@ -142,6 +145,17 @@ def _part_of_the_data(files: RunFiles) -> str:
     return (
         f"The data were not whole: {files.record.n_images:,} images used, the data set has "
         f"{files.record.expected_images:,}. This run fills no row of the paper’s tables."
+    )
+
+
+def _recompressed(files: RunFiles) -> str:
+    count = files.record.get("recompressed")
+    if not known(count):
+        return ""
+    return (
+        f"{plural(int(count), 'image')} {'is a JPEG copy' if count == 1 else 'are JPEG copies'}, "
+        "whose pixels are not those of the data set: this is another data set, which fills no row "
+        "of the paper’s tables."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import config as configuration
@@ -159,6 +160,8 @@ def describe(
             f"no images of {', '.join(missing)}: every table keeps it, empty", always=True
         )
     data = datasets.index_hash(index)
+    root, _ = datasets.resolved(execution.data_dir)
+    jpegs = datasets.recompressed(root or Path(), list(index["image"]))
     if expected_images is None:
         expected_images = dataset.expected_images(**datasets.selection(dataset, config))
     # Another split of the same images is another run, and so is more to train on.
@@ -185,4 +188,5 @@ def describe(
         leaks=list(leaks),
         skipped=[{"image": image, "reason": reason} for image, reason in skipped],
         command=request.command,
+        facts={"recompressed": jpegs} if jpegs else {},
     )

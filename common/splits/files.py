@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ import numpy as np
 
 from common.datasets import listed
 from common.errors import InputError
-from common.files import expanded, read_table, read_text, write_csv
+from common.files import csv_lines, expanded, read_table, read_text, write_csv
 from common.splits.arguments import require_images
 from common.splits.draw import sorted_rows, stem
 from common.splits.group_wise import draw_groups
@@ -19,6 +21,11 @@ from common.splits.parts import PARTS, check_fractions, check_known, check_parts
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FOLD_COLUMNS = ("fold", "mag", "grp", "filename")
+"""Columns of the `Folds.csv` that comes with Kaggle's copy of BreakHis."""
+
+_NO_SPLIT = "a split is a CSV file with the columns image and part"
 
 SPLIT_COLUMNS = ("image", "case", "slide", "folder", "magnification", "label", "part")
 
@@ -31,18 +38,18 @@ def from_fold_files(
     validation: float,
     seed: int,
 ) -> pd.DataFrame:
-    """Use a fold of the official BreakHis protocol, read from `dsfold1.txt` ... `dsfold5.txt`.
+    """Use a fold of the official BreakHis protocol: `dsfold1.txt` ... `dsfold5.txt` or `Folds.csv`.
 
-    Rows of the files read ``image|magnification|fold|train`` or ``...|test``. The five folds are
-    independent 70/30 draws over slide folders, not a partition. Validation is drawn by `case` out
-    of the training images.
+    Rows of the text files read ``image|magnification|fold|train`` or ``...|test``. The five folds
+    are independent 70/30 draws over slide folders, not a partition. Validation is drawn by `case`
+    out of the training images.
 
     Parameters
     ----------
     index : DataFrame
         Of BreakHis, any magnifications.
     fold_dir : path
-        Folder with the files.
+        Folder with the text files, or with the `Folds.csv` of Kaggle's copy; or this file.
     fold : int
         1 to 5.
     validation : float
@@ -68,27 +75,8 @@ def from_fold_files(
         raise InputError(f"--fold {fold}: the official BreakHis folds are 1 to 5")
     if fold_dir is None:
         raise InputError(f"the official split needs --fold-files DIR. {breakhis.FOLDS}")
-    path = expanded(fold_dir) / f"dsfold{fold}.txt"
-    if not path.is_file():
-        raise InputError(f"{path}: missing. {breakhis.FOLDS}; give their folder with --fold-files")
-    given: dict[str, str] = {}
-    for number, line in enumerate(read_text(path, repair=breakhis.FOLDS).splitlines(), 1):
-        if not line.strip():
-            continue
-        fields = [field.strip() for field in line.split("|")]
-        if len(fields) != 4 or fields[2] != str(fold) or fields[3] not in ("train", "test"):
-            raise InputError(
-                f"{path}:{number}: expected image|magnification|{fold}|train or test, "
-                f"found {line.strip()!r}"
-            )
-        named = re.search(r"-(40|100|200|400)-\d+(\.\w+)?$", fields[0])
-        if named and fields[1].upper().removesuffix("X") != named[1]:
-            raise InputError(
-                f"{path}:{number}: {fields[0]} is of magnification {named[1]} by its name, "
-                f"{fields[1]!r} by the column"
-            )
-        if given.setdefault(stem(fields[0]), fields[3]) != fields[3]:
-            raise InputError(f"{path}:{number}: {fields[0]} is both in train and in test")
+    path = _fold_list(expanded(fold_dir), fold)
+    given = _parts_of_fold(path, fold)
     order = sorted_rows(index)
     parts = np.array([given.get(stem(index["image"].iloc[i]), "") for i in order])
     unlisted = order[parts == ""]
@@ -103,7 +91,75 @@ def from_fold_files(
     return with_parts(index, {"train": train, "validation": validated, "test": tested}, validation)
 
 
-def from_file(index: pd.DataFrame, path: str | os.PathLike | None) -> pd.DataFrame:
+def _fold_list(path: Path, fold: int) -> Path:
+    """File that tells a fold: `dsfold<n>.txt` in a folder, else Kaggle's `Folds.csv`."""
+    if not path.is_dir() and path.suffix.lower() == ".csv":
+        return path
+    official, kaggle = path / f"dsfold{fold}.txt", path / "Folds.csv"
+    return kaggle if kaggle.is_file() and not official.is_file() else official
+
+
+def _parts_of_fold(path: Path, fold: int) -> dict[str, str]:
+    """Part of each image, by its name without folder and ending, in one fold of a list."""
+    from common.datasets import breakhis
+
+    if not path.is_file():
+        raise InputError(f"{path}: missing. {breakhis.FOLDS}; give their folder with --fold-files")
+    given: dict[str, str] = {}
+    for number, image, magnification, part in _fold_lines(path, fold):
+        named = re.search(r"-(40|100|200|400)-\d+(\.\w+)?$", image)
+        if named and magnification.upper().removesuffix("X") != named[1]:
+            raise InputError(
+                f"{path}:{number}: {image} is of magnification {named[1]} by its name, "
+                f"{magnification!r} by the column"
+            )
+        if given.setdefault(stem(image), part) != part:
+            raise InputError(f"{path}:{number}: {image} is both in train and in test")
+    return given
+
+
+def _fold_lines(path: Path, fold: int) -> Iterator[tuple[int, str, str, str]]:
+    """Number, image, magnification and part of each line of a fold."""
+    from common.datasets import breakhis
+
+    if path.suffix.lower() == ".csv":
+        lines = csv_lines(path, repair="take it from the data set again")
+        number, header = next(lines)
+        if not is_fold_list(header):
+            raise InputError(f"{path}: a list of folds has the columns {', '.join(FOLD_COLUMNS)}")
+        for number, values in lines:
+            row = dict(zip(header, values, strict=True))
+            if not row["fold"].strip().isdecimal() or row["grp"] not in ("train", "test"):
+                raise InputError(f"{path}:{number}: expected a fold's number and train or test")
+            if int(row["fold"]) == fold:
+                yield number, row["filename"], row["mag"].strip(), row["grp"]
+        return
+    for number, line in enumerate(read_text(path, repair=breakhis.FOLDS).splitlines(), 1):
+        if not line.strip():
+            continue
+        fields = [field.strip() for field in line.split("|")]
+        if len(fields) != 4 or fields[2] != str(fold) or fields[3] not in ("train", "test"):
+            raise InputError(
+                f"{path}:{number}: expected image|magnification|{fold}|train or test, "
+                f"found {line.strip()!r}"
+            )
+        yield number, fields[0], fields[1], fields[3]
+
+
+def is_fold_list(columns: Iterable[str]) -> bool:
+    """Whether a table lists the folds of BreakHis, as Kaggle's copy of the data set has them.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        Names of its columns.
+    """
+    return set(FOLD_COLUMNS) <= set(columns)
+
+
+def from_file(
+    index: pd.DataFrame, path: str | os.PathLike | None, fold: int | None = None
+) -> pd.DataFrame:
     """Use the parts in a CSV with the columns `image` and `part`, such as a run's split.csv.
 
     Images are matched by their path; where no path of the file is known here (another layout), by
@@ -114,7 +170,9 @@ def from_file(index: pd.DataFrame, path: str | os.PathLike | None) -> pd.DataFra
     index : DataFrame
         Of the images that the file is to name, all of them.
     path : path
-        The CSV.
+        The CSV; also the `Folds.csv` of Kaggle's copy of BreakHis, of which one fold is taken.
+    fold : int, optional
+        Which, from 1; for a file of folds alone.
 
     Returns
     -------
@@ -131,7 +189,7 @@ def from_file(index: pd.DataFrame, path: str | os.PathLike | None) -> pd.DataFra
     if path is None:
         raise InputError("a split from a file needs --split-file CSV, with columns image and part")
     path = expanded(path)
-    table = read(path)
+    table = _one_fold(path, index, fold) if _lists_folds(path) else read(path)
     given = table["image"].str.replace("\\", "/")
     known = index["image"]
     if not given.isin(set(known)).any():
@@ -153,6 +211,30 @@ def from_file(index: pd.DataFrame, path: str | os.PathLike | None) -> pd.DataFra
     split["part"] = known.map(dict(zip(given, table["part"], strict=True))).to_numpy()
     check_parts(split, PARTS if (split["part"] == "validation").any() else ("train", "test"))
     return split
+
+
+def _lists_folds(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with contextlib.closing(csv_lines(path, repair=_NO_SPLIT)) as lines:
+        return is_fold_list(next(lines)[1])
+
+
+def _one_fold(path: Path, index: pd.DataFrame, fold: int | None) -> pd.DataFrame:
+    """One fold of a list as a split of the images of an index; the list may hold more of them."""
+    import pandas as pd
+
+    if fold is None:
+        raise InputError(
+            f"{path}: lists the folds of BreakHis, and this command takes none of them; give a CSV "
+            "with the columns image and part, or use breakhis.train --split file --fold N"
+        )
+    given = _parts_of_fold(path, fold)
+    if not given:
+        raise InputError(f"{path}: has no fold {fold}")
+    here = set(index["image"].map(stem))
+    rows = [(image, part) for image, part in given.items() if image in here]
+    return pd.DataFrame(rows, columns=["image", "part"], dtype=str)
 
 
 def _require_agreement(path: Path, table: pd.DataFrame, index: pd.DataFrame) -> None:
@@ -190,7 +272,7 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
     path = expanded(path)
     if not path.is_file():
         raise InputError(f"{path}: no such split file")
-    table = read_table(path, repair="a split is a CSV file with the columns image and part")
+    table = read_table(path, repair=_NO_SPLIT)
     missing = [name for name in ("image", "part") if name not in table]
     if missing:
         raise InputError(

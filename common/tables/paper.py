@@ -136,6 +136,8 @@ def _missing_images(record: runs.Record) -> list[str]:
     what = []
     if record.n_images is None or record.n_images != record.expected_images:
         what.append(f"{record.n_images} of {record.expected_images} images")
+    if record.get("recompressed"):
+        what.append(f"{record['recompressed']} images are JPEG copies, so another data set")
     if record.skipped:
         names = [f"{each['image']}: {each['reason']}" for each in record.skipped]
         shown = datasets.listed(names, 3)
