@@ -613,7 +613,7 @@ def re_found(pattern, text):
 def test_damaged_weights_are_named(tmp_path):
     file = tmp_path / "model.keras"
     file.write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(InputError, match=r"model\.keras: cannot be loaded as a Keras model"):
+    with pytest.raises(InputError, match=r"--weights .*model\.keras: damaged or no Keras model"):
         build_model(dataclasses.replace(SMALL, weights=str(file)))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 
+from common import models
 from common.errors import InputError
 from common.normalise import InputScaling
 from wrn_edge.config import Config
@@ -177,11 +178,10 @@ def load_weights(model: keras.Model, path: str | Path) -> None:
         If the file is no such model; the message names the first layer that does not fit.
     """
     try:
-        source = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError) as error:
+        source = models.load(path)
+    except InputError as error:
         raise InputError(
-            f"--weights {path}: cannot be loaded as a Keras model ({error}); give the model.keras "
-            "that python -m wrn_edge.pretrain wrote"
+            f"--weights {error}; give the model.keras that python -m wrn_edge.pretrain wrote"
         ) from None
     known = {layer.name: layer for layer in source.layers}
     wanted = [layer for layer in model.layers if layer.weights and layer.name != "logits"]

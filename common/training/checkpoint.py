@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from common import terminal
+from common import models, terminal
 from common.errors import InputError
 from common.files import atomic_path
 
@@ -164,6 +164,7 @@ class Checkpoint:
         if not _is_whole(path):
             return {}
         try:
+            models.check_arrays(path)
             with np.load(path) as arrays:
                 return json.loads(arrays["meta"].tobytes())
         except (OSError, ValueError, KeyError, EOFError):

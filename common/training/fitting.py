@@ -17,7 +17,7 @@ from typing import Any, Literal
 import keras
 import pandas as pd
 
-from common import terminal
+from common import models, terminal
 from common.errors import InputError
 from common.files import atomic_path, write_csv
 from common.runs import Run
@@ -162,7 +162,7 @@ def fit(
     source = checkpoint.folder / best["file"]
     with atomic_path(folder / "model.keras") as temporary:
         shutil.copyfile(source, temporary)
-    model.set_weights(keras.saving.load_model(source, compile=False).get_weights())
+    models.load_weights(model, source)
     history = _write_history(folder, recorder.state["history"])
     kept = int(best["epoch"])
     if isinstance(run, Run):
@@ -287,14 +287,8 @@ def _learning_rate(optimizer: keras.Optimizer) -> float:
 
 
 def _save_model(model: keras.Model, path: Path) -> None:
-    """Write a model without its optimizer, whose moments would triple the file."""
-    optimizer = model.optimizer
-    model.optimizer, model.compiled = None, False
-    try:
-        with atomic_path(path) as temporary:
-            model.save(temporary)
-    finally:
-        model.optimizer, model.compiled = optimizer, True
+    with models.without_optimizer(model), atomic_path(path) as temporary:
+        model.save(temporary)
 
 
 def _write_history(run: Path, history: list[dict[str, float]]) -> pd.DataFrame:
