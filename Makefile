@@ -26,7 +26,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	cd wrn_edge/device && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml \
+	cd wrn_edge/device && MYPYPATH=../.. $(abspath $(BIN))/mypy --config-file ../../pyproject.toml \
 		--cache-dir ../../.mypy_cache --explicit-package-bases *.py
 	$(BIN)/numpydoc lint $$(git ls-files '*.py' ':!tests' ':!benchmarks')
 

@@ -13,6 +13,7 @@ from common import notices, runs
 from common.errors import InputError
 from common.files import file_hash
 from wrn_edge import bundle
+from wrn_edge.bundle.programs import SHARED
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,7 @@ def expected(folder: Path) -> list[dict]:
 def test_a_bundle_holds_what_a_device_needs(made, run):
     names = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
     programs = {path.name for path in bundle.DEVICE.iterdir() if path.is_file()}
+    programs |= {f"common/{name}" for name in (*SHARED, "__init__.py", "images/__init__.py")}
     assert names == programs | {
         "ABOUT.txt", "labels.txt", "preprocessing.json", "manifest.json", "published.csv",
         "model-int8.tflite", "class-weights.npy", "golden/expected.json", "golden/blank.png",

@@ -4,19 +4,21 @@ import ast
 import csv
 import errno
 import hashlib
-import importlib.util
 import io
 import json
 import os
 import re
+import resource
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 
 import cv2
@@ -25,9 +27,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import images, notices
+from common import images, notices, tissue
 from common.errors import InputError as CommonInputError
 from wrn_edge.bundle import DEVICE
+from wrn_edge.bundle.programs import SHARED
 
 
 @pytest.fixture(scope="module")
@@ -137,19 +140,6 @@ def test_real_pictures_are_read_and_resized_as_in_training(real_data):
             assert np.array_equal(pixels.resize(read, size), images.resize(read, size))
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
-def test_formats_are_read_as_in_training(tmp_path, suffix):
-    file = edge_bundle.save(tmp_path / f"x.{suffix}", edge_bundle.picture(0))
-    assert np.array_equal(edge_bundle.device("pixels").read(file), images.read(file))
-
-
-def test_opaque_alpha_is_dropped(tmp_path):
-    picture = edge_bundle.picture(0)
-    alpha = np.full((*picture.shape[:2], 1), 255, np.uint8)
-    file = edge_bundle.save(tmp_path / "x.png", np.concatenate([picture, alpha], axis=2))
-    assert np.array_equal(edge_bundle.device("pixels").read(file), picture)
-
-
 def _flipped(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 64]) + data[at + 1 :]
 
@@ -185,156 +175,64 @@ def _see_through() -> bytes:
 
 BAD = {
     "empty.png": (lambda: b"", "empty"),
-    "text.png": (lambda: b"not a picture at all", "not a PNG"),
+    "text.png": (lambda: b"not a picture at all", "not an image"),
     "cut.png": (lambda: _encoded("PNG")[:2000], "cut short"),
     "flipped.png": (lambda: _flipped(_encoded("PNG"), 3000), "damaged"),
     "checksum.png": (lambda: _wrong_checksum(_encoded("PNG")), "damaged"),
     "head.png": (lambda: _encoded("PNG")[:20], "cut short"),
     "cut.jpg": (lambda: _encoded("JPEG")[:900], "cut short"),
     "cut.tif": (lambda: _encoded("TIFF")[:9000], "cut short"),
-    "grey.png": (lambda: _encoded("PNG", "L"), "no 8-bit RGB"),
-    "grey.jpg": (lambda: _encoded("JPEG", "L"), "no 8-bit RGB"),
-    "palette.png": (lambda: _encoded("PNG", "P"), "no 8-bit RGB"),
-    "cmyk.jpg": (lambda: _encoded("JPEG", "CMYK"), "no 8-bit RGB"),
-    "deep.png": (_deep_png, "no 8-bit RGB"),
+    "grey.png": (lambda: _encoded("PNG", "L"), "grey-scale"),
+    "grey.jpg": (lambda: _encoded("JPEG", "L"), "grey-scale"),
+    "palette.png": (lambda: _encoded("PNG", "P"), "palette"),
+    "cmyk.jpg": (lambda: _encoded("JPEG", "CMYK"), "CMYK"),
+    "deep.png": (_deep_png, "16 bits"),
     "see-through.png": (_see_through, "transparent"),
     "other-name.png": (lambda: _encoded("JPEG"), "JPEG file with a PNG name"),
     "turned.jpg": (_turned, "EXIF"),
     "pages.tif": (
         lambda: _encoded("TIFF", save_all=True, append_images=[Image.new("RGB", (9, 9))]),
-        "2 pictures",
+        "holds 2 images",
     ),
-    "bitmap.png": (lambda: _encoded("BMP"), "not a PNG"),
+    "bitmap.png": (lambda: _encoded("BMP"), "is a BMP file"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_bad_files_are_refused_as_in_training(tmp_path, name):
-    make, reason = BAD[name]
-    pixels = edge_bundle.device("pixels")
-    file = tmp_path / name
-    file.write_bytes(make())
-    with pytest.raises(pixels.ImageError, match=reason) as caught:
-        pixels.read(file)
-    # Only what more bytes could mend is waited for.
-    assert caught.value.incomplete == name.startswith(
-        ("empty", "text", "cut", "head", "bitmap", "flipped", "checksum")
+def claiming(width: int, height: int) -> bytes:
+    """A PNG whose header claims this size, with bytes enough for it."""
+    header = struct.pack(">4sIIBBBBB", b"IHDR", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(each) - 4) + each + struct.pack(">I", zlib.crc32(each))
+        for each in (header, b"IDAT" + bytes(width * height * 3 // 1032 + height), b"IEND")
     )
-    with pytest.raises(CommonInputError):
-        images.read(file)
 
 
-def test_what_is_no_file_does_not_hold_the_program_up(tmp_path):
-    pixels = edge_bundle.device("pixels")
-    os.mkfifo(tmp_path / "pipe.png")
-    (tmp_path / "folder.png").mkdir()
-    for name in ("pipe.png", "folder.png", "/dev/zero", "missing.png"):
-        with pytest.raises(pixels.ImageError):
-            pixels.read(tmp_path / name)
-
-
-def test_a_picture_too_large_for_the_device_is_not_decoded(tmp_path):
-    header = struct.pack(">IIBBBBB", 9000, 9000, 8, 2, 0, 0, 0)
-    png = bytearray(_encoded("PNG"))
-    png[16 : 16 + len(header)] = header
-    import zlib
-
-    png[29:33] = struct.pack(">I", zlib.crc32(png[12:29]))
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ((9000, 9000), "9000x9000 px, more than 32 megapixels; save it smaller"),
+        ((1, 33_000_000), "1x33000000 px, with a side of more than 65535 px"),
+        ((3, 1_000_000), "3x1000000 px, with a side of more than 65535 px"),
+    ],
+)
+def test_a_picture_too_large_for_the_device_is_not_decoded(tmp_path, size, words):
     file = tmp_path / "huge.png"
-    file.write_bytes(png)
+    file.write_bytes(claiming(*size))
     pixels = edge_bundle.device("pixels")
-    with pytest.raises(pixels.ImageError, match="9000x9000 px, more than 32 megapixels"):
+    with pytest.raises(pixels.ImageError, match=words):
         pixels.read(file)
 
 
-# --- is it tissue ------------------------------------------------------------------------------
-
-
-def _screenshot(paper: int, ink: tuple[int, int, int]) -> np.ndarray:
-    image = np.full((460, 700, 3), paper, np.uint8)
-    for y in range(15, 460, 14):
-        cv2.putText(image, "Dear colleague, the result of " * 4, (5, y), 0, 0.45, ink, 1)
-    return image
-
-
-NOT_TISSUE = {
-    "white": (lambda: np.full((230, 350, 3), 255, np.uint8), "blank"),
-    "grey": (lambda: np.full((230, 350, 3), 128, np.uint8), "one plain colour"),
-    "pink": (lambda: np.full((230, 350, 3), (230, 150, 190), np.uint8), "one plain colour"),
-    "text": (lambda: _screenshot(255, (0, 0, 0)), "not the colours"),
-    "text on black": (lambda: _screenshot(20, (220, 220, 220)), "not the colours"),
-    "blue text": (lambda: _screenshot(255, (0, 0, 160)), "not the colours"),
-    "noise": (
-        lambda: np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8),
-        "not the colours",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", NOT_TISSUE)
-def test_what_is_no_tissue_is_flagged(name):
-    make, reason = NOT_TISSUE[name]
-    pixels = edge_bundle.device("pixels")
-    assert pixels.tissue(pixels.resize(make(), 224))[1].startswith(reason)
-
-
-@pytest.mark.parametrize("name", ["china.jpg", "flower.jpg"])
-def test_photographs_are_flagged(name):
-    # Found, but not imported: that takes seconds.
-    folder = Path(importlib.util.find_spec("sklearn").submodule_search_locations[0])
-    pixels = edge_bundle.device("pixels")
-    photograph = pixels.read(folder / "datasets/images" / name)
-    assert pixels.tissue(pixels.resize(photograph, 224))[1].startswith("not the colours")
-
-
-def test_tissue_measures_of_a_picture_done_by_hand():
-    pixels = edge_bundle.device("pixels")
-    picture = np.full((8, 8, 3), 255, np.uint8)
-    picture[:2] = (150, 90, 160)  # a quarter: green absorbs most
-    picture[2] = (90, 150, 160)  # an eighth: red does
-    measures, problem = pixels.tissue(picture)
-    assert measures["dark"] == 0.375
-    assert measures["stained"] == pytest.approx(2 / 3)
-    brightness = np.repeat([400 / 3, 400 / 3, 255], [16, 8, 40])
-    assert measures["contrast"] == pytest.approx(brightness.std(), rel=1e-5)
-    assert problem == ""
-
-
-def test_tissue_is_told_from_background_at_one_grey_level():
-    """Mean OD 0.15: (I + 1) / 241 = exp(-0.15) lies between 206 and 207."""
-    tissue = edge_bundle.device("pixels").tissue
-    for level, dark in ((206, 0.5), (207, 0)):
-        picture = np.full((10, 10, 3), 240, np.uint8)
-        picture[:5] = level
-        measures, _ = tissue(picture)
-        assert measures["dark"] == dark
-        assert measures["stained"] == 0  # grey absorbs no colour most
-
-
-def _first(*colours, background=(250, 250, 250)):
-    """A picture of 100 px whose first pixels have these colours."""
-    picture = np.full((100, 3), background, np.uint8)
-    picture[: len(colours)] = colours
-    return picture.reshape(10, 10, 3)
-
-
-def test_tissue_at_its_limits():
-    """Each limit is itself enough, and a pixel less is not."""
-    tissue = edge_bundle.device("pixels").tissue
-    purple, blue = (150, 60, 160), (60, 60, 160)  # of the blue one red and green are equal
-    assert tissue(_first(*[purple] * 5))[1] == ""
-    assert tissue(_first(*[purple] * 4))[1] == ("blank: 4 % of it is darker than background")
-    assert tissue(_first(*[purple] * 4, *[blue] * 6))[1] == ""
-    assert tissue(_first(*[purple] * 3, *[blue] * 5))[1] == (
-        "not the colours of H&E: 38 % of its dark pixels absorb green most"
-    )
-    even = (160, 100, 100)  # green and blue are equal
-    assert tissue(_first(*[even] * 50))[0]["stained"] == 0
-    # A mean brightness of 100 and 108, half each, deviates by 4.
-    halves = [(150, 50, 100)] * 50, [(158, 58, 108)] * 50
-    measures, problem = tissue(_first(*halves[0], *halves[1]))
-    assert (measures["contrast"], problem) == (4, "")
-    assert tissue(_first(*halves[0], *halves[1][:49], (157, 58, 108)))[1] == "one plain colour"
+def test_what_needs_too_much_memory_to_decode_is_told_beforehand(tmp_path, monkeypatch):
+    """A JPEG of several passes takes 10 bytes for a pixel, one of a single pass 7."""
+    pixels, limits = edge_bundle.device("pixels"), edge_bundle.device("limits")
+    plain, passes = _encoded("JPEG"), _encoded("JPEG", progressive=True)
+    monkeypatch.setattr(limits, "MEMORY", 8 * 60 * 90 + 2 * max(len(plain), len(passes)))
+    (tmp_path / "plain.jpg").write_bytes(plain)
+    (tmp_path / "passes.jpg").write_bytes(passes)
+    assert pixels.read(tmp_path / "plain.jpg").shape == (60, 90, 3)
+    with pytest.raises(pixels.ImageError, match=r"MiB of memory, more than the .* save it smaller"):
+        pixels.read(tmp_path / "passes.jpg")
 
 
 def test_an_image_of_the_largest_size_is_read(tmp_path, monkeypatch):
@@ -350,15 +248,6 @@ def test_an_image_of_the_largest_size_is_read(tmp_path, monkeypatch):
             patch.setattr(pixels, name, most - 1)
             with pytest.raises(pixels.ImageError, match=words):
                 pixels.read(file)
-
-
-@pytest.mark.data
-def test_real_tissue_passes(real_data):
-    pixels = edge_bundle.device("pixels")
-    files = sorted((real_data / "data/breakhis_100x").rglob("*.png"))[::5]
-    flagged = [f for f in files if pixels.tissue(pixels.resize(pixels.read(f), 224))[1]]
-    assert len(files) == 43
-    assert flagged == []
 
 
 # --- results.csv -------------------------------------------------------------------------------
@@ -454,7 +343,7 @@ def test_an_image_gets_label_probability_and_a_line(infer, tmp_path, capsys):
     for seed in range(4):
         image = edge_bundle.picture(seed)
         file = edge_bundle.save(tmp_path / f"{seed}.png", image)
-        assert infer.main([str(file)]) == 0
+        assert infer.main([str(file), "--csv", str(tmp_path / "results.csv")]) == 0
         p = edge_bundle.probabilities(image)
         label = edge_bundle.CLASSES[int(p[1] >= 0.5)]
         row = rows(tmp_path / "results.csv")[seed]
@@ -531,6 +420,77 @@ def test_bad_pictures_stop_nothing(infer, stick, capsys):
             assert (row["status"], row["label"]) == ("unusable", "")
             assert BAD[row["image"]][1] in row["reason"]
     assert f"3 classified, 0 not tissue, {len(BAD)} unusable" in capsys.readouterr().out
+
+
+def test_whatever_a_picture_raises_the_next_one_is_classified(infer, stick, monkeypatch):
+    """Memory, time, and what nobody thought of, at every step of a picture."""
+    limits = edge_bundle.device("limits")
+    steps = {
+        "a.png": ("pixels", "read"), "b/c.tif": ("pixels", "resize"), "d.jpg": ("tissue", "judge"),
+    }  # fmt: skip
+    modules = {"pixels": edge_bundle.device("pixels"), "tissue": tissue}
+    for raised, words in (
+        (MemoryError(), "needs more memory"), (limits.TooSlowError("takes too long"), "too long"),
+        (RecursionError("too\ndeep"), "cannot be used: too\\ndeep"), (ZeroDivisionError(), "Zero"),
+        (OSError(22, "odd"), "odd"), (SyntaxError("broken PNG"), "broken PNG"),
+    ):  # fmt: skip
+        for name, (module, function) in steps.items():
+            (stick / "results.csv").unlink(missing_ok=True)
+            calls, real = iter(sorted(steps)), getattr(modules[module], function)
+
+            def fail(*given, name=name, calls=calls, real=real, raised=raised):
+                if next(calls) == name:
+                    raise raised
+                return real(*given)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(modules[module], function, fail)
+                assert infer.main([str(stick)]) == 1
+            found = {row["image"]: row for row in rows(stick / "results.csv")}
+            assert {n: row["status"] for n, row in found.items()} == {
+                each: "unusable" if each == name else "classified" for each in steps
+            }
+            assert words in found[name]["reason"]
+
+
+def test_a_picture_takes_no_more_memory_or_time_than_it_may(monkeypatch):
+    limits = edge_bundle.device("limits")
+    before = signal.getsignal(signal.SIGALRM), resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises(MemoryError), limits.Limits()():
+        np.ones(4 * limits.MEMORY, np.uint8)
+    monkeypatch.setattr(limits, "SECONDS", 0.05)
+    start = time.monotonic()
+    with pytest.raises(limits.TooSlowError, match="takes longer"), limits.Limits()():
+        while time.monotonic() < start + 5:
+            pass
+    assert time.monotonic() < start + 2
+    with limits.Limits()():
+        assert np.ones(2**20, np.uint8).all()
+    after = signal.getsignal(signal.SIGALRM), resource.getrlimit(resource.RLIMIT_DATA)
+    assert after == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_folders_in_folders_without_end(infer, stick):
+    deep = stick
+    for _ in range(1500):
+        deep = deep / "x"
+        deep.mkdir()
+    assert infer.main([str(stick)]) == 0
+    assert len(rows(stick / "results.csv")) == 3
+
+
+def test_files_alone_leave_nothing_beside_them(infer, stick, capsys):
+    before = sorted(stick.rglob("*"))
+    assert infer.main([str(stick / "a.png"), str(stick / "d.jpg")]) == 0
+    assert infer.main([str(stick / "a.png")]) == 0
+    assert sorted(stick.rglob("*")) == before
+    out = capsys.readouterr().out
+    assert out.count("a.png  ") == 2
+    assert "2 classified, 0 not tissue, 0 unusable; --csv FILE keeps them" in out
+    # A folder among them is resumed, so its results are kept.
+    infer.main([str(stick / "d.jpg"), str(stick / "b")])
+    assert [row["image"] for row in rows(stick / "b/results.csv")] == ["../d.jpg", "c.tif"]
 
 
 def test_what_is_not_tissue_is_flagged_instead_of_classified(infer, stick, tmp_path):
@@ -614,7 +574,7 @@ def test_a_copy_that_stalls_is_tried_again_and_then_given_up(watcher, tmp_path):
 def test_a_picture_that_no_waiting_mends_is_given_up_at_once(watcher, tmp_path):
     (watcher.folder / "grey.png").write_bytes(_encoded("PNG", "L"))
     assert [second for second in range(5) if watcher.look(second)] == [1]
-    assert "no 8-bit RGB" in rows(tmp_path / "r.csv")[0]["reason"]
+    assert "grey-scale" in rows(tmp_path / "r.csv")[0]["reason"]
 
 
 def test_a_drive_that_is_not_there_yet_is_waited_for(watcher, capsys):
@@ -706,6 +666,29 @@ def test_maps_keep_the_colours_of_what_spoke_for_the_label(infer, stick, tmp_pat
     # Only what speaks for the label keeps its colours.
     assert spread[150, 60] > 100
     assert spread[150, 400] < 5
+
+
+def test_maps_of_pictures_with_names_of_any_length(infer, tmp_path):
+    folder = tmp_path / "long"
+    names = [
+        "é" * 120 + ".png", "y" * 251 + ".png", "y" * 250 + "z.png", f"{'x' * 100}/{'x' * 200}.png",
+    ]  # fmt: skip
+    for seed, name in enumerate(names):
+        edge_bundle.save(folder / name, edge_bundle.picture(seed))
+    maps = tmp_path / "maps"
+    assert infer.main([str(folder), "--cam", str(maps)]) == 0
+    drawings = [path.name for path in maps.iterdir()]
+    assert len(drawings) == 4
+    assert all(name.endswith("-cam.png") and len(os.fsencode(name)) <= 255 for name in drawings)
+    assert {row["reason"] for row in rows(folder / "results.csv")} == {""}
+
+
+def test_a_map_that_cannot_be_written_costs_no_result(infer, stick, tmp_path):
+    (tmp_path / "maps").write_text("no folder")
+    assert infer.main([str(stick), "--cam", str(tmp_path / "maps")]) == 0
+    found = rows(stick / "results.csv")
+    assert {row["status"] for row in found} == {"classified"}
+    assert all(row["reason"].startswith("its map cannot be written (") for row in found)
 
 
 # --- the page ----------------------------------------------------------------------------------
@@ -816,14 +799,14 @@ def test_the_page_loads_nothing_from_elsewhere_and_changes_nothing(page):
 def test_the_page_forgets_old_pictures(infer, bundle):
     serve, sealed = edge_bundle.device("serve"), edge_bundle.device("sealed")
     shown = serve.Page(sealed.load())
-    picture = edge_bundle.picture(0)
-    for number in range(1, serve.KEPT + 11):
+    preview = shown.preview(edge_bundle.picture(0))
+    for number in range(1, serve.LATEST + 11):
         row = {"image": f"{number}.png", "time": "t", "status": "unusable", "reason": "r"}
-        shown.show(row, picture, None)
+        shown.show(row, {"picture": preview})
     state = shown.state()
-    assert len(state["rows"]) == serve.KEPT
-    assert state["counts"] == {"unusable": serve.KEPT + 10}
-    assert state["rows"][0]["name"] == f"{serve.KEPT + 10}.png"
+    assert len(state["rows"]) == serve.LATEST
+    assert state["counts"] == {"unusable": serve.LATEST + 10}
+    assert state["rows"][0]["name"] == f"{serve.LATEST + 10}.png"
     assert shown.image("picture", 10) is None
     assert shown.image("picture", 11) is not None
 
@@ -832,6 +815,95 @@ def test_a_port_in_use_is_named(page, infer, stick, error, tmp_path):
     port = page.rsplit(":", 1)[1].strip("/")
     with pytest.raises(error, match=rf"--port {port}.*try --port"):
         infer.main([str(stick), "--serve", "--port", port, "--csv", str(tmp_path / "r.csv")])
+
+
+def test_a_restart_shows_what_the_results_hold(infer, bundle, shown):
+    results, serve = edge_bundle.device("results"), edge_bundle.device("serve")
+    table = results.Results(shown / "restart.csv", edge_bundle.CLASSES)
+    for number in range(results.LATEST + 5):
+        row = {"image": f"{number}.png", "status": "classified", "label": "benign", "time": "t",
+               "probability": "0.75", "p_benign": "0.75", "p_malignant": "0.25"}  # fmt: skip
+        table.add(row)
+    table.add({"image": "bad\udcff.png", "status": "unusable", "reason": "is empty", "time": "t"})
+    table.close()
+    page = serve.Page(edge_bundle.device("sealed").load())
+    again = results.Results(shown / "restart.csv", edge_bundle.CLASSES)
+    page.restore(again)
+    again.close()
+    state = page.state()
+    json.dumps(state, allow_nan=False)
+    assert state["counts"] == {"classified": results.LATEST + 5, "unusable": 1}
+    assert len(state["rows"]) == results.LATEST
+    bad, newest = state["rows"][:2]
+    assert (bad["status"], bad["reason"], bad["probability"]) == ("unusable", "is empty", None)
+    assert newest["name"] == f"{results.LATEST + 4}.png"
+    assert newest["probabilities"] == {"benign": 0.75, "malignant": 0.25}
+    assert newest["images"] == []
+
+
+@pytest.fixture
+def served(infer, bundle, request):
+    """A page's server, for everyone in the network or (local) for this device."""
+    serve = edge_bundle.device("serve")
+    page = serve.Page(edge_bundle.device("sealed").load())
+    address = page.start(*getattr(request, "param", ("127.0.0.1", 0)))
+    yield page, address
+    page.stop()
+
+
+@pytest.mark.parametrize("served", [("0.0.0.0", 0)], indirect=True)
+def test_in_a_network_a_token_is_asked_for(served):
+    page, address = served
+    token = address.partition("/?token=")[2]
+    assert len(token) >= 20
+    here = f"http://127.0.0.1:{page._server.server_address[1]}/"
+    for path in ("/", "/state.json", "/picture/1", "/page.css", "/?token=", "/?token=x",
+                 f"/?token={token[:-1]}", f"/state.json?token={token}"):  # fmt: skip
+        status, data, _ = get(here, path)
+        assert (status, b"asks for the token" in data) == (403, True), path
+    for headers in (
+        {"Cookie": "token=x"}, {"Cookie": "other=" + token}, {"Authorization": "Bearer x"},
+        {"Authorization": "Basic " + token}, {"Cookie": "token=\xe9"},
+    ):  # fmt: skip
+        assert get(here, "/state.json", **headers)[0] == 403, headers
+    status, _, headers = get(here, f"/?token={token}")
+    assert (status, headers["Location"]) == (303, "/")
+    cookie, *rest = headers["Set-Cookie"].split("; ")
+    assert set(rest) == {"HttpOnly", "SameSite=Strict", "Path=/"}
+    assert get(here, "/state.json", Cookie=f"a=b; {cookie}; c=d")[0] == 200
+    assert get(here, "/", Cookie=cookie)[0] == 200
+    assert get(here, f"/?token={token}", Cookie=cookie)[2]["Location"] == "/"
+    assert get(here, "/state.json", Authorization=f"Bearer {token}")[0] == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.8.8.8"])
+def test_on_the_device_itself_no_token_is_asked_for(infer, bundle, host):
+    page = edge_bundle.device("serve").Page(edge_bundle.device("sealed").load())
+    address = page.start(host, 0)
+    try:
+        assert "token" not in address
+        assert get(address, "/state.json")[0] == 200
+    finally:
+        page.stop()
+
+
+def test_clients_that_hang_up_or_say_nothing_stop_nothing(served, capfd):
+    page, address = served
+    where = page._server.server_address
+    serve = edge_bundle.device("serve")
+    idle = [socket.create_connection(where) for _ in range(3 * serve.CONNECTIONS)]
+    for number, each in enumerate(idle):  # requests that never end, or end at once
+        each.sendall(b"GET /state.json HTT" if number % 2 else b"")
+    for linger in (b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n", b"\xff\xfe\r\n", b"GET"):
+        each = socket.create_connection(where)
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        each.sendall(linger)
+        each.close()  # with a reset
+    assert get(address, "/state.json")[0] == 200
+    assert len(page._server._open) <= serve.CONNECTIONS
+    for each in idle:
+        each.close()
+    assert capfd.readouterr().err == ""
 
 
 # --- damage ------------------------------------------------------------------------------------
@@ -1143,6 +1215,7 @@ def test_errors_are_one_line_and_exit_code_2(bundle, runtime, tmp_path):
 
 def test_the_programs_are_whole_in_a_bundle_and_need_no_newer_python_than_3_9(bundle):
     programs = {path.name for path in DEVICE.glob("*.py")}
+    programs |= {f"common/{name}" for name in (*SHARED, "__init__.py", "images/__init__.py")}
     imported = set()
     for name in programs:
         tree = ast.parse((bundle / name).read_text(encoding="utf-8"), feature_version=(3, 9))
@@ -1153,21 +1226,15 @@ def test_the_programs_are_whole_in_a_bundle_and_need_no_newer_python_than_3_9(bu
                 imported |= {each.name.split(".")[0] for each in node.names}
             elif isinstance(node, ast.ImportFrom):
                 imported.add(node.module.split(".")[0])
-    own = {Path(name).stem for name in programs}
+    own = {Path(name).stem for name in programs} | {"common"}
     assert imported - own - set(sys.stdlib_module_names) == {"numpy", "PIL"}
     sealed = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["files"]
     assert programs <= set(sealed)
 
 
-def test_the_device_says_the_same_words_as_the_library():
-    words = edge_bundle.device("notices")
-    assert words.RESEARCH_USE == notices.RESEARCH_USE
-    assert words.SYNTHETIC == notices.SYNTHETIC_MODEL
-
-
 def test_only_numpy_pillow_and_the_runtime_are_imported(bundle, runtime, stick):
     program = bundle / "only.py"
-    own = {path.stem for path in DEVICE.glob("*.py")}
+    own = {path.stem for path in DEVICE.glob("*.py")} | {"common"}
     program.write_text(
         "import sys\n"
         "before = set(sys.modules)\n"  # what an environment loads at the interpreter's start

@@ -64,9 +64,7 @@ def inspect(data: bytes, extension: str) -> Header:
         for magic, name in _OTHER_FORMATS.items():
             if data.startswith(magic):
                 raise ImageError(f"is a {name} file; PNG, JPEG, TIFF and BMP are read: convert it")
-        raise ImageError(
-            f"is not an image (it begins with {data[:8]!r}); remove it, or download it again"
-        )
+        raise ImageError(f"is not an image (it begins with {data[:8]!r}); remove it, or {AGAIN}")
     claimed = EXTENSIONS.get(extension.lower(), kind)
     if claimed != kind:
         raise ImageError(

@@ -1,4 +1,8 @@
-"""What a sound image file says of itself, and the demands that every format has to meet."""
+"""What a sound image file says of itself, and the demands that every format has to meet.
+
+This file and those of the three formats beside it need nothing but Python (3.9): a device reads by
+them, too.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ from dataclasses import dataclass
 
 # A patch, not a whole slide: 128 megapixels are 384 MiB once decoded.
 MAX_PIXELS = 2**27
+# JPEG's own limit. Whatever is longer is no picture, and readers keep a pointer for every row.
+MAX_SIDE = 65_535
 
 AGAIN = "copy or download it again"
 RESAVE = "save it as 8-bit RGB, or take the original image"
@@ -15,6 +21,11 @@ CUT = f"is cut short; {AGAIN}"
 class ImageError(Exception):
     """What is wrong with an image, and what to do; the caller knows the file's name."""
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether the file may be whole a moment later, as one that is still being copied."""
+        return str(self).endswith(AGAIN)
+
 
 @dataclass(frozen=True)
 class Header:
@@ -22,7 +33,8 @@ class Header:
 
     `kind` is "PNG", "JPEG", "TIFF" or "BMP". `forgiven` says that OpenCV would pass over damage
     to the compressed pixels, so that another reader must decode them. `segments` are the places in
-    a JPEG where a piece of compressed data ends.
+    a JPEG where a piece of compressed data ends, and in a PNG where its pixels begin and end.
+    `passes` is how often a JPEG goes over the image.
     """
 
     width: int
@@ -31,6 +43,7 @@ class Header:
     alpha: bool = False
     forgiven: bool = False
     segments: tuple[int, ...] = ()
+    passes: int = 1
 
 
 def damaged(what: str) -> ImageError:
@@ -50,7 +63,7 @@ def damaged(what: str) -> ImageError:
 
 
 def require_size(width: int, height: int) -> None:
-    """Refuse an image without pixels, and one of more than `MAX_PIXELS`.
+    """Refuse an image without pixels, of more than `MAX_PIXELS`, or with an endless side.
 
     Parameters
     ----------
@@ -63,6 +76,10 @@ def require_size(width: int, height: int) -> None:
     """
     if width == 0 or height == 0:
         raise ImageError(f"has no pixels ({width}x{height}); {AGAIN}")
+    if max(width, height) > MAX_SIDE:
+        raise ImageError(
+            f"is {width}x{height} px, with a side of more than {MAX_SIDE} px; cut it into patches"
+        )
     if width * height > MAX_PIXELS:
         raise ImageError(
             f"is {width}x{height} px, more than {MAX_PIXELS // 2**20} megapixels; "

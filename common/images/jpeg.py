@@ -23,6 +23,8 @@ _SOF, _DHT, _RST, _SOI, _EOI, _SOS, _DQT, _DRI, _APP, _COM = (
     0xFE,
 )  # fmt: skip
 _OTHER_SOF = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
+# Some ten are usual. A file of a few bytes with thousands keeps a decoder busy for hours.
+_MOST_PASSES = 100
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 
 
@@ -50,6 +52,7 @@ def jpeg_header(data: bytes) -> Header:
     # Bits of each coefficient of each component that are still to come; 16: none has come.
     missing: dict[int, list[int]] = {}
     segments: list[int] = []
+    passes = 0
     while True:
         if data[position] != 0xFF:
             raise damaged("a JPEG marker is missing")
@@ -81,8 +84,11 @@ def jpeg_header(data: bytes) -> Header:
         if marker == _SOS:
             if frame is None:
                 raise damaged("JPEG pixels before their frame")
+            passes += 1
+            if passes > _MOST_PASSES:
+                raise damaged(f"more than {_MOST_PASSES} JPEG scans")
             _note_scan(data, body, missing, progressive)
-            ends = _scan_segments(data, position, restart)
+            ends = _scan_segments(data, position, restart, -(-frame[1] // 8) * -(-frame[2] // 8))
             segments += ends
             position = ends[-1]
     if frame is None or not segments:
@@ -99,7 +105,9 @@ def jpeg_header(data: bytes) -> Header:
     require_size(width, height)
     if any(any(bits) for bits in missing.values()):
         raise ImageError(f"is cut short (JPEG scans are missing); {AGAIN}")
-    return Header(width, height, "JPEG", forgiven=True, segments=tuple(segments))
+    return Header(
+        width, height, "JPEG", forgiven=True, segments=tuple(segments), passes=passes
+    )  # fmt: skip
 
 
 def _note_scan(data: bytes, body: int, missing: dict[int, list[int]], progressive: bool) -> None:
@@ -120,10 +128,10 @@ def _note_scan(data: bytes, body: int, missing: dict[int, list[int]], progressiv
             bits[coefficient] = precision & 15
 
 
-def _scan_segments(data: bytes, position: int, restart: int) -> list[int]:
+def _scan_segments(data: bytes, position: int, restart: int, blocks: int) -> list[int]:
     """Where the pieces of a scan's compressed data end; the last is where the next marker stands.
 
-    Markers inside are restarts, which count from 0 to 7.
+    Markers inside are restarts, which count from 0 to 7; there are not more than blocks.
     """
     ends: list[int] = []
     for found in _MARKER.finditer(data, position):
@@ -131,7 +139,7 @@ def _scan_segments(data: bytes, position: int, restart: int) -> list[int]:
         marker = found[1][0]
         if marker not in _RST:
             return ends
-        if not restart or marker != 0xD0 + (len(ends) - 1) % 8:
+        if not restart or marker != 0xD0 + (len(ends) - 1) % 8 or len(ends) > blocks:
             raise damaged("a JPEG restart marker out of place")
     raise ImageError(CUT)
 
@@ -151,7 +159,7 @@ def with_filler(data: bytes, segments: tuple[int, ...]) -> bytes:
         Where the pieces of compressed data end.
     """
     starts = (0, *segments)
-    pieces = [data[a:b] for a, b in zip(starts, segments, strict=False)]
+    pieces = [data[a:b] for a, b in zip(starts, segments)]
     return _FILLER.join([*pieces, data[segments[-1] :]])
 
 

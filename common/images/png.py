@@ -38,6 +38,7 @@ def png_header(data: bytes) -> Header:
     """
     view = memoryview(data)
     position, ended, pixel_bytes, before = 8, False, 0, b""
+    first = last = 0
     transparent = animated = False
     orientation = 1
     while position + 12 <= len(data):
@@ -56,6 +57,7 @@ def png_header(data: bytes) -> Header:
         if name == b"IDAT":
             if pixel_bytes and before != name:
                 raise damaged("the PNG's pixels lie apart")
+            first, last = first or position, end + 4
             pixel_bytes += length
         elif name == b"tRNS":
             transparent = True
@@ -63,7 +65,8 @@ def png_header(data: bytes) -> Header:
             animated = struct.unpack_from(">I", data, position + 8)[0] > 1
         elif name == b"eXIf":
             orientation = exif_orientation(data[position + 8 : end])
-        elif name[0] < 0x60 and name not in (b"IHDR", b"PLTE"):  # upper case: must be understood
+        # First letter in upper case: it must be understood. Third in lower case: none has that.
+        elif (name[0] < 0x60 or name[2] >= 0x60) and name not in (b"IHDR", b"PLTE"):
             raise damaged(f"unknown PNG chunk {name!r}")
         before, position = name, end + 4
     if not ended:
@@ -89,4 +92,4 @@ def png_header(data: bytes) -> Header:
     # Deflate packs at most 1032 to 1: fewer bytes cannot be these pixels.
     if 1032 * pixel_bytes < height * (1 + width * (3 if colour == 2 else 4)):
         raise ImageError(CUT)
-    return Header(width, height, "PNG", alpha=colour == 6)
+    return Header(width, height, "PNG", alpha=colour == 6, segments=(first, last))

@@ -28,11 +28,18 @@ _OTHER_CODINGS = {
     50001: "WebP", 34927: "WebP", 50002: "JPEG XL", 52546: "JPEG XL", 34925: "LZMA",
     50000: "Zstandard",
 }  # fmt: skip
+_TYPE_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
+# More than any writer makes; a small file that claims more keeps a reader busy for hours.
+_MOST_PAGES, _MOST_TAGS, _MOST_VALUES = 256, 4096, 2**19
 # What decides the pixels, or whether there are any: readers disagree about odd values of these.
 _TAGS = frozenset((
     _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _STRIPS, _ORIENTATION,
     _SAMPLES, _ROWS, _STRIP_BYTES, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES,
     _SAMPLE_FORMAT, _EXTRA_SAMPLES, _SUBFILE,
+))  # fmt: skip
+# Of these a page has several values.
+_LISTS = frozenset((
+    _BITS, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES, _SAMPLE_FORMAT, _EXTRA_SAMPLES,
 ))  # fmt: skip
 
 
@@ -42,22 +49,29 @@ def _tiff_pages(data: bytes) -> Iterator[dict[int, tuple[int, ...]]]:
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     word, count_format, entry_size, field = ("Q", "Q", 20, 8) if big else ("I", "H", 12, 4)
     offset = struct.unpack_from(order + word, data, 8 if big else 4)[0]
-    seen = set()
+    seen: set[int] = set()
+    claimed = 0
     while offset and offset not in seen:
         seen.add(offset)
         entries = struct.unpack_from(order + count_format, data, offset)[0]
+        if entries > _MOST_TAGS or len(seen) > _MOST_PAGES:
+            raise damaged("the TIFF claims thousands of tags or pages")
         first = offset + struct.calcsize(order + count_format)
         tags: dict[int, tuple[int, ...]] = {}
         for entry in range(first, first + entries * entry_size, entry_size):
             tag, kind, count = struct.unpack_from(order + "HH" + word, data, entry)
+            # Readers copy what tags hold, so that overlapping ones multiply the file.
+            claimed += count * (_TYPE_BYTES[kind] if kind < len(_TYPE_BYTES) else 0)
+            if claimed > len(data):
+                raise ImageError(CUT)
             if tag not in _TAGS:
                 continue
             if tag in tags:
                 raise damaged(f"the TIFF tag {tag} stands there twice")
-            if kind not in _TIFF_TYPES or not count:
+            if kind not in _TIFF_TYPES or not count or (count > 1 and tag not in _LISTS):
                 raise damaged(f"the TIFF tag {tag} is of an impossible type")
-            if count > len(data):
-                raise ImageError(CUT)
+            if count > _MOST_VALUES:
+                raise damaged(f"the TIFF tag {tag} holds {count} values")
             values = f"{order}{count}{_TIFF_TYPES[kind]}"
             at = entry + entry_size - field
             if struct.calcsize(values) > field:
@@ -145,7 +159,11 @@ def _require_pixels(
     page: dict[int, tuple[int, ...]], size: int, width: int, height: int, samples: int, plain: bool
 ) -> None:
     """Check that a page's strips or tiles are all there, and long enough if not compressed."""
-    planes = samples if page.get(_PLANAR, (1,))[0] == 2 else 1
+    planar = page.get(_PLANAR, (1,))[0]
+    tiled = {tag in page for tag in (_TILE_WIDTH, _TILE_HEIGHT, _TILES)}
+    if planar not in (1, 2) or len(tiled) > 1:
+        raise damaged("its TIFF tags contradict each other")
+    planes = samples if planar == 2 else 1
     channels = samples // planes
     if _TILES in page:
         across, down = page.get(_TILE_WIDTH, (0,))[0], page.get(_TILE_HEIGHT, (0,))[0]
@@ -163,6 +181,6 @@ def _require_pixels(
     needed = needed * planes
     if len(offsets) != len(needed) or len(lengths) != len(needed):
         raise ImageError(CUT)
-    for offset, length, pixels in zip(offsets, lengths, needed, strict=True):
+    for offset, length, pixels in zip(offsets, lengths, needed):
         if offset + length > size or (plain and length < pixels) or not length:
             raise ImageError(CUT)

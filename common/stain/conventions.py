@@ -6,11 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.errors import InputError
-
-WHITE_LEVEL = 240.0
-"""Pixel value of the light that met no tissue, where nothing else is said."""
-TISSUE_DENSITY = 0.15
-"""Optical density, natural logarithm, from which on a pixel is more than background: Macenko's."""
+from common.tissue import TISSUE_DENSITY, WHITE_LEVEL
 
 # Raise it when a change of the code changes pixels: it is part of `identity()`. 2: padding takes no
 # part in an estimate, and Reinhard leaves an image of one colour as it is.

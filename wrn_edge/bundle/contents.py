@@ -16,7 +16,7 @@ from common import notices, runs
 from common.errors import InputError
 from common.files import write_json, write_text
 from wrn_edge.bundle import golden as golden_pictures
-from wrn_edge.bundle import seal
+from wrn_edge.bundle import programs, seal
 from wrn_edge.bundle.golden import Golden
 from wrn_edge.bundle.programs import DEVICE
 
@@ -85,9 +85,7 @@ def _fill(
     golden: Sequence[Golden],
     class_weights: np.ndarray | None,
 ) -> None:
-    for file in sorted(DEVICE.iterdir()):
-        if file.is_file():
-            shutil.copyfile(file, folder / file.name)
+    programs.copy(folder)
     name = f"model-{about['model']['precision']}.tflite"
     (folder / name).write_bytes(content)
     if class_weights is not None:

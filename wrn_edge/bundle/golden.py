@@ -114,13 +114,13 @@ def _known(
     path: Path, about: Mapping[str, Any], models: Sequence[Any], pixels: Any, *, answer: bool
 ) -> dict[str, Any]:
     """What the device's programs make of a picture; of a blank one, no model is asked."""
-    from common import images
+    from common import images, tissue
 
     picture = pixels.read(path)
     small = pixels.resize(picture, about["image_size"])
     known = {
         "pixels_sha256": hashlib.sha256(small.tobytes()).hexdigest(),
-        "tissue": not pixels.tissue(small)[1],
+        "tissue": not tissue.judge(small)[1],
     }
     if not answer:
         return known

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import platform
 import sys
-import warnings
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import sealed
-from errors import InputError
+from errors import InputError, quiet
 from sealed import Bundle
 
 # LiteRT first; tflite-runtime is the only one for 32-bit systems; TensorFlow takes 600 MB.
@@ -48,7 +45,8 @@ def find_runtime(name: str | None = None) -> tuple[str, ModuleType]:
     failed = []
     for package in [name] if name else RUNTIMES:
         try:
-            return package, importlib.import_module(RUNTIMES[package])
+            with quiet():
+                return package, importlib.import_module(RUNTIMES[package])
         except ModuleNotFoundError as error:
             # A module that the runtime itself lacks is news, the runtime's own absence is not.
             if error.name != RUNTIMES[package].split(".")[0]:
@@ -77,22 +75,6 @@ def runtime_version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what the C++ runtime writes on stderr (each load is announced there)."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TensorFlow's advice to move to LiteRT
-            yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 class Classifier:
@@ -133,7 +115,7 @@ class Classifier:
             "reference": resolver.BUILTIN_REF,
         }
         try:
-            with _quiet():
+            with quiet():
                 self._interpreter = module.Interpreter(
                     model_path=str(bundle.model),
                     num_threads=self.threads,

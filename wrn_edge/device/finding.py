@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixels import FORMATS
+import results
+from pixels import SUFFIXES
 
 DRAWING = "-cam.png"  # ends the names of our own drawings, which may lie among the pictures
-_SUFFIXES = tuple(FORMATS)
 _HIDDEN = (".", "$", "System Volume Information")
 
 
@@ -45,26 +46,35 @@ def pictures(folder: Path) -> Iterator[Found]:
 
 
 def _scan(folder: str, prefix: str) -> Iterator[Found]:
-    try:
-        with os.scandir(folder) as entries:
-            inside = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        print(f"{folder}: cannot be read ({error.strerror})", file=sys.stderr)
-        return
-    for entry in inside:
-        if entry.name.startswith(_HIDDEN) or entry.name.endswith(DRAWING):
+    waiting: list[tuple[os.DirEntry | None, str, str]] = [(None, folder, prefix)]
+    while waiting:  # and no recursion: folders may lie in each other deeper than that goes
+        entry, path, name = waiting.pop()
+        if entry is not None and not _is_folder(entry):
+            with contextlib.suppress(OSError):  # gone since the folder was read
+                link, status = entry.is_symlink(), entry.stat(follow_symlinks=False)
+                yield Found(path, name, status.st_size, status.st_mtime_ns, link)
             continue
+        below = name if entry is None else f"{name}/"
         try:
-            link = entry.is_symlink()
-            if not link and entry.is_dir(follow_symlinks=False):
-                yield from _scan(entry.path, f"{prefix}{entry.name}/")
-            elif link or entry.name.lower().endswith(_SUFFIXES):
-                status = entry.stat(follow_symlinks=False)
-                yield Found(
-                    entry.path, prefix + entry.name, status.st_size, status.st_mtime_ns, link
-                )
-        except OSError:
-            continue  # gone since the folder was read
+            with os.scandir(path) as entries:
+                inside = sorted(entries, key=lambda each: each.name, reverse=True)
+        except OSError as error:
+            print(f"{results.one_line(path)}: cannot be read ({error.strerror})", file=sys.stderr)
+            continue
+        waiting += [(each, each.path, below + each.name) for each in inside if _is_wanted(each)]
+
+
+def _is_wanted(entry: os.DirEntry) -> bool:
+    if entry.name.startswith(_HIDDEN) or entry.name.endswith(DRAWING):
+        return False
+    return entry.name.lower().endswith(SUFFIXES) or entry.is_symlink() or _is_folder(entry)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
 
 
 def given(paths: list[Path]) -> Iterator[Found]:
@@ -81,21 +91,23 @@ def given(paths: list[Path]) -> Iterator[Found]:
     ------
     Found
     """
-    base = folder_of(paths[0])
+    base = first_folder(paths) or paths[0].parent
     for path in paths:
         name = os.path.relpath(path, base)
         if path.is_dir():
             yield from _scan(str(path), "" if name == "." else f"{name}/")
         else:
-            status = path.stat()
-            yield Found(str(path), name, status.st_size, status.st_mtime_ns, link=False)
+            size = mtime_ns = 0
+            with contextlib.suppress(OSError):  # reading it says what is wrong
+                size, mtime_ns = path.stat().st_size, path.stat().st_mtime_ns
+            yield Found(str(path), name, size, mtime_ns, link=False)
 
 
-def folder_of(path: Path) -> Path:
-    """The folder itself, or the one that a file lies in.
+def first_folder(paths: list[Path]) -> Path | None:
+    """The first of these paths that is a folder.
 
     Parameters
     ----------
-    path : Path
+    paths : list of Path
     """
-    return path if path.is_dir() else path.parent
+    return next((path for path in paths if path.is_dir()), None)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from notices import SYNTHETIC
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+
+from common.notices import SYNTHETIC_MODEL
 
 if TYPE_CHECKING:
     from classifier import Classifier
 
 SIDE = 448  # longest side of a drawing, px
+_LONGEST = 255 - len("..part")  # bytes of a name, as most file systems take it
 FADED = 0.65  # how much of its contrast a part without evidence loses
 
 
@@ -38,6 +41,26 @@ def evidence(maps: np.ndarray, index: int) -> np.ndarray:
     return heat / heat.max() if heat.max() > 0 else heat
 
 
+def reduced(picture: np.ndarray) -> np.ndarray:
+    """A copy of a picture that is small enough to be kept until it is drawn on.
+
+    Parameters
+    ----------
+    picture : ndarray
+        RGB, shape (H, W, 3), uint8.
+
+    Returns
+    -------
+    ndarray
+        RGB, shape (h, w, 3), uint8; the longest side has `SIDE` px.
+    """
+    height, width = picture.shape[:2]
+    factor = SIDE / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    way = Image.Resampling.BOX if factor < 1 else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(picture).resize(size, way))
+
+
 def draw(model: Classifier, picture: np.ndarray, label: str, probability: float) -> Image.Image:
     """Leave the last classified picture its colours where the map speaks for the label.
 
@@ -49,19 +72,16 @@ def draw(model: Classifier, picture: np.ndarray, label: str, probability: float)
     model : Classifier
         Has just run on the picture.
     picture : ndarray
-        RGB, shape (H, W, 3), uint8.
+        RGB, shape (h, w, 3), uint8: what `reduced` gives.
     label : str
     probability : float
     """
     maps = model.activation_maps()
     heat = evidence(maps, model.bundle.classes.index(label))
-    image = Image.fromarray(picture)
-    factor = SIDE / max(image.size)
-    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    image = image.resize(size, Image.Resampling.BOX if factor < 1 else Image.Resampling.BILINEAR)
+    size = picture.shape[1::-1]
     enlarged = Image.fromarray(heat.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
     heat = np.clip(np.asarray(enlarged), 0, 1)[..., None]
-    pixels = np.asarray(image, np.float32)
+    pixels = np.asarray(picture, np.float32)
     faded = (1 - FADED) * pixels.mean(axis=2, keepdims=True) + FADED * 235
     mixed = heat * pixels + (1 - heat) * faded
     caption = f"{label} {100 * probability:.1f} %; in colour: evidence for {label}"
@@ -91,20 +111,32 @@ def save(drawing: Image.Image, folder: Path, name: str, synthetic: bool) -> Path
     folder : Path
         Made if it does not exist.
     name : str
-        Of the drawing; slashes become underscores.
+        Of the drawing; slashes become underscores, and what no folder takes is cut.
     synthetic : bool
         Say in the file that the model knows generated images only.
     """
     folder.mkdir(parents=True, exist_ok=True)
     flat = "_".join(part for part in Path(name).parts if part not in ("..", "/"))
-    path = folder / flat
+    path = folder / _short(flat)
     half = path.with_name(f".{path.name}.part")
     words = PngImagePlugin.PngInfo()
     if synthetic:
-        words.add_text("SYNTHETIC", SYNTHETIC)
+        words.add_text("SYNTHETIC", SYNTHETIC_MODEL)
     with half.open("wb") as file:
         drawing.save(file, "PNG", pnginfo=words)
         file.flush()
         os.fsync(file.fileno())
     half.replace(path)
     return path
+
+
+def _short(name: str) -> str:
+    """A name of at most `_LONGEST` bytes; a long one keeps its end, and its checksum stands first.
+
+    The end is what says that it is a drawing.
+    """
+    data = os.fsencode(name)
+    if len(data) <= _LONGEST:
+        return name
+    kept = data[9 - _LONGEST :].decode("utf-8", "ignore")
+    return f"{zlib.crc32(data):08x}-{kept}"

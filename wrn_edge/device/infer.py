@@ -16,10 +16,11 @@ import errors
 import results
 import sealed
 from errors import InputError
-from finding import folder_of, given
-from notices import RESEARCH_USE
+from finding import first_folder, given
 from session import Session, classify_all
 from watching import watch
+
+from common.notices import RESEARCH_USE
 
 if TYPE_CHECKING:
     from camera import Camera
@@ -39,8 +40,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         epilog="Exit codes: 0 all pictures classified or flagged, 1 some could not be used, "
         "2 an error, 130 stopped.",
     )
-    parser.add_argument("image", nargs="*", type=Path, help="image files or folders")
-    parser.add_argument("--watch", type=Path, metavar="FOLDER", help="classify what arrives there")
+    parser.add_argument("image", nargs="*", type=_path, help="image files or folders")
+    parser.add_argument("--watch", type=_path, metavar="FOLDER", help="classify what arrives there")
     parser.add_argument(
         "--camera", action="store_true", help="take pictures with the camera and classify them"
     )
@@ -50,7 +51,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "libcamera-still or fswebcam, whichever is installed",
     )  # fmt: skip
     parser.add_argument(
-        "--captures", type=Path, default=Path("captures"), metavar="FOLDER",
+        "--captures", type=_path, default=Path("captures"), metavar="FOLDER",
         help="where the camera's pictures are kept (default: captures)",
     )  # fmt: skip
     parser.add_argument(
@@ -61,11 +62,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="seconds between looks into the folder, or between the camera's pictures (default: 1)",
     )  # fmt: skip
     parser.add_argument(
-        "--csv", type=Path, metavar="FILE",
-        help="the results (default: results.csv in the folder of pictures)",
+        "--csv", type=_path, metavar="FILE",
+        help="the results (default: results.csv in the folder of pictures; of single files nothing "
+        "is kept)",
     )  # fmt: skip
     parser.add_argument(
-        "--cam", type=Path, metavar="FOLDER", help="also draw class activation maps there"
+        "--cam", type=_path, metavar="FOLDER", help="also draw class activation maps there"
     )
     parser.add_argument("--again", action="store_true", help="classify what has a result already")
     parser.add_argument(
@@ -90,19 +92,29 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def csv_path(options: argparse.Namespace) -> Path:
-    """Where the results go: beside the pictures, unless another place was named.
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def csv_path(options: argparse.Namespace) -> Path | None:
+    """Where the results go: into the folder of pictures, unless another place was named.
 
     Parameters
     ----------
     options : Namespace
         From `parse`.
+
+    Returns
+    -------
+    Path or None
+        None for single files: nothing is written beside them unasked.
     """
     if options.csv:
         return options.csv
     if options.camera:
         return options.captures / "results.csv"
-    return (options.watch or folder_of(options.image[0])) / "results.csv"
+    folder = options.watch or first_folder(options.image)
+    return folder / "results.csv" if folder else None
 
 
 def photograph(session: Session, camera: Camera, every: float, shots: int | None) -> None:
@@ -169,7 +181,10 @@ def main(arguments: list[str] | None = None) -> int:
         import serve
 
         page = serve.Page(model.bundle)
-    table = results.Results(csv_path(options), model.bundle.classes)
+    path = csv_path(options)
+    table = results.Results(path, model.bundle.classes) if path else results.Nowhere()
+    if page and isinstance(table, results.Results):
+        page.restore(table)
     session = Session(
         model, table, maps=options.cam, check_tissue=not options.any_picture, page=page
     )

@@ -1,46 +1,36 @@
-"""Read an image, check that it is tissue, and resize it as the training did."""
+"""Read an image, and resize it as the training did."""
 
 from __future__ import annotations
 
 import importlib
 import io
-import math
 import os
 import stat
 import struct
+import zlib
 from pathlib import Path
 
+import limits
 import numpy as np
-from PIL import Image, ImageFile
+from errors import quiet
+from PIL import Image
 
-FORMATS = {
-    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF",
-}  # fmt: skip
-# First bytes, Pillow's module and class. Image.open would load readers of eight formats.
+# The training reads by the same rules; these files come with the bundle.
+from common.images.formats import AGAIN, EXTENSIONS, Header, ImageError, inspect
+from common.images.jpeg import with_filler
+
+# Pillow's module and class. Image.open would load readers of eight formats.
 _READERS = {
-    b"\x89PNG\r\n\x1a\n": ("PngImagePlugin", "PngImageFile"),
-    b"\xff\xd8\xff": ("JpegImagePlugin", "JpegImageFile"),
-    b"II*\x00": ("TiffImagePlugin", "TiffImageFile"),
-    b"MM\x00*": ("TiffImagePlugin", "TiffImageFile"),
+    "PNG": ("PngImagePlugin", "PngImageFile"),
+    "JPEG": ("JpegImagePlugin", "JpegImageFile"),
+    "TIFF": ("TiffImagePlugin", "TiffImageFile"),
 }
-MAX_BYTES = 2**28
-MAX_PIXELS = 2**25  # 96 MiB once decoded: what a device with 1 GB can afford
-_BLOCK_ROWS = 16
-
-
-class ImageError(Exception):
-    """What is wrong with an image.
-
-    Parameters
-    ----------
-    reason : str
-    incomplete : bool
-        It may be whole a moment later.
-    """
-
-    def __init__(self, reason: str, *, incomplete: bool = False):
-        super().__init__(reason)
-        self.incomplete = incomplete
+SUFFIXES = tuple(suffix for suffix, kind in EXTENSIONS.items() if kind in _READERS)
+MAX_BYTES = 2**27
+MAX_PIXELS = 2**25  # 96 MiB once decoded
+_BLOCK = 2**22  # bytes of a temporary array, where its size is ours to choose
+_SMALLER = "save it smaller"
+_PNG_END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 
 
 def read(path: str | os.PathLike) -> np.ndarray:
@@ -63,41 +53,71 @@ def read(path: str | os.PathLike) -> np.ndarray:
     ImageError
         Says what is wrong with the file.
     """
+    image, header = _decoded(path)  # the file's bytes are free again
+    if image.mode != ("RGBA" if header.alpha else "RGB"):
+        raise ImageError(f"cannot be decoded, so is damaged or unusual; {AGAIN}")
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _BLOCK // (4 * width))
+    for top in range(0, height, rows):
+        strip = np.asarray(image.crop((0, top, width, min(top + rows, height))))
+        if header.alpha and strip[..., 3].min() < 255:
+            raise ImageError("is partly transparent; save it as 8-bit RGB")
+        pixels[top : top + rows] = strip[..., :3]
+    return pixels
+
+
+def _decoded(path: str | os.PathLike) -> tuple[Image.Image, Header]:
     data = _bytes(path)
-    for first, (module, name) in _READERS.items():
-        if data.startswith(first):
-            reader = getattr(importlib.import_module(f"PIL.{module}"), name)
-            break
-    else:
-        # A half-copied file may not show its kind yet.
-        raise ImageError("not a PNG, JPEG or TIFF image", incomplete=True)
+    header = inspect(data, Path(path).suffix)
+    _require_room(header, len(data))
+    if header.kind == "PNG":
+        first, last = header.segments
+        # What else stands in the file is not the pixels, and Pillow stumbles over some of it.
+        data = data[:33] + data[first:last] + _PNG_END
+        _require_all_rows(data, header)
+    image = _load(data, header)
+    if header.kind == "JPEG":
+        once = _checksum(image)
+        del image
+        data = with_filler(data, header.segments)
+        image = _load(data, header)
+        if _checksum(image) != once:
+            raise ImageError(f"is cut short or damaged; {AGAIN}")
+    return image, header
+
+
+def _load(data: bytes, header: Header) -> Image.Image:
+    module, name = _READERS[header.kind]
+    reader = getattr(importlib.import_module(f"PIL.{module}"), name)
     try:
-        with reader(io.BytesIO(data)) as image:
-            _require_plain(image, Path(path).suffix)
-            if image.format == "PNG":
-                with reader(io.BytesIO(data)) as again:
-                    again.verify()  # the checksums of the pixels, which load() skips
+        with quiet(), reader(io.BytesIO(data)) as image:
+            if image.size != (header.width, header.height):
+                raise ValueError("other pixels than the header's")
             image.load()
-            return _rgb(image)
-    except (OSError, SyntaxError, ValueError, EOFError, KeyError, struct.error) as error:
-        raise ImageError(f"cut short or damaged ({error})", incomplete=True) from None
-    except MemoryError:
-        raise ImageError("too large for this device's memory") from None
+            return image
+    except (MemoryError, limits.TooSlowError):
+        raise
+    except Exception:  # a damaged file makes it raise almost anything; all of it means the same
+        raise ImageError(f"cannot be decoded, so is damaged or unusual; {AGAIN}") from None
 
 
 def _bytes(path: str | os.PathLike) -> bytes:
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             status = os.fstat(file.fileno())
+            if stat.S_ISDIR(status.st_mode):
+                raise ImageError("is a folder; name an image file")
             if not stat.S_ISREG(status.st_mode):
-                raise ImageError("is not a file")
-            if status.st_size == 0:
-                raise ImageError("is empty", incomplete=True)
-            if status.st_size > MAX_BYTES:
-                raise ImageError(f"is larger than {MAX_BYTES // 2**20} MiB")
-            return file.read()
+                raise ImageError("is not a regular file; name an image file")
+            data = b"" if status.st_size > MAX_BYTES else file.read(MAX_BYTES + 1)
+            if max(status.st_size, len(data)) > MAX_BYTES:
+                raise ImageError(f"is larger than {MAX_BYTES // 2**20} MiB; {_SMALLER}")
+            return data
+    except IsADirectoryError:
+        raise ImageError("is a folder; name an image file") from None
     except OSError as error:
-        raise ImageError(f"cannot be read ({error.strerror})", incomplete=True) from None
+        raise ImageError(f"cannot be read ({error.strerror}); {AGAIN}") from None
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -105,87 +125,69 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _require_plain(image: ImageFile.ImageFile, suffix: str) -> None:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"is {width}x{height} px, more than {MAX_PIXELS // 2**20} megapixels")
-    claimed = FORMATS.get(suffix.lower(), image.format)
-    if claimed != image.format:
-        raise ImageError(f"is a {image.format} file with a {claimed} name, so not the original")
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1:
-        raise ImageError(f"holds {frames} pictures")
-    # Pillow shows 16-bit RGB as 8-bit: the decoder's own mode tells.
-    raw_mode = image.tile[0][3] if image.tile else ""
-    raw_mode = raw_mode[0] if isinstance(raw_mode, tuple) else raw_mode
-    if image.mode not in ("RGB", "RGBA") or "16" in str(raw_mode):
-        raise ImageError(f"is no 8-bit RGB image (its mode is {raw_mode or image.mode})")
-    if "transparency" in image.info:
-        raise ImageError("has a transparent colour")
-    if image.getexif().get(0x0112, 1) not in (0, 1):
-        raise ImageError("is turned by its EXIF orientation; save it with its pixels turned")
-
-
-def _rgb(image: Image.Image) -> np.ndarray:
-    pixels = np.asarray(image)
-    if image.mode == "RGBA":
-        if pixels[..., 3].min() < 255:
-            raise ImageError("is partly transparent")
-        pixels = np.ascontiguousarray(pixels[..., :3])
-    return pixels
-
-
-# --- is it tissue ------------------------------------------------------------------------------
-
-WHITE_LEVEL = 240.0
-DARK = 0.15  # mean optical density of a pixel that is more than background
-LEAST_DARK = 0.05
-LEAST_CONTRAST = 4.0
-LEAST_STAINED = 0.40
-_DENSITY = -np.log((np.minimum(np.arange(256), WHITE_LEVEL) + 1) / (WHITE_LEVEL + 1), dtype="f4")
-
-
-def tissue(pixels: np.ndarray) -> tuple[dict[str, float], str]:
-    """Judge by colour whether a picture can be a stained section.
-
-    Haematoxylin and eosin both absorb green most, which paper, screens, skin, sky and leaves do
-    not. With OD = -ln((I + 1) / 241), per channel:
-
-    - dark: share of pixels with a mean OD above 0.15; at least 0.05, or the picture is blank;
-    - contrast: standard deviation of brightness, grey levels; at least 4, or it is one colour;
-    - stained: share of the dark pixels whose OD is highest in green; at least 0.40.
-
-    Parameters
-    ----------
-    pixels : ndarray
-        RGB, shape (S, S, 3), uint8: the resized picture.
-
-    Returns
-    -------
-    measures : dict
-        dark, contrast, stained.
-    problem : str
-        Empty if it may be tissue.
-    """
-    grey = pixels.mean(axis=2, dtype=np.float32)
-    density = _DENSITY[pixels]
-    dark = density.mean(axis=2) > DARK
-    red, green, blue = np.moveaxis(density[dark], -1, 0)
-    stained = ((green > red) & (green > blue)).mean() if green.size else 0.0
-    measures = {
-        "dark": float(dark.mean()), "contrast": float(grey.std()), "stained": float(stained),
-    }  # fmt: skip
-    if measures["dark"] < LEAST_DARK:
-        return measures, f"blank: {100 * measures['dark']:.0f} % of it is darker than background"
-    if measures["contrast"] < LEAST_CONTRAST:
-        return measures, "one plain colour"
-    if measures["stained"] < LEAST_STAINED:
-        share = 100 * measures["stained"]
-        return (
-            measures,
-            f"not the colours of H&E: {share:.0f} % of its dark pixels absorb green most",
+def _require_room(header: Header, size: int) -> None:
+    """Refuse what would not fit into `limits.MEMORY` while it is decoded."""
+    pixels = header.width * header.height
+    if pixels > MAX_PIXELS:
+        raise ImageError(
+            f"is {header.width}x{header.height} px, more than {MAX_PIXELS // 2**20} megapixels; "
+            f"{_SMALLER}"
         )
-    return measures, ""
+    # Pillow takes 4 bytes for a pixel, and its decoders more: a JPEG of several passes keeps the
+    # coefficients of all of them, a compressed TIFF may be one strip.
+    more = 3 if header.kind == "TIFF" and header.forgiven else 6 if header.passes > 1 else 0
+    copies = 1 if header.kind == "PNG" else 2
+    needed = max(2 * size, copies * size + (4 + more) * pixels, 7 * pixels)
+    if needed > limits.MEMORY:
+        raise ImageError(
+            f"needs {needed // 2**20} MiB of memory, more than the {limits.MEMORY // 2**20} MiB "
+            f"that a picture may take here; {_SMALLER}"
+        )
+
+
+_INTERLACED = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)  # fmt: skip  (left, top, across, down) of the passes of Adam7
+
+
+def _require_all_rows(png: bytes, header: Header) -> None:
+    """Count what a PNG's pixels unpack to: Pillow leaves missing rows black."""
+    passes = _INTERLACED if png[28] else ((0, 0, 1, 1),)
+    needed = 0
+    for left, top, across, down in passes:
+        columns = -(-(header.width - left) // across)
+        if columns > 0:
+            rows = max(0, -(-(header.height - top) // down))
+            needed += rows * (1 + columns * (4 if header.alpha else 3))
+    unpack, position = zlib.decompressobj(), 33
+    try:
+        while not unpack.eof and png[position + 4 : position + 8] == b"IDAT":
+            (length,) = struct.unpack_from(">I", png, position)
+            packed = memoryview(png)[position + 8 : position + 8 + length]
+            for start in range(0, length, 4096):  # at most a thousandfold once unpacked
+                needed -= len(unpack.decompress(packed[start : start + 4096]))
+            position += 12 + length
+    except zlib.error:
+        pass  # then it has not come to its end
+    if needed > 0 or not unpack.eof:
+        raise ImageError(f"is cut short or damaged; {AGAIN}")
+
+
+def _checksum(image: Image.Image) -> int:
+    """CRC-32 of an image's pixels."""
+    width, height = image.size
+    rows = max(1, _BLOCK // (4 * width))
+    value = 0
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        value = zlib.crc32(strip.tobytes(), value)
+    return value
 
 
 # --- resizing ----------------------------------------------------------------------------------
@@ -226,8 +228,9 @@ def _average_areas(image: np.ndarray, size: int) -> np.ndarray:
     column_weights = column_weights[:, None, :, None]
     result = np.empty((size, size, 3), np.uint8)
     # A few rows at a time: float copies of a whole photograph would not fit the memory.
-    for start in range(0, size, _BLOCK_ROWS):
-        stop = min(start + _BLOCK_ROWS, size)
+    block = max(1, min(16, _BLOCK // (len(rows) * size * 12)))
+    for start in range(0, size, block):
+        stop = min(start + block, size)
         first, last = int(rows[0, start]), int(rows[:, stop - 1].max()) + 1
         source = image[first:last]
         narrow = source[:, columns[0]] * column_weights[0]
@@ -248,24 +251,22 @@ def _shares(length: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     Weights are float32; unused taps have weight 0 and repeat the last pixel.
     """
     scale = 1 / (size / length)  # not length / size: the last bit decides which pixel begins
-    taps = []
-    for target in range(size):
-        begin = target * scale
-        end = begin + scale
-        width = min(scale, length - begin)
-        first, last = math.ceil(begin), min(math.floor(end), length - 1)
-        first = min(first, last)
-        row = []
-        if first - begin > 1e-3:
-            row.append((first - 1, (first - begin) / width))
-        row += [(pixel, 1.0 / width) for pixel in range(first, last)]
-        if end - last > 1e-3:
-            row.append((last, min(min(end - last, 1.0), width) / width))
-        taps.append(row)
-    most = max(len(row) for row in taps)
-    taps = [row + [(row[-1][0], 0.0)] * (most - len(row)) for row in taps]
-    table = np.array(taps)  # (size, taps, 2)
-    return table[..., 0].T.astype(np.intp), table[..., 1].T.astype(np.float32)
+    begin = np.arange(size) * scale
+    end = begin + scale
+    width = np.minimum(scale, length - begin)
+    last = np.minimum(np.floor(end), length - 1)
+    first = np.minimum(np.ceil(begin), last)
+    before, after = first - begin > 1e-3, end - last > 1e-3
+    start = (first - before).astype(np.intp)
+    count = (last - first).astype(np.intp) + before + after
+    tap = np.arange(count.max())[:, None]
+    pixels = start + np.minimum(tap, count - 1)
+    weights = np.where(tap < count, 1.0 / width, 0.0)
+    weights[0] = np.where(before, (first - begin) / width, weights[0])
+    rest = np.minimum(np.minimum(end - last, 1.0), width) / width
+    columns = np.flatnonzero(after)
+    weights[count[columns] - 1, columns] = rest[columns]
+    return pixels, weights.astype(np.float32)
 
 
 def _average_blocks(image: np.ndarray, size: int) -> np.ndarray:
@@ -286,12 +287,16 @@ def _enlarge(image: np.ndarray, size: int) -> np.ndarray:
     """Interpolate, as OpenCV does when a side is shorter than `size`: 11-bit fixed point."""
     rows, row_weights = _neighbours(image.shape[0], size)
     columns, column_weights = _neighbours(image.shape[1], size)
-    source = image.astype(np.int32)
     weights = column_weights[:, None, :, None]
-    wide = source[:, columns[0]] * weights[0] + source[:, columns[1]] * weights[1]
+    # Only the pixels that are used: a picture may be one pixel high and endless.
+    wide = [
+        image[row[:, None], columns[0]].astype(np.int32) * weights[0]
+        + image[row[:, None], columns[1]].astype(np.int32) * weights[1]
+        for row in rows
+    ]
     weights = row_weights[:, :, None, None]
-    upper = (weights[0] * (wide[rows[0]] >> 4)) >> 16
-    lower = (weights[1] * (wide[rows[1]] >> 4)) >> 16
+    upper = (weights[0] * (wide[0] >> 4)) >> 16
+    lower = (weights[1] * (wide[1] >> 4)) >> 16
     return np.clip((upper + lower + 2) >> 2, 0, 255).astype(np.uint8)
 
 

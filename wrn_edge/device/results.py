@@ -7,6 +7,7 @@ import csv
 import fcntl
 import io
 import os
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ COLUMNS = (
     "time", "image", "bytes", "mtime_ns", "status", "label", "probability", "reason", "dark",
     "stained", "ms", "model",
 )  # fmt: skip
+LATEST = 60  # lines that a page can go back to
 CLASSIFIED, NOT_TISSUE, UNUSABLE = "classified", "not tissue", "unusable"
 
 
@@ -31,11 +33,33 @@ def one_line(name: str) -> str:
     )
 
 
+class Nowhere:
+    """Results that are shown and not kept."""
+
+    path: Path | None = None
+
+    def __contains__(self, key: tuple[str, int, int, str]) -> bool:
+        """Nothing is."""
+        return False
+
+    def add(self, row: dict[str, object]) -> None:
+        """Forget a row.
+
+        Parameters
+        ----------
+        row : dict
+        """
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 class Results:
     """A CSV file that only grows, and survives a power cut.
 
     Each line is flushed to the disk (fsync) before `add` returns. A line that a power cut tore
-    is cut off when the file is opened again: its picture counts as not done.
+    is cut off when the file is opened again: its picture counts as not done. `latest` and `counts`
+    are what the file held when it was opened: its last lines, and how many have which status.
 
     Parameters
     ----------
@@ -68,6 +92,8 @@ class Results:
                 "file with --csv"
             ) from None
         try:
+            self.counts: dict[str, int] = {}
+            self.latest: deque[dict[str, str]] = deque(maxlen=LATEST)
             self._done, self._end = self._read()
             if self._end == 0:
                 self._append(self._line(self.columns))
@@ -100,6 +126,9 @@ class Results:
                     )
                 if len(fields) == len(self.columns):
                     row = dict(zip(self.columns, fields))
+                    if number > 1:
+                        self.latest.append(row)
+                        self.counts[row["status"]] = self.counts.get(row["status"], 0) + 1
                     done.add((row["image"], row["bytes"], row["mtime_ns"], row["model"]))
                 end += len(raw)
         if torn:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from errors import InputError
-from notices import RESEARCH_USE, SYNTHETIC
+
+from common.notices import RESEARCH_USE, SYNTHETIC_MODEL
 
 SCHEMA = 1
 FOLDER = Path(__file__).resolve().parent
@@ -53,7 +54,7 @@ class Bundle:
 
     def notice(self) -> str:
         """What must stand beside every result, one line or two."""
-        return f"{SYNTHETIC}\n{RESEARCH_USE}" if self.synthetic else RESEARCH_USE
+        return f"{SYNTHETIC_MODEL}\n{RESEARCH_USE}" if self.synthetic else RESEARCH_USE
 
 
 def _sha256(data: bytes = b"") -> Any:

@@ -1,16 +1,22 @@
 """A page that shows the results as they come, for the device's own screen.
 
 It only shows: the page has no way to change anything, and it knows pictures by number, never by
-path. By default only this device can see it.
+path. By default only this device can see it; in a network a token is asked for.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hmac
 import http.server
 import io
 import ipaddress
 import json
+import math
 import re
+import secrets
+import socket
+import sys
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -18,13 +24,20 @@ from typing import Any
 
 import numpy as np
 from errors import InputError
-from notices import RESEARCH_USE, SYNTHETIC
 from PIL import Image
+from results import LATEST, Results
 from sealed import Bundle
 
+from common.notices import RESEARCH_USE, SYNTHETIC_MODEL
+
 FOLDER = Path(__file__).resolve().parent
-KEPT = 60  # results the page can go back to
 PREVIEW = (560, 420)  # px
+CONNECTIONS = 16
+COOKIE = "token"
+_NO_TOKEN = (
+    b"This page asks for the token that infer.py printed when it started: open the address that it "
+    b"gave, or send the header Authorization: Bearer TOKEN.\n"
+)
 _FILES = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -48,7 +61,7 @@ class Page:
     def __init__(self, bundle: Bundle):
         self._about = {
             "notice": RESEARCH_USE,
-            "synthetic": SYNTHETIC if bundle.synthetic else "",
+            "synthetic": SYNTHETIC_MODEL if bundle.synthetic else "",
             "model": bundle.model_id,
             "classes": bundle.classes,
             "positive": bundle.preprocessing["positive"],
@@ -58,36 +71,63 @@ class Page:
         self._number = 0
         self._lock = threading.Lock()
 
-    def show(self, row: dict[str, Any], picture: np.ndarray | None, overlay: Any) -> None:
+    @staticmethod
+    def preview(picture: np.ndarray) -> bytes:
+        """JPEG of a picture as the page shows it.
+
+        Parameters
+        ----------
+        picture : ndarray
+            RGB, shape (H, W, 3), uint8.
+        """
+        preview = Image.fromarray(picture)
+        preview.thumbnail(PREVIEW)
+        return Page.jpeg(preview)
+
+    @staticmethod
+    def jpeg(image: Image.Image) -> bytes:
+        """JPEG of an image.
+
+        Parameters
+        ----------
+        image : Image
+        """
+        data = io.BytesIO()
+        image.save(data, "JPEG", quality=88)
+        return data.getvalue()
+
+    def restore(self, table: Results) -> None:
+        """Show what a file of results held when it was opened, without pictures.
+
+        Parameters
+        ----------
+        table : Results
+        """
+        for row in table.latest:
+            self.show(row, {})
+        self._counts = dict(table.counts)
+
+    def show(self, row: dict[str, Any], images: dict[str, bytes]) -> None:
         """Add a result.
 
         Parameters
         ----------
         row : dict
             As in results.csv.
-        picture : ndarray or None
-            RGB, shape (H, W, 3), uint8.
-        overlay : Image or None
-            The class activation map.
+        images : dict of bytes
+            JPEGs by "picture" and "map".
         """
-        images = {}
-        if picture is not None:
-            preview = Image.fromarray(picture)
-            preview.thumbnail(PREVIEW)
-            images["picture"] = _jpeg(preview)
-        if overlay is not None:
-            images["map"] = _jpeg(overlay)
         shown = {
             "name": row["image"].encode("utf-8", "replace").decode(),
             "time": row["time"],
             "status": row["status"],
             "label": row.get("label", ""),
-            "probability": float(row["probability"]) if row.get("probability") else None,
-            "reason": row.get("reason", ""),
+            "probability": _number(row.get("probability")),
+            "reason": row.get("reason", "").encode("utf-8", "replace").decode(),
             "probabilities": {
-                name: float(row[f"p_{name}"])
+                name: _number(row.get(f"p_{name}"))
                 for name in self._about["classes"]
-                if f"p_{name}" in row
+                if row.get(f"p_{name}")
             },
             "images": sorted(images),
         }
@@ -95,7 +135,7 @@ class Page:
             self._number += 1
             self._counts[row["status"]] = self._counts.get(row["status"], 0) + 1
             self._rows[self._number] = ({"id": self._number, **shown}, images)
-            if len(self._rows) > KEPT:
+            if len(self._rows) > LATEST:
                 self._rows.popitem(last=False)
 
     def state(self) -> dict[str, Any]:
@@ -128,7 +168,8 @@ class Page:
         Parameters
         ----------
         host : str
-            Of this device only, such as 127.0.0.1, or of a network.
+            Of this device only, such as 127.0.0.1, or of a network: then the address ends in a
+            token, new at every start, without which nothing is shown.
         port : int
             0: any that is free.
 
@@ -137,15 +178,8 @@ class Page:
         InputError
             If the address or port cannot be had.
         """
-        page = self
-        local = _is_local(host)
-
-        class Handler(_Handler):
-            pass
-
-        Handler.page, Handler.local = page, local
         try:
-            self._server = http.server.ThreadingHTTPServer((host, port), Handler)
+            self._server = Server((host, port), self, local=_is_local(host))
         except (OSError, OverflowError) as error:
             raise InputError(
                 f"--host {host} --port {port}: cannot be served there ({error}); "
@@ -153,7 +187,12 @@ class Page:
             ) from None
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
-        return f"http://{host}:{self._server.server_address[1]}/"
+        token = self._server.token
+        if host in ("0.0.0.0", "::"):
+            host = socket.gethostname()
+        name = f"[{host}]" if ":" in host else host
+        end = f"?token={token}" if token else ""
+        return f"http://{name}:{self._server.server_address[1]}/{end}"
 
     def wait(self) -> None:
         """Serve until the program is stopped."""
@@ -165,10 +204,13 @@ class Page:
         self._server.server_close()
 
 
-def _jpeg(image: Image.Image) -> bytes:
-    data = io.BytesIO()
-    image.save(data, "JPEG", quality=88)
-    return data.getvalue()
+def _number(text: str | None) -> float | None:
+    """A number that JSON knows; None for anything else, as a file may hold."""
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _is_local(host: str) -> bool:
@@ -178,9 +220,71 @@ def _is_local(host: str) -> bool:
         return host == "localhost"
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """Serves a page to `CONNECTIONS` at a time; one more, and the oldest is closed.
+
+    Parameters
+    ----------
+    address : (str, int)
+    page : Page
+    local : bool
+        Whether only this device can reach it; otherwise a token is asked for.
+    """
+
+    request_queue_size = 2 * CONNECTIONS
+
+    def __init__(self, address: tuple[str, int], page: Page, *, local: bool):
+        self.page, self.local = page, local
+        self.token = "" if local else secrets.token_urlsafe(16)
+        self._open: list[socket.socket] = []
+        self._guard = threading.Lock()
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread; the oldest gives way, so that nobody can hold all places.
+
+        Parameters
+        ----------
+        request : socket
+        client_address : tuple
+        """
+        with self._guard:
+            self._open.append(request)
+            oldest = self._open.pop(0) if len(self._open) > CONNECTIONS else None
+            if oldest:
+                with contextlib.suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection.
+
+        Parameters
+        ----------
+        request : socket
+        """
+        with self._guard:
+            if request in self._open:
+                self._open.remove(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that hang up, and one line of anything else.
+
+        Parameters
+        ----------
+        request : socket
+        client_address : tuple
+        """
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            print(f"page: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
-    page: Page
-    local: bool
+    server: Server
     timeout = 10
     server_version = "infer"
     sys_version = ""
@@ -188,24 +292,53 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         # A foreign page must not reach this one by giving its own name our address.
         host = (self.headers.get("Host") or "").rsplit(":", 1)[0]
-        if self.local and not _is_local(host):
+        page, (path, _, query) = self.server.page, self.path.partition("?")
+        if self.server.local and not _is_local(host):
             self._send(403, b"this page is for this device only\n", "text/plain")
+            return
+        if self.server.token and not self._is_known():
+            if path == "/" and self._is_token(query.partition("token=")[2]):
+                # Into a cookie, so that the token does not stay in the address.
+                cookie = f"{COOKIE}={self.server.token}; HttpOnly; SameSite=Strict; Path=/"
+                self._send(303, b"", "text/plain", Location="/", **{"Set-Cookie": cookie})
+            else:
+                self._send(403, _NO_TOKEN, "text/plain; charset=utf-8")
+            return
+        if self.server.token and path == "/" and query.startswith("token="):
+            self._send(303, b"", "text/plain", Location="/")
             return
         picture = _PICTURE.fullmatch(self.path)
         if self.path in _FILES:
             name, kind = _FILES[self.path]
             self._send(200, (FOLDER / name).read_bytes(), kind)
         elif self.path == "/state.json":
-            self._send(200, json.dumps(self.page.state()).encode(), "application/json")
-        elif picture and (data := self.page.image(picture[1], int(picture[2]))):
+            self._send(200, json.dumps(page.state()).encode(), "application/json")
+        elif picture and (data := page.image(picture[1], int(picture[2]))):
             self._send(200, data, "image/jpeg")
         else:
             self._send(404, b"no such page\n", "text/plain")
 
-    def _send(self, code: int, data: bytes, kind: str) -> None:
+    def _is_known(self) -> bool:
+        """Whether the request brings the token: as a cookie, or in a header for programs."""
+        kind, _, given = (self.headers.get("Authorization") or "").partition(" ")
+        if kind.lower() == "bearer" and self._is_token(given.strip()):
+            return True
+        cookies = (self.headers.get("Cookie") or "").split(";")
+        pairs = (each.strip().partition("=") for each in cookies)
+        return any(name == COOKIE and self._is_token(value) for name, _, value in pairs)
+
+    def _is_token(self, given: str) -> bool:
+        # In a time that does not tell how much of it is right.
+        return hmac.compare_digest(
+            given.encode("utf-8", "surrogateescape"), self.server.token.encode()
+        )
+
+    def _send(self, code: int, data: bytes, kind: str, **more: str) -> None:
         self.send_response(code)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
+        for name, value in more.items():
+            self.send_header(name, value)
         self.send_header("Cache-Control", "no-store")
         self.send_header("Content-Security-Policy", _POLICY)
         self.send_header("X-Content-Type-Options", "nosniff")

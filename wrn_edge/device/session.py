@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import limits
 import pixels
 import results
+from errors import InputError
 from finding import DRAWING, Found
 
+from common import tissue
+
 if TYPE_CHECKING:
-    import numpy as np
     from classifier import Classifier
     from PIL import Image
     from serve import Page
@@ -26,7 +29,7 @@ class Session:
     Parameters
     ----------
     model : Classifier
-    table : Results
+    table : Results or Nowhere
     maps : Path, optional
         Folder for pictures of the class activation maps.
     check_tissue : bool
@@ -38,7 +41,7 @@ class Session:
     def __init__(
         self,
         model: Classifier,
-        table: results.Results,
+        table: results.Results | results.Nowhere,
         *,
         maps: Path | None = None,
         check_tissue: bool = True,
@@ -49,6 +52,11 @@ class Session:
         self.maps = maps
         self.check_tissue = check_tissue
         self.page = page
+        self.limits = limits.Limits()
+        if maps:
+            import heatmap  # 20 ms, and most need it not
+
+            self._heatmap = heatmap
         self.counts = dict.fromkeys((results.CLASSIFIED, results.NOT_TISSUE, results.UNUSABLE), 0)
 
     def done(self, found: Found) -> bool:
@@ -71,37 +79,66 @@ class Session:
         Raises
         ------
         pixels.ImageError
-            If the file cannot be read; nothing is written.
+            If the file cannot be used, whatever its decoding raised; nothing is written.
         InputError
             If the results cannot be written.
         """
+        try:
+            row, shown = self._judge(found)
+        except (pixels.ImageError, InputError):
+            raise
+        except limits.TooSlowError as error:
+            raise pixels.ImageError(str(error)) from None
+        except MemoryError:
+            raise pixels.ImageError(
+                "needs more memory than a picture may take here; save it smaller"
+            ) from None
+        except Exception as error:  # no picture ends the program
+            words = results.one_line(str(error)) or type(error).__name__
+            raise pixels.ImageError(f"cannot be used: {words}") from None
+        self._write(found, row, shown)
+
+    def _judge(self, found: Found) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """Row of a file, and the pictures that the page shows of it."""
         start = time.perf_counter()
-        row: dict[str, Any] = {"status": results.CLASSIFIED}
         if found.link:
             raise pixels.ImageError(LINK)
-        whole = pixels.read(found.path)
-        small = pixels.resize(whole, self.model.bundle.image_size)
-        picture = whole if self.maps or self.page else None
-        del whole  # memory is short while the model runs
-        measures, problem = pixels.tissue(small)
-        row |= {name: f"{measures[name]:.3f}" for name in ("dark", "stained")}
-        overlay = None
+        with self.limits():
+            picture = pixels.read(found.path)
+            small = pixels.resize(picture, self.model.bundle.image_size)
+            shown = {"picture": self.page.preview(picture)} if self.page else {}
+            if self.maps:
+                picture = self._heatmap.reduced(picture)
+            else:
+                del picture  # memory is short while the model runs
+        measures, problem = tissue.judge(small)
+        row: dict[str, Any] = {name: f"{measures[name]:.3f}" for name in ("dark", "stained")}
         if problem and self.check_tissue:
             row |= {"status": results.NOT_TISSUE, "reason": problem}
         else:
             probabilities = self.model.run(small)
             label, probability = self.model.decide(probabilities)
-            row |= {"label": label, "probability": f"{probability:.6f}", "reason": problem}
+            row |= {"status": results.CLASSIFIED, "label": label, "reason": problem}
+            row["probability"] = f"{probability:.6f}"
             for name, value in zip(self.model.bundle.classes, probabilities):
                 row[f"p_{name}"] = f"{value:.6f}"
-            if self.maps and picture is not None:
-                import heatmap
-
-                overlay = heatmap.draw(self.model, picture, label, probability)
-                name = found.name + DRAWING
-                heatmap.save(overlay, self.maps, name, self.model.bundle.synthetic)
+            if self.maps:
+                drawing = self._heatmap.draw(self.model, picture, label, probability)
+                why_not = self._save(drawing, self.maps, found)
+                row["reason"] = "; ".join(filter(None, (problem, why_not)))
+                if self.page:
+                    shown["map"] = self.page.jpeg(drawing)
         row["ms"] = f"{1000 * (time.perf_counter() - start):.1f}"
-        self._write(found, row, picture, overlay)
+        return row, shown
+
+    def _save(self, drawing: Image.Image, folder: Path, found: Found) -> str:
+        """Write a drawing; the reason where that cannot be: the result stands without it."""
+        try:
+            name = found.name + DRAWING
+            self._heatmap.save(drawing, folder, name, self.model.bundle.synthetic)
+        except OSError as error:
+            return f"its map cannot be written ({error.strerror})"
+        return ""
 
     def give_up(self, found: Found, reason: str) -> None:
         """Write down that a file could not be used, and why.
@@ -111,15 +148,9 @@ class Session:
         found : Found
         reason : str
         """
-        self._write(found, {"status": results.UNUSABLE, "reason": reason})
+        self._write(found, {"status": results.UNUSABLE, "reason": reason}, {})
 
-    def _write(
-        self,
-        found: Found,
-        row: dict[str, Any],
-        picture: np.ndarray | None = None,
-        overlay: Image.Image | None = None,
-    ) -> None:
+    def _write(self, found: Found, row: dict[str, Any], shown: dict[str, bytes]) -> None:
         row |= {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "image": found.name,
@@ -131,12 +162,13 @@ class Session:
         self.counts[row["status"]] += 1
         print(line(row), flush=True)
         if self.page:
-            self.page.show(row, picture, overlay)
+            self.page.show(row, shown)
 
     def summary(self) -> str:
         """How many pictures became what."""
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
-        return f"{counts}; results in {self.table.path}\n{self.model.bundle.notice()}"
+        kept = f"results in {self.table.path}" if self.table.path else "--csv FILE keeps them"
+        return f"{counts}; {kept}\n{self.model.bundle.notice()}"
 
 
 def line(row: dict[str, Any]) -> str:
