@@ -194,7 +194,7 @@ BAD = {
         lambda: _encoded("TIFF", save_all=True, append_images=[Image.new("RGB", (9, 9))]),
         "holds 2 images",
     ),
-    "bitmap.png": (lambda: _encoded("BMP"), "is a BMP file"),
+    "bitmap.png": (lambda: _encoded("BMP"), "is a BMP file with a PNG name"),
 }  # fmt: skip
 
 

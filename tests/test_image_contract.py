@@ -65,6 +65,12 @@ def with_odd_chunks() -> bytes:
     )  # fmt: skip
 
 
+def upside_down(bmp: bytes) -> bytes:
+    """The same rows, said to begin at the top."""
+    (height,) = struct.unpack_from("<i", bmp, 22)
+    return bmp[:22] + struct.pack("<i", -height) + bmp[26:]
+
+
 def good() -> dict[str, tuple[str, bytes, np.ndarray | None]]:
     """Name of the case: suffix, bytes, pixels (None: those that Pillow decodes)."""
     rgb = picture(0)
@@ -82,6 +88,8 @@ def good() -> dict[str, tuple[str, bytes, np.ndarray | None]]:
         "upright": (".png", encoded(rgb, exif=turned), rgb),
         "capital letters": (".PNG", encoded(rgb), rgb),
         "no suffix": ("", encoded(rgb), rgb),
+        "BMP": (".bmp", encoded(rgb, "BMP"), rgb),
+        "BMP from the top": (".bmp", upside_down(encoded(rgb[::-1], "BMP")), rgb),
         **{
             f"{width}x{height}": (
                 ".png", encoded(picture(1, height, width)), picture(1, height, width)

@@ -16,8 +16,8 @@ from common.errors import InputError
 DEVICE = Path(__file__).resolve().parents[1] / "device"
 """Folder whose files are copied into every bundle."""
 SHARED = (
-    "images/formats.py", "images/header.py", "images/jpeg.py", "images/png.py", "images/tiff.py",
-    "notices.py", "tissue.py",
+    "images/bmp.py", "images/formats.py", "images/header.py", "images/jpeg.py", "images/png.py",
+    "images/tiff.py", "notices.py", "tissue.py",
 )  # fmt: skip
 """Files of `common` by which the device works, too; they need no more than it has."""
 

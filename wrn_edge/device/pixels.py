@@ -24,6 +24,7 @@ _READERS = {
     "PNG": ("PngImagePlugin", "PngImageFile"),
     "JPEG": ("JpegImagePlugin", "JpegImageFile"),
     "TIFF": ("TiffImagePlugin", "TiffImageFile"),
+    "BMP": ("BmpImagePlugin", "BmpImageFile"),
 }
 SUFFIXES = tuple(suffix for suffix, kind in EXTENSIONS.items() if kind in _READERS)
 MAX_BYTES = 2**27
@@ -34,7 +35,7 @@ _PNG_END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 
 
 def read(path: str | os.PathLike) -> np.ndarray:
-    """Read an 8-bit RGB image from a PNG, JPEG or TIFF file.
+    """Read an 8-bit RGB image from a PNG, JPEG, TIFF or BMP file.
 
     An alpha channel that is opaque everywhere is dropped. As in training, nothing else is
     converted: grey, palette, CMYK, 16-bit, transparent, turned (EXIF), several pages are refused.
