@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from common.files import path_argument, write_sheet
 if TYPE_CHECKING:
     import keras
 
+
+_LONGEST_STEM = 220  # bytes; a name has at most 255
 
 SKIPPED = 3
 """Exit code where some images were classified and some could not be used."""
@@ -249,9 +252,17 @@ def _overlays(
             {stage: each[i : i + 1] for stage, each in maps.items()},
             [f"{path.name}\n{row['predicted']}, {100 * row['probability']:.1f} %"],
         )
-        target = folder / f"{path.stem}-gradcam.png"
-        if target in written:
-            target = folder / f"{path.stem}-{i}-gradcam.png"
-        figures.save(figure, target, synthetic=run.synthetic)
-        written.append(target)
+        written.append(folder / _overlay_name(path, i, {each.name for each in written}))
+        figures.save(figure, written[-1], synthetic=run.synthetic)
     return written
+
+
+def _overlay_name(path: Path, number: int, taken: set[str]) -> str:
+    """Name of an image's overlay: with its number where the name is taken, in any case, or long."""
+    stem = path.stem
+    while len(os.fsencode(stem)) > _LONGEST_STEM:
+        stem = stem[:-1]
+    name = f"{stem}-gradcam.png"
+    if stem == path.stem and name.casefold() not in {each.casefold() for each in taken}:
+        return name
+    return f"{stem}-{number}-gradcam.png"

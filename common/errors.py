@@ -59,7 +59,8 @@ def main(function: Callable[[], int | None]) -> None:
     if sys.stderr is None:
         sys.stderr = _nowhere()
     try:
-        code = function() or 0
+        with terminal.escaped_output():
+            code = function() or 0
         # Here and not at exit, where a full disk behind `> file` would be no error of ours.
         sys.stdout.flush()
         sys.exit(code)

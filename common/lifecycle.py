@@ -133,8 +133,8 @@ def complete(
             run.record_environment()
             report.write(run.path)
             run.finish()
-    print(evaluation.summary(evaluation.read_metrics(run)))
-    print(run.closing_words())
+    terminal.out(evaluation.summary(evaluation.read_metrics(run)))
+    terminal.out(run.closing_words())
     return run
 
 

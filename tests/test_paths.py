@@ -2,12 +2,15 @@
 
 import ast
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import run_folder
 
-from common import datasets, files, predictions, runs, splits
+from common import datasets, errors, files, predictions, report, runs, splits, terminal
 from common.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -216,3 +219,111 @@ def test_a_table_is_text_whatever_it_looks_like(tmp_path):
     assert table.to_dict("list") == {"image": ["007", "0"], "part": ["NA", ""]}
     with pytest.raises(InputError, match="no column label"):
         files.read_table(tmp_path / "t.csv", ["label"])
+
+
+# --- terminals, pages, spreadsheets ------------------------------------------------------------
+
+SHOWN = {
+    "a\nb\tc": "a\nb\tc",
+    "\x1b[2J\x07\r": "\\x1b[2J\\x07\\r",
+    "abc\u202egpj.exe": "abc\\u202egpj.exe",
+    "caf\udce9": "caf\\udce9",
+    "\u9577\u3044": "\u9577\u3044",
+}
+PLAINER = {
+    "92.1 ± 0.3 – ours’": {"ascii": "92.1 +/- 0.3 - ours'", "cp1252": "92.1 ± 0.3 – ours’"},
+    "−1 ≤ café": {"ascii": "-1 <= cafe", "cp1252": "-1 <= café"},
+    "\u9577": {"ascii": "\\u9577", "cp1252": "\\u9577"},
+}
+
+
+def test_what_a_terminal_is_shown():
+    for text, wanted in SHOWN.items():
+        assert terminal.shown(text) == terminal.shown(terminal.shown(text)) == wanted
+    for text, by_encoding in PLAINER.items():
+        assert terminal.shown(text, "utf-8") == text
+        for encoding, wanted in by_encoding.items():
+            assert terminal.shown(text, encoding) == wanted
+
+
+COMMANDS = """
+import io, runpy, sys, warnings
+warnings.simplefilter("ignore")
+encoding, *commands = sys.argv[1:]
+for command in commands:
+    binary = io.BytesIO()
+    sys.stdout = io.TextIOWrapper(binary, encoding=encoding)
+    module, *arguments = command.split()
+    sys.argv = [module, *arguments]
+    try:
+        runpy.run_module(module, run_name="__main__")
+    except SystemExit as end:
+        assert not end.code, command
+    sys.stdout.flush()
+    text = binary.getvalue().decode(encoding)
+    assert len(text) > 50, command
+    assert "\\\\x" not in text and "\\\\u" not in text, text
+"""
+PAPERS = [name for name in PACKAGES if name != "common"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.slow)])
+def test_every_command_is_readable_on_every_terminal(encoding, tmp_path):
+    run = run_folder.make(tmp_path, "binary", pictures=False)
+    commands = [f"{name}.tables --runs-dir {tmp_path}" for name in PAPERS]
+    commands += [f"breakhis.tables --format {name}" for name in ("csv", "latex")]
+    commands += [f"common.protocols show {name}" for name in PAPERS]
+    commands += [f"common.datasets info {name}" for name in datasets.MODULES]
+    commands += [
+        f"breakhis.evaluate --run {run}",
+        f"common.metrics compare {run} {run}",
+        f"common.report {run}",
+        f"common.splits report --split-file {run / 'split.csv'}",
+        "gan_fusion.tables per-class",
+        "gan_fusion.tables gan-effect",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS, encoding, *commands], capture_output=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+
+
+def test_a_command_escapes_whatever_it_prints(capsys):
+    with pytest.raises(SystemExit):
+        errors.main(lambda: print("\x1b]0;title\x07name\x9b2J"))
+    assert capsys.readouterr().out == "\\x1b]0;title\\x07name\\x9b2J\n"
+    terminal.out("two\nlines\x1b")
+    assert capsys.readouterr().out == "two\nlines\\x1b\n"
+
+
+def test_no_text_of_a_spreadsheet_is_a_formula():
+    names = ["=1+1", "+1", "-1", "@x", " =1", "\t1", "＝1", "a=1", "b.png"]
+    text = files.sheet_text(pd.DataFrame({"=name": names, "value": [-0.5] * len(names)}))
+    assert text.splitlines()[0] == "'=name,value"
+    cells = [line.rpartition(",") for line in text.splitlines()[1:]]
+    assert [cell[0] for cell in cells] == [f"'{name}" for name in names[:-2]] + names[-2:]
+    assert {cell[2] for cell in cells} == {"-0.5"}
+
+
+def test_a_page_shows_names_and_obeys_none(tmp_path):
+    run = run_folder.make(tmp_path, "binary", pictures=False)
+    name = "<script>x</script>\x1b[2J\u202ecaf\udce9.png"
+    skipped = [{"image": name, "reason": "</td><img src=x onerror=alert(1)>"}]
+    runs.load(run).note(skipped=skipped)
+    page = report.write(run).read_bytes().decode("utf-8")
+    assert "&lt;script&gt;x&lt;/script&gt;\\x1b[2J\\u202ecaf\\udce9.png" in page
+    assert "<script>x" not in page
+    assert "<img src=x" not in page
+
+
+def test_names_of_overlays_fit_and_differ():
+    from common.classification import _overlay_name
+
+    taken = set()
+    for i, stem in enumerate(["a", "A", "a", "x" * 251, "\u9577" * 80, "caf\udce9"]):
+        name = _overlay_name(Path(f"{stem}.png"), i, taken)
+        assert len(os.fsencode(name)) <= 255
+        assert name.casefold() not in {each.casefold() for each in taken}
+        taken.add(name)
+    assert {"a-gradcam.png", "A-1-gradcam.png", "a-2-gradcam.png", "caf\udce9-gradcam.png"} < taken

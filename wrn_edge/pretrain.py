@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from common import config as configuration
-from common import errors, notices
+from common import errors, notices, terminal
 from common.config import ASSUMED, MixedPrecision, ResizeFilter, hp
 from common.errors import InputError
 
@@ -167,7 +167,7 @@ def pretrain(request: configuration.Request[PretrainConfig]) -> Run:
             fit(config, split, pixels, run, workers=execution.workers)
             run.record_environment()
             run.finish()
-    print(summary(run, split))
+    terminal.out(summary(run, split))
     return run
 
 

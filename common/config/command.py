@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from common import terminal
 from common.config.fields import C, Execution, Request
 from common.config.values import check, preset_name, shallow
 from common.errors import InputError
@@ -73,13 +74,14 @@ def parse(
         description += (
             f"\n\n--preset NAME starts from one of (--demo is short for --preset demo):\n{listing}"
         )
-    parsed = tyro.cli(
-        tyro.conf.OmitArgPrefixes[both],  # type: ignore[misc, valid-type]  # made at run time
-        args=rest,
-        prog=f"python -m {package}.{module}",
-        description=description,
-        config=(tyro.conf.OmitSubcommandPrefixes,),
-    )
+    with terminal.as_it_is():  # --help has colours
+        parsed = tyro.cli(
+            tyro.conf.OmitArgPrefixes[both],  # type: ignore[misc, valid-type]  # made at run time
+            args=rest,
+            prog=f"python -m {package}.{module}",
+            description=description,
+            config=(tyro.conf.OmitSubcommandPrefixes,),
+        )
     config = config_class(**{**shallow(start), **shallow(parsed.config)})
     check(config)
     return Request(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # the wide ones, too, where these are typed
 _LONGEST_SUFFIX = 16  # a name may have 255 bytes, and the temporary one has a few of its own
 
 
@@ -146,12 +147,11 @@ def csv_text(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, float_format="%.9g", lineterminator="\n")
 
 
-def write_sheet(path: str | Path, frame: pd.DataFrame) -> None:
-    """Write a table that people open in a spreadsheet, as `write_csv`; no text in it is a formula.
+def sheet_text(frame: pd.DataFrame) -> str:
+    """Write a table that people open in a spreadsheet as `csv_text`; no text in it is a formula.
 
     Parameters
     ----------
-    path : path
     frame : DataFrame
         Text that begins with =, +, -, @, a tab or a line end gets an apostrophe before it: a
         spreadsheet would take a file's name for a formula.
@@ -160,11 +160,22 @@ def write_sheet(path: str | Path, frame: pd.DataFrame) -> None:
     for name in safe.columns:
         if safe[name].dtype.kind not in "iufb":
             safe[name] = [_no_formula(value) for value in safe[name]]
-    write_csv(path, safe.rename(columns=_no_formula))
+    return csv_text(safe.rename(columns=_no_formula))
+
+
+def write_sheet(path: str | Path, frame: pd.DataFrame) -> None:
+    """Write `sheet_text`, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    frame : DataFrame
+    """
+    write_text(path, sheet_text(frame))
 
 
 def _no_formula(value: Any) -> Any:
-    text = isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@"))
+    text = isinstance(value, str) and value.lstrip().startswith(_FORMULA)
     text = text or (isinstance(value, str) and value.startswith(("\t", "\r", "\n")))
     return f"'{value}" if text else value
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import notices
+from common import notices, terminal
 from common.errors import WriteError
 from common.files import write_text
 from common.report import data, making, paper, patients, results, summary, training, verdict, words
 from common.report.files import DAMAGE, RunFiles, read
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 if TYPE_CHECKING:
     import jinja2
@@ -65,7 +68,9 @@ def write(run_path: str | Path) -> Path:
     """
     files = read(run_path)
     target = files.path / "report.html"
-    write_text(target, _template().render(context(files)))
+    page = _template().render(context(files))
+    # Jinja escapes what is markup; a name's control characters and bytes that are no UTF-8 are not.
+    write_text(target, _UNSEEN.sub(lambda found: terminal.plain(found[0]), page))
     return target
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.errors import InputError
-from common.files import path_argument, write_text
+from common.files import path_argument, sheet_text, write_text
 from common.tables.comparison import compared
 from common.tables.paper import load
 from common.tables.show import latex, markdown
@@ -42,7 +42,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         raise InputError(f"--runs-dir {flags.runs_dir}: is no folder")
     paper = load(package, flags.runs_dir or "runs")
     if flags.format == "csv":
-        text = compared(paper).to_csv(index=False, float_format="%.9g", lineterminator="\n")
+        text = sheet_text(compared(paper))
     else:
         text = {"markdown": markdown, "latex": latex}[flags.format](paper)
     if flags.output:

@@ -6,9 +6,24 @@ says nothing of itself. stdout is left to what a command gives out.
 
 There is no thread that draws: a bar is drawn when it is told of progress, so a process may fork,
 stop or be killed under it at any time.
+
+`output` makes what goes to stdout harmless and readable on any terminal.
 """
 
 from common.terminal.bars import Bar, line, progress, quiet
+from common.terminal.output import as_it_is, escaped_output, out, shown
 from common.terminal.words import duration, megabytes, plain
 
-__all__ = ["Bar", "duration", "line", "megabytes", "plain", "progress", "quiet"]
+__all__ = [
+    "Bar",
+    "as_it_is",
+    "duration",
+    "escaped_output",
+    "line",
+    "megabytes",
+    "out",
+    "plain",
+    "progress",
+    "quiet",
+    "shown",
+]

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
+from common.terminal.output import shown
 from common.terminal.words import duration, megabytes, plain
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def line(text: str, *, always: bool = False) -> None:
     """
     if _quiet and not always:
         return
-    text = "\n".join(map(plain, text.split("\n")))
+    text = shown("\n".join(map(plain, text.split("\n"))), getattr(sys.stderr, "encoding", None))
     with _lock:
         if _screen is None:
             print(text, file=sys.stderr, flush=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from common import config as configuration
+from common import terminal
 from common.config import Request
 from common.errors import InputError
 from gan_fusion.gan import evaluation
@@ -115,8 +116,8 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
             Training(config, seen, pixels, run, images.cache_folder(execution.cache_dir)).run_all()
             run.record_environment()
             run.finish()
-    print(evaluation.summary(evaluation.read_metrics(run)))
-    print(run.closing_words())
+    terminal.out(evaluation.summary(evaluation.read_metrics(run)))
+    terminal.out(run.closing_words())
     return run
 
 
