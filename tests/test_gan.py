@@ -507,6 +507,7 @@ def test_a_finished_run_answers_from_its_files(finished, tissue, cache, monkeypa
     monkeypatch.setattr(loop.Training, "run_all", lambda self: pytest.fail("trained again"))
     again = train(RUN, tissue, cache, finished.path.parent.parent)
     assert again.path == finished.path
+    assert "A generative network (GAN)" in (again.path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -496,8 +496,8 @@ def test_files_are_linked_and_there(finished, page, task):
     assert all((finished[task] / name).is_file() for name in linked)
     (beside,) = [p.text for p in page.all("p") if p.text.startswith("Beside this page")]
     assert beside == (
-        "Beside this page: config.json, metrics.json, predictions.csv, split.csv, history.csv, "
-        "leakage.json; all files."
+        "Beside this page: config.json, environment.json, history.csv, leakage.json, "
+        "metrics.json, predictions.csv, split.csv; all files."
     )
 
 
@@ -726,7 +726,7 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("scheme", ["light", "dark", "print"])
 def test_contrast_meets_wcag_aa(scheme):
-    text = Path(report.__file__).with_name("page.html").read_text(encoding="utf-8")
+    text = Path(report.__file__).with_name("frame.html").read_text(encoding="utf-8")
     blocks = re.findall(r":root \{(.*?)\}", text, flags=re.DOTALL)
     assert len(blocks) == 3
     colours = {}

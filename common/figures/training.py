@@ -156,7 +156,8 @@ def curves(panels: Mapping[str, Mapping[str, tuple[Any, ...]]], x_label: str) ->
     ----------
     panels : mapping
         Label of the vertical axis to curves: name to (x, y) or (x, y, error of y), each of shape
-        (n,). One value of y for many of x is drawn as a line of reference.
+        (n,). One value of y for many of x is drawn as a line of reference. The curve goes on
+        where a value of y is NaN.
     x_label : str
         Label of the horizontal axis, with its unit.
 
@@ -176,12 +177,14 @@ def curves(panels: Mapping[str, Mapping[str, tuple[Any, ...]]], x_label: str) ->
                 axes.axhline(float(y), color=GREY, linewidth=1.2, linestyle=":", label=name)
                 continue
             y = np.asarray(y, float)
+            there = np.isfinite(y)  # what was not measured at a step leaves no gap in the curve
+            x, y = x[there], y[there]
             axes.plot(
                 x, y, color=colour, linestyle=STYLES[number], linewidth=1.4, label=name,
                 marker=MARKERS[number] if len(x) <= 40 else None, markersize=3.5,
             )  # fmt: skip
             if error:
-                spread = np.asarray(error[0], float)
+                spread = np.asarray(error[0], float)[there]
                 axes.fill_between(x, y - spread, y + spread, color=colour, alpha=0.2, linewidth=0)
         if len(named) > 1:
             axes.legend(

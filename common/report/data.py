@@ -61,7 +61,7 @@ def data(files: RunFiles) -> dict[str, Any] | None:
         "lone": lone,
         "shared": shared,
         "images": int(split["part"].isin(parts).sum()),
-        "expected": files.record.expected_images,
+        "expected": None if files.synthetic else files.record.expected_images,
         "split": files.metrics.get("split") or files.config.get("split"),
     }
 

@@ -69,13 +69,16 @@ class RunFiles:
         return images is None or expected is None or images == expected
 
 
-def read(run_path: str | Path) -> RunFiles:
+def read(run_path: str | Path, *, classifier: bool = True) -> RunFiles:
     """Read a run folder.
 
     Parameters
     ----------
     run_path : path
         The run folder; only `config.json` must be there.
+    classifier : bool
+        Refuse another run than a classifier's. Of any other, `history.csv` and `predictions.csv`
+        are not read: what they hold is its paper's business.
 
     Returns
     -------
@@ -85,9 +88,9 @@ def read(run_path: str | Path) -> RunFiles:
     Raises
     ------
     InputError
-        If the folder is no run folder, or holds no classifier.
+        If the folder is no run folder, or holds no classifier though one is wanted.
     """
-    run = runs.load_classifier(run_path)
+    run = runs.load_classifier(run_path) if classifier else runs.load(run_path)
     damaged: list[str] = []
 
     def take(name: str, reader: Callable[[Path], Content]) -> Content | None:
@@ -104,9 +107,11 @@ def read(run_path: str | Path) -> RunFiles:
     metrics = take("metrics.json", _object) or {}
     environment = take("environment.json", _object) or {}
     split = take("split.csv", _split)
-    history = take("history.csv", _history)
+    history = take("history.csv", _history) if classifier else None
     classes = list(run.record.classes or [])
-    found = take("predictions.csv", lambda path: predictions.read(path, classes or None))
+    found = None
+    if classifier:
+        found = take("predictions.csv", lambda path: predictions.read(path, classes or None))
     if not classes and found is not None:
         classes = predictions.classes_of(found)
     test = None if found is None else predictions.of_part(found)

@@ -86,11 +86,6 @@ def environment(files: RunFiles) -> list[tuple[str, str]]:
     return rows + [(title, text) for title, text in inputs if text]
 
 
-MAIN = ("config.json", "metrics.json", "predictions.csv", "split.csv", "samples.csv", "history.csv",
-        "leakage.json", "model.keras")  # fmt: skip
-"""Files that the page names at its top, as far as they are there."""
-
-
 def listing(files: RunFiles) -> dict[str, Any]:
     """List the files of the run; the page itself, which is being written, and checkpoints aside.
 
@@ -102,7 +97,7 @@ def listing(files: RunFiles) -> dict[str, Any]:
     Returns
     -------
     dict
-        `all`: name, address from the page, and size; `main`: those of `MAIN`.
+        `all`: name, address from the page, and size; `main`: those in no folder of their own.
     """
     root = files.path
     found = [
@@ -110,13 +105,9 @@ def listing(files: RunFiles) -> dict[str, Any]:
         for path in sorted(root.rglob("*"))
         if path.is_file()
         and path != root / "report.html"
-        and not path.name.startswith(".part-")
+        and not path.name.startswith(".")
         and path.relative_to(root).parts[0] != "checkpoint"
     ]
     # "./" because a name may look like the scheme of an address.
     rows = [(name, f"./{urllib.parse.quote(name)}", length) for name, length in found]
-    return {"all": rows, "main": sorted((r for r in rows if r[0] in MAIN), key=_place)}
-
-
-def _place(row: tuple[str, str, str]) -> int:
-    return MAIN.index(row[0])
+    return {"all": rows, "main": [row for row in rows if "/" not in row[0]]}

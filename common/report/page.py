@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from common import notices, terminal
@@ -20,7 +21,10 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud8
 if TYPE_CHECKING:
     import jinja2
 
-SECTIONS: dict[str, Callable[[RunFiles], Any]] = {
+Section = Callable[[RunFiles], Any]
+"""Makes what a template shows under one name; None leaves it out."""
+
+SECTIONS: dict[str, Section] = {
     "headline": summary.headline,
     "verdict": verdict.verdict,
     "data": data.data,
@@ -47,7 +51,7 @@ SECTIONS: dict[str, Callable[[RunFiles], Any]] = {
 
 
 def write(run_path: str | Path) -> Path:
-    """Write `report.html`, and the figures it shows, into a run folder.
+    """Write `report.html`, and the figures it shows, into a classifier's run folder.
 
     Parameters
     ----------
@@ -62,25 +66,61 @@ def write(run_path: str | Path) -> Path:
     Raises
     ------
     InputError
-        If the folder is no run folder.
+        If the folder is no run folder, or no classifier's.
     WriteError
         If the page or a figure cannot be written.
     """
-    files = read(run_path)
-    target = files.path / "report.html"
-    page = _template().render(context(files))
-    # Jinja escapes what is markup; a name's control characters and bytes that are no UTF-8 are not.
-    write_text(target, _UNSEEN.sub(lambda found: terminal.plain(found[0]), page))
-    return target
+    return write_page(
+        read(run_path), "common.report/page.html", SECTIONS, "python -m common.report"
+    )
 
 
-def context(files: RunFiles) -> dict[str, Any]:
-    """Give everything that the template shows.
+def write_page(
+    files: RunFiles, template: str, sections: Mapping[str, Section], command: str
+) -> Path:
+    """Write `report.html` from sections and a template that extends `common.report/frame.html`.
 
     Parameters
     ----------
     files : RunFiles
         Of the run.
+    template : str
+        A package and a file in it, with a slash between them.
+    sections : mapping of str to callable
+        What the template shows under each name, made of the run's files. One whose files do not
+        fit is None, and named.
+    command : str
+        Writes the page again, given a run.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    WriteError
+        If the page or a figure cannot be written.
+    """
+    target = files.path / "report.html"
+    known = context(files, sections) | {"page_command": command}
+    page = _templates().get_template(template).render(known)
+    # Jinja escapes what is markup; a name's control characters and bytes that are no UTF-8 are not.
+    write_text(target, _UNSEEN.sub(lambda found: terminal.plain(found[0]), page))
+    return target
+
+
+def context(
+    files: RunFiles, sections: Mapping[str, Section] = MappingProxyType(SECTIONS)
+) -> dict[str, Any]:
+    """Give everything that a template shows.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+    sections : mapping of str to callable
+        As in `write_page`.
 
     Returns
     -------
@@ -88,12 +128,12 @@ def context(files: RunFiles) -> dict[str, Any]:
         The sections and a few facts of the run; a section is None if it is left out.
     """
     damaged = list(files.damaged)
-    sections = {name: _section(name, make, files, damaged) for name, make in SECTIONS.items()}
+    made = {name: _section(name, make, files, damaged) for name, make in sections.items()}
     record = files.record
     return {
-        **sections,
-        "warnings": sections["warnings"] or [],
-        "files": sections["files"] or {"all": [], "main": []},
+        **made,
+        "warnings": made.get("warnings") or [],
+        "files": made.get("files") or {"all": [], "main": []},
         "dataset": summary.dataset(files),
         "title": f"{record.package}: {record.preset or files.path.name}",
         "folder": files.path.name,
@@ -126,10 +166,11 @@ def _section(
 
 
 @functools.cache
-def _template() -> jinja2.Template:
+def _templates() -> jinja2.Environment:
     import jinja2
 
     environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_source),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -141,5 +182,9 @@ def _template() -> jinja2.Template:
         count=words.count,
         value=words.value,
     )
-    source = importlib.resources.files("common.report").joinpath("page.html").read_text("utf-8")
-    return environment.from_string(source)
+    return environment
+
+
+def _source(name: str) -> str:
+    package, _, file = name.rpartition("/")
+    return importlib.resources.files(package).joinpath(file).read_text("utf-8")

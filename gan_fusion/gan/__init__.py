@@ -3,7 +3,7 @@
 `layers`, `networks` and `losses` are Keras alone; a training step is taken by `step`, of which
 `step_tensorflow` and `step_jax` are the only parts that know a backend. `draws` says what a step
 sees, `loop` repeats it, `evaluation` measures the images, `train` is the command's flow. `folder`
-is what a folder of generated images holds, `generate` fills one.
+is what a folder of generated images holds, `generate` fills one, `report` writes the run's page.
 
 Inside the networks an image is float, RGB, in [-1, 1]; `as_pixels` makes the generator that users
 get, which answers in [0, 255].

@@ -135,7 +135,12 @@ class Judge:
         figure = figures.curves(
             _panels(history, points, self.floor), "Thousands of real images shown (kimg)"
         )
-        figures.save(figure, self.run.path / "figures" / "curves.png", self.run.synthetic)
+        last = points[-1]
+        figures.save(
+            figure, self.run.path / "figures" / "curves.png", self.run.synthetic,
+            f"Losses, KID and FID over {last['kimg']:g} thousand images shown. Last KID "
+            f"{last['kid']:.3g}, of two halves of the real images {self.floor['kid']:.3g}.",
+        )  # fmt: skip
 
     def _by_class(self, what: str, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
         return {

@@ -37,7 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
         description="Write images that a trained GAN draws: PNGs, index.csv and generation.json. "
         "A command that was killed goes on where it stopped.",
     )
-    parser.add_argument("--run", required=True, type=path_argument, help="run folder of the GAN")
+    parser.add_argument(
+        "--run", type=path_argument,
+        help="run folder of the GAN (default: the newest finished one in runs)",
+    )  # fmt: skip
     parser.add_argument("--output", required=True, type=path_argument, help="folder to fill")
     parser.add_argument("--count", type=int, default=640, help="images per class (default: 640)")
     parser.add_argument(
@@ -45,9 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     options = parser.parse_args(arguments)
-    record = generate(
-        options.run, options.output, options.count, labels=options.labels, seed=options.seed
-    )
+    run = newest("runs") if options.run is None else options.run
+    if options.run is None:
+        print(f"the newest GAN: {run}")
+    record = generate(run, options.output, options.count, labels=options.labels, seed=options.seed)
     counts = ", ".join(f"{count} {name}" for name, count in record["counts"].items())
     print(f"{counts} images of {record['size']} px in {options.output}")
     if record["crop"] < 1:
@@ -58,7 +62,38 @@ def main(arguments: list[str] | None = None) -> int:
     if record["synthetic_tissue"]:
         print(notices.SYNTHETIC_MODEL)
     print(notices.RESEARCH_USE)
+    print(
+        f"\nnext: python -m gan_fusion.train ... --gan-images {options.output} --image-size "
+        f"{record['size']}   (or smaller)"
+    )
     return 0
+
+
+def newest(runs_dir: str | Path) -> Path:
+    """Find the GAN's run that was finished last.
+
+    Parameters
+    ----------
+    runs_dir : path
+        Where runs live.
+
+    Returns
+    -------
+    Path
+        Its folder.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    found = [run for run in runs.find(runs_dir, "gan_fusion") if run.record.get("kind") == "gan"]
+    if not found:
+        raise InputError(
+            f"{runs_dir}: no finished run of a GAN; python -m gan_fusion.train_gan trains one, "
+            "--run names one that lies elsewhere"
+        )
+    return found[-1].path
 
 
 def generate(

@@ -26,8 +26,9 @@ FEWEST = 8
 """Fewest training images: KID compares two halves of them, in two blocks of two."""
 
 NO_CLASSIFIER = (
-    "a GAN's run, no classifier's; its scores are in its metrics.json, and python -m "
-    "gan_fusion.generate --run RUN draws images with it"
+    "a GAN's run, no classifier's; its scores are in its metrics.json, python -m "
+    "gan_fusion.gan.report RUN writes its page, and python -m gan_fusion.generate --run RUN draws "
+    "images with it"
 )
 """What config.json says under `no_classifier`, to whatever asks for predictions."""
 
@@ -65,6 +66,7 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
     from common import backend, images, lifecycle, runs
     from gan_fusion import data
+    from gan_fusion.gan import report
 
     request = configuration.request(
         GanConfig, PRESETS, config,
@@ -115,9 +117,11 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
             runs.settle(run, split)
             Training(config, seen, pixels, run, images.cache_folder(execution.cache_dir)).run_all()
             run.record_environment()
+            report.write(run.path)
             run.finish()
     terminal.out(evaluation.summary(evaluation.read_metrics(run)))
     terminal.out(run.closing_words())
+    terminal.out(f"\nnext: python -m gan_fusion.generate --run {run.path} --output FOLDER")
     return run
 
 
