@@ -50,19 +50,19 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     run = newest("runs") if options.run is None else options.run
     if options.run is None:
-        print(f"the newest GAN: {run}")
+        terminal.out(f"the newest GAN: {run}")
     record = generate(run, options.output, options.count, labels=options.labels, seed=options.seed)
     counts = ", ".join(f"{count} {name}" for name, count in record["counts"].items())
-    print(f"{counts} images of {record['size']} px in {options.output}")
+    terminal.out(f"{counts} images of {record['size']} px in {options.output}")
     if record["crop"] < 1:
-        print(
+        terminal.out(
             f"each shows a piece of {100 * record['crop']:g} % of a real image's shorter side: a "
             "classifier of whole images sees them enlarged"
         )
     if record["synthetic_tissue"]:
-        print(notices.SYNTHETIC_MODEL)
-    print(notices.RESEARCH_USE)
-    print(
+        terminal.out(notices.SYNTHETIC_MODEL)
+    terminal.out(notices.RESEARCH_USE)
+    terminal.out(
         f"\nnext: python -m gan_fusion.train ... --gan-images {options.output} --image-size "
         f"{record['size']}   (or smaller)"
     )

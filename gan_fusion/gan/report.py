@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common import errors, notices, report
+from common import errors, notices, report, terminal
 from common.errors import InputError
 from common.report import RunFiles, data, making, pictures
 from common.report.words import number, percent
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", nargs="+", metavar="RUN", help="a run folder of train_gan")
     for path in parser.parse_args(arguments).run:
-        print(write(path))
+        terminal.out(write(path))
     return 0
 
 
