@@ -282,7 +282,8 @@ def evaluate_run(run_path: str | Path) -> dict[str, Any]:
         folders=_folders(run),
     )
     result["best_epoch"] = best_epoch(run)
-    write_json(run.path / "metrics.json", result)
+    with runs.changing(run.path):
+        write_json(run.path / "metrics.json", result)
     return result
 
 

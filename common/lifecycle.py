@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from common import datasets, evaluation, runs, terminal
 from common.config import PaperConfig, Request
 from common.datasets import Card, synthetic
+from common.errors import RESTORE, InputError, listed
 from common.runs import Run
 from common.splits import PARTS, leakage
 
@@ -114,7 +115,9 @@ def complete(
     ).changed(**(facts or {}))
     execution = request.execution
     with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=pixels) as run:
-        if not run.finished:
+        if run.finished:
+            _mend(run, request, data_dir, pixels, draw)
+        else:
             # Imported here: a finished run answers without a framework.
             from common import backend, report
 
@@ -136,6 +139,174 @@ def complete(
     terminal.out(evaluation.summary(evaluation.read_metrics(run)))
     terminal.out(run.closing_words())
     return run
+
+
+def require_whole(run: Run, write_page: Callable[[Path], Any]) -> None:
+    """Refuse to answer from a finished run of which the page alone can be made again: a GAN's.
+
+    Parameters
+    ----------
+    run : Run
+        Finished. Without a manifest it is taken as it is.
+    write_page : callable
+        Writes its page again, from the run's folder.
+
+    Raises
+    ------
+    InputError
+        Naming what has changed or is missing. Of pictures it is only said.
+    """
+    damaged = set(_damaged(run)) if runs.has_manifest(run.path) else set()
+    if "report.html" in damaged:
+        write_page(run.path)
+        damaged = set(_damaged(run))
+    pictures = {name for name in damaged if not _is_ours(name) or name.startswith("figures/")}
+    if pictures:
+        terminal.line(f"warning: {listed(sorted(pictures))}: changed or missing", always=True)
+    if damaged - pictures:
+        _refuse(run, damaged - pictures)
+
+
+def _mend(
+    run: Run,
+    request: Request[PaperConfig],
+    data_dir: Path,
+    pixels: Pixels,
+    draw: Callable[[], tuple[pd.DataFrame, pd.DataFrame]],
+) -> None:
+    """Make again what of a finished run is damaged or gone; what cannot be made stops the command.
+
+    Raises
+    ------
+    InputError
+        Naming what cannot be made again, or not as it was.
+    """
+    damaged = set(_damaged(run))
+    if not damaged:
+        return
+    _tell_others(damaged)
+    lost = _lost(damaged)
+    if "config.json" in damaged or lost - {"model.keras"}:
+        _refuse(run, lost | damaged & {"config.json"})
+    ours = {name for name in damaged if _is_ours(name)}
+    makeable = ours - lost - (_BY_MODEL if lost else set())
+    if makeable:
+        terminal.line(f"{run.path}: made again: {listed(sorted(makeable))}", always=True)
+        _make_again(run, request, data_dir, pixels, draw, makeable)
+    if left := {name for name in _damaged(run) if _is_ours(name)}:
+        _refuse(run, left)
+
+
+_FROM_DRAW = {"split.csv", "samples.csv"}
+_EXACT = {*_FROM_DRAW, "images.csv", "predictions.csv"}
+"""What must come out as it was: the evidence. The other files are views of it."""
+_BY_MODEL = {"predictions.csv", *(f"figures/{n}.png" for n in ("examples", "mistakes", "gradcam"))}
+_LEAKAGE = {"leakage.json", "figures/leakage.png"}
+_VIEWS = {"metrics.json", "report.html"}
+
+
+def _is_ours(name: str) -> bool:
+    """Whether the training command wrote a file, and no command that came after it."""
+    return "/" not in name or name.startswith("figures/")
+
+
+def _lost(damaged: set[str]) -> set[str]:
+    """What of it cannot be made again."""
+    return {
+        name for name in damaged
+        if _is_ours(name) and not name.startswith("figures/")
+        and name not in _EXACT | _LEAKAGE | _VIEWS
+    }  # fmt: skip
+
+
+def _damaged(run: Run) -> dict[str, str]:
+    if not runs.has_manifest(run.path):  # of an earlier version: what is gone is seen all the same
+        return {name: "missing" for name in _VIEWS if not (run.path / name).is_file()}
+    found = runs.compare(run.path, quick=True)
+    return {name: what for name, what in found.items() if what != "additional"}
+
+
+def _tell_others(damaged: set[str]) -> None:
+    others = sorted(name for name in damaged if not _is_ours(name))
+    if others:
+        terminal.line(
+            f"warning: {listed(others)}: changed or missing; the command that wrote it makes it "
+            "again",
+            always=True,
+        )
+
+
+def _refuse(run: Run, names: set[str]) -> NoReturn:
+    what = _damaged(run)
+    listing = listed(f"{name} ({what.get(name, 'changed')})" for name in sorted(names))
+    raise InputError(
+        f"{run.path}: damaged since the run finished, and cannot be made again as it was: "
+        f"{listing}; {RESTORE}"
+    )
+
+
+def _make_again(
+    run: Run,
+    request: Request[PaperConfig],
+    data_dir: Path,
+    pixels: Pixels,
+    draw: Callable[[], tuple[pd.DataFrame, pd.DataFrame]],
+    names: set[str],
+) -> None:
+    from common import backend, evidence, report
+
+    config = request.config
+    if names & (_FROM_DRAW | _LEAKAGE | _BY_MODEL):
+        for name in names & _FROM_DRAW:
+            (run.path / name).unlink(missing_ok=True)
+        split, samples = draw()
+        runs.settle(run, split, samples)
+    if names & _LEAKAGE:
+        with runs.changing(run.path):
+            evidence.compare_parts(run, split, data_dir, pixels)
+    if names & _BY_MODEL:
+        backend.load()
+        from common import training
+
+        training.set_seed(
+            config.seed,
+            deterministic=bool(run.config.get("deterministic", True)),
+            mixed_precision=str(run.config.get("mixed_precision", "off")),
+        )
+        model = runs.load_model(run)
+        judged = _judged(run, request, data_dir, pixels, split)
+        if "predictions.csv" in names:
+            evaluation.predict_run(run, model, split, judged, config.batch_size)
+            if "predictions.csv" in _damaged(run):
+                _refuse(run, {"predictions.csv"})
+        with runs.changing(run.path):
+            evidence.collect(run, model, split, judged)
+    if "images.csv" in names:  # as it is today, and not as it was
+        return
+    if "metrics.json" in names:
+        evaluation.evaluate_run(run.path)
+    report.write(run.path)
+
+
+def _judged(
+    run: Run, request: Request[PaperConfig], data_dir: Path, pixels: Pixels, split: pd.DataFrame
+) -> Pixels:
+    """The images as the run's model was judged on them."""
+    state = run.record.get("stain_normalizer")
+    if state is None:
+        return pixels
+    from common import images, stain
+
+    normalizer = stain.from_state(state)
+    return images.cached(
+        data_dir,
+        split.image,
+        request.config.image_size,
+        filter=request.config.resize_filter,
+        cache_dir=request.execution.cache_dir,
+        transform=normalizer.transform,
+        transform_id=normalizer.identity(),
+    )
 
 
 def _tell_leaks(run: Run, found: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ TINY = {
 PROMISED = {
     "config.json", "environment.json", "images.csv", "split.csv", "samples.csv", "history.csv",
     "model.keras", "predictions.csv", "metrics.json", "leakage.json", "figures", "report.html",
+    "manifest.json",
 }  # fmt: skip
 """What README.md and docs/run-folder.md promise of every run."""
 
@@ -170,6 +172,71 @@ def test_a_finished_run_answers_from_its_files(paper, whole, train, monkeypatch,
         file: file.stat().st_mtime_ns for file in run.path.rglob("*") if file.name != ".lock"
     } == before
     assert "accuracy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "paper",
+    [name if name == "wrn_edge" else pytest.param(name, marks=pytest.mark.slow) for name in PAPERS],
+)
+def test_what_is_damaged_of_a_finished_run_is_made_again(paper, whole, train, tmp_path, capsys):
+    before = whole(paper).path
+    run = tmp_path / paper / before.name
+    shutil.copytree(before, run)
+    (run / "manifest.json").touch()  # copied before the model, which is so not younger
+    assert runs.compare(run) == {}
+    train(paper, tmp_path)
+    assert "made again" not in capsys.readouterr().err
+
+    for name in ("report.html", "split.csv", "figures/gradcam.png", "leakage.json"):
+        (run / name).unlink()
+    for name in ("predictions.csv", "metrics.json", "images.csv"):
+        (run / name).write_bytes((run / name).read_bytes()[:200])
+    with (run / "samples.csv").open("a") as file:
+        file.write("one line more\n")
+    (run / "figures" / "examples.png").write_bytes(b"")
+    train(paper, tmp_path)
+    said = capsys.readouterr().err
+    assert "made again: " in said
+    for name in (*SAME, "figures/gradcam.png", "figures/examples.png", "leakage.json"):
+        assert (run / name).read_bytes() == (before / name).read_bytes(), name
+    assert (run / "report.html").stat().st_size > 10_000
+    assert runs.compare(run) == {}
+
+
+def test_what_cannot_be_made_again_is_refused(whole, train, tmp_path, capsys):
+    paper, before = "wrn_edge", whole("wrn_edge").path
+    run = tmp_path / paper / before.name
+    shutil.copytree(before, run)
+    (run / "report.html").unlink()
+    with (run / "model.keras").open("r+b") as file:  # one bit, the size stays
+        file.seek(-100_000, 2)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 1]))
+    with pytest.raises(InputError, match=r"cannot be made again as it was: model\.keras \(changed"):
+        train(paper, tmp_path)
+    assert (run / "report.html").is_file()
+    assert runs.compare(run) == {"model.keras": "changed"}
+    # Without the model there is nothing from which predictions could come.
+    (run / "predictions.csv").unlink()
+    with pytest.raises(InputError, match=r"model\.keras \(changed\), predictions\.csv \(missing"):
+        train(paper, tmp_path)
+    (run / "history.csv").write_text("epoch\n")
+    with pytest.raises(InputError, match=r"history\.csv \(changed"):
+        train(paper, tmp_path)
+    capsys.readouterr()
+
+
+def test_a_finished_run_of_an_earlier_version_has_no_manifest(whole, train, tmp_path, capsys):
+    paper, before = "wrn_edge", whole("wrn_edge").path
+    run = tmp_path / paper / before.name
+    shutil.copytree(before, run)
+    (run / "manifest.json").unlink()
+    train(paper, tmp_path)
+    (run / "report.html").unlink()
+    train(paper, tmp_path)
+    assert (run / "report.html").is_file() and not runs.has_manifest(run)
+    capsys.readouterr()
 
 
 def test_another_draw_stops_a_run_that_was_begun(train, tmp_path, monkeypatch):

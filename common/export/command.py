@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -219,17 +220,18 @@ def main(package: str | None = None, arguments: list[str] | None = None) -> int:
         raise InputError(f"{run.path}: the training has not finished; run its command again")
     data_dir = data_folder(run, flags.data_dir)
     out = flags.out or run.path / "export"
-    backend.load()
-    record = export_run(
-        run,
-        data_dir,
-        out,
-        calibration=flags.calibration,
-        heldout=flags.heldout,
-        precisions=flags.precision,
-        converters=[flags.converter] if flags.converter else tuple(CONVERTERS),
-        threads=cores(),
-    )
+    with runs.changing(run.path) if run.path in out.parents else contextlib.nullcontext():
+        backend.load()
+        record = export_run(
+            run,
+            data_dir,
+            out,
+            calibration=flags.calibration,
+            heldout=flags.heldout,
+            precisions=flags.precision,
+            converters=[flags.converter] if flags.converter else tuple(CONVERTERS),
+            threads=cores(),
+        )
     if run.synthetic:
         print(notices.SYNTHETIC_MODEL)
     print(table(record))

@@ -1,7 +1,8 @@
 """Atomic writing of text, JSON and CSV, and hashes of files.
 
 Every file of this project is written through `atomic_path`: to a temporary name in the same folder,
-renamed when it is complete.
+renamed when it is complete. The temporary name says which process is writing, so that what a killed
+one left can be told from what a living one needs (`common.writers`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common import writers
 from common.errors import InputError, WriteError
 from common.files.reading import read_text
 
@@ -49,8 +51,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        writers.sweep(path.parent)
         suffix = path.suffix if len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX else ""
-        handle, name = tempfile.mkstemp(prefix=".part-", suffix=suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(
+            prefix=writers.half_prefix(), suffix=suffix, dir=path.parent
+        )
         os.close(handle)
     except OSError as error:
         raise _unwritable(path, error) from None

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
-from common import terminal
+from common import terminal, writers
 from common.errors import InputError
 from common.images.fingerprints import (
     RECORD_BYTES,
@@ -108,8 +108,7 @@ def _append_all(
     """Append what can be used and commit every few seconds; the others' reasons are returned."""
     problems: dict[str, str] = {}
     last = time.monotonic()
-    for half in store.folder.glob(".part-*"):  # what a killed build was writing
-        half.unlink()
+    writers.remove_halves(store.folder, deep=False, alone=True)  # of a killed build
     store.pixels_file.touch()
     store.fingerprints_file.touch()
     bar = terminal.progress("image cache", len(paths), "images", closing=False, shown=progress)

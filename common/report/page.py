@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from common import notices, terminal
+from common import notices, runs, terminal
 from common.errors import WriteError
 from common.files import write_text
 from common.report import data, making, paper, patients, results, summary, training, verdict, words
@@ -103,10 +103,12 @@ def write_page(
         If the page or a figure cannot be written.
     """
     target = files.path / "report.html"
-    known = context(files, sections) | {"page_command": command}
-    page = _templates().get_template(template).render(known)
-    # Jinja escapes what is markup; a name's control characters and bytes that are no UTF-8 are not.
-    write_text(target, _UNSEEN.sub(lambda found: terminal.plain(found[0]), page))
+    with runs.changing(files.path):
+        known = context(files, sections) | {"page_command": command}
+        page = _templates().get_template(template).render(known)
+        # Jinja escapes what is markup; control characters of names and bytes that are no UTF-8
+        # are not.
+        write_text(target, _UNSEEN.sub(lambda found: terminal.plain(found[0]), page))
     return target
 
 

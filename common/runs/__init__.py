@@ -19,6 +19,7 @@ from common.runs.draws import settle
 from common.runs.environment import commit, environment, machine
 from common.runs.folder import Run, find, load, load_classifier, open_run
 from common.runs.identity import describe, id_of, run_id, same_run, weights_id
+from common.runs.manifest import changing, compare, has_manifest
 from common.runs.record import SCHEMA, Record
 from common.runs.saved_model import load_model
 
@@ -29,12 +30,15 @@ __all__ = [
     "Record",
     "Run",
     "atomic_path",
+    "changing",
     "commit",
+    "compare",
     "describe",
     "disk_is_full",
     "environment",
     "file_hash",
     "find",
+    "has_manifest",
     "id_of",
     "load",
     "load_classifier",

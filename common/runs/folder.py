@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import terminal
-from common.errors import SHOWN, InputError, listed
+from common import terminal, writers
+from common.errors import SHOWN, InputError, WriteError, listed
 from common.files import expanded, read_json, read_table, write_json, write_text
 from common.notices import RESEARCH_USE, SYNTHETIC, SYNTHETIC_PREFIX
 from common.runs.environment import commit, environment, machine, now
 from common.runs.identity import id_of, same_run
+from common.runs.manifest import BUSY, CHANGED, compare, has_manifest, renew, write_manifest
 from common.runs.record import Record
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class Run:
         """
         self.record.note(**facts)
         write_json(self.path / "config.json", self.record.to_json())
+        if self.finished and has_manifest(self.path):
+            renew(self.path, ["config.json"])
 
     def note_machine(self) -> None:
         """Note where this process trains; say so if the run began elsewhere.
@@ -126,8 +129,16 @@ class Run:
 
     def finish(self) -> None:
         """Mark the run as finished, which lets `tables` read it; its resume state goes."""
+        # While this folder is there the manifest is still to be written, whoever is killed when.
+        (self.path / "checkpoint").mkdir(exist_ok=True)
         self.note(finished=now().isoformat())
-        shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
+        self._end()
+
+    def _end(self) -> None:
+        state = self.path / "checkpoint"
+        if state.is_dir() and not has_manifest(self.path):
+            write_manifest(self.path)
+        shutil.rmtree(state, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -167,38 +178,27 @@ def open_run(
         If the folder cannot be written, its `config.json` is damaged, another process has it, or
         images have changed since the run began.
     """
-    import filelock
-
     asked = record if isinstance(record, Record) else Record.from_json(record)
     identity = id_of(asked)
     path = _folder_of(expanded(runs_dir) / asked.package, asked, identity)
-    lock = filelock.FileLock(path / ".lock", timeout=0)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except filelock.Timeout:
-        raise InputError(
-            f"{path}: another process is working on this run; wait for it, or change a setting"
-        ) from None
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot write runs there ({error.strerror}); make room, or give another "
-            "folder with --runs-dir"
-        ) from None
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(writers.alone(path, BUSY))
+        except WriteError as error:
+            raise WriteError(f"{error} with --runs-dir") from None
         if fresh:
             _empty(path, keep=".lock")
-        for half in path.rglob(".part-*"):  # what a killed process was writing
-            half.unlink()
         if not _can_go_on(path):
             begun = asked.changed(run_id=identity, created=now().isoformat(), finished=None)
             write_json(path / "config.json", begun.to_json())
         run = load(path)
+        if run.finished:
+            run._end()  # that of a process which was killed a moment before
+            if has_manifest(path) and compare(path, quick=True).get("images.csv") == CHANGED:
+                (path / "images.csv").unlink()  # what the images are now is written there again
         if pixels is not None:
             _require_same_images(run.path / "images.csv", pixels)
         yield run
-    finally:
-        lock.release()
 
 
 def _folder_of(package: Path, record: Record, identity: str) -> Path:

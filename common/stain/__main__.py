@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from common import datasets, images, notices, terminal
+from common import datasets, images, notices, terminal, writers
 from common import errors as command
 from common.errors import InputError
 from common.files import atomic_path, path_argument, write_json
@@ -193,6 +194,17 @@ def apply(normalizer_file: Path, folder: Path, output: Path, workers: int = 1) -
         raise InputError(f"{output}: lies in the folder of the images; choose another one")
     if aim in source.parents:
         raise InputError(f"{output}: holds the folder of the images; choose another one")
+    with writers.alone(output, "another process is writing there; wait for it, or choose another"):
+        try:
+            return _apply(normalizer, folder, output, names, workers)
+        finally:
+            with contextlib.suppress(OSError):  # a folder of images holds nothing else
+                (output / ".lock").unlink()
+
+
+def _apply(
+    normalizer: Normalizer, folder: Path, output: Path, names: Sequence[str], workers: int
+) -> int:
     flags = _flags_so_far(output / RECORD, normalizer)
     synthetic = datasets.is_synthetic(folder, names)
     if synthetic:

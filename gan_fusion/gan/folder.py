@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import datasets
+from common import datasets, writers
 from common.errors import InputError
 from common.files import as_bytes, file_hash, write_csv, write_json
 
@@ -72,9 +72,9 @@ def claim(folder: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
                 f"{folder}: holds images generated otherwise ({', '.join(differing)} differ); "
                 "choose another folder, or delete it"
             )
-        for half in folder.rglob(".part-*"):  # what a killed process was writing
-            half.unlink()
+        writers.remove_halves(folder, alone=True)
         return {**found, "finished": finished}
+    writers.remove_halves(folder, deep=False)
     strangers = [entry.name for entry in folder.iterdir() if entry.name != ".lock"]
     if strangers:
         raise InputError(

@@ -111,7 +111,9 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
         "n_training": len(seen),
     }
     with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=pixels) as run:
-        if not run.finished:
+        if run.finished:
+            lifecycle.require_whole(run, report.write)
+        else:
             backend.load()
             run.note_machine()
             runs.settle(run, split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ def bundle(
     del about["model"]["sha256"]  # of the file as it is here, see `files`
     golden = choose_golden(run, find_data(run, data_dir))
     out = out or run.path / f"{notices.SYNTHETIC_PREFIX if run.synthetic else ''}bundle"
-    return contents.write(out, about, opened.content, golden, opened.weights)
+    with runs.changing(run.path) if run.path in out.parents else contextlib.nullcontext():
+        return contents.write(out, about, opened.content, golden, opened.weights)
 
 
 def demo(runs_dir: Path) -> runs.Run:

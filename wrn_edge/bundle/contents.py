@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from common import notices, runs
+from common import notices, runs, writers
 from common.errors import InputError
 from common.files import write_json, write_text
 from wrn_edge.bundle import golden as golden_pictures
@@ -63,7 +63,8 @@ def write(
         raise InputError(f"{out}: exists; name a folder that does not, with --out")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        half = Path(tempfile.mkdtemp(prefix=".part-", dir=out.parent))
+        writers.remove_halves(out.parent, deep=False)
+        half = Path(tempfile.mkdtemp(prefix=writers.half_prefix(), dir=out.parent))
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror}); give --out") from None
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from common import writers
 from common.datasets.marks import KEYWORD, PNG_SIGNATURE, STATEMENT
 from common.errors import InputError
 from common.files import atomic_path, write_json, write_text
@@ -162,9 +163,10 @@ def _claim(root: Path, title: str, wanted: Mapping[str, Any]) -> bool:
                 f"{root}: holds synthetic data made with other parameters "
                 f"({', '.join(differing)}); delete it, or choose another folder"
             )
-        for left in [] if whole else root.rglob(".part-*"):  # by a killed process
-            left.unlink()
+        if not whole:
+            writers.remove_halves(root, alone=True)
         return whole
+    writers.remove_halves(root, deep=False)
     strangers = [entry.name for entry in root.iterdir() if entry.name not in _OURS]
     if strangers:
         raise InputError(
