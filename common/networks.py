@@ -46,6 +46,8 @@ class Network:
     """Dense layers before the ImageNet classes; their weights fit images of 224 px only."""
     weights_size: int | None = None
     """The one image side in px at which Keras gives ImageNet weights; None: any."""
+    operations: float = 0.0
+    """Multiply-accumulates of one image of 224 px up to the last map, in units of 10^9."""
     stored_as: dict[str, str] = field(default_factory=dict)
     """Files that Keras stores under another name than the server's: server's -> stored."""
 
@@ -76,15 +78,21 @@ NETWORKS: dict[Backbone, Network] = {
         "stem and downsampling are nested Sequentials; pointwise convolutions are Dense layers",
         # Keras' Normalization layer inside ConvNeXt is left out: InputScaling does the same.
         {"include_preprocessing": False},
+        operations=4.455,
     ),
-    "resnet50": Network("ResNet50", "caffe", 32, _resnet_stages(3, 4, 6, 3), _RESNET_NOTE),
-    "resnet101": Network("ResNet101", "caffe", 32, _resnet_stages(3, 4, 23, 3), _RESNET_NOTE),
+    "resnet50": Network(
+        "ResNet50", "caffe", 32, _resnet_stages(3, 4, 6, 3), _RESNET_NOTE, operations=3.856
+    ),
+    "resnet101": Network(
+        "ResNet101", "caffe", 32, _resnet_stages(3, 4, 23, 3), _RESNET_NOTE, operations=7.568
+    ),
     "inception_v3": Network(
         "InceptionV3",
         "tf",
         75,
         {"stage_1": "mixed2", "stage_2": "mixed7", "stage_3": "mixed10"},
         "BatchNorm without scale",
+        operations=2.836,
     ),
     "mobilenet_v2": Network(
         "MobileNetV2",
@@ -98,9 +106,14 @@ NETWORKS: dict[Backbone, Network] = {
         },
         "BatchNorm momentum 0.999; ImageNet weights of their own for 96, 128, 160, 192, 224 px, "
         "those of 224 px at other sizes",
+        operations=0.299,
     ),
-    "vgg16": Network("VGG16", "caffe", 32, _vgg_stages(2, 2, 3, 3, 3), dense=_VGG_DENSE),
-    "vgg19": Network("VGG19", "caffe", 32, _vgg_stages(2, 2, 4, 4, 4), dense=_VGG_DENSE),
+    "vgg16": Network(
+        "VGG16", "caffe", 32, _vgg_stages(2, 2, 3, 3, 3), dense=_VGG_DENSE, operations=15.347
+    ),
+    "vgg19": Network(
+        "VGG19", "caffe", 32, _vgg_stages(2, 2, 4, 4, 4), dense=_VGG_DENSE, operations=19.508
+    ),
     "densenet201": Network(
         "DenseNet201",
         "torch",
@@ -111,6 +124,7 @@ NETWORKS: dict[Backbone, Network] = {
             "stage_3": "conv4_block48_concat",
             "stage_4": "relu",
         },
+        operations=4.289,
     ),
     "nasnet_mobile": Network(
         "NASNetMobile",
@@ -124,6 +138,7 @@ NETWORKS: dict[Backbone, Network] = {
         "BatchNorm momentum 0.9997; ImageNet weights come at 224 px and are copied to other sizes",
         weights_size=224,
         stored_as={"NASNet-mobile-no-top.h5": "nasnet_mobile_no_top.h5"},
+        operations=0.563,
     ),
     "mobilenet": Network(
         "MobileNet",
@@ -136,6 +151,7 @@ NETWORKS: dict[Backbone, Network] = {
             "stage_4": "conv_pw_13_relu",
         },
         "ImageNet weights of their own for 128, 160, 192, 224 px, those of 224 px at other sizes",
+        operations=0.568,
     ),
     "xception": Network(
         "Xception",
@@ -147,6 +163,7 @@ NETWORKS: dict[Backbone, Network] = {
             "stage_3": "xception_add_10",
             "stage_4": "block14_sepconv2_act",
         },
+        operations=4.551,
     ),
 }
 """Every network by its name, in the order in which they are shown."""
@@ -202,3 +219,22 @@ def gradcam_layers(name: str, prefix: str = "") -> dict[str, str]:
         For an unknown network.
     """
     return {stage: prefix + layer for stage, layer in get(name).gradcam.items()}
+
+
+def operations(name: str, image_size: int) -> float:
+    """About how many multiply-accumulates one image costs, forward, without a head.
+
+    Parameters
+    ----------
+    name : str
+        Key of `NETWORKS`.
+    image_size : int
+        Side of the input, px.
+
+    Returns
+    -------
+    float
+        Those of 224 px, by area: what is at hand without building the network
+        (`common.backbones.multiply_accumulates` counts a built one).
+    """
+    return get(name).operations * 1e9 * (image_size / 224) ** 2

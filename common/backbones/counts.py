@@ -46,6 +46,10 @@ def multiply_accumulates(model: keras.Model) -> int:
         elif isinstance(layer, keras.layers.DepthwiseConv2D):
             # Its kernel is (height, width, input channels, multiplier).
             total += math.prod(layer.output.shape[1:3]) * math.prod(layer.kernel.shape)
+        elif isinstance(layer, keras.layers.SeparableConv2D):
+            places = math.prod(layer.output.shape[1:3])
+            total += places * math.prod(layer.depthwise_kernel.shape)
+            total += places * math.prod(layer.pointwise_kernel.shape)
         elif isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
             # A grouped convolution's kernel has the channels of one group, as it multiplies.
             total += math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)

@@ -1,0 +1,34 @@
+"""What the rows take: a training for each of five folds; how much work that is."""
+
+from common import experiments
+from common.datasets import breakhis
+from ernet.config import HONEST, PRESETS, Config
+
+EXPERIMENTS = experiments.experiments(
+    PRESETS, HONEST, tuple(HONEST), rounds=tuple({"fold": fold} for fold in range(Config().folds))
+)
+"""Preset -> experiment."""
+
+OPERATIONS = {
+    "ernet18": 1.815,
+    "ernet34": 3.667,
+    "ernet50": 3.870,
+    "ernet101": 7.633,
+    "resnet18": 1.814,
+    "resnet34": 3.663,
+    "resnet50": 3.856,
+    "resnet101": 7.568,
+}
+"""Multiply-accumulates of one image of 224 px, in units of 10^9 (`python -m ernet.complexity`)."""
+
+
+def work(config: Config) -> float:
+    """About how many multiply-accumulates a training takes.
+
+    Parameters
+    ----------
+    config : Config
+    """
+    images = breakhis.expected_images(config.magnifications) * (1 - config.test)
+    each = OPERATIONS[config.network] * 1e9 * (config.image_size / 224) ** 2
+    return experiments.training_work(images * (1 - 1 / config.folds), config.epochs, each)

@@ -1,0 +1,67 @@
+"""What the rows take: GANs, the images they draw, classifiers; how much work that is."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from common import experiments, networks
+from common.experiments import Experiment, Needed, Step
+from gan_fusion.config import FUSIONS, HONEST, PRESETS, Config
+from gan_fusion.gan.config import GAN_ROWS, GanConfig
+
+_CLASSES = {"breakhis": 1, "bach": 4}
+"""How many classes the rows' GANs draw: the benign images of BreakHis, all of ICIAR's."""
+
+
+def _images(config: Config) -> Needed:
+    """The generated images that a row trains on."""
+    each = config.generated // _CLASSES[config.dataset]
+    labels = ("--labels", "benign") if config.dataset == "breakhis" else ()
+    command = (
+        "-m", "gan_fusion.generate", "--run", "{run}", "--output", "{out}",
+        "--count", str(each), *labels,
+    )  # fmt: skip
+    step = Step("generation", (command,), "{out}/generation.json", f"{each} of each class")
+    return Needed(config.gan, step, "--gan-images")
+
+
+def _with_images(found: Mapping[str, Experiment]) -> dict[str, Experiment]:
+    return {
+        name: each if PRESETS[name].gan == "none" else replace(each, needed=_images(PRESETS[name]))
+        for name, each in found.items()
+    }
+
+
+_GANS = tuple(name for name in HONEST if name in GAN_ROWS)
+_CLASSIFIERS = tuple(name for name in HONEST if name in PRESETS)
+
+EXPERIMENTS: dict[str, Experiment] = {
+    **experiments.experiments(GAN_ROWS, HONEST, _GANS, module="train_gan"),
+    **_with_images(experiments.experiments(PRESETS, HONEST, _CLASSIFIERS)),
+}
+"""Preset -> experiment."""
+
+_GENERATOR, _CRITIC = 5.726, 2.253
+"""Multiply-accumulates of one image of 512 px, in units of 10^9, of the rows' GAN."""
+
+_TRAINED = {"breakhis": 6198, "bach": 280}
+"""Training images (Table 2)."""
+
+
+def work(config: Any) -> float:
+    """About how many multiply-accumulates a training takes.
+
+    Parameters
+    ----------
+    config : Config or GanConfig
+    """
+    if isinstance(config, GanConfig):
+        # For each real image the critic sees one that is drawn and one between them, and its
+        # penalties take a second pass back; the generator learns every few steps.
+        scale = 1e9 * (config.image_size / 512) ** 2 * 1000 * config.kimg
+        drawn = _GENERATOR * (1 + 3 / config.critic_steps)
+        return scale * (drawn + 3 * 5 * _CRITIC)
+    parts = FUSIONS.get(config.network, (config.network,))
+    each = sum(networks.operations(part, config.image_size) for part in parts)
+    work = experiments.training_work(_TRAINED[config.dataset], config.epochs, each)
+    return work / 3 if config.frozen == "base" else work
