@@ -75,10 +75,9 @@ class Lease:
             if _created(path, owner):
                 return cls(path, owner)
             held = read(path)
-            if held is not None and not _given_up(path, held, patience):
+            if not _given_up(path, held, patience):
                 return None
-            if held is not None or path.exists():
-                _remove(path, held)
+            _remove(path, held)
         return None
 
     def check(self) -> None:
@@ -136,7 +135,7 @@ def holder(path: str | Path, *, patience: float = PATIENCE) -> dict[str, Any] | 
         What its file says (`host`, `pid` and what was added); None if nobody has it.
     """
     held = read(Path(path))
-    return None if held is None or _given_up(Path(path), held, patience) else held
+    return None if _given_up(Path(path), held, patience) else held
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -183,8 +182,9 @@ def _began(pid: int) -> str:
     return fields[19] if fields[0] not in ("Z", "X") else "ended"
 
 
-def _given_up(path: Path, held: dict[str, Any], patience: float) -> bool:
-    if held.get("host") == _host():
+def _given_up(path: Path, held: dict[str, Any] | None, patience: float) -> bool:
+    """Whether an owner is gone. Of a file that says nothing (it may be being written), the age."""
+    if held is not None and held.get("host") == _host():
         return not _lives(held)
     return _age(path) > patience
 

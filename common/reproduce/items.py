@@ -1,0 +1,275 @@
+"""From experiments to items of work: trainings, and what is made before and after them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from common import config as configuration
+from common import experiments, tables
+from common.errors import InputError
+from common.experiments import Experiment, Round, Step
+from common.papers import PAPERS
+
+TWINS = ("yes", "no", "only")
+"""Rows with their honest twins, without them, or these alone."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a paper says of its rows.
+
+    Parameters
+    ----------
+    paper : str
+    presets : mapping
+        Name -> config.
+    experiments : mapping
+        Preset -> experiment.
+    amount : callable
+        Multiply-accumulates of a training with a config; None where the paper does not say.
+    """
+
+    paper: str
+    presets: Mapping[str, Any]
+    experiments: Mapping[str, Experiment]
+    amount: Any
+
+
+@dataclass(frozen=True)
+class Item:
+    """One piece of work: a training, or a step after it.
+
+    Parameters
+    ----------
+    key : str
+        Its name: paper, preset, round and, of a step, what it makes.
+    paper, preset : str
+    kind : str
+        "training", or the step's kind.
+    config : dataclass
+        Of the training.
+    round : mapping
+        `seed`, `split_seed` and `fold` of the training, as far as its config has them.
+    needs : tuple of str
+        Keys of what must be done before.
+    step : Step, optional
+    of : str
+        Key of the training that a step belongs to.
+    module : str
+        Of a training: its command.
+    flag : str
+        With which a training is told the folder of the step that it needs.
+    twin : bool
+        Whether it belongs to an honest twin alone.
+    amount : float
+        Multiply-accumulates; 0 where they are not known.
+    """
+
+    key: str
+    paper: str
+    preset: str
+    kind: str
+    config: Any = field(repr=False)
+    round: Mapping[str, int]
+    needs: tuple[str, ...] = ()
+    step: Step | None = None
+    of: str = ""
+    module: str = "train"
+    flag: str = ""
+    twin: bool = False
+    amount: float = 0.0
+
+    @property
+    def slug(self) -> str:
+        """The key as the name of a file."""
+        return self.key.replace("/", "--").replace(" ", "-")
+
+
+def config_sha256(config: Any, first: Mapping[str, Any] | None = None) -> str:
+    """Hash of all that a config says, seeds and fold aside: what makes a row.
+
+    Parameters
+    ----------
+    config : dataclass or mapping
+        Fields made by `common.config.hp`, or what a run's `config.json` holds of them.
+    first : mapping, optional
+        Of a mapping: the first default of every field (`common.config.first_defaults`).
+    """
+    if isinstance(config, Mapping):
+        said = {**(first or {}), **config}
+    else:
+        said, first = configuration.to_dict(config), configuration.first_defaults(config)
+    telling = {
+        name: text
+        for name, value in said.items()
+        if name not in configuration.VARIED
+        and (text := json.dumps(value)) != json.dumps((first or {}).get(name, ...), default=str)
+    }
+    return hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()
+
+
+def of_paper(package: str) -> Work:
+    """Read what a paper says of its rows.
+
+    Parameters
+    ----------
+    package : str
+        In `common.papers.PAPERS`. Without a module `experiments`, each row is one training.
+
+    Raises
+    ------
+    InputError
+        If there is no such paper.
+    """
+    if package not in PAPERS:
+        raise InputError(f"--paper {package}: none of {', '.join(PAPERS)}")
+    settings = import_module(f"{package}.config")
+    presets = settings.PRESETS | getattr(settings, "OTHER_PRESETS", {})
+    if find_spec(f"{package}.experiments") is not None:
+        said = import_module(f"{package}.experiments")
+        return Work(package, presets, said.EXPERIMENTS, said.work)
+    rows = list(dict.fromkeys(tables.published(package)["preset"]))
+    found = experiments.experiments(presets, getattr(settings, "HONEST", {}), rows)
+    return Work(package, presets, found, None)
+
+
+def items(
+    papers: Sequence[str] = PAPERS,
+    *,
+    table: str | None = None,
+    row: str | None = None,
+    twins: str = "yes",
+    seeds: int | None = None,
+) -> list[Item]:
+    """All work that rows take, each item after what it needs.
+
+    Parameters
+    ----------
+    papers : sequence of str
+        Names of the packages.
+    table : str, optional
+        Rows of one table alone, ``T1``.
+    row : str, optional
+        One preset alone.
+    twins : {"yes", "no", "only"}
+    seeds : int, optional
+        Trainings of every round with as many seeds; unset: as the papers.
+
+    Returns
+    -------
+    list of Item
+        Presets that are equal are one.
+
+    Raises
+    ------
+    InputError
+        If nothing fits.
+    """
+    found: dict[str, Item] = {}
+    for package in papers:
+        work = of_paper(package)
+        chosen = _chosen(work, table, row, twins)
+        known: dict[str, str] = {}
+        for experiment in chosen:
+            for each in _of_experiment(work, experiment, seeds, known):
+                found.setdefault(each.key, each)
+    if not found:
+        asked = f"--table {table}" if row is None else f"--row {row}"
+        raise InputError(f"{asked}: no experiment of {', '.join(papers)} with --twins {twins}")
+    return list(found.values())
+
+
+def _chosen(work: Work, table: str | None, row: str | None, twins: str) -> list[Experiment]:
+    rows = set(work.experiments)
+    if table is not None:
+        printed = tables.published(work.paper)
+        of_table = set(printed[printed["table"] == table]["preset"])
+        settings = import_module(f"{work.paper}.config")
+        rows = of_table | {settings.HONEST[name] for name in of_table if name in settings.HONEST}
+    if row is not None:
+        settings = import_module(f"{work.paper}.config")
+        rows &= {row, settings.HONEST.get(row, row)}
+    return [
+        each
+        for name, each in work.experiments.items()
+        if name in rows and (twins == "yes" or each.twin == (twins == "only"))
+    ]
+
+
+def _of_experiment(
+    work: Work, experiment: Experiment, seeds: int | None, known: dict[str, str]
+) -> Iterator[Item]:
+    """Items of an experiment, what it needs first; `known`: training -> its key."""
+    preset = work.presets[experiment.preset]
+    for each in experiment.repeated(seeds, preset.seed):
+        yield from _training(work, experiment, each, known)
+
+
+def _training(
+    work: Work, experiment: Experiment, values: Round, known: dict[str, str]
+) -> Iterator[Item]:
+    config = dataclasses.replace(work.presets[experiment.preset], **values)
+    same = _same(experiment.module, config)
+    if same in known:  # another name of the same row
+        return
+    needs: tuple[str, ...] = ()
+    flag = ""
+    if experiment.needed is not None:
+        needed = experiment.needed
+        before = work.experiments[needed.preset]
+        seed = {"seed": values["seed"]} if "seed" in values else {}
+        source = dataclasses.replace(work.presets[needed.preset], **seed)
+        yield from _training(work, before, seed, known)
+        of = known[_same(before.module, source)]
+        made = _step(work, needed.preset, source, of, needed.step, (of,), before.twin)
+        yield made
+        needs, flag = (made.key,), needed.flag
+    key = f"{work.paper}/{experiment.preset}/{_words(values) or 'once'}"
+    known[same] = key
+    yield Item(
+        key, work.paper, experiment.preset, "training", config, varied(config), needs,
+        module=experiment.module, flag=flag, twin=experiment.twin,
+        amount=float(work.amount(config)) if work.amount is not None else 0.0,
+    )  # fmt: skip
+    last = key
+    for step in experiment.after:
+        made = _step(
+            work, experiment.preset, config, key, step, tuple({key: 0, last: 0}), experiment.twin
+        )
+        yield made
+        last = made.key
+
+
+def varied(config: Any) -> dict[str, int]:
+    """Seeds and fold of a config, as far as it has them.
+
+    Parameters
+    ----------
+    config : dataclass
+    """
+    return {name: int(getattr(config, name)) for name in configuration.VARIED if hasattr(config, name)}
+
+
+def _same(module: str, config: Any) -> str:
+    return f"{module} {config_sha256(config)} {sorted(varied(config).items())}"
+
+
+def _step(
+    work: Work, preset: str, config: Any, of: str, step: Step, needs: tuple[str, ...], twin: bool
+) -> Item:
+    key = f"{of}/{step.kind} {step.name}".strip()
+    return Item(
+        key, work.paper, preset, step.kind, config, varied(config), needs, step, of, twin=twin
+    )
+
+
+def _words(values: Round) -> str:
+    """A round in words: ``seed=0,fold=3``."""
+    return ",".join(f"{name}={value}" for name, value in values.items())
