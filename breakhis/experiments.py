@@ -1,11 +1,22 @@
 """What the rows take: one training each; how much work that is."""
 
+from dataclasses import replace
+
 from breakhis.config import HONEST, PRESETS, Config
 from common import experiments, networks
 from common.datasets import breakhis
 
 EXPERIMENTS = experiments.experiments(PRESETS, HONEST, tuple(HONEST))
 """Preset -> experiment."""
+
+DEMO_PRESETS = {
+    name: replace(PRESETS[name], network="mobilenet_v2", weights="none", image_size=32, epochs=2)
+    for name in EXPERIMENTS
+}
+"""The rows with a small network, for synthetic tissue."""
+
+DEMO_EXPERIMENTS = EXPERIMENTS
+"""The same of them."""
 
 _OVERSAMPLED = 14_568 / 4_152
 """Training samples by image once every class has as many as the largest (Fig. 2: 14,568)."""
@@ -24,3 +35,13 @@ def work(config: Config) -> float:
         images *= _OVERSAMPLED
     each = networks.operations(config.network, config.image_size)
     return experiments.training_work(images, config.epochs, each)
+
+
+def dataset(config: Config) -> str:
+    """Name of the data set that a config trains on.
+
+    Parameters
+    ----------
+    config : Config
+    """
+    return breakhis.NAME

@@ -17,6 +17,9 @@ RESTORE = "restore the file, or train again with --fresh"
 SHOWN = 5
 """How many names a message lists."""
 
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended, as of a shell's."""
+
 
 class InputError(ValueError):
     """Something the user gave is wrong; the message names it and says what to do."""
@@ -83,7 +86,7 @@ def main(function: Callable[[], int | None]) -> None:
         message = f"{where}{error.strerror or error}"
     except KeyboardInterrupt:
         terminal.line("\ninterrupted", always=True)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     terminal.line(f"error: {message}", always=True)
     try:
         sys.stdout.flush()

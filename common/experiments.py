@@ -1,7 +1,17 @@
 """What a paper's rows take, as data: trainings and their rounds, and the commands around them.
 
-A paper's `experiments` module says them beside its presets; `common.reproduce` plans from them.
-Every command can be typed by hand, too.
+A paper's module `experiments` says beside its presets:
+
+`EXPERIMENTS`
+    Preset -> `Experiment`.
+`DEMO_PRESETS`, `DEMO_EXPERIMENTS`
+    The same for minutes on synthetic tissue: the same chains with small networks.
+`work(config)`
+    About how many multiply-accumulates a training takes.
+`dataset(config)`
+    Name of the data set.
+
+`common.reproduce` plans from them. Every command can be typed by hand, too.
 """
 
 from __future__ import annotations
@@ -70,7 +80,7 @@ class Experiment:
     needed : Needed, optional
         What must be made before.
     after : tuple of Step
-        What is made of each round's run.
+        What is made of the first round's run.
     twin : bool
         Whether it is the honest twin of a row.
     seeds : bool

@@ -1,9 +1,9 @@
 """One owner at a time for a folder or a piece of work, also among hosts that share a disk.
 
-A lease is a file that names its owner and that the owner touches every few seconds. It ends when the
-owner gives it back, when its process is gone (seen at once on the same host), or when it has not
-been touched for a while (all that another host can see). An owner that was given up may live on, as
-a job does whose node is taken for dead: so it asks `Lease.check` before it writes.
+A lease is a file that names its owner, who touches it every few seconds. It ends when the owner
+gives it back, when its process is gone (seen at once on the same host), or when it has not been
+touched for a while (all that another host can see). An owner that was given up may live on, as a job
+does whose node is taken for dead: so it asks `Lease.check` before it writes.
 
 Times are compared with the disk's own clock: hosts' clocks differ.
 """
@@ -21,6 +21,7 @@ import uuid
 from pathlib import Path
 from typing import Any, Self
 
+from common import writers
 from common.errors import InputError
 
 BEAT = 5.0
@@ -29,8 +30,11 @@ BEAT = 5.0
 PATIENCE = 60.0
 """Seconds without a touch after which another host's owner is given up."""
 
+VARIABLE = "HISTOPAPERS_LEASE"
+"""Environment variable by which a command is told its starter's lease (`Lease.name`)."""
 
-class Lost(InputError):
+
+class LostError(InputError):
     """The lease has another owner now: nothing more may be written."""
 
 
@@ -80,19 +84,20 @@ class Lease:
             _remove(path, held)
         return None
 
+    @property
+    def name(self) -> str:
+        """What `VARIABLE` is set to for a command that works under this lease."""
+        return json.dumps([str(self.path.absolute()), self.owner["token"]])
+
     def check(self) -> None:
         """Make sure that this process still has the lease.
 
         Raises
         ------
-        Lost
+        LostError
             If another has taken it, or the file is gone.
         """
-        if not self._mine():
-            raise Lost(
-                f"{self.path}: this process was given up, another has taken its place; it stops "
-                "and writes nothing more"
-            )
+        _check(self.path, self.owner["token"])
 
     def release(self) -> None:
         """Give the lease back; nothing happens if it is no longer held."""
@@ -108,8 +113,7 @@ class Lease:
         self.release()
 
     def _mine(self) -> bool:
-        held = read(self.path)
-        return held is not None and held["token"] == self.owner["token"]
+        return _is(self.path, self.owner["token"])
 
     def _beats(self) -> None:
         while not self._stop.wait(BEAT):
@@ -117,6 +121,35 @@ class Lease:
                 return
             with contextlib.suppress(OSError):
                 os.utime(self.path)
+
+
+def guard() -> None:
+    """Stop this process from writing if whoever started it has lost the lease.
+
+    `common.files` calls it before a file gets its name.
+
+    Raises
+    ------
+    LostError
+        See `Lease.check`.
+    """
+    said = os.environ.get(VARIABLE)
+    if said:
+        path, token = json.loads(said)
+        _check(Path(path), token)
+
+
+def _check(path: Path, token: str) -> None:
+    if not _is(path, token):
+        raise LostError(
+            f"{path}: this process was given up, another has taken its place; it stops and writes "
+            "nothing more"
+        )
+
+
+def _is(path: Path, token: str) -> bool:
+    held = read(path)
+    return held is not None and held["token"] == token
 
 
 def holder(path: str | Path, *, patience: float = PATIENCE) -> dict[str, Any] | None:
@@ -160,47 +193,16 @@ def read(path: Path) -> dict[str, Any] | None:
 def _process() -> dict[str, Any]:
     """What tells this process from every other one, here and elsewhere."""
     pid = os.getpid()
-    return {"host": _host(), "pid": pid, "began": _began(pid)}
-
-
-def _host() -> str:
-    """This machine since it was started, and its processes' numbers: containers have their own."""
-    parts = [platform.node()]
-    with contextlib.suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
-        parts.append(os.readlink("/proc/self/ns/pid"))
-    return " ".join(parts)
-
-
-def _began(pid: int) -> str:
-    """When a process began: numbers of processes are used again. "" where that cannot be known."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    fields = text.rpartition(")")[2].split()
-    return fields[19] if fields[0] not in ("Z", "X") else "ended"
+    began = writers.begun(pid)
+    return {"host": platform.node(), "machine": writers.machine(), "pid": pid, "began": began}
 
 
 def _given_up(path: Path, held: dict[str, Any] | None, patience: float) -> bool:
     """Whether an owner is gone. Of a file that says nothing (it may be being written), the age."""
-    if held is not None and held.get("host") == _host():
-        return not _lives(held)
+    if held is not None and held.get("machine") == writers.machine():
+        pid = held.get("pid")
+        return not isinstance(pid, int) or pid < 1 or writers.begun(pid) != held.get("began")
     return _age(path) > patience
-
-
-def _lives(held: dict[str, Any]) -> bool:
-    """Whether a process of this host is there."""
-    pid = held.get("pid")
-    if not isinstance(pid, int) or pid < 1:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return _began(pid) == held.get("began")
 
 
 def _age(path: Path) -> float:

@@ -35,7 +35,7 @@ def half_prefix() -> str:
         process's start, since numbers of processes are given again.
     """
     pid = os.getpid()
-    return f"{HALF}{_machine()}-{pid}-{_begun(pid) or 0}-"
+    return f"{HALF}{machine()}-{pid}-{begun(pid) or 0}-"
 
 
 def remove_halves(folder: str | Path, *, deep: bool = True, alone: bool = False) -> None:
@@ -84,15 +84,21 @@ def _is_written(name: str, changed: float, alone: bool) -> bool:
     writer = _WRITER.match(name)
     if writer is None:
         return not alone
-    if writer[1] == _machine():
-        begun = _begun(int(writer[2]))
-        return begun is not None and str(begun) == writer[3]
+    if writer[1] == machine():
+        began = begun(int(writer[2]))
+        return began is not None and str(began) == writer[3]
     return not alone and time.time() - changed < _DAY
 
 
 @functools.cache
-def _machine() -> str:
-    """What processes are numbered by: the machine, since when it runs, and the container."""
+def machine() -> str:
+    """Name what numbers the processes: the machine, since when it runs, and the container.
+
+    Returns
+    -------
+    str
+        8 hex digits.
+    """
     texts = [socket.gethostname()]
     with contextlib.suppress(OSError):
         texts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
@@ -101,8 +107,18 @@ def _machine() -> str:
     return hashlib.sha256(" ".join(texts).encode()).hexdigest()[:8]
 
 
-def _begun(pid: int) -> int | None:
-    """When a process began, in ticks since the machine did; None if there is no such process."""
+def begun(pid: int) -> int | None:
+    """When a process of this machine began: numbers of processes are given again.
+
+    Parameters
+    ----------
+    pid : int
+
+    Returns
+    -------
+    int or None
+        Ticks since the machine did, 0 where that cannot be known; None if there is no such process.
+    """
     try:
         # After the program's name in brackets, which may hold anything: state, ..., start.
         values = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

@@ -1,5 +1,7 @@
 """What the rows take: a training for each of five folds; how much work that is."""
 
+from dataclasses import replace
+
 from common import experiments
 from common.datasets import breakhis
 from ernet.config import HONEST, PRESETS, Config
@@ -8,6 +10,20 @@ EXPERIMENTS = experiments.experiments(
     PRESETS, HONEST, tuple(HONEST), rounds=tuple({"fold": fold} for fold in range(Config().folds))
 )
 """Preset -> experiment."""
+
+DEMO_PRESETS = {
+    name: replace(
+        PRESETS[name],
+        network="ernet18" if PRESETS[name].network.startswith("ernet") else "resnet18",
+        image_size=32,
+        epochs=1,
+    )
+    for name in EXPERIMENTS
+}
+"""The rows with the smallest network, for synthetic tissue."""
+
+DEMO_EXPERIMENTS = EXPERIMENTS
+"""The same of them."""
 
 OPERATIONS = {
     "ernet18": 1.815,
@@ -32,3 +48,13 @@ def work(config: Config) -> float:
     images = breakhis.expected_images(config.magnifications) * (1 - config.test)
     each = OPERATIONS[config.network] * 1e9 * (config.image_size / 224) ** 2
     return experiments.training_work(images * (1 - 1 / config.folds), config.epochs, each)
+
+
+def dataset(config: Config) -> str:
+    """Name of the data set that a config trains on.
+
+    Parameters
+    ----------
+    config : Config
+    """
+    return breakhis.NAME

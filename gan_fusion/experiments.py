@@ -22,24 +22,61 @@ def _images(config: Config) -> Needed:
         "--count", str(each), *labels,
     )  # fmt: skip
     step = Step("generation", (command,), "{out}/generation.json", f"{each} of each class")
-    return Needed(config.gan, step, "--gan-images")
-
-
-def _with_images(found: Mapping[str, Experiment]) -> dict[str, Experiment]:
-    return {
-        name: each if PRESETS[name].gan == "none" else replace(each, needed=_images(PRESETS[name]))
-        for name, each in found.items()
-    }
+    return Needed(config.gan.removesuffix("-changed"), step, "--gan-images")
 
 
 _GANS = tuple(name for name in HONEST if name in GAN_ROWS)
 _CLASSIFIERS = tuple(name for name in HONEST if name in PRESETS)
 
-EXPERIMENTS: dict[str, Experiment] = {
-    **experiments.experiments(GAN_ROWS, HONEST, _GANS, module="train_gan"),
-    **_with_images(experiments.experiments(PRESETS, HONEST, _CLASSIFIERS)),
-}
+
+def _experiments(presets: Mapping[str, Any]) -> dict[str, Experiment]:
+    """GANs, then classifiers, which say by their config which images they need."""
+    found = experiments.experiments(presets, HONEST, _CLASSIFIERS)
+    return {
+        **experiments.experiments(presets, HONEST, _GANS, module="train_gan"),
+        **{
+            name: each if presets[name].gan == "none" else replace(
+                each, needed=_images(presets[name])
+            )
+            for name, each in found.items()
+        },
+    }  # fmt: skip
+
+
+EXPERIMENTS = _experiments({**GAN_ROWS, **PRESETS})
 """Preset -> experiment."""
+
+
+def _small(config: Any) -> Any:
+    """A row for synthetic tissue, of which there is too little for the printed counts."""
+    split = "image" if config.split in ("counts", "partition") else config.split
+    if isinstance(config, GanConfig):
+        return replace(
+            config, split=split, image_size=32, channels=256, channels_most=32,
+            kimg=config.kimg / 1000, evaluate_every=config.kimg / 1000, samples=40,
+            feature_network="vgg16", feature_size=32, weights="none", critic_first=1,
+        )  # fmt: skip
+    wants = config.gan != "none"
+    return replace(
+        config,
+        split=split,
+        network="mobilenet_v2",
+        weights="none",
+        frozen="none",
+        image_size=32,
+        epochs=1,
+        gan=f"{config.gan}-changed" if wants else "none",
+        generated=8 * _CLASSES[config.dataset] if wants else 0,
+    )
+
+
+DEMO_PRESETS = {
+    name: _small(config) for name, config in {**GAN_ROWS, **PRESETS}.items() if name in EXPERIMENTS
+}
+"""The rows with small networks, for synthetic tissue."""
+
+DEMO_EXPERIMENTS = _experiments(DEMO_PRESETS)
+"""The same of them."""
 
 _GENERATOR, _CRITIC = 5.726, 2.253
 """Multiply-accumulates of one image of 512 px, in units of 10^9, of the rows' GAN."""
@@ -65,3 +102,13 @@ def work(config: Any) -> float:
     each = sum(networks.operations(part, config.image_size) for part in parts)
     work = experiments.training_work(_TRAINED[config.dataset], config.epochs, each)
     return work / 3 if config.frozen == "base" else work
+
+
+def dataset(config: Any) -> str:
+    """Name of the data set that a config trains on.
+
+    Parameters
+    ----------
+    config : Config or GanConfig
+    """
+    return str(config.dataset)

@@ -1,11 +1,25 @@
 """What the rows take: one training each; how much work that is."""
 
+from dataclasses import replace
+
 from common import experiments, networks
 from common.datasets import bci
 from her2scoring.config import HONEST, PRESETS, Config
 
 EXPERIMENTS = experiments.experiments(PRESETS, HONEST, tuple(HONEST))
 """Preset -> experiment."""
+
+DEMO_PRESETS = {
+    name: replace(
+        PRESETS[name], network="mobilenet_v2", weights="none", image_size=32, head_units=(16,),
+        epochs=2,
+    )
+    for name in EXPERIMENTS
+}  # fmt: skip
+"""The rows with a small network, for synthetic tissue."""
+
+DEMO_EXPERIMENTS = EXPERIMENTS
+"""The same of them."""
 
 
 def work(config: Config) -> float:
@@ -18,3 +32,13 @@ def work(config: Config) -> float:
     images = bci.expected_images(config.stain) * (1 - config.test) * (1 - config.validation)
     each = networks.operations(config.network, config.image_size)
     return experiments.training_work(images, config.epochs, each)
+
+
+def dataset(config: Config) -> str:
+    """Name of the data set that a config trains on.
+
+    Parameters
+    ----------
+    config : Config
+    """
+    return bci.NAME

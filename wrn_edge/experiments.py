@@ -1,5 +1,7 @@
 """What the rows take: three trials each, then a device's files; how much work that is."""
 
+from dataclasses import replace
+
 from common import experiments
 from common.datasets import breakhis
 from common.experiments import Step
@@ -29,6 +31,15 @@ EXPERIMENTS = experiments.experiments(
 )
 """Preset -> experiment; trials differ in the seed (W12)."""
 
+DEMO_PRESETS = {
+    name: replace(PRESETS[name], depth=10, stem="pooled", image_size=32, epochs=2)
+    for name in EXPERIMENTS
+}
+"""The rows with a small network, for synthetic tissue."""
+
+DEMO_EXPERIMENTS = EXPERIMENTS
+"""The same of them."""
+
 OPERATIONS = {"cifar": 10.503, "strided": 2.626, "pooled": 0.685, "patch": 0.658}
 """Multiply-accumulates of WRN-28-2 for one image of 224 px, in units of 10^9, by stem
 (`python -m benchmarks.wrn_stems`)."""
@@ -49,3 +60,13 @@ def work(config: Config) -> float:
     # Kernels of three by three dominate, and grow with the square of the width.
     each *= (config.width / 2) ** 2 * (config.depth - 4) / 24
     return experiments.training_work(images, config.epochs, each)
+
+
+def dataset(config: Config) -> str:
+    """Name of the data set that a config trains on.
+
+    Parameters
+    ----------
+    config : Config
+    """
+    return breakhis.NAME

@@ -5,7 +5,7 @@ paper's presets, into flags; `--help` prints for every value where it comes from
 the same for a call in a notebook.
 """
 
-from common.config.command import parse, request
+from common.config.command import parse, request, typed
 from common.config.fields import (
     ASSUMED,
     DEVIATION,
@@ -50,4 +50,5 @@ __all__ = [
     "request",
     "sources",
     "to_dict",
+    "typed",
 ]

@@ -167,14 +167,28 @@ def request(
     )
     name = preset_name(final, presets, preset)
     base = preset or (name if name in presets else "")
-    command = ["python", "-m", f"{package}.{module}", *_flags(final, presets.get(base), base)]
-    command += _flags(execution, execution_class())
+    command = ["python", "-m", f"{package}.{module}", *typed(final, presets.get(base), base)]
+    command += typed(execution, execution_class())
     return Request(final, execution, name, shlex.join(command))
 
 
-def _flags(values: Any, base: Any, preset: str = "") -> list[str]:
-    """Command-line flags that turn `base` (unset: the defaults) into `values`."""
-    flags = [] if base is None or not preset else ["--preset", preset]
+def typed(values: Any, base: Any, preset: str = "") -> list[str]:
+    """Command-line flags that turn a preset, or the defaults, into what is wanted.
+
+    Parameters
+    ----------
+    values : dataclass
+        What is wanted.
+    base : dataclass or None
+        What the preset says; None: the defaults.
+    preset : str
+        Its name; "": the defaults.
+
+    Returns
+    -------
+    list of str
+    """
+    found = [] if base is None or not preset else ["--preset", preset]
     base = type(values)() if base is None else base
     for field in dataclasses.fields(values):
         value = getattr(values, field.name)
@@ -182,12 +196,12 @@ def _flags(values: Any, base: Any, preset: str = "") -> list[str]:
             continue
         flag = field.name.replace("_", "-")
         if isinstance(value, bool):
-            flags.append(f"--{flag}" if value else f"--no-{flag}")
+            found.append(f"--{flag}" if value else f"--no-{flag}")
         elif isinstance(value, tuple):
-            flags += [f"--{flag}", *map(str, value)]
+            found += [f"--{flag}", *map(str, value)]
         else:
-            flags += [f"--{flag}", str(value)]
-    return flags
+            found += [f"--{flag}", str(value)]
+    return found
 
 
 def _with_homes(values: Mapping[str, Any]) -> dict[str, Any]:

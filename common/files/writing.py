@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import writers
+from common import leases, writers
 from common.errors import InputError, WriteError
 from common.files.reading import read_text
 
@@ -67,6 +67,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner can read
+        leases.guard()
         temporary.replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):

@@ -8,10 +8,15 @@ import sys
 from pathlib import Path
 
 from common import errors
+from common.files import expanded
 from common.papers import PAPERS
-from common.reproduce import TWINS, items
+from common.reproduce import TWINS, Item, items
+from common.reproduce.executor import Local
 from common.reproduce.hours import estimates
+from common.reproduce.jobs import Options
 from common.reproduce.plan import entries, text
+from common.reproduce.runner import Runner, check_places
+from common.reproduce.show import Board, counted, summary
 from common.reproduce.states import Place, states
 
 
@@ -31,8 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
     plan = commands.add_parser("plan", help="what would run, how long it takes, what is done")
     _selection(plan)
     plan.add_argument("--json", action="store_true", help="a list with an entry per item of work")
+    run = commands.add_parser("run", help="do what is missing; the same command goes on")
+    _selection(run)
+    _options(run)
+    status = commands.add_parser("status", help="what is done, runs, failed, waits, and for what")
+    _selection(status)
     chosen = parser.parse_args(arguments)
-    return {"plan": _plan}[chosen.command](chosen)
+    return {"plan": _plan, "run": _run, "status": _status}[chosen.command](chosen)
 
 
 def _selection(parser: argparse.ArgumentParser) -> None:
@@ -40,16 +50,58 @@ def _selection(parser: argparse.ArgumentParser) -> None:
                         help=f"of {', '.join(PAPERS)}; default: all")  # fmt: skip
     parser.add_argument("--table", metavar="T", help="rows of one table: T1, T2, F8")
     parser.add_argument("--row", metavar="PRESET", help="one row, and its twin")
-    parser.add_argument("--twins", choices=TWINS, default="yes", help="honest twins (default: yes)")
+    parser.add_argument("--twins", choices=TWINS, help="honest twins (default: yes; of --demo: no)")
     parser.add_argument("--seeds", type=int, metavar="N", help="trainings of every round")
+    parser.add_argument("--demo", action="store_true", help="the same chains in minutes, with "
+                        "small networks on SYNTHETIC tissue; fills no row")  # fmt: skip
     parser.add_argument("--runs-dir", default="runs", metavar="DIR", help="default: runs")
 
 
-def _plan(chosen: argparse.Namespace) -> int:
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-dir", metavar="D", help="folder of the data, or of one folder for "
+                        "each data set (bci, breakhis, bach); unset: $HISTOPAPERS_DATA")  # fmt: skip
+    parser.add_argument("--cache-dir", metavar="DIR", help="for decoded images")
+    parser.add_argument("--patients", metavar="CSV", help="list of BACH's patients")
+    parser.add_argument("--jobs", type=int, metavar="N", help="at once; each gets its share of the "
+                        "cores (default: one per graphics card, else one)")  # fmt: skip
+
+
+def _chosen(chosen: argparse.Namespace) -> tuple[list[Item], Place]:
     found = items(
-        chosen.paper, table=chosen.table, row=chosen.row, twins=chosen.twins, seeds=chosen.seeds
+        chosen.paper,
+        table=chosen.table,
+        row=chosen.row,
+        twins=chosen.twins or ("no" if chosen.demo else "yes"),
+        seeds=chosen.seeds,
+        demo=chosen.demo,
     )
-    place = Place(Path(chosen.runs_dir))
+    return found, Place(Path(chosen.runs_dir), chosen.demo)
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    found, place = _chosen(chosen)
+    given = {name: getattr(chosen, name) for name in ("data_dir", "cache_dir", "patients")}
+    options = Options(**{n: None if v is None else str(expanded(v)) for n, v in given.items()})
+    check_places(found, place, options)
+    board = Board(place)
+    try:
+        code = Runner(found, place, options, Local(chosen.jobs), board).run()
+    finally:
+        board.close()
+    state = states(found, place)
+    print(counted(state))
+    print(f"summary {place.folder / 'summary.md'}")
+    return code
+
+
+def _status(chosen: argparse.Namespace) -> int:
+    found, place = _chosen(chosen)
+    print(summary(found, states(found, place), place))
+    return 0
+
+
+def _plan(chosen: argparse.Namespace) -> int:
+    found, place = _chosen(chosen)
     state = states(found, place)
     hours = estimates(found, state, place)
     if chosen.json:

@@ -1,5 +1,6 @@
 """How long work takes, and how much disk: from runs that exist, else from what `doctor` measured,
-else a guess from the operations."""
+else a guess from the operations.
+"""
 
 from __future__ import annotations
 

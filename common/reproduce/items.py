@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -33,13 +34,16 @@ class Work:
     experiments : mapping
         Preset -> experiment.
     amount : callable
-        Multiply-accumulates of a training with a config; None where the paper does not say.
+        Config -> multiply-accumulates of a training with it.
+    dataset : callable
+        Config -> name of its data set.
     """
 
     paper: str
     presets: Mapping[str, Any]
     experiments: Mapping[str, Experiment]
-    amount: Any
+    amount: Callable[[Any], float]
+    dataset: Callable[[Any], str]
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class Item:
         Whether it belongs to an honest twin alone.
     amount : float
         Multiply-accumulates; 0 where they are not known.
+    dataset : str
+        Name of the data set; "" where it is not known.
     """
 
     key: str
@@ -85,6 +91,7 @@ class Item:
     flag: str = ""
     twin: bool = False
     amount: float = 0.0
+    dataset: str = ""
 
     @property
     def slug(self) -> str:
@@ -115,13 +122,16 @@ def config_sha256(config: Any, first: Mapping[str, Any] | None = None) -> str:
     return hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()
 
 
-def of_paper(package: str) -> Work:
+@functools.cache
+def of_paper(package: str, demo: bool = False) -> Work:
     """Read what a paper says of its rows.
 
     Parameters
     ----------
     package : str
         In `common.papers.PAPERS`. Without a module `experiments`, each row is one training.
+    demo : bool
+        Of its rows in small, for synthetic tissue.
 
     Raises
     ------
@@ -134,10 +144,13 @@ def of_paper(package: str) -> Work:
     presets = settings.PRESETS | getattr(settings, "OTHER_PRESETS", {})
     if find_spec(f"{package}.experiments") is not None:
         said = import_module(f"{package}.experiments")
-        return Work(package, presets, said.EXPERIMENTS, said.work)
+        if demo:
+            presets, found = said.DEMO_PRESETS, said.DEMO_EXPERIMENTS
+            return Work(package, presets, found, said.work, said.dataset)
+        return Work(package, presets, said.EXPERIMENTS, said.work, said.dataset)
     rows = list(dict.fromkeys(tables.published(package)["preset"]))
     found = experiments.experiments(presets, getattr(settings, "HONEST", {}), rows)
-    return Work(package, presets, found, None)
+    return Work(package, presets, found, lambda config: 0.0, lambda config: "")
 
 
 def items(
@@ -147,6 +160,7 @@ def items(
     row: str | None = None,
     twins: str = "yes",
     seeds: int | None = None,
+    demo: bool = False,
 ) -> list[Item]:
     """All work that rows take, each item after what it needs.
 
@@ -161,6 +175,8 @@ def items(
     twins : {"yes", "no", "only"}
     seeds : int, optional
         Trainings of every round with as many seeds; unset: as the papers.
+    demo : bool
+        The rows in small, for synthetic tissue.
 
     Returns
     -------
@@ -174,7 +190,7 @@ def items(
     """
     found: dict[str, Item] = {}
     for package in papers:
-        work = of_paper(package)
+        work = of_paper(package, demo)
         chosen = _chosen(work, table, row, twins)
         known: dict[str, str] = {}
         for experiment in chosen:
@@ -210,6 +226,7 @@ def _of_experiment(
     preset = work.presets[experiment.preset]
     for each in experiment.repeated(seeds, preset.seed):
         yield from _training(work, experiment, each, known)
+        experiment = dataclasses.replace(experiment, after=())  # of the first round alone
 
 
 def _training(
@@ -236,7 +253,7 @@ def _training(
     yield Item(
         key, work.paper, experiment.preset, "training", config, varied(config), needs,
         module=experiment.module, flag=flag, twin=experiment.twin,
-        amount=float(work.amount(config)) if work.amount is not None else 0.0,
+        amount=float(work.amount(config)), dataset=work.dataset(config),
     )  # fmt: skip
     last = key
     for step in experiment.after:
@@ -254,7 +271,9 @@ def varied(config: Any) -> dict[str, int]:
     ----------
     config : dataclass
     """
-    return {name: int(getattr(config, name)) for name in configuration.VARIED if hasattr(config, name)}
+    return {
+        name: int(getattr(config, name)) for name in configuration.VARIED if hasattr(config, name)
+    }
 
 
 def _same(module: str, config: Any) -> str:
@@ -266,8 +285,9 @@ def _step(
 ) -> Item:
     key = f"{of}/{step.kind} {step.name}".strip()
     return Item(
-        key, work.paper, preset, step.kind, config, varied(config), needs, step, of, twin=twin
-    )
+        key, work.paper, preset, step.kind, config, varied(config), needs, step, of, twin=twin,
+        dataset=work.dataset(config),
+    )  # fmt: skip
 
 
 def _words(values: Round) -> str:

@@ -54,9 +54,7 @@ def entries(
     ]
 
 
-def text(
-    items: Sequence[Item], found: Mapping[str, State], hours: Mapping[str, Estimate]
-) -> str:
+def text(items: Sequence[Item], found: Mapping[str, State], hours: Mapping[str, Estimate]) -> str:
     """The plan in words.
 
     Parameters
@@ -93,7 +91,9 @@ def _lines(
     lines = []
     for (preset, module, kind), group in groups.items():
         left = [item for item in group if not found[item.key].done]
-        varied = [n for n in ("seed", "split_seed", "fold") if len({i.round.get(n) for i in group}) > 1]
+        varied = [
+            n for n in ("seed", "split_seed", "fold") if len({i.round.get(n) for i in group}) > 1
+        ]
         rounds = f"{len(group)}" + (f" ({', '.join(varied)})" if varied else "")
         needs = {key.partition("/")[2] for item in group for key in item.needs}
         sources = dict.fromkeys(hours[item.key].source for item in left)
@@ -143,7 +143,7 @@ def _notes(
     sources = {hours[item.key].source for item in items if not found[item.key].done}
     if "guess" in sources:
         out.append(
-            f"Hours from \"guess\": operations at {GUESSED / 1e9:.0f} billion multiply-accumulates a "
+            f'Hours from "guess": operations at {GUESSED / 1e9:.0f} billion multiply-accumulates a '
             "second, and 0.1 for other steps; `doctor --time` measures this machine."
         )
     stale = sum(found[item.key].name == "stale" for item in items)

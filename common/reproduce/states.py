@@ -142,8 +142,8 @@ def _state(
         return State("stale" if stale else "done", path, words, facts)
     claimed = leases.holder(place.claim(item))
     if claimed is not None:
-        host = str(claimed.get("host", "")).split(" ")[0]
-        return State("running", path, f"on {host}, process {claimed.get('pid')}")
+        words = f"on {claimed.get('host')}, process {claimed.get('pid')}"
+        return State("running", path, words)
     failure = _read(place.failure(item))
     if failure:
         return State("failed", path, str(failure.get("reason", "")))

@@ -16,7 +16,7 @@ from common.files import (
 )
 from common.notices import SYNTHETIC_PREFIX
 from common.runs.draws import settle
-from common.runs.environment import commit, environment, machine
+from common.runs.environment import commit, environment, machine, now
 from common.runs.folder import Run, find, load, load_classifier, open_run
 from common.runs.identity import describe, id_of, run_id, same_run, weights_id
 from common.runs.manifest import changing, compare, has_manifest
@@ -25,10 +25,10 @@ from common.runs.saved_model import load_model
 
 __all__ = [
     "RESTORE",
-    "SCHEMA",
-    "SYNTHETIC_PREFIX",
     "Record",
     "Run",
+    "SCHEMA",
+    "SYNTHETIC_PREFIX",
     "atomic_path",
     "changing",
     "commit",
@@ -44,6 +44,7 @@ __all__ = [
     "load_classifier",
     "load_model",
     "machine",
+    "now",
     "open_run",
     "plain",
     "run_id",

@@ -1,0 +1,125 @@
+"""Do one job: python -m common.reproduce.worker JOB.json
+
+It takes the job's claim, so that nobody else does the same, here or on another host; gives the
+commands one after the other, what they say going to the job's log; and notes a failure. The commands
+know the claim: when it is lost (a node that was given up lives on), the next file that they write
+stops them. Ends with 0 if all is done, 1 if a command failed, 75 if somebody else is at it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from common import errors, leases, runs
+from common.files import write_json
+from common.reproduce.jobs import Job, typed
+
+FAILED, BUSY = 1, 75  # the latter is EX_TEMPFAIL of sysexits.h
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do a job.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        The job's file; that of the command line by default.
+    """
+    (file,) = sys.argv[1:] if arguments is None else arguments
+    job = Job.read(Path(file))
+    for path in (job.claim, job.log, job.failure):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    lease = leases.Lease.take(job.claim, key=job.key)
+    if lease is None:
+        return BUSY
+    with lease, job.log.open("a", encoding="utf-8") as log:
+        return _do(job, lease, log)
+
+
+def _do(job: Job, lease: leases.Lease, log: IO[str]) -> int:
+    for command in job.commands:
+        log.write(f"\n{runs.now().isoformat()} {typed(command)}\n")
+        log.flush()
+        code = _run(command, lease, log)
+        if code == errors.INTERRUPTED:
+            log.write("interrupted; it will go on\n")
+            return code
+        if code:
+            log.write(f"ended with {code}\n")
+            lease.check()
+            write_json(
+                job.failure,
+                {
+                    "key": job.key,
+                    "when": runs.now().isoformat(),
+                    "host": lease.owner["host"],
+                    "command": typed(command),
+                    "code": code,
+                    "reason": _reason(job.log, code),
+                },
+            )
+            return FAILED
+    with contextlib.suppress(FileNotFoundError):
+        job.failure.unlink()
+    return 0
+
+
+def _run(command: list[str], lease: leases.Lease, log: IO[str]) -> int:
+    """Run a command as a part of this process: it is told to end when we are, and dies with us."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "common.reproduce.child", "--parent", str(os.getpid()), "--",
+         sys.executable, *command],
+        stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+        env={**os.environ, leases.VARIABLE: lease.name},
+        start_new_session=True,
+    )  # fmt: skip
+
+    def end(number: int, _: FrameType | None) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(signal.SIGINT)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _reason(log: Path, code: int) -> str:
+    """The last line that says something."""
+    if code < 0:
+        return f"killed by signal {-code} ({signal.Signals(-code).name})"
+    lines = [line.strip() for line in tail(log, 40)]
+    said = [line for line in lines if line and not line.startswith("ended with")]
+    return said[-1][:500] if said else f"ended with {code}"
+
+
+def tail(log: Path, lines: int) -> list[str]:
+    """The last lines of a log.
+
+    Parameters
+    ----------
+    log : Path
+    lines : int
+        How many.
+    """
+    try:
+        with log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 64 * 1024))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    return text.splitlines()[-lines:]
+
+
+if __name__ == "__main__":
+    errors.main(lambda: sys.exit(main()))
