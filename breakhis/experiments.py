@@ -29,7 +29,7 @@ def work(config: Config) -> float:
     ----------
     config : Config
     """
-    images = breakhis.expected_images(config.magnifications)
+    images = float(breakhis.expected_images(config.magnifications))
     images *= (1 - config.test) * (1 - config.validation)
     if config.oversample != "none":
         images *= _OVERSAMPLED

@@ -28,7 +28,7 @@ Round = Mapping[str, int]
 class Step:
     """Commands that are given once a run is finished.
 
-    Parameters
+    Attributes
     ----------
     kind : str
         What they make: "generation", "export", "bench".
@@ -52,7 +52,7 @@ class Step:
 class Needed:
     """What is made of another training's run and read by this one.
 
-    Parameters
+    Attributes
     ----------
     preset : str
         The other training's preset; its round is the same.
@@ -70,7 +70,7 @@ class Needed:
 class Experiment:
     """A preset, as often as its rows take it, with what comes before and after.
 
-    Parameters
+    Attributes
     ----------
     preset : str
     module : str

@@ -2,8 +2,8 @@
 
 A lease is a file that names its owner, who touches it every few seconds. It ends when the owner
 gives it back, when its process is gone (seen at once on the same host), or when it has not been
-touched for a while (all that another host can see). An owner that was given up may live on, as a job
-does whose node is taken for dead: so it asks `Lease.check` before it writes.
+touched for a while (all that another host can see). An owner that was given up may live on, as a
+job does whose node is taken for dead: so it asks `Lease.check` before it writes.
 
 Times are compared with the disk's own clock: hosts' clocks differ.
 """

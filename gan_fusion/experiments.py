@@ -49,7 +49,7 @@ EXPERIMENTS = _experiments({**GAN_ROWS, **PRESETS})
 
 def _small(config: Any) -> Any:
     """A row for synthetic tissue, of which there is too little for the printed counts."""
-    split = "image" if config.split in ("counts", "partition") else config.split
+    split: Any = "image" if config.split in ("counts", "partition") else config.split
     if isinstance(config, GanConfig):
         return replace(
             config, split=split, image_size=32, channels=256, channels_most=32,

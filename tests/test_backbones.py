@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 
+from common import networks
 from common.backbones import (
     NETWORKS,
     classifier,
@@ -541,6 +542,20 @@ def test_papers_offer_every_network_their_own_first():
         offered = get_args(get_type_hints(paper.Config)["network"])
         assert offered == (*own, *(name for name in NETWORKS if name not in own))
         assert paper.Config().network == own[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_operations_of_the_table_are_those_of_the_built_network(name):
+    inputs, maps = features(name, 224)
+    counted = multiply_accumulates(keras.Model(inputs, maps))
+    assert networks.operations(name, 224) == pytest.approx(counted, abs=0.6e6)
+
+
+def test_separable_convolutions_are_counted():
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, keras.layers.SeparableConv2D(5, 3, padding="same")(inputs))
+    assert multiply_accumulates(model) == 8 * 8 * (9 * 3 + 3 * 5)
 
 
 def test_multiply_accumulates_by_hand():

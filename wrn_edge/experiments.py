@@ -52,7 +52,7 @@ def work(config: Config) -> float:
     ----------
     config : Config
     """
-    images = breakhis.expected_images((config.magnification,))
+    images = float(breakhis.expected_images((config.magnification,)))
     images *= (1 - config.test) * (1 - config.validation)
     if config.augmentation == "fourfold":
         images *= 4

@@ -11,9 +11,9 @@ from common import errors
 from common.files import expanded
 from common.papers import PAPERS
 from common.reproduce import TWINS, Item, items
+from common.reproduce.commands import Options
 from common.reproduce.executor import Local
 from common.reproduce.hours import estimates
-from common.reproduce.jobs import Options
 from common.reproduce.plan import entries, text
 from common.reproduce.runner import Runner, check_places
 from common.reproduce.show import Board, counted, summary
@@ -58,8 +58,8 @@ def _selection(parser: argparse.ArgumentParser) -> None:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data-dir", metavar="D", help="folder of the data, or of one folder for "
-                        "each data set (bci, breakhis, bach); unset: $HISTOPAPERS_DATA")  # fmt: skip
+    parser.add_argument("--data-dir", metavar="D", help="folder of the data, or of one for each "
+                        "data set (bci, breakhis, bach); default: $HISTOPAPERS_DATA")  # fmt: skip
     parser.add_argument("--cache-dir", metavar="DIR", help="for decoded images")
     parser.add_argument("--patients", metavar="CSV", help="list of BACH's patients")
     parser.add_argument("--jobs", type=int, metavar="N", help="at once; each gets its share of the "

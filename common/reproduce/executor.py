@@ -25,7 +25,15 @@ class Executor(Protocol):
         """How many more jobs can be begun now."""
 
     def start(self, key: str, job: Path) -> None:
-        """Begin a job (`common.reproduce.worker`)."""
+        """Begin a job (`common.reproduce.worker`).
+
+        Parameters
+        ----------
+        key : str
+            The item's.
+        job : Path
+            Its file.
+        """
 
     def ended(self) -> dict[str, int]:
         """Jobs that have ended since they were asked for last: key -> exit code."""
@@ -41,7 +49,7 @@ class Executor(Protocol):
 class Slot:
     """A share of this machine.
 
-    Parameters
+    Attributes
     ----------
     cores : tuple of int
         Numbers of its cores; none: all.

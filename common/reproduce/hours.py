@@ -1,5 +1,6 @@
-"""How long work takes, and how much disk: from runs that exist, else from what `doctor` measured,
-else a guess from the operations.
+"""How long work takes, and how much disk.
+
+From runs that exist, else from what `doctor` measured, else a guess from the operations.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Any
 from common import runs
 from common.errors import InputError
 from common.files import read_json
-from common.reproduce.items import Item, config_sha256
 from common.reproduce.states import Place, State
+from common.reproduce.work import Item, config_sha256
 
 GUESSED = 30e9
 """Multiply-accumulates a second, where nothing was measured: two or three cores of a laptop; a
@@ -40,7 +41,7 @@ RUN_BYTES = 150e6
 class Estimate:
     """Hours of an item.
 
-    Parameters
+    Attributes
     ----------
     hours : float
     source : str

@@ -8,8 +8,8 @@ from typing import Any
 
 from common import tables
 from common.reproduce.hours import GUESSED, Estimate, disk
-from common.reproduce.items import Item
 from common.reproduce.states import State
+from common.reproduce.work import Item
 
 KINDS = ("training", "generation", "export", "bench")
 """Kinds of items, in the order in which they are shown."""

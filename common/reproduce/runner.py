@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from common.errors import INTERRUPTED, InputError
+from common.reproduce.commands import Options, commands
 from common.reproduce.executor import Executor
-from common.reproduce.items import Item
-from common.reproduce.jobs import Job, Options, commands
+from common.reproduce.job import Job
 from common.reproduce.show import Board
 from common.reproduce.states import Place, State, states
+from common.reproduce.work import Item
 from common.reproduce.worker import BUSY
 
 LOOK = 2.0
@@ -22,7 +23,7 @@ LOOK = 2.0
 class Runner:
     """One `run`: others may work on the same items, here and on other hosts.
 
-    Parameters
+    Attributes
     ----------
     items : sequence of Item
         Each after what it needs.

@@ -12,8 +12,8 @@ from common import runs, tables, terminal
 from common.files import write_text
 from common.notices import SYNTHETIC
 from common.reproduce.hours import estimates
-from common.reproduce.items import Item
 from common.reproduce.states import STATES, Place, State
+from common.reproduce.work import Item
 from common.reproduce.worker import tail
 
 EVERY = 600.0

@@ -1,4 +1,4 @@
-"""What has become of each item: read from the run folders and the notes of those who work on them."""
+"""What has become of each item, read from the run folders and the workers' notes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from common import config as configuration
 from common import leases, runs
 from common.errors import InputError
 from common.files import expanded, read_json
-from common.reproduce.items import Item, config_sha256
+from common.reproduce.work import Item, config_sha256
 
 FOLDER = "reproduce"
 """Folder under that of the runs: claims, logs, failures, and what steps make."""
@@ -26,7 +26,7 @@ begin; waiting: something that it needs is not done."""
 class State:
     """What has become of an item.
 
-    Parameters
+    Attributes
     ----------
     name : str
         One of `STATES`.
@@ -53,7 +53,7 @@ class State:
 class Place:
     """Where runs live, and whether they are of synthetic tissue.
 
-    Parameters
+    Attributes
     ----------
     runs_dir : Path
     synthetic : bool
@@ -74,19 +74,39 @@ class Place:
         return self.runs_dir / (f"{FOLDER}-demo" if self.synthetic else FOLDER)
 
     def claim(self, item: Item) -> Path:
-        """Who works on an item."""
+        """Who works on an item.
+
+        Parameters
+        ----------
+        item : Item
+        """
         return self.folder / "claims" / f"{item.slug}.json"
 
     def log(self, item: Item) -> Path:
-        """What its commands said."""
+        """What its commands said.
+
+        Parameters
+        ----------
+        item : Item
+        """
         return self.folder / "logs" / f"{item.slug}.txt"
 
     def failure(self, item: Item) -> Path:
-        """When it failed, and why."""
+        """When it failed, and why.
+
+        Parameters
+        ----------
+        item : Item
+        """
         return self.folder / "failed" / f"{item.slug}.json"
 
     def made(self, item: Item) -> Path:
-        """The folder that a step fills."""
+        """The folder that a step fills.
+
+        Parameters
+        ----------
+        item : Item
+        """
         return self.folder / "made" / item.slug
 
 

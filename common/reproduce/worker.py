@@ -1,14 +1,15 @@
-"""Do one job: python -m common.reproduce.worker JOB.json
+"""Do one job: ``python -m common.reproduce.worker JOB.json``.
 
 It takes the job's claim, so that nobody else does the same, here or on another host; gives the
-commands one after the other, what they say going to the job's log; and notes a failure. The commands
-know the claim: when it is lost (a node that was given up lives on), the next file that they write
-stops them. Ends with 0 if all is done, 1 if a command failed, 75 if somebody else is at it.
+commands one after the other, what they say going to the job's log; and notes a failure. The
+commands know the claim: when it is lost (a node that was given up lives on), the next file that
+they write stops them. Ends with 0 if all is done, 1 if a command failed, 75 if another is at it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import signal
 import subprocess
@@ -17,9 +18,9 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from common import errors, leases, runs
+from common import errors, leases
 from common.files import write_json
-from common.reproduce.jobs import Job, typed
+from common.reproduce.job import Job, typed
 
 FAILED, BUSY = 1, 75  # the latter is EX_TEMPFAIL of sysexits.h
 
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _do(job: Job, lease: leases.Lease, log: IO[str]) -> int:
     for command in job.commands:
-        log.write(f"\n{runs.now().isoformat()} {typed(command)}\n")
+        log.write(f"\n{_now()} {typed(command)}\n")
         log.flush()
         code = _run(command, lease, log)
         if code == errors.INTERRUPTED:
@@ -60,6 +61,8 @@ def _do(job: Job, lease: leases.Lease, log: IO[str]) -> int:
                     "key": job.key,
                     "when": runs.now().isoformat(),
                     "host": lease.owner["host"],
+                    "when": _now(),
+                    "host": str(lease.owner["host"]).split(" ")[0],
                     "command": typed(command),
                     "code": code,
                     "reason": _reason(job.log, code),
@@ -91,6 +94,10 @@ def _run(command: list[str], lease: leases.Lease, log: IO[str]) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat()
 
 
 def _reason(log: Path, code: int) -> str:

@@ -25,10 +25,10 @@ from common.runs.saved_model import load_model
 
 __all__ = [
     "RESTORE",
-    "Record",
-    "Run",
     "SCHEMA",
     "SYNTHETIC_PREFIX",
+    "Record",
+    "Run",
     "atomic_path",
     "changing",
     "commit",

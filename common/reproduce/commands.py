@@ -1,10 +1,9 @@
-"""An item as a job: its commands, written down so that any process on any host can do it."""
+"""From an item to its commands, as they would be typed."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,15 @@ from common import config as configuration
 from common import datasets
 from common.datasets import synthetic
 from common.errors import InputError
-from common.files import read_json, write_json
-from common.reproduce.items import Item, of_paper
 from common.reproduce.states import Place, State, names
+from common.reproduce.work import Item, of_paper
 
 
 @dataclass(frozen=True)
 class Options:
     """What trainings are told besides their preset.
 
-    Parameters
+    Attributes
     ----------
     data_dir : str or None
         Folder of the data, or of one folder per data set (``breakhis``, ``bci``, ``bach``); unset:
@@ -81,7 +79,8 @@ def _training(
     preset = of_paper(item.paper).presets[item.preset]
     command = ["-m", f"{item.paper}.{item.module}"]
     command += configuration.typed(item.config, preset, item.preset)
-    command += ["--data-dir", data, "--runs-dir", str(place.runs_dir)]
+    command += ["--data-dir", data] if data else []
+    command += ["--runs-dir", str(place.runs_dir)]
     if options.cache_dir is not None:
         command += ["--cache-dir", options.cache_dir]
     if options.patients is not None and item.dataset == "bach":
@@ -120,70 +119,3 @@ def tissue(place: Place, dataset: str) -> Path:
         A key of `TISSUE`.
     """
     return getattr(synthetic, dataset)(place.folder / "tissue" / dataset, **TISSUE[dataset])
-
-
-@dataclass(frozen=True)
-class Job:
-    """An item's commands and where its notes go, as a file that a worker reads.
-
-    Parameters
-    ----------
-    key : str
-        The item's.
-    commands : list of list of str
-        After ``python``.
-    claim, log, failure : Path
-        See `Place`.
-    """
-
-    key: str
-    commands: list[list[str]] = field(repr=False)
-    claim: Path
-    log: Path
-    failure: Path
-
-    def write(self, path: Path) -> None:
-        """Write the file.
-
-        Parameters
-        ----------
-        path : Path
-        """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        values: dict[str, Any] = {
-            "key": self.key,
-            "commands": self.commands,
-            **{name: str(getattr(self, name)) for name in ("claim", "log", "failure")},
-        }
-        write_json(path, values)
-
-    @classmethod
-    def read(cls, path: Path) -> Job:
-        """Read it.
-
-        Parameters
-        ----------
-        path : Path
-
-        Raises
-        ------
-        InputError
-            If it is no such file.
-        """
-        values = read_json(path, repair="`python -m common.reproduce run` writes it anew")
-        try:
-            paths = {name: Path(values[name]) for name in ("claim", "log", "failure")}
-            return cls(values["key"], [list(map(str, c)) for c in values["commands"]], **paths)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path}: not a job ({error})") from None
-
-
-def typed(command: list[str]) -> str:
-    """A command as it would be typed.
-
-    Parameters
-    ----------
-    command : list of str
-        After ``python``.
-    """
-    return shlex.join(["python", *command])

@@ -26,7 +26,7 @@ TWINS = ("yes", "no", "only")
 class Work:
     """What a paper says of its rows.
 
-    Parameters
+    Attributes
     ----------
     paper : str
     presets : mapping
@@ -50,7 +50,7 @@ class Work:
 class Item:
     """One piece of work: a training, or a step after it.
 
-    Parameters
+    Attributes
     ----------
     key : str
         Its name: paper, preset, round and, of a step, what it makes.

@@ -1,0 +1,436 @@
+"""All rows by one command: what is planned, what is done, who does it, what fails."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from common import reproduce
+from common.errors import InputError
+from common.papers import PAPERS
+from common.reproduce.commands import Options
+from common.reproduce.executor import Local, shares
+from common.reproduce.hours import estimates
+from common.reproduce.plan import entries, text
+from common.reproduce.runner import Runner
+from common.reproduce.show import Board, counted, summary
+from common.reproduce.states import Place, states
+
+ROOT = Path(__file__).parent.parent
+
+
+# --- the plan ------------------------------------------------------------------------------------
+
+
+def test_plan_of_the_five_papers():
+    found = reproduce.items()
+    count = Counter((item.paper, item.kind, item.module) for item in found if not item.step)
+    assert count == {
+        ("her2scoring", "training", "train"): 12,
+        ("breakhis", "training", "train"): 16,  # eight rows, eight twins
+        ("ernet", "training", "train"): 120,  # twelve rows and twins by five folds
+        ("gan_fusion", "training", "train_gan"): 24,
+        ("gan_fusion", "training", "train"): 52,
+        ("wrn_edge", "training", "train"): 48,  # eight rows and twins by three seeds
+    }
+    assert Counter(item.kind for item in found if item.step) == {
+        "generation": 4, "export": 16, "bench": 16,
+    }  # fmt: skip
+    order = [item.key for item in found]
+    assert len(set(order)) == len(order)
+    for item in found:
+        assert all(order.index(need) < order.index(item.key) for need in item.needs)
+        assert (item.amount > 0) == (item.step is None)
+        assert item.dataset in ("bci", "breakhis", "bach")
+
+
+def test_a_row_that_needs_generated_images_brings_its_gan():
+    found = reproduce.items(["gan_fusion"], row="T12-fusion-trad-gan", twins="no")
+    assert [item.key for item in found] == [
+        "gan_fusion/T12-gan/seed=0",
+        "gan_fusion/T12-gan/seed=0/generation 64 of each class",
+        "gan_fusion/T12-fusion-trad-gan/seed=0",
+    ]
+    assert found[2].config.generated == 4 * 64
+    both = reproduce.items(["gan_fusion"], row="T12-fusion-trad-gan", seeds=2)
+    assert len(both) == 2 * 2 * 3
+    for item in both:  # a seed's classifier takes the images of that seed's GAN
+        assert all(f"seed={item.round['seed']}" in need for need in item.needs)
+
+
+def test_rounds_are_the_papers_and_more_seeds_are_theirs_each():
+    def rounds(**settings):
+        return [item.round for item in reproduce.items(**settings) if item.step is None]
+
+    folds = rounds(papers=["ernet"], row="T1-ernet50", twins="no")
+    assert folds == [{"seed": 0, "split_seed": 0, "fold": fold} for fold in range(5)]
+    assert len(rounds(papers=["ernet"], row="T1-ernet50", twins="no", seeds=3)) == 15
+    trials = rounds(papers=["wrn_edge"], row="T1-40X", twins="only")
+    assert trials == [{"seed": 42}, {"seed": 43}, {"seed": 44}]
+    assert len(rounds(papers=["wrn_edge"], row="T1-40X", twins="no", seeds=5)) == 5
+
+
+def test_tables_and_twins_are_chosen():
+    t1 = reproduce.items(["ernet"], table="T1", twins="no")
+    assert {item.preset for item in t1} == {f"T1-ernet{depth}" for depth in (18, 34, 50, 101)}
+    twins = reproduce.items(["ernet"], table="T1", twins="only")
+    assert {item.preset for item in twins} == {f"{item.preset}-honest" for item in t1}
+    with pytest.raises(InputError, match=r"--row T9-none: no experiment of ernet"):
+        reproduce.items(["ernet"], row="T9-none")
+    with pytest.raises(InputError, match=r"--paper nobody: none of her2scoring"):
+        reproduce.items(["nobody"])
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_demo_has_the_same_chains(paper):
+    whole, small = (reproduce.items([paper], twins="no", demo=demo) for demo in (False, True))
+    assert {item.kind for item in small} == {item.kind for item in whole}
+    assert {item.module for item in small} == {item.module for item in whole}
+    assert all(item.config.image_size == 32 for item in small)
+    assert sum(item.amount for item in small) < 1e-3 * sum(item.amount for item in whole)
+
+
+def test_hash_of_a_config_is_that_of_its_record():
+    from common import config
+    from ernet.config import PRESETS, Config
+
+    first = config.first_defaults(Config)
+    for preset in PRESETS.values():
+        said = json.loads(json.dumps(config.to_dict(preset)))
+        assert reproduce.config_sha256(preset) == reproduce.config_sha256(said, first)
+        del said["deterministic"]  # of a version that did not have it
+        assert reproduce.config_sha256(preset) == reproduce.config_sha256(said, first)
+    hashes = {reproduce.config_sha256(preset) for preset in PRESETS.values()}
+    assert len(hashes) == len(PRESETS)
+
+
+# --- a paper that trains in no time ------------------------------------------------------------
+
+CONFIG = """
+from dataclasses import dataclass
+
+from common.config import hp
+
+
+@dataclass(frozen=True)
+class Config:
+    classes: int = hp(2, "classes", "1")
+    network: str = hp("small", "network", "1")
+    split: str = hp("image", "split", "1")
+    weights: str = hp("none", "weights", "1")
+    epochs: int = hp(3, "epochs", "1")
+    seed: int = hp(0, "seed", "1")
+    fold: int = hp(0, "fold", "1")
+
+
+PRESETS = {
+    "T1-a": Config(),
+    "T1-a-honest": Config(split="patient"),
+    "T1-b": Config(network="large"),
+    "T1-broken": Config(network="broken"),
+    "T1-with": Config(network="with images"),
+}
+HONEST = {"T1-a": "T1-a-honest", "T1-b": "none: nobody is known"}
+"""
+
+TRAIN = '''
+"""Counts epochs: one line in epochs.txt for each, so that one trained twice is seen."""
+import json, sys, time
+from pathlib import Path
+
+from common import config, errors, runs
+from common.files import write_text
+from common.runs import Record
+from sketch.config import PRESETS, Config
+from dataclasses import dataclass
+from common.config import Execution, hp
+
+
+@dataclass(frozen=True)
+class More(Execution):
+    images: Path | None = hp(None, "folder of images", "")
+
+
+def main():
+    request = config.parse(Config, PRESETS, package="sketch", description="", execution_class=More)
+    pace = float((Path(request.execution.runs_dir) / "pace.txt").read_text())
+    record = Record(
+        package="sketch", preset=request.preset, config=config.to_dict(request.config),
+        sources=config.sources(request.config), synthetic=False, n_images=9, expected_images=9,
+    )
+    with runs.open_run(request.execution.runs_dir, record) as run:
+        if request.config.network == "broken":
+            raise errors.InputError("this network is broken")
+        if request.config.network == "with images":
+            assert (request.execution.images / "made.json").is_file()
+        done = run.path / "done.txt"
+        for epoch in range(request.config.epochs):
+            if done.is_file() and int(done.read_text()) > epoch:
+                continue
+            time.sleep(pace)
+            with (run.path / "epochs.txt").open("a") as file:
+                file.write(f"{epoch}\\n")
+            write_text(done, str(epoch + 1))
+        write_text(run.path / "weights.txt", f"{request.config} trained")
+        run.record_environment()
+        run.finish()
+
+
+if __name__ == "__main__":
+    errors.main(main)
+'''
+
+DRAW = """
+import json, sys
+from pathlib import Path
+
+from common.files import write_json
+
+run, out = map(Path, sys.argv[1:])
+assert (run / "weights.txt").is_file()
+write_json(out / "made.json", {"finished": "now"})
+"""
+
+
+EXPERIMENTS = """
+from common import experiments
+from common.experiments import Experiment, Needed, Step
+from sketch.config import HONEST, PRESETS
+
+MADE = Step("generation", (("-m", "sketch.draw", "{run}", "{out}"),), "{out}/made.json")
+
+EXPERIMENTS = experiments.experiments(
+    PRESETS, HONEST, ("T1-a", "T1-b"), rounds=({"fold": 0}, {"fold": 1})
+)
+EXPERIMENTS["T1-broken"] = Experiment("T1-broken", after=(MADE,))
+EXPERIMENTS["T1-with"] = Experiment("T1-with", needed=Needed("T1-b", MADE, "--images"))
+
+
+def work(config):
+    return 1e9
+
+
+def dataset(config):
+    return ""
+"""
+
+RUN = """
+import sys
+
+from common import papers
+
+papers.PAPERS += ("sketch",)
+
+from common.reproduce.__main__ import main
+
+sys.exit(main(["run", "--paper", "sketch", *sys.argv[1:]]))
+"""
+
+
+@pytest.fixture
+def sketch(tmp_path, monkeypatch):
+    """A paper named sketch with four rows: one fails, one needs what is made of another's run."""
+    folder = tmp_path / "site" / "sketch"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    (folder / "config.py").write_text(CONFIG)
+    (folder / "train.py").write_text(TRAIN)
+    (folder / "draw.py").write_text(DRAW)
+    (folder / "experiments.py").write_text(EXPERIMENTS)
+    (folder.parent / "run.py").write_text(RUN)
+    head = "table,row,metric,printed,unit,decimals,n_test,preset,metrics_key,select,note\n"
+    rows = "".join(
+        f"T1,{name},accuracy,90.00,percent,2,100,T1-{name},accuracy,,\n"
+        for name in ("a", "b", "broken", "with")
+    )
+    (folder / "published.csv").write_text(head + rows)
+    monkeypatch.syspath_prepend(folder.parent)
+    monkeypatch.setenv("PYTHONPATH", f"{folder.parent}:{ROOT}")
+    importlib.invalidate_caches()
+    monkeypatch.setattr("common.reproduce.work.PAPERS", (*PAPERS, "sketch"))
+    runs_dir = tmp_path / "runs"
+    runs_dir.mkdir()
+    (runs_dir / "pace.txt").write_text("0.02")
+    yield Place(runs_dir)
+    for name in ("sketch.experiments", "sketch.config", "sketch"):
+        sys.modules.pop(name, None)
+    reproduce.of_paper.cache_clear()
+
+
+def run(place, *, jobs=1, **settings):
+    found = reproduce.items(["sketch"], **settings)
+    board = Board(place)
+    code = Runner(found, place, Options(), Local(jobs), board).run()
+    return code, found
+
+
+def test_one_that_fails_stops_only_what_needs_it(sketch, capsys):
+    code, found = run(sketch)
+    assert code == 1
+    names = {item.key: states(found, sketch)[item.key].name for item in found}
+    assert names.pop("sketch/T1-broken/seed=0") == "failed"
+    assert names.pop("sketch/T1-broken/seed=0/generation") == "waiting"
+    assert len(names) == 8
+    assert set(names.values()) == {"done"}
+    assert "sketch/T1-with/seed=0" in names
+    said = capsys.readouterr().err
+    assert "sketch/T1-broken/seed=0 FAILED" in said
+    assert "error: this network is broken" in said
+    shown = summary(found, states(found, sketch), sketch)
+    assert "this network is broken" in shown
+    assert "| sketch T1-a train" in shown
+    assert not list((sketch.folder / "claims").iterdir())
+
+
+def test_nothing_is_done_twice_and_what_failed_is_tried_again(sketch):
+    run(sketch, row="T1-a", twins="no")
+    before = {file: file.read_text() for file in sketch.runs_dir.rglob("epochs.txt")}
+    assert len(before) == 2
+    code, found = run(sketch, row="T1-a", twins="no")
+    assert code == 0
+    assert {file: file.read_text() for file in sketch.runs_dir.rglob("epochs.txt")} == before
+    assert all(text == "0\n1\n2\n" for text in before.values())
+    assert counted(states(found, sketch)) == "2 of 2 done"
+
+
+def start(place, *more):
+    """The command, in a process of its own."""
+    script = place.runs_dir.parent / "site" / "run.py"
+    return subprocess.Popen(
+        [sys.executable, str(script), "--runs-dir", str(place.runs_dir), "--row", "T1-a", *more],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def epochs(place):
+    return {file.parent.name: file.read_text() for file in place.runs_dir.rglob("epochs.txt")}
+
+
+def processes(place):
+    """Numbers of the living processes whose command names the runs folder."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(place.runs_dir).encode() in (each / "cmdline").read_bytes():
+                found.append(int(each.name))
+    return [number for number in found if number != os.getpid()]
+
+
+def test_killed_it_leaves_no_process_and_goes_on_where_it_was(sketch):
+    (sketch.runs_dir / "pace.txt").write_text("0.3")
+    process = start(sketch)
+    until(lambda: any(text.count("\n") == 2 for text in epochs(sketch).values()))
+    process.kill()
+    process.communicate()
+    until(lambda: not processes(sketch))
+    found = reproduce.items(["sketch"], row="T1-a")
+    assert Counter(state.name for state in states(found, sketch).values())["interrupted"] == 1
+    (sketch.runs_dir / "pace.txt").write_text("0.01")
+    code, found = run(sketch, row="T1-a")
+    assert code == 0
+    # The one that was killed trained at most the epoch again in which it was.
+    assert all(text in ("0\n1\n2\n", "0\n1\n1\n2\n") for text in epochs(sketch).values())
+    assert not list((sketch.folder / "claims").iterdir())
+
+
+def test_ctrl_c_ends_it_and_says_how_on(sketch):
+    (sketch.runs_dir / "pace.txt").write_text("0.3")
+    process = start(sketch)
+    until(lambda: epochs(sketch))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "interrupted: 1 at work" in said
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    assert not processes(sketch)
+    found = reproduce.items(["sketch"], row="T1-a")
+    names = {state.name for state in states(found, sketch).values()}
+    assert "failed" not in names
+    assert "running" not in names
+
+
+def test_two_at_once_share_the_work(sketch):
+    (sketch.runs_dir / "pace.txt").write_text("0.1")
+    both = [start(sketch), start(sketch)]
+    said = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert len(epochs(sketch)) == 4
+    assert set(epochs(sketch).values()) == {"0\n1\n2\n"}  # no epoch twice
+    done = [text.count(" done in ") for _, text in said]
+    assert sum(done) >= 4
+    assert min(done) >= 1
+
+
+def test_what_another_host_has_is_left_alone_until_it_is_given_up(sketch, monkeypatch):
+    found = reproduce.items(["sketch"], row="T1-a", twins="no")
+    claim = sketch.claim(found[0])
+    claim.parent.mkdir(parents=True)
+    claim.write_text(json.dumps({"token": "0" * 32, "host": "node7", "pid": 3, "began": "1"}))
+    state = states(found, sketch)[found[0].key]
+    assert (state.name, state.words) == ("running", "on node7, process 3")
+    os.utime(claim, (0, 0))
+    assert states(found, sketch)[found[0].key].name == "ready"
+    assert run(sketch, row="T1-a", twins="no")[0] == 0
+
+
+def test_a_damaged_or_partial_run_is_not_done(sketch):
+    run(sketch, row="T1-a", twins="no")
+    found = reproduce.items(["sketch"], row="T1-a", twins="no")
+    first, second = sorted(sketch.runs_dir.glob("sketch/*/config.json"))
+    values = json.loads(first.read_text())
+    first.write_text(json.dumps({**values, "n_images": 8}))
+    second.write_text("{")
+    assert {state.name for state in states(found, sketch).values()} == {"ready"}
+
+
+def test_plan_says_hours_and_from_where(sketch, capsys):
+    found = reproduce.items(["sketch"])
+    state = states(found, sketch)
+    hours = estimates(found, state, sketch)
+    assert {each.source for each in hours.values()} == {"guess"}
+    run(sketch, row="T1-a", twins="no")
+    for file in sketch.runs_dir.glob("sketch/*/environment.json"):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "seconds": 7200}))
+    state = states(found, sketch)
+    hours = estimates(found, state, sketch)
+    by_key = {item.key: hours[item.key] for item in found}
+    assert by_key["sketch/T1-a/fold=0,seed=0"].hours == 2
+    assert by_key["sketch/T1-a/fold=0,seed=0"].source == "runs"
+    assert by_key["sketch/T1-b/fold=1,seed=0"].hours == pytest.approx(2)  # at that speed
+    assert by_key["sketch/T1-b/fold=1,seed=0"].source == "rate"
+    shown = text(found, state, hours)
+    assert "| T1-a " in shown
+    listed = entries(found, state, hours)
+    assert [entry["key"] for entry in listed] == [item.key for item in found]
+    entry = listed[0]
+    assert (entry["state"], entry["seed"], entry["split_seed"]) == ("done", 0, None)
+    assert Path(entry["run"]).is_dir()
+
+
+def test_shares_of_the_cores():
+    cores = sorted(os.sched_getaffinity(0))
+    assert shares(1) == [()]
+    if len(cores) >= 2:
+        a, b = shares(2)
+        assert len(a) == len(b) == len(cores) // 2
+        assert not set(a) & set(b)
+    with pytest.raises(InputError, match="this process has"):
+        shares(10_000)
