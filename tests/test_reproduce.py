@@ -286,6 +286,8 @@ def test_one_that_fails_stops_only_what_needs_it(sketch, capsys):
     said = capsys.readouterr().err
     assert "sketch/T1-broken/seed=0 FAILED" in said
     assert "error: this network is broken" in said
+    failed = states(found, sketch)["sketch/T1-broken/seed=0"]
+    assert failed.words == "error: this network is broken"
     shown = summary(found, states(found, sketch), sketch)
     assert "this network is broken" in shown
     assert "| sketch T1-a train" in shown

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common import config as configuration
-from common import leases, runs
+from common import leases, runs, writers
 from common.errors import InputError
 from common.files import expanded, read_json
 from common.reproduce.work import Item, config_sha256
@@ -164,6 +164,8 @@ def _state(
     if claimed is not None:
         words = f"on {claimed.get('host')}, process {claimed.get('pid')}"
         return State("running", path, words)
+    if item.step is None and path is not None and writers.is_held(path):
+        return State("running", path, "by a command of its own")
     failure = _read(place.failure(item))
     if failure:
         return State("failed", path, str(failure.get("reason", "")))

@@ -59,10 +59,8 @@ def _do(job: Job, lease: leases.Lease, log: IO[str]) -> int:
                 job.failure,
                 {
                     "key": job.key,
-                    "when": runs.now().isoformat(),
-                    "host": lease.owner["host"],
                     "when": _now(),
-                    "host": str(lease.owner["host"]).split(" ")[0],
+                    "host": lease.owner["host"],
                     "command": typed(command),
                     "code": code,
                     "reason": _reason(job.log, code),
