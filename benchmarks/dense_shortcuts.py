@@ -14,10 +14,10 @@ import platform
 import statistics
 import time
 
-import keras
 import numpy as np
 
 from common import errors
+from common.backend import keras
 from ernet.complexity import multiply_accumulates
 from ernet.config import BLOCKS, Config
 from ernet.model import build_model

@@ -51,8 +51,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/ernet-folds"))
     flags = parser.parse_args()
     backend.load()
-    import keras
-
+    from common.backend import keras
     from ernet.train import train
 
     execution = configuration.Execution(data_dir=flags.data_dir, runs_dir=flags.output)

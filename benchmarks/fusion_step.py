@@ -11,9 +11,9 @@ import statistics
 import time
 from dataclasses import replace
 
-import keras
 import numpy as np
 
+from common.backend import keras
 from common.errors import main
 from gan_fusion.config import FUSIONS, Config
 from gan_fusion.model import build_model

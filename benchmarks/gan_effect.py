@@ -38,8 +38,7 @@ SPLIT = ("dataset", "magnifications", "split", "group", "test", "validation", "s
 
 def tested(config: Config, gan_images: Path | None, flags: argparse.Namespace) -> pd.DataFrame:
     """Test predictions of a training; an image under two seeds is two rows of one patient."""
-    import keras
-
+    from common.backend import keras
     from gan_fusion.train import train
 
     execution = TrainExecution(

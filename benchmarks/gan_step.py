@@ -24,9 +24,9 @@ IMAGES = 128
 
 def pattern(config: GanConfig, fused: bool):
     """The pattern's model, compiled, with weights like `gan.Gan`'s."""
-    import keras
     import tensorflow as tf
 
+    from common.backend import keras
     from gan_fusion import gan
 
     class Pattern(keras.Model):
@@ -89,8 +89,7 @@ def pattern(config: GanConfig, fused: bool):
 
 def repeated(layer):
     """A copy of a layer; one that upsamples does so by repeating pixels, then convolving."""
-    import keras
-
+    from common.backend import keras
     from gan_fusion.gan import ScaledConv
 
     class Repeated(ScaledConv):

@@ -17,11 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
-import keras
 import numpy as np
 
 from common import images
 from common.augment import Augmenter
+from common.backend import keras
 from common.errors import InputError, main
 from common.pipeline import Batches
 

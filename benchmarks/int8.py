@@ -63,9 +63,8 @@ def prepare(work: Path, onnx_python: Path) -> None:
     import cv2
 
     backend.load()
-    import keras
-
     from common import export
+    from common.backend import keras
     from wrn_edge.model import wide_resnet
 
     keras.utils.set_random_seed(0)

@@ -72,9 +72,8 @@ def out_of_fold(
     index: pd.DataFrame, folds: np.ndarray, name: str, config: Config, flags: argparse.Namespace
 ) -> pd.DataFrame:
     """Predictions of every image by the network that did not train on its fold."""
-    import keras
-
     from breakhis.train import train
+    from common.backend import keras
 
     frames = []
     for fold in range(FOLDS):

@@ -60,10 +60,9 @@ def image_folds(index: pd.DataFrame, seed: int) -> np.ndarray:
 
 def train_and_test(config: Config, split: pd.DataFrame, pixels: Any) -> pd.DataFrame:
     """Train on one part of the split, with random flips, and predict the other."""
-    import keras
-
     from common import samples, training
     from common.augment import Augmenter
+    from common.backend import keras
     from common.pipeline import batches
     from wrn_edge.model import build_model, optimizer
 

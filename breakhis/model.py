@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 
 from breakhis.config import Config
 from common import backbones, networks
+from common.backend import keras
 
 
 def build_model(

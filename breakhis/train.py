@@ -113,12 +113,11 @@ def fit(
     judged : Pixels
         The images it is judged on, the same.
     """
-    import keras
-
     from breakhis import data
     from breakhis.model import AdamL2, build_model
     from common import normalise, training
     from common.augment import Augmenter
+    from common.backend import keras
     from common.pipeline import batches
 
     training.set_seed(

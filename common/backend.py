@@ -1,17 +1,59 @@
-"""Load Keras and its backend, quietly and as this project needs it, or say what is missing."""
+"""Load Keras and its backend, quietly and as we need it, or say what is missing.
+
+``from common.backend import keras`` is how modules import it: whichever is first loads it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
+import signal
 import sys
+import warnings
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from common import terminal
 from common.errors import InputError
 
+if TYPE_CHECKING:
+    import keras as keras
+    from keras import layers as layers
+    from keras import ops as ops
+    from keras import tree as tree
+
 BACKENDS = ("tensorflow", "jax")
 """Backends of Keras on which everything here but TFLite export runs."""
+
+# What C++ code says at every start, and what nobody can do anything about. TensorFlow prints it
+# before it reads TF_CPP_MIN_LOG_LEVEL.
+_GREETINGS = re.compile(
+    rb"All log messages before absl::InitializeLog"
+    rb"|oneDNN custom operations are on"
+    rb"|Could not find cuda drivers on your machine"
+    rb"|This TensorFlow binary is optimized to use available CPU instructions"
+    rb"|^To enable the following instructions: .* rebuild TensorFlow"
+    rb"|failed call to cuInit: .*(UNKNOWN ERROR \(303\)|NO_DEVICE|no CUDA-capable device)"
+    rb"|cuda_diagnostics\.cc:\d+\]"
+    rb"|Unable to register cu(FFT|DNN|BLAS) factory: .* already been registered"
+    rb"|computation placer already registered"
+    rb"|Could not find TensorRT"
+    rb"|Memory patch applied: M_TRIM_THRESHOLD"
+    # Of a conversion to TFLite and of its interpreter.
+    rb"|tf_tfl_flatbuffer_helpers\.cc:\d+\] Ignored (output_format|drop_control_dependency)"
+    rb"|Created TensorFlow Lite XNNPACK delegate"
+    rb"|^fully_quantize: \d+, inference_type: "
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Load Keras when it, or a part of it, is asked for: ``from common.backend import keras``."""
+    if name in ("keras", "layers", "ops", "tree"):
+        load()
+        loaded = sys.modules["keras"]
+        return loaded if name == "keras" else getattr(loaded, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load() -> str:
@@ -37,11 +79,8 @@ def load() -> str:
             f"KERAS_BACKEND={wanted}: this project runs on {' and '.join(BACKENDS)}; unset it, or "
             "set it to one of these"
         )
-    # TensorFlow greets every process with pages about oneDNN and missing GPUs. Users who want to
-    # read them set the variable themselves.
-    silent = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
     try:
-        with no_stderr() if silent else contextlib.nullcontext():
+        with contextlib.nullcontext() if "keras" in sys.modules else without_greetings():
             import keras
     except ImportError as error:
         other = "tensorflow" if wanted == "jax" else "jax"
@@ -68,14 +107,50 @@ def cores() -> int:
 
 
 @contextlib.contextmanager
-def no_stderr() -> Iterator[None]:
-    """Keep what C++ code writes to the error stream before its logging is set up."""
+def without_greetings() -> Iterator[None]:
+    """Leave out of the error stream what TensorFlow's C++ code says at every start.
+
+    All else is passed on, also what is said just before the process aborts. Whoever sets
+    TF_CPP_MIN_LOG_LEVEL below 3 wants to read it. Unset, it is set to 3: what TensorFlow logs later
+    as an error is none, or is raised too (that a graph could not be made faster; that a machine
+    without a GPU has none).
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3" or not hasattr(os, "fork"):
+        yield
+        return
     sys.stderr.flush()
     kept = os.dup(2)
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        # Of threads: the child takes no lock.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        os.close(writing)
+        _pass_on(reading, kept)
+    os.close(reading)
+    os.dup2(writing, 2)
+    os.close(writing)
     try:
-        with open(os.devnull, "wb") as null:  # noqa: PTH123 - a descriptor is needed
-            os.dup2(null.fileno(), 2)
         yield
     finally:
+        sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
+        os.waitpid(child, 0)
+
+
+def _pass_on(reading: int, target: int) -> None:
+    """Copy lines until nobody writes any more, but for greetings; ends the process."""
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the other process, then this
+        rest = b""
+        while data := os.read(reading, 1 << 16):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                if not _GREETINGS.search(line):
+                    os.write(target, line + b"\n")
+        if rest and not _GREETINGS.search(rest):
+            os.write(target, rest)
+    finally:
+        os._exit(0)

@@ -86,7 +86,7 @@ def predict(
     ValueError
         If the outputs are no probabilities, or batches and rows do not belong together.
     """
-    from keras import ops
+    from common.backend import ops
 
     classes = list(classes)
     numbers = labels(rows, classes)

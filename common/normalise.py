@@ -10,10 +10,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-from keras import ops
 
+from common.backend import keras, ops
 from common.errors import InputError
 
 if TYPE_CHECKING:

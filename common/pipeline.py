@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
 
 from common.augment import DRAWS, Augmenter
+from common.backend import keras
 from common.errors import InputError
 from common.images import Pixels, memory
 from common.samples import operation

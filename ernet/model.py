@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import keras
 import numpy as np
-from keras import layers
 
 from common import backbones
+from common.backend import keras, layers
 from common.errors import InputError
 from common.normalise import InputScaling
 from ernet.config import BLOCKS, Config, check, depth

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-from keras import ops
+from common.backend import keras, ops
 
 EPSILON = 1.001e-5
 """Of every batch normalisation: that of Keras' ResNet, which a loaded network must share."""

@@ -111,10 +111,9 @@ def fit(
     workers : int
         Threads that prepare batches.
     """
-    import keras
-
     from common import training
     from common.augment import Augmenter
+    from common.backend import keras
     from common.pipeline import batches
     from ernet.model import build_model, gradcam_layers
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import keras
-
 from common import backbones
+from common.backend import keras
 from common.errors import InputError
 from gan_fusion.config import FIRST_LAYERS, FUSIONS, Config
 

@@ -141,10 +141,9 @@ def fit(
     judged : Pixels
         The images it is judged on, the same.
     """
-    import keras
-
     from common import training
     from common.augment import Augmenter
+    from common.backend import keras
     from common.pipeline import batches
     from gan_fusion.model import build_model, gradcam_layers
 

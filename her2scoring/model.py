@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import keras
 import numpy as np
 
 from common import backbones
+from common.backend import keras
 from her2scoring.config import Config
 
 

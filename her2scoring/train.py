@@ -112,10 +112,9 @@ def fit(
     judged : Pixels
         The patches it is judged on, the same.
     """
-    import keras
-
     from common import training
     from common.augment import Augmenter
+    from common.backend import keras
     from common.pipeline import batches
     from her2scoring import data
     from her2scoring.model import build_model, crossentropy

@@ -214,7 +214,7 @@ def test_a_file_without_its_weights(model, tmp_path):
 
     module.graph = graph
     tf.saved_model.save(module, tmp_path, signatures=graph)
-    with backend.no_stderr():
+    with backend.without_greetings():
         converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path))
         converter.experimental_enable_resource_variables = True
         content = converter.convert()
@@ -224,7 +224,7 @@ def test_a_file_without_its_weights(model, tmp_path):
 def test_a_file_with_another_input(model):
     import tensorflow as tf
 
-    with backend.no_stderr():
+    with backend.without_greetings():
         content = tf.lite.TFLiteConverter.from_keras_model(export.rewrite(model)).convert()
     said = refusal(content, "float32", model)
     assert "input is " in said
@@ -245,7 +245,7 @@ def test_an_operator_that_a_device_has_not(model):
         square = tf.cast(image, tf.float32)[..., 0]
         return tf.nn.softmax(tf.linalg.inv(square + 1000 * tf.eye(SIZE))[:, 0, :2])
 
-    with backend.no_stderr():
+    with backend.without_greetings():
         converter = tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()])
         converter.target_spec.supported_ops = [
             tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS,

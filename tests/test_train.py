@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,8 @@ from common.notices import RESEARCH_USE
 from common.predictions import column
 
 PAPERS = ("her2scoring", "breakhis")
+# As where nobody has set how much TensorFlow says.
+UNSET = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 SMALL = ("--demo", "--image-size", "32", "--epochs", "3", "--batch-size", "16")
 
 
@@ -62,7 +65,7 @@ def finished(tissue, cache, tmp_path_factory):
             folder = tmp_path_factory.mktemp(paper)
             result = run(
                 paper, *SMALL, "--data-dir", tissue[paper], "--runs-dir", folder,
-                "--cache-dir", cache,
+                "--cache-dir", cache, env=UNSET,
             )  # fmt: skip
             assert result.returncode == 0, result.stderr
             (path,) = (folder / paper).iterdir()
@@ -95,6 +98,16 @@ def test_a_run_writes_all_its_files(paper, finished, tissue):
     assert "SYNTHETIC" in result.stdout
     assert RESEARCH_USE in result.stdout
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_training_says_what_it_does_and_nothing_else(paper, finished):
+    said = finished(paper)[1].stderr.splitlines()
+    ours = re.compile(
+        r"image cache: |\d+ train images( of \d+ patients)?( \(and \d+ made of them\))?, "
+        r"|epoch \d/3  loss |warning: "
+    )
+    assert said and not [line for line in said if not ours.match(line)]
 
 
 @pytest.mark.parametrize("paper", PAPERS)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import keras
-
 from common import models
+from common.backend import keras
 from common.errors import InputError
 from common.normalise import InputScaling
 from wrn_edge.config import Config

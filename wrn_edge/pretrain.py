@@ -248,10 +248,9 @@ def fit(
     workers : int
         Threads that prepare batches.
     """
-    import keras
-
     from common import samples, training
     from common.augment import Augmenter
+    from common.backend import keras
     from common.pipeline import batches
     from wrn_edge.model import wide_resnet
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from common import networks
 from common.backbones.flat import connect
 from common.backbones.weights import load
+from common.backend import keras
 from common.errors import InputError
 from common.networks import NORMALISATIONS, Network
 from common.normalise import IMAGENET_MEAN, IMAGENET_STD, InputScaling

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-import keras
 import numpy as np
+
+from common.backend import keras
 
 
 def parameters(model: keras.Model) -> dict[str, int]:

@@ -7,10 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import keras
-
 from common import networks
 from common.backbones.weights import construct
+from common.backend import keras
 from common.errors import InputError
 
 # Names of an application's layers in its own order, unprefixed; `freeze` counts along them.

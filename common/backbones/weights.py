@@ -9,10 +9,10 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from common import models, networks
+from common.backend import keras
 from common.errors import InputError
 from common.files import expanded
 from common.networks import Network

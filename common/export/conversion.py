@@ -64,7 +64,7 @@ def with_tensorflow(model: keras.Model, precision: str, calibration: np.ndarray)
     with warnings.catch_warnings():
         # "Statistics for quantized inputs were expected": they come from the calibration images.
         warnings.simplefilter("ignore")
-        with backend.no_stderr():
+        with backend.without_greetings():
             converter = tf.lite.TFLiteConverter.from_concrete_functions([graph])
         if precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -77,7 +77,7 @@ def with_tensorflow(model: keras.Model, precision: str, calibration: np.ndarray)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = tf.uint8
             converter.inference_output_type = tf.float32
-        with backend.no_stderr():
+        with backend.without_greetings():
             content = converter.convert()
     return flatbuffer.float_softmax(content) if precision == "int8" else content
 
@@ -107,14 +107,14 @@ def with_quantizer(model: keras.Model, precision: str, calibration: np.ndarray) 
     work = quantizer.Quantizer(content)
     if precision == "dynamic":
         work.load_quantization_recipe(recipe.dynamic_wi8_afp32())
-        with backend.no_stderr():
+        with backend.without_greetings():
             return bytes(work.quantize(enable_progress_report=False).quantized_model)
     work.load_quantization_recipe(recipe.static_wi8_ai8())
     for name in ("SOFTMAX", "OUTPUT"):
         kind = qtyping.TFLOperationName[name]
         work.update_quantization_recipe(".*", kind, algorithm_key="no_quantize")
     ranges = _ranges(content, calibration)
-    with backend.no_stderr():
+    with backend.without_greetings():
         result = work.quantize(ranges, enable_progress_report=False)
     return flatbuffer.quantised_input(bytes(result.quantized_model))
 
@@ -131,7 +131,7 @@ def _ranges(content: bytes, calibration: np.ndarray) -> dict[str, dict[str, np.n
 
     graph = flatbuffer.parse(content).subgraphs[0]
     computed = [index for operator in graph.operators for index in operator.outputs]
-    with warnings.catch_warnings(), backend.no_stderr():
+    with warnings.catch_warnings(), backend.without_greetings():
         warnings.simplefilter("ignore")  # that keeping all tensors takes memory
         interpreter = Interpreter(
             model_content=content,

@@ -41,7 +41,7 @@ def equalise(model: keras.Model, images: np.ndarray) -> keras.Model:
     keras.Model
         Layers keep their names.
     """
-    import keras
+    from common.backend import keras
 
     if not hasattr(model, "operations"):
         return model
@@ -61,8 +61,9 @@ def equalise(model: keras.Model, images: np.ndarray) -> keras.Model:
 
 def _groups(model: keras.Model) -> list[list[Any]]:
     """Feature maps that have to be rescaled together, those aside that cannot be."""
-    from keras import layers, tree
     from scipy.cluster.hierarchy import DisjointSet
+
+    from common.backend import layers, tree
 
     passing = (
         layers.Add, layers.AveragePooling2D, layers.Dropout, layers.GlobalAveragePooling2D,
@@ -92,7 +93,7 @@ def _groups(model: keras.Model) -> list[list[Any]]:
 
 
 def _is_relu(operation: Any) -> bool:
-    from keras import layers
+    from common.backend import layers
 
     if isinstance(operation, layers.ReLU):
         return not (operation.max_value or operation.negative_slope or operation.threshold)
@@ -101,7 +102,7 @@ def _is_relu(operation: Any) -> bool:
 
 def _is_linear(operation: Any) -> bool:
     """Whether it is a layer that takes factors on its input and its output into its weights."""
-    from keras import layers
+    from common.backend import layers
 
     if type(operation) is layers.Conv2D:
         return operation.groups == 1 and _homogeneous(operation)
@@ -119,8 +120,7 @@ def _largest(model: keras.Model, groups: list[list[Any]], images: np.ndarray) ->
 
     What only a ReLU reads is left out: an int8 file has no such tensor.
     """
-    import keras
-    from keras import ops, tree
+    from common.backend import keras, ops, tree
 
     read = {
         id(tensor)
@@ -144,7 +144,7 @@ def _largest(model: keras.Model, groups: list[list[Any]], images: np.ndarray) ->
 
 def _rescaled(layer: keras.layers.Layer, scales: dict[int, np.ndarray]) -> list[np.ndarray]:
     """Weights of a layer whose input and output are multiplied by their scales."""
-    from keras import layers
+    from common.backend import layers
 
     weights = layer.get_weights()
     if not isinstance(layer.input, list):

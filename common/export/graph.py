@@ -28,7 +28,7 @@ def rewrite(model: keras.Model) -> keras.Model:
     keras.Model
         Layers keep their names; outputs differ by rounding only.
     """
-    import keras
+    from common.backend import keras
 
     if not hasattr(model, "operations"):
         return model
@@ -80,7 +80,7 @@ def _folded(model: keras.Model) -> set[str]:
 
     It folds one that is alone in reading a convolution without activation.
     """
-    import keras
+    from common.backend import keras
 
     convolutions = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
     readers = Counter(id(tensor) for each in model.operations for tensor in _list(each.input))
@@ -98,7 +98,7 @@ def _folded(model: keras.Model) -> set[str]:
 
 
 def _list(tensors: Any) -> list[Any]:
-    import keras
+    from common.backend import keras
 
     return keras.tree.flatten(tensors)
 

@@ -94,7 +94,7 @@ def export(
         If the backend is not TensorFlow, the images do not fit the model, the model's own output
         is not finite, or a file fails its checks; nothing is written then.
     """
-    import keras
+    from common.backend import keras
 
     if keras.backend.backend() != "tensorflow":
         raise InputError("TFLite files are made by TensorFlow: unset KERAS_BACKEND for the export")

@@ -38,9 +38,8 @@ class FeatureNetwork:
         resize_filter: str = "linear",
         cache_dir: str | Path | None = None,
     ) -> None:
-        import keras
-
         from common import backbones, images, runs
+        from common.backend import keras
 
         if resize_filter not in images.FILTERS:
             raise InputError(

@@ -46,8 +46,9 @@ def sanity_check(
     ----------
     Adebayo et al. 2018, section 3 (model parameter randomisation test).
     """
-    import keras
     from scipy.stats import rankdata
+
+    from common.backend import keras
 
     pixels = np.asarray(images)
     if class_index is None:
@@ -109,7 +110,7 @@ def pointing_game(heatmaps: np.ndarray, masks: np.ndarray) -> float:
 
 
 def _predicted(model: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
-    import keras
+    from common.backend import keras
 
     batches = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
     return np.concatenate(

@@ -45,7 +45,7 @@ def activation_and_gradient(
         If the layer has no feature map, no influence on the scores or does not run, if a class does
         not exist, or the backend is neither TensorFlow nor JAX.
     """
-    import keras
+    from common.backend import keras
 
     backend = keras.backend.backend()
     if backend == "tensorflow":

@@ -63,7 +63,7 @@ def load(file: str | Path) -> keras.Model:
         If the file is damaged, asks for code, claims to be larger than it is, or has weights that
         are not finite.
     """
-    import keras
+    from common.backend import keras
 
     file = Path(file)
     if file.suffix != ".keras":
@@ -106,7 +106,7 @@ def load_weights(model: keras.Model, file: str | Path) -> None:
 
 def _restore(model: keras.Model, stored: dict[str, int], file: str | Path) -> None:
     """Weights of a file that was looked through; all of a model's must be in it, and be numbers."""
-    import keras
+    from common.backend import keras
 
     count = len(model.weights)
     # An old .h5 is read layer by layer, and Keras compares them.
@@ -174,7 +174,7 @@ def _count(item: Any, file: Path, depth: int) -> int:
 
 def _foreign(item: dict[str, Any]) -> str:
     """Name of what is neither a part of Keras' networks nor a layer of this project; else ""."""
-    import keras
+    from common.backend import keras
 
     name, module = str(item["class_name"]), str(item.get("module") or "keras")
     if name in _FORBIDDEN:
@@ -202,7 +202,7 @@ def _at_most(numbers: int, file: Path) -> Iterator[None]:
 
     Not before the first one more, so that a file of a part of a network is called that.
     """
-    import keras
+    from common.backend import keras
 
     original = keras.layers.Layer.add_weight
     made = 0
@@ -227,7 +227,7 @@ def _at_most(numbers: int, file: Path) -> Iterator[None]:
 
 def _check_maps(model: Any, file: Path) -> None:
     """Refuse a model that would make feature maps larger than any network's."""
-    from keras import tree
+    from common.backend import tree
 
     for each in getattr(model, "operations", ()):
         _check_maps(each, file)

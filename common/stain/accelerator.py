@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 
+from common.backend import keras, ops
 from common.errors import InputError
 from common.stain.estimation import Flag
 from common.stain.padding import BLACK, WHITE

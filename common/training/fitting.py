@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import keras
 import pandas as pd
 
 from common import models, terminal
+from common.backend import keras
 from common.errors import InputError
 from common.files import atomic_path, write_csv
 from common.runs import Run

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
+from common.backend import keras
 
 
 class Plateau(keras.callbacks.Callback):

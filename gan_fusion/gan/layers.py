@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
+
+from common.backend import keras, ops
 
 
 @keras.saving.register_keras_serializable("histopapers")

@@ -46,9 +46,8 @@ class Training:
     def __init__(
         self, config: GanConfig, seen: pd.DataFrame, pixels: Pixels, run: Run, cache_dir: Path
     ):
-        import keras
-
         from common import training
+        from common.backend import keras
         from common.generative import FeatureNetwork
         from gan_fusion.gan.networks import as_pixels
         from gan_fusion.gan.step import Gan

@@ -6,8 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from keras import ops
-
+from common.backend import ops
 from gan_fusion.gan.config import GanConfig
 
 _ROOT_OF_ZERO = 1e-12  # inside the root: its gradient at 0 is infinite

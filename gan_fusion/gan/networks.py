@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-from keras import ops
-
+from common.backend import keras, ops
 from gan_fusion.gan.config import GanConfig, check_size
 from gan_fusion.gan.layers import Modulation, PixelNorm, ScaledConv, ScaledDense
 

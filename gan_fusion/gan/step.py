@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import keras
 import numpy as np
 
+from common.backend import keras
 from common.errors import InputError
 from gan_fusion.gan.config import GanConfig
 from gan_fusion.gan.networks import build_critic, build_generator

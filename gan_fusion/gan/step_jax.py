@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
-from keras import ops
 
+from common.backend import ops
 from gan_fusion.gan.losses import critic_loss, generator_loss, mean_terms
 from gan_fusion.gan.networks import from_pixels
 
