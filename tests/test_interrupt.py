@@ -74,6 +74,4 @@ def test_a_loss_that_is_not_finite_stops_the_training(work, tmp_path):
     assert "Traceback" not in done.stderr
     assert re.search("error: the (validation )?loss became (nan|inf) in epoch 1", done.stderr)
     assert "no epoch before it is saved; try a smaller --learning-rate" in done.stderr
-    (run,) = (tmp_path / "her2scoring").iterdir()
-    assert training.trained_epochs(run) == 0
-    assert not (run / "model.keras").exists()
+    assert not (tmp_path / "her2scoring").exists()  # a start that failed leaves no folder

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+from common.errors import InputError
+
 ASSUMED = "ASSUMED: "
 """Begins the source of a value that the paper leaves open; the reason follows."""
 
@@ -29,6 +31,7 @@ C = TypeVar("C", bound=Any)
 C_co = TypeVar("C_co", covariant=True)
 
 _SAME: Any = object()
+_LONGEST_NAME = 64
 
 
 def hp(
@@ -96,6 +99,23 @@ class Execution:
         False, "leave out images that cannot be used instead of stopping; the run says which"
     )
     fresh: bool = _option(False, "delete what an earlier run of the same config left, start anew")
+    name: str | None = _option(
+        None, "what to call the run, as in --run NAME; no two runs in one folder have the same name"
+    )
+
+    def __post_init__(self) -> None:
+        name = self.name
+        if name is not None and not (
+            0 < len(name) <= _LONGEST_NAME
+            and name.isprintable()
+            and name == name.strip()
+            and not name.startswith(("-", "."))
+            and not {"/", "\\"} & set(name)
+        ):
+            raise InputError(
+                f"--name {name!r}: give up to {_LONGEST_NAME} letters, digits or the like; no "
+                "slashes, no dot or hyphen at the beginning, no space at the ends"
+            )
 
 
 class PaperConfig(Protocol):

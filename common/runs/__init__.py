@@ -20,6 +20,7 @@ from common.runs.environment import commit, environment, machine, now
 from common.runs.folder import Run, find, load, load_classifier, open_run
 from common.runs.identity import describe, id_of, run_id, same_run, weights_id
 from common.runs.manifest import changing, compare, has_manifest
+from common.runs.naming import folders, named
 from common.runs.record import SCHEMA, Record
 from common.runs.saved_model import load_model
 
@@ -38,12 +39,14 @@ __all__ = [
     "environment",
     "file_hash",
     "find",
+    "folders",
     "has_manifest",
     "id_of",
     "load",
     "load_classifier",
     "load_model",
     "machine",
+    "named",
     "now",
     "open_run",
     "plain",

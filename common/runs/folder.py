@@ -8,7 +8,7 @@ import datetime
 import io
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from common.notices import RESEARCH_USE, SYNTHETIC, SYNTHETIC_PREFIX
 from common.runs.environment import commit, environment, machine, now
 from common.runs.identity import id_of, same_run
 from common.runs.manifest import BUSY, CHANGED, compare, has_manifest, renew, write_manifest
+from common.runs.naming import folders, named, require_free_name
 from common.runs.record import Record
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class Run:
 
     def closing_words(self) -> str:
         """Say where the results are, and whether other code than today's made them."""
-        lines = [f"\nrun     {self.path}"]
+        called = f" ({self.record.name})" if self.record.name else ""
+        lines = [f"\nrun     {self.path}{called}"]
         if (self.path / "report.html").is_file():  # a GAN's run has none
             lines.append(f"report  {self.path / 'report.html'}")
         made_by = read_json(self.path / "environment.json")
@@ -181,17 +183,23 @@ def open_run(
     asked = record if isinstance(record, Record) else Record.from_json(record)
     identity = id_of(asked)
     path = _folder_of(expanded(runs_dir) / asked.package, asked, identity)
+    if asked.name is not None:
+        require_free_name(asked.name, runs_dir, path)
+    made = [each for each in (path, *path.parents[:2]) if not each.exists()]
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(writers.alone(path, BUSY))
         except WriteError as error:
             raise WriteError(f"{error} with --runs-dir") from None
+        stack.enter_context(_failing(path, made))
         if fresh:
             _empty(path, keep=".lock")
         if not _can_go_on(path):
             begun = asked.changed(run_id=identity, created=now().isoformat(), finished=None)
             write_json(path / "config.json", begun.to_json())
         run = load(path)
+        if asked.name not in (None, run.record.name) or run.record.failed is not None:
+            run.note(name=asked.name or run.record.name, failed=None)
         if run.finished:
             run._end()  # that of a process which was killed a moment before
             if has_manifest(path) and compare(path, quick=True).get("images.csv") == CHANGED:
@@ -199,6 +207,26 @@ def open_run(
         if pixels is not None:
             _require_same_images(run.path / "images.csv", pixels)
         yield run
+
+
+@contextlib.contextmanager
+def _failing(path: Path, made: Sequence[Path]) -> Iterator[None]:
+    """Note what stopped a run; of one that failed before it had done anything leave no folder."""
+    try:
+        yield
+    except Exception as error:
+        begun = any((path / "checkpoint").glob("state-*.npz")) or any(path.glob("*.keras"))
+        if path in made and not begun:
+            shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                for folder in made[1:]:
+                    folder.rmdir()
+        else:
+            with contextlib.suppress(OSError, InputError):
+                run = load(path)
+                if not run.finished:
+                    run.note(failed=str(error).splitlines()[0] if str(error) else repr(error))
+        raise
 
 
 def _folder_of(package: Path, record: Record, identity: str) -> Path:
@@ -283,7 +311,7 @@ def load(path: str | Path, package: str | None = None) -> Run:
     Parameters
     ----------
     path : path
-        The run folder.
+        The run folder, or what names a run below the folder ``runs`` (`named`).
     package : str, optional
         The package that must have made it.
 
@@ -293,7 +321,7 @@ def load(path: str | Path, package: str | None = None) -> Run:
         If the folder is no run folder, its `config.json` is damaged, a newer version wrote it, or
         it is another package's.
     """
-    path = expanded(path)
+    path = named(path, package=package) or named(path) or expanded(path)
     file = path / "config.json"
     if not file.is_file():
         raise InputError(f"{path}: not a run folder (it has no config.json)")
@@ -344,6 +372,6 @@ def find(runs_dir: str | Path, package: str) -> list[Run]:
     runs_dir : path
     package : str
     """
-    files = sorted((expanded(runs_dir) / package).glob("*/config.json"))
-    runs = [run for run in (load(file.parent) for file in files) if run.finished]
+    found = map(load, folders(runs_dir, package))
+    runs = [run for run in found if run.finished]
     return sorted(runs, key=lambda run: str(run.record.finished))

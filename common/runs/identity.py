@@ -188,5 +188,6 @@ def describe(
         leaks=list(leaks),
         skipped=[{"image": image, "reason": reason} for image, reason in skipped],
         command=request.command,
+        name=execution.name,
         facts={"recompressed": jpegs} if jpegs else {},
     )

@@ -57,6 +57,10 @@ class Record(Mapping[str, Any]):
         ``{image, reason}`` of what `--skip-bad` left out.
     command : str, optional
         The command that was typed.
+    name : str, optional
+        What its maker calls it (`--name`); no part of its identity.
+    failed : str, optional
+        What stopped it, until it goes on.
     split_sha256, samples_sha256 : str, optional
         Hashes of `split.csv` and `samples.csv`, which are written once.
     machines : list of dict
@@ -91,6 +95,8 @@ class Record(Mapping[str, Any]):
     leaks: list[str] = dataclasses.field(default_factory=list)
     skipped: list[dict[str, str]] = dataclasses.field(default_factory=list)
     command: str | None = None
+    name: str | None = None
+    failed: str | None = None
     split_sha256: str | None = None
     samples_sha256: str | None = None
     machines: list[dict[str, Any]] = dataclasses.field(default_factory=list)

@@ -34,6 +34,9 @@ HEADER = [
 _DECIMALS = {"percent": 2, "fraction": 3}
 """Digits of our numbers at least, by unit; 1 of the others."""
 
+_DIFFERENCES = 3
+"""How many differences from a row a line names."""
+
 _LEGEND = [
     "Percentages, or in the unit that the paper prints. ours: one run with its k/n, or mean ± "
     "standard deviation (runs).",
@@ -301,12 +304,18 @@ def _difference(record: Mapping[str, Any]) -> str:
 
 
 def _other_lines(paper: Paper, presets: set[str]) -> list[str]:
-    """Runs that fill no row, with what differs from the nearest preset."""
-    return [
-        f"- {preset}: {run.path.as_posix()}: {_found(paper, preset, run)}; {'; '.join(what)}"
-        for preset, run, what in paper.others
-        if preset in presets
-    ]
+    """Runs that fill no row, each in a line with the first of what differs from the nearest one."""
+    lines = []
+    for preset, run, what in paper.others:
+        if preset not in presets:
+            continue
+        more = [f"{len(what) - _DIFFERENCES} more"] if len(what) > _DIFFERENCES else []
+        shown = "; ".join([*what[:_DIFFERENCES], *more])
+        called = f" ({run.record.name})" if run.record.name else ""
+        lines.append(
+            f"- {preset}: {run.path.as_posix()}{called}: {_found(paper, preset, run)}; {shown}"
+        )
+    return lines
 
 
 def _found(paper: Paper, preset: str, run: runs.Run) -> str:
