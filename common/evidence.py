@@ -165,7 +165,7 @@ def mistakes(run: runs.Run, test: pd.DataFrame, pixels: Pixels) -> None:
         _target(run, "mistakes").unlink(missing_ok=True)
         return
     titles = [
-        f"{Path(test.image[i]).stem}\ntrue {test.label[i]}, said {said[i]} {100 * sure[i]:.0f} %"
+        f"{Path(test.image[i]).stem}\ntrue {test.label[i]}, said {said[i]} ({100 * sure[i]:.0f} %)"
         for i in worst
     ]
     figure = figures.mistakes(_pixels(pixels, test.image.iloc[worst]), titles)
@@ -195,7 +195,8 @@ def gallery(run: runs.Run, model: keras.Model, test: pd.DataFrame, pixels: Pixel
         chosen += sure[:GRADCAM_PER_CLASS].tolist()
     shown = _pixels(pixels, test.image.iloc[chosen])
     titles = [
-        f"true {test.label[i]}\nsaid {said[i]} {100 * probabilities[i].max():.0f} %" for i in chosen
+        f"true {test.label[i]}, said {said[i]} ({100 * probabilities[i].max():.0f} %)"
+        for i in chosen
     ]
     maps = {
         stage.replace("_", " ").capitalize(): gradcam.heatmaps(model, shown, layer)

@@ -204,6 +204,37 @@ def test_learning_curves_without_validation_without_rate_and_with_nan():
     assert texts(figures.learning_curves(history(1)))
 
 
+def test_powers_of_ten_are_written_with_raised_digits():
+    falling = history().assign(loss=10.0 ** -np.linspace(0, 4, 20), val_loss=np.nan)
+    figure = figures.learning_curves(falling)
+    assert {"10⁻⁴", "10⁻²", "10⁰"} <= set(texts(figure))
+    assert {"10⁻⁴", "10⁻⁵"} <= {label.get_text() for label in figure.axes[2].get_yticklabels()}
+
+
+def test_nothing_reaches_the_edge_of_a_figure():
+    """Margins are reckoned, not laid out: what was cut off would touch the edge."""
+    curves = {f"{'class'} {i}": ([0, 1], [0, 1], 0.5) for i in range(8)}
+    table = pd.DataFrame(
+        {"case": [f"SOB_M_{i}" for i in range(95)], "n": 1, "accuracy": np.linspace(0, 1, 95),
+         "label": [f"class {i % 8}" for i in range(95)]}
+    )  # fmt: skip
+    drawn = everything() | {
+        "loss": figures.learning_curves(history().assign(loss=np.linspace(100_000, 1, 20))),
+        "long": figures.confusion_matrix(
+            np.eye(8, dtype=int), [f"ductal carcinoma {i}" for i in range(8)]
+        ),
+        "eight": figures.roc(curves),
+        "many": figures.per_case(table),
+        "gan": figures.curves(
+            {name: {"a": ([1, 2], [1e-5, 3e-5]), "b": ([1, 2], 2e-5)} for name in "xyz"}, "kimg"
+        ),
+    }
+    for name, figure in drawn.items():
+        pixels = png.pixels(figure)
+        for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+            assert (edge == 255).all(), name
+
+
 def test_the_marks_of_a_single_epoch_are_whole():
     figure = figures.learning_curves(history(1))
     png.pixels(figure)
@@ -274,9 +305,14 @@ def test_per_case_is_sorted_and_keeps_the_classes_colours():
     figure = figures.per_case(table, ("x", "y"))
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["q", "r", "p"]
-    dots = [line for line in axes.lines if line.get_marker() in figures.MARKERS]
-    assert [float(np.ravel(dot.get_xdata())[0]) for dot in dots] == [0.9, 0.5, 0.2]
-    assert [dot.get_color() for dot in dots] == [figures.COLOURS[i] for i in (0, 1, 1)]
+    dots = {line.get_marker(): line for line in axes.lines if line.get_marker() in figures.MARKERS}
+    found = {
+        mark: (line.get_color(), [tuple(map(float, each)) for each in line.get_xydata()])
+        for mark, line in dots.items()
+    }  # q, of x, stands first; r and p of y below it
+    assert found == {
+        "o": (figures.COLOURS[0], [(0.9, 0.0)]), "s": (figures.COLOURS[1], [(0.5, 1.0), (0.2, 2.0)])
+    }  # fmt: skip
     assert {"20", "30", "10", "x", "y"} <= set(texts(figure))
 
 
@@ -299,30 +335,68 @@ def test_per_case_shows_every_patient(count):
     assert {f"c{i}" for i in range(count)} <= set(texts(figures.per_case(table)))
 
 
+def boxes(figure) -> dict:
+    """Where each text of a figure stands: left, top, right, bottom in pixels from above."""
+    figure.canvas.draw()
+    height = figure.bbox.height
+    found = {text.get_text(): text.get_window_extent() for text in figure.texts}
+    return {name: (b.x0, height - b.y1, b.x1, height - b.y0) for name, b in found.items()}
+
+
 def test_gradcam_gallery_lets_the_image_show_where_the_map_is_zero():
     images = [np.full((32, 32, 3), 200, np.uint8)]
+    names = ["Image", "Stage 1", "Stage 2"]
     figure = figures.gradcam_gallery(
         images, {"Stage 1": [np.zeros((4, 4))], "Stage 2": [np.ones((4, 4))]}, ["title"]
     )
-    pixels = png.pixels(figure)
-    colours = []
-    for axes in figure.axes[:3]:
-        box = axes.get_window_extent()
-        row, column = pixels.shape[0] - round((box.y0 + box.y1) / 2), round((box.x0 + box.x1) / 2)
-        colours.append(pixels[row, column].astype(int))
+    pixels, where = png.pixels(figure).astype(int), boxes(figure)
+    assert {*names, "title"} <= set(where)
+    row = round(where["title"][3]) + 60
+    colours = [pixels[row, round((where[n][0] + where[n][2]) / 2)] for n in names]
     np.testing.assert_allclose(colours[0], 200, atol=1)
     np.testing.assert_allclose(colours[1], 200, atol=1)
-    assert colours[2][2] < 120  # yellow: hardly any blue
-    assert {"Image", "Stage 1", "Stage 2", "title"} <= set(texts(figure))
+    # A quarter of 200, three quarters of viridis' yellow.
+    np.testing.assert_allclose(colours[2], 50 + 0.75 * np.array([253, 231, 36]), atol=1.5)
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (32, 32)])
+def test_maps_cover_the_whole_of_their_picture(shape):
+    """Wherever the picture is, the map is: no band of it is left empty, none stands beside it."""
+    image = np.full((*shape, 3), 100, np.uint8)
+    figure = figures.gradcam_gallery([image], {"Stage 1": [np.ones((3, 5))]}, ["title"])
+    pixels = png.pixels(figure).astype(int)
+    grey, hot = ((np.abs(pixels - c).max(axis=2) <= 2) for c in (
+        np.array([100, 100, 100]), 25 + 0.75 * np.array([253, 231, 36])
+    ))  # fmt: skip
+    (rows, columns), (hot_rows, hot_columns) = (
+        (np.flatnonzero(mask.sum(axis=1) > 50), np.flatnonzero(mask.sum(axis=0) > 50))
+        for mask in (grey, hot)
+    )
+    assert (rows[0], rows[-1]) == (hot_rows[0], hot_rows[-1])
+    assert len(columns) == len(hot_columns)
+    assert len(rows) / len(columns) == pytest.approx(shape[0] / shape[1], rel=0.02)
+    assert grey[np.ix_(rows, columns)].all() and hot[np.ix_(hot_rows, hot_columns)].all()
+
+
+def test_pictures_of_two_shapes_in_one_gallery_are_not_distorted():
+    images = [np.full((h, w, 3), 100, np.uint8) for h, w in ((20, 60), (60, 60))]
+    figure = figures.gradcam_gallery(images, {"A": [np.zeros((2, 2))] * 2}, ["a", "b"])
+    grey = (png.pixels(figure) == 100).all(axis=2)
+    column = grey[:, np.flatnonzero(grey.any(axis=0))[20]]
+    heights = np.diff(np.flatnonzero(np.diff(np.r_[0, column.astype(int), 0])))[::2]
+    assert heights[1] / heights[0] == pytest.approx(3, rel=0.05)
 
 
 @pytest.mark.parametrize("stages", [1, 2, 4])
 def test_the_words_below_a_gradcam_gallery_are_apart(stages):
     maps = {f"Stage {i}": [np.eye(4)] for i in range(stages)}
     figure = figures.gradcam_gallery(pictures(1), maps, ["a"])
-    png.pixels(figure)
-    low, words, high = (label.get_window_extent() for label in figure.axes[-1].get_xticklabels())
-    assert low.x1 < words.x0 and words.x1 < high.x0
+    where = boxes(figure)
+    words = next(box for name, box in where.items() if name.startswith("Evidence"))
+    low, high = where["0"], where["1"]
+    assert low[2] < words[0] and words[2] < high[0]
+    assert low[0] >= 0 and high[2] <= figure.bbox.width
+    assert max(low[3], words[3], high[3]) <= figure.bbox.height
 
 
 def test_pairs_stand_side_by_side_with_their_words_above(tmp_path):
@@ -332,16 +406,21 @@ def test_pairs_stand_side_by_side_with_their_words_above(tmp_path):
         [("train: a.png", "test: b.png"), ("train: c $x$.png", "test: " + "d" * 90)],
         ["exact copy", "54 of 256 bits differ"],
     )
-    figure.canvas.draw()
-    above = [axes._left_title.get_text() for axes in figure.axes]
+    where = boxes(figure)
+    above = list(where)
     assert above[:3] == [
         "exact copy\ntrain: a.png", "test: b.png", "54 of 256 bits differ\ntrain: c $x$.png"
     ]  # fmt: skip
     assert "…" in above[3]
-    boxes = [axes.images[0].get_window_extent() for axes in figure.axes]
-    for row in (boxes[:2], boxes[2:]):
-        assert row[0].y1 == pytest.approx(row[1].y1, abs=1)
-        assert row[0].x1 < row[1].x0
+    dark = (png.pixels(figure) == 90).all(axis=2)
+    half = dark.shape[1] // 2
+    for texts_of_row in (above[:2], above[2:]):
+        below = round(max(where[text][3] for text in texts_of_row))
+        sides = [dark[below + 40, :half], dark[below + 40, half:]]
+        assert all(side.any() for side in sides)
+        tops = [np.flatnonzero(part.any(axis=1) & (np.arange(len(part)) > below - 3))[0]
+                for part in (dark[:, :half], dark[:, half:])]  # fmt: skip
+        assert tops[0] == tops[1]
     _, info = read(figures.save(figure, tmp_path / "a.png"))
     assert info["Description"].startswith(
         "Pairs of images: train: a.png; test: b.png: exact copy; train: c $x$.png"
@@ -361,35 +440,37 @@ def test_sheets_without_images_are_refused():
 def test_names_are_drawn_literally_and_within_their_room():
     names = ["$\\frac{1}{0$", "日本.png", "bell\x07", "SOB_M_DC-14-" + "9" * 60, "two words " * 9]
     figure = figures.mistakes(pictures(5), names)
-    figure.canvas.draw()
-    found = [axes.title for axes in figure.axes] + [axes._left_title for axes in figure.axes]
-    shown = [title.get_text() for title in found if title.get_text()]
+    where = boxes(figure)
+    shown = list(where)
     assert shown[:3] == ["$\\frac{1}{0$", "??.png", "bell?"]
     assert shown[3].startswith("SOB_M_DC")
     assert "…" in shown[3]
     assert "\n" in shown[4]
-    for axes in figure.axes[:5]:
-        title = axes._left_title.get_window_extent()
-        assert title.x1 <= axes.get_window_extent().x1 + 6
+    for number, text in enumerate(shown):
+        left = figure.bbox.width / 4 * (number % 4)
+        assert left <= where[text][0] and where[text][2] <= left + figure.bbox.width / 4
     assert texts(figures.roc({"$a_$": ([0, 1], [0, 1], 0.5)}))
     assert texts(figures.confusion_matrix([[1, 0], [0, 1]], ("$x^$", "y")))
 
 
-def test_mosaic_keeps_every_pixel_and_parts_the_images():
+def test_mosaic_shows_every_pixel_and_parts_the_images():
     images = pictures(5, side=8)
     figure = figures.mosaic({"first": images[:3], "second": images[3:]}, columns=2)
-    first, second = (axes.images[0].get_array() for axes in figure.axes)
-    assert first.shape == (17, 17, 3) and second.shape == (8, 17, 3)
-    np.testing.assert_array_equal(first[:8, :8], images[0])
-    np.testing.assert_array_equal(first[:8, 9:], images[1])
-    np.testing.assert_array_equal(first[9:, :8], images[2])
-    np.testing.assert_array_equal(second[:, 9:], images[4])
-    assert (first[8] == 255).all() and (first[9:, 8:] == 255).all()
     assert texts(figure) == ["first", "second"]
+    pixels, where = png.pixels(figure), boxes(figure)
+    scale = round((figures.WIDTH - 0.4) * figures.DPI) / 17  # two images and a line between them
+    left = round(0.35 * figures.DPI)
+    top = round(0.05 * figures.DPI)
 
+    def at(row, column):  # a pixel of the first block, at its middle
+        return pixels[round(top + (row + 0.5) * scale), round(left + (column + 0.5) * scale)]
 
-def test_blocks_of_a_mosaic_stand_in_one_column():
-    figure = figures.mosaic({"first": pictures(5), "second": pictures(9)}, columns=4)
-    png.pixels(figure)
-    first, second = (axes.images[0].get_window_extent() for axes in figure.axes)
-    assert (first.x0, first.x1) == pytest.approx((second.x0, second.x1), abs=0.5)
+    for row in range(8):
+        for column in range(8):
+            np.testing.assert_array_equal(at(row, column), images[0][row, column])
+            np.testing.assert_array_equal(at(row, column + 9), images[1][row, column])
+            np.testing.assert_array_equal(at(row + 9, column), images[2][row, column])
+    assert (at(8, 3) == 255).all() and (at(3, 8) == 255).all() and (at(12, 12) == 255).all()
+    middles = [(box[1] + box[3]) / 2 for box in where.values()]
+    assert middles[0] == pytest.approx(top + 8.5 * scale, abs=3)
+    assert middles[1] == pytest.approx(top + 17 * scale + 0.1 * figures.DPI + 4 * scale, abs=4)

@@ -24,7 +24,9 @@ from common.figures.canvas import (
     TEXT,
     TINY,
     WIDTH,
-    empty,
+    Margins,
+    breadth,
+    chart,
     font,
     label,
     literal,
@@ -36,6 +38,11 @@ from common.metrics import clopper_pearson
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Transform
+
+
+SLANT = (math.cos(math.radians(35)), math.sin(math.radians(35)))
+"""How far slanted names reach to the left and down, as shares of their length."""
 
 
 def confusion_matrix(matrix: ArrayLike, classes: Sequence[str]) -> Figure:
@@ -70,11 +77,16 @@ def confusion_matrix(matrix: ArrayLike, classes: Sequence[str]) -> Figure:
     shares = np.divide(matrix, rows, out=np.zeros(matrix.shape), where=rows > 0)
     cell = {2: 1.15, 3: 1.0, 4: 0.92}.get(count, 0.72 if count > 5 else 0.82)
     classes = [words(name, TEXT, 2) for name in classes]
-    longest = max(len(name) for name in classes)
-    slanted = longest * 0.085 > cell
-    margin = 0.42 + 0.078 * longest
-    figure = empty(count * cell + margin + 0.1, count * cell + (margin if slanted else 0.6) + 0.1)
-    axes = figure.subplots()
+    longest = max(breadth(name, TEXT) for name in classes)
+    slanted = longest + 0.08 > cell
+    left = 0.42 + longest
+    if slanted:  # the first name reaches to the left as well
+        left = max(left, 0.3 + SLANT[0] * longest - cell / 2)
+    bottom = 0.42 + (SLANT[1] * longest + 0.1 if slanted else 0.12)
+    margins = Margins(left, 0.1, 0.1, bottom)
+    side = count * cell
+    figure, (axes,) = chart(side + left + 0.1, side + bottom + 0.1, margins=margins)
+    axes.xaxis.set_label_coords(0.5, -(bottom - 0.2) / side)
     # Coloured before it is enlarged: K x K colours are looked up, not one for each pixel.
     axes.imshow(colormaps["Blues"](shares, bytes=True))
     style(axes, grid="")
@@ -104,14 +116,14 @@ def _cells(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float64]) -
         axes.annotate(
             "–" if alone else f"{images:d}", (column, row),
             xytext=(0, 0 if alone else 6), textcoords="offset points", ha="center",
-            va="center", color=ink, annotation_clip=False, in_layout=False,
+            va="center", color=ink, annotation_clip=False,
             fontproperties=font(large, weight="bold" if row == column else "normal"),
         )  # fmt: skip
         if not alone:
             axes.annotate(
                 f"{100 * share:.1f} %", (column, row), xytext=(0, -8),
                 textcoords="offset points", ha="center", va="center", color=ink,
-                annotation_clip=False, in_layout=False,
+                annotation_clip=False,
                 fontproperties=font(SMALL if count <= 5 else 7.0),
             )  # fmt: skip
 
@@ -140,8 +152,11 @@ def roc(curves: Mapping[str, tuple[ArrayLike, ArrayLike, float]]) -> Figure:
     columns = 1 if len(curves) <= 2 or max(map(len, curves)) > 12 else 2
     lines = math.ceil(len(curves) / columns)
     # Two lines of names make it as tall as the reliability diagram that stands beside it.
-    figure = empty(3.5, 3.5 + 0.19 * max(2, lines))
-    axes = figure.subplots()
+    height = 3.5 + 0.19 * max(2, lines)
+    below = 0.55 + 0.165 * (max(2, lines) + 1)
+    side = height - below - 0.12
+    left = max(0.52, (3.5 - side) / 2)
+    figure, (axes,) = chart(3.5, height, margins=Margins(left, 3.5 - left - side, 0.12, below))
     style(axes)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (2, 2)))
     axes.annotate(
@@ -154,13 +169,13 @@ def roc(curves: Mapping[str, tuple[ArrayLike, ArrayLike, float]]) -> Figure:
             linestyle=STYLES[number % len(STYLES)], linewidth=1.6,
             label=f"{words(name, SMALL, 2)} {area:.3f}", clip_on=False,
         )  # fmt: skip
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.set(xlim=(0, 1), ylim=(0, 1))
     ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
     axes.set_xticks(ticks)
     axes.set_yticks(ticks)
     label(axes, "False positive rate", "True positive rate")
     legend = figure.legend(
-        loc="outside lower center", ncols=columns, frameon=False, prop=font(), labelcolor=INK,
+        loc="lower center", bbox_to_anchor=((left + side / 2) / 3.5, 0), ncols=columns, frameon=False, prop=font(), labelcolor=INK,
         handlelength=2.8, title="Area under the curve", title_fontproperties=font(),
         borderaxespad=0.3, labelspacing=0.25, columnspacing=1.2,
     )  # fmt: skip
@@ -189,8 +204,7 @@ def reliability(bins: Mapping[str, ArrayLike], ece: float) -> Figure:
         np.asarray(bins[key], dtype=float) for key in ("edges", "n", "accuracy", "confidence")
     )
     filled = n > 0
-    figure = empty(3.5, 3.88)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+    figure, (above, below) = chart(3.5, 3.88, (4, 1), margins=Margins(left=0.55, top=0.3))
     for axes in (above, below):
         style(axes)
     above.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (2, 2)))
@@ -207,7 +221,7 @@ def reliability(bins: Mapping[str, ArrayLike], ece: float) -> Figure:
     )  # fmt: skip
     above.set_title(
         f"expected calibration error {ece:.3f}", loc="left", fontproperties=font(TEXT), color=INK,
-        pad=5,
+        pad=5, y=1.0,
     )  # fmt: skip
     above.set(xlim=(0, 1), ylim=(0, 1))
     above.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
@@ -219,7 +233,6 @@ def reliability(bins: Mapping[str, ArrayLike], ece: float) -> Figure:
     below.set_ylim(bottom=0)
     below.locator_params(axis="y", nbins=3, integer=True)
     label(below, "Confidence (largest probability)", "Images")
-    figure.align_ylabels()
     return figure
 
 
@@ -246,10 +259,15 @@ def per_case(table: pd.DataFrame, classes: Sequence[str] = ()) -> Figure:
     count = len(table)
     columns = 1 if count <= 30 else 2 if count <= 90 else 3
     rows = max(1, math.ceil(count / columns))
-    figure = empty(5.6 if columns == 1 else WIDTH, 0.17 * rows + 1.15, wspace=0.08)
-    grid = figure.subplots(1, columns, squeeze=False)[0]
+    names = [words(case, TINY, 1.5) for case in table["case"]]
+    width = 5.6 if columns == 1 else WIDTH
+    top = 0.24 + 0.19 * math.ceil(len(used) / 4)
+    margins = Margins(max(breadth(name, TINY) for name in names) + 0.2, 0.5, top, 0.47)
+    height = 0.17 * (rows + 0.2) + top + margins.bottom
+    figure, grid = chart(width, height, margins=margins, columns=columns)
     for column, axes in enumerate(grid):
-        _patients(axes, table.iloc[column * rows : (column + 1) * rows], labels, rows)
+        chosen = slice(column * rows, (column + 1) * rows)
+        _patients(axes, table.iloc[chosen], names[chosen], labels, rows)
     legend = figure.legend(
         [
             Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)],
@@ -257,41 +275,53 @@ def per_case(table: pd.DataFrame, classes: Sequence[str] = ()) -> Figure:
             for i, name in enumerate(labels)
             if name in used
         ],
-        [words(name, TEXT, 3) for name in labels if name in used], loc="outside upper left",
-        ncols=min(len(used), 4), frameon=False, prop=font(TEXT), labelcolor=INK,
+        [words(name, TEXT, 3) for name in labels if name in used], loc="upper left",
+        bbox_to_anchor=(0.1 / width, 1), ncols=min(len(used), 4), frameon=False, prop=font(TEXT), labelcolor=INK,
     )  # fmt: skip
     literal(legend.get_texts())
     return figure
 
 
-def _patients(axes: Axes, part: pd.DataFrame, labels: Sequence[str], rows: int) -> None:
+def _patients(
+    axes: Axes, part: pd.DataFrame, names: Sequence[str], labels: Sequence[str], rows: int
+) -> None:
     """Draw one column of patients, with room for `rows` of them."""
+    from matplotlib.transforms import blended_transform_factory as blended
+
     style(axes, grid="x")
     positions = np.arange(len(part))
-    for position, row in zip(positions, part.itertuples(), strict=True):
-        number = labels.index(row.label)
+    accuracy = part["accuracy"].to_numpy(dtype=float)
+    for number, name in enumerate(labels):
+        mine = (part["label"] == name).to_numpy()
+        if not mine.any():
+            continue
         colour = COLOURS[number % len(COLOURS)]
+        axes.hlines(positions[mine], 0, accuracy[mine], color=colour, linewidth=1.0, alpha=0.55)
         axes.plot(
-            [0, row.accuracy], [position] * 2, color=colour, linewidth=1.0, alpha=0.55,
-            in_layout=False,
+            accuracy[mine], positions[mine], MARKERS[number % len(MARKERS)], color=colour,
+            markersize=5.5, clip_on=False, zorder=4,
         )  # fmt: skip
-        axes.plot(
-            row.accuracy, position, MARKERS[number % len(MARKERS)], color=colour,
-            markersize=5.5, clip_on=False, zorder=4, in_layout=False,
-        )  # fmt: skip
-        axes.annotate(
-            f"{row.n}", (1, position), xycoords=("axes fraction", "data"), xytext=(30, 0),
-            textcoords="offset points", ha="right", va="center", color=GREY,
-            fontproperties=font(TINY), annotation_clip=False, in_layout=False,
+    beside = blended(axes.transAxes, axes.transData) + _points(axes, 30, 0)
+    for position, images in zip(positions, part["n"], strict=True):
+        axes.text(
+            1, position, f"{images}", transform=beside, ha="right", va="center", color=GREY,
+            fontproperties=font(TINY),
         )  # fmt: skip
     axes.annotate(
         "n", (1, 1), xycoords="axes fraction", xytext=(30, 2), textcoords="offset points",
         ha="right", va="bottom", color=GREY, fontproperties=font(TINY), annotation_clip=False,
     )  # fmt: skip
-    axes.set_yticks(positions, labels=[words(case, TINY, 1.5) for case in part["case"]])
+    axes.set_yticks(positions, labels=names)
     literal(axes.get_yticklabels())
     axes.tick_params(axis="y", labelsize=TINY, length=0, pad=5.5)  # beside a mark at 0
     axes.set(xlim=(0, 1), ylim=(rows - 0.4, -0.6))
     axes.spines["left"].set_visible(False)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], labels=["0", "25", "50", "75", "100"])
     label(axes, "Images classified correctly (%)")
+
+
+def _points(axes: Axes, right: float, up: float) -> Transform:
+    """Move by points."""
+    from matplotlib.transforms import ScaledTranslation
+
+    return ScaledTranslation(right / 72, up / 72, axes.get_figure(root=True).dpi_scale_trans)

@@ -10,24 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import InputError
-from common.figures.canvas import (
-    FONT,
-    HEAT,
-    INK,
-    SMALL,
-    TEXT,
-    TINY,
-    VERMILLION,
-    WIDTH,
-    empty,
-    font,
-    label,
-    words,
-)
+from common.figures.canvas import HEAT, SMALL, TEXT, TINY, VERMILLION, WIDTH, breadth, words
+from common.figures.paper import Sheet
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+GAP = 0.1
+"""Inches between pictures."""
 
 Image = NDArray[np.uint8]
 """RGB, shape (H, W, 3), uint8."""
@@ -99,22 +89,15 @@ def _sheet(
     side = min(2.4, WIDTH / columns)
     ratio = max(np.shape(image)[0] / np.shape(image)[1] for image in images)
     drawn = [words(title, TINY, side - 0.12) for title in titles]
-    lines = max(title.count("\n") + 1 for title in drawn)
-    figure = empty(side * columns, rows * (side * ratio + 0.08 + 0.15 * lines))
-    figure.set_label(_listing(what, titles))
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, image, title in zip(grid.flat, images, drawn, strict=False):
-        axes.imshow(image)
-        axes.set_title(
-            title, loc="left", fontproperties=font(TINY), color=INK, pad=3, parse_math=False,
-        )  # fmt: skip
-        if frame:
-            axes.set_axis_on()
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set(color=frame, linewidth=1.6)
-    return figure
+    head = 0.06 + 0.145 * max(title.count("\n") + 1 for title in drawn)
+    tall = ratio * (side - GAP)
+    sheet = Sheet(side * columns, rows * (tall + head + GAP))
+    for number, (image, title) in enumerate(zip(images, drawn, strict=True)):
+        x = GAP / 2 + side * (number % columns)
+        y = number // columns * (tall + head + GAP) + head
+        sheet.paste(image, x, y, side - GAP, frame=frame)
+        sheet.write(title, x, y - 0.05, TINY)
+    return sheet.figure(_listing(what, titles))
 
 
 def pairs(
@@ -145,27 +128,26 @@ def pairs(
     """
     _some(images)
     side = WIDTH / 2
-    ratios = [
-        min(1.0, max(np.shape(each)[0] / np.shape(each)[1] for each in pair)) for pair in images
-    ]
     drawn = [
         [words(text, SMALL, side - 0.12) for text in (f"{note}\n{left}", right)]
         for note, (left, right) in zip(notes, titles, strict=True)
     ]
-    lines = max(text.count("\n") + 1 for pair in drawn for text in pair)
-    figure = empty(WIDTH, side * sum(ratios) + len(images) * (0.1 + 0.17 * lines))
+    head = 0.08 + 0.16 * max(text.count("\n") + 1 for pair in drawn for text in pair)
+    # Nothing is taller than wide: a tall image is as high as its neighbour is wide.
+    heights = [
+        (side - GAP) * min(1.0, max(np.shape(each)[0] / np.shape(each)[1] for each in pair))
+        for pair in images
+    ]
+    sheet = Sheet(WIDTH, sum(heights) + len(images) * (head + GAP))
+    y = 0.0
+    for pair, above, tall in zip(images, drawn, heights, strict=True):
+        for number, (image, text) in enumerate(zip(pair, above, strict=True)):
+            x = GAP / 2 + number * side
+            sheet.paste(image, x, y + head, side - GAP, tall)
+            sheet.write(text, x, y + head - 0.05)
+        y += tall + head + GAP
     told = [f"{a}; {b}: {note}" for (a, b), note in zip(titles, notes, strict=True)]
-    figure.set_label(_listing("Pairs of images", told))
-    grid = figure.subplots(len(images), 2, squeeze=False, height_ratios=ratios)
-    for row, pair, above in zip(grid, images, drawn, strict=True):
-        for axes, image, text in zip(row, pair, above, strict=True):
-            axes.set_axis_off()
-            axes.set_anchor("NW")  # the tops of images of two sizes in one line
-            axes.imshow(image)
-            axes.set_title(
-                text, loc="left", fontproperties=font(), color=INK, pad=3, parse_math=False
-            )
-    return figure
+    return sheet.figure(_listing("Pairs of images", told))
 
 
 def gradcam_gallery(
@@ -196,55 +178,55 @@ def gradcam_gallery(
     InputError
         If there are no images.
     """
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
     _some(images)
     columns = 1 + len(heatmaps)
-    side = min(1.7, (WIDTH - 0.2) / columns)
-    ratio = np.shape(images[0])[0] / np.shape(images[0])[1]
-    width = side * columns + 0.2
+    side = min(1.7, (WIDTH - 0.1) / columns)
+    wide, width = side - GAP, side * columns
     drawn = [words(title, SMALL, width - 0.1) for title in titles]
-    lines = max(title.count("\n") + 1 for title in drawn)
-    figure = empty(width, len(images) * (side * ratio + 0.06 + 0.17 * lines) + 0.75)
-    figure.set_label(_listing(f"Grad-CAM of {', '.join(heatmaps)}", titles))
-    grid = figure.subplots(len(images), columns, squeeze=False)
-    names = ["Image", *heatmaps]
-    for row, image in enumerate(images):
-        for column, axes in enumerate(grid[row]):
-            axes.set_axis_off()
-            axes.imshow(image)
-            if column:
-                _overlay(axes, image, heatmaps[names[column]][row])
-            if row == 0:
-                axes.annotate(
-                    words(names[column], TEXT, side), (0.5, 1), xycoords="axes fraction",
-                    xytext=(0, 5 + 12.5 * lines), textcoords="offset points", ha="center",
-                    va="bottom", color=INK, fontproperties=font(TEXT, weight="bold"),
-                    annotation_clip=False, parse_math=False,
-                )  # fmt: skip
-        grid[row][0].set_title(
-            drawn[row], loc="left", fontproperties=font(), color=INK, pad=3, parse_math=False,
-        )  # fmt: skip
-    bar = figure.colorbar(
-        ScalarMappable(Normalize(0, 1), cmap=HEAT), ax=grid, location="bottom",
-        shrink=min(1.0, max(0.5, 3.5 / figure.get_figwidth())),  # room for its words
-        aspect=40, pad=0.01,
-    )  # fmt: skip
-    bar.outline.set_visible(False)
-    bar.set_ticks([0, 0.5, 1], labels=["0", "Evidence for the class, relative to its maximum", "1"])
-    bar.ax.tick_params(labelsize=SMALL, length=0, labelcolor=INK, labelfontfamily=FONT)
-    return figure
+    head = 0.08 + 0.16 * max(title.count("\n") + 1 for title in drawn)
+    heights = [wide * np.shape(image)[0] / np.shape(image)[1] for image in images]
+    sheet = Sheet(width, 0.3 + sum(heights) + len(images) * (head + GAP) + 0.45)
+    for column, name in enumerate(["Image", *heatmaps]):
+        sheet.write(words(name, TEXT, side), GAP / 2 + side * column + wide / 2, 0.27, TEXT,
+                    weight="bold", align="center")  # fmt: skip
+    y = 0.3
+    for row, (image, tall) in enumerate(zip(images, heights, strict=True)):
+        y += head
+        sheet.write(drawn[row], GAP / 2, y - 0.05)
+        plain = sheet.paste(image, GAP / 2, y, wide)
+        for column, maps in enumerate(heatmaps.values(), 1):
+            sheet.paste(_hot(plain, maps[row]), GAP / 2 + side * column, y, wide)
+        y += tall + GAP
+    _scale(sheet, y + 0.05)
+    return sheet.figure(_listing(f"Grad-CAM of {', '.join(heatmaps)}", titles))
 
 
-def _overlay(axes: Axes, image: Image, heatmap: NDArray[np.floating]) -> None:
-    heat = np.clip(np.asarray(heatmap, dtype=float), 0, 1)
-    height, width = np.shape(image)[:2]
-    axes.imshow(
-        heat, cmap=HEAT, vmin=0, vmax=1, interpolation="bilinear",
-        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-        alpha=0.75 * heat,
-    )  # fmt: skip
+def _hot(image: Image, heatmap: NDArray[np.floating]) -> Image:
+    """Lay a map over the whole of its image: where it is 0 the image shows, where 1 a quarter."""
+    import cv2
+    from matplotlib import colormaps
+
+    height, width = image.shape[:2]
+    heat = np.clip(np.asarray(heatmap, dtype=np.float32), 0, 1)
+    heat = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
+    colours = colormaps[HEAT](heat, bytes=True)[..., :3].astype(np.float32)
+    share = 0.75 * heat[..., None]
+    return np.rint(image * (1 - share) + colours * share).astype(np.uint8)
+
+
+def _scale(sheet: Sheet, y: float) -> None:
+    """Draw what the colours of maps mean, in the middle below them."""
+    from matplotlib import colormaps
+
+    meaning = "Evidence for the class, relative to its maximum"
+    # Between the ends of the scale, with room around its words.
+    wide = min(sheet.width - 0.2, max(0.5 * sheet.width, breadth(meaning) + 0.5))
+    x = (sheet.width - wide) / 2
+    ramp = colormaps[HEAT](np.linspace(0, 1, 256), bytes=True)[None, :, :3]
+    sheet.paste(ramp, x, y, wide, 0.09, fill=True)
+    for word, at in (("0", x), (words(meaning, SMALL, wide - 0.4), x + wide / 2), ("1", x + wide)):
+        lines = word.count("\n") + 1
+        sheet.write(word, at, y + 0.13 + 0.15 * lines, align="center")
 
 
 def mosaic(rows: Mapping[str, Images], columns: int) -> Figure:
@@ -273,15 +255,14 @@ def mosaic(rows: Mapping[str, Images], columns: int) -> Figure:
     _some(blocks)
     heights = [len(block) for block in blocks.values()]
     scale = (WIDTH - 0.4) / next(iter(blocks.values())).shape[1]  # inches per pixel
-    figure = empty(WIDTH, scale * sum(heights) + 0.1 * len(blocks))
-    figure.set_label("; ".join(f"{len(rows[name])} images, {name}" for name in blocks))
-    grid = figure.subplots(len(blocks), squeeze=False, height_ratios=heights)[:, 0]
-    for axes, (name, block) in zip(grid, blocks.items(), strict=True):
-        axes.imshow(block, interpolation="nearest")
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-        label(axes, y=words(name, TEXT))
-    return figure
+    sheet = Sheet(WIDTH, scale * sum(heights) + 0.1 * len(blocks))
+    y = 0.05
+    for name, block in blocks.items():
+        tall = scale * len(block)
+        sheet.paste(block, 0.35, y, WIDTH - 0.4, exact=True)
+        sheet.write(words(name, TEXT), 0.04, y + tall / 2, TEXT, align="center", upright=True)
+        y += tall + 0.1
+    return sheet.figure("; ".join(f"{len(rows[name])} images, {name}" for name in blocks))
 
 
 def _block(images: NDArray[np.uint8], columns: int) -> Image:

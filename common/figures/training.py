@@ -20,7 +20,8 @@ from common.figures.canvas import (
     TEXT,
     VERMILLION,
     WIDTH,
-    empty,
+    Margins,
+    chart,
     font,
     label,
     style,
@@ -29,6 +30,10 @@ from common.figures.canvas import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+"""Digits of an exponent."""
 
 
 def learning_curves(history: pd.DataFrame, best: int | None = None) -> Figure:
@@ -55,8 +60,9 @@ def learning_curves(history: pd.DataFrame, best: int | None = None) -> Figure:
     changes = np.flatnonzero(~np.isclose(rate[1:], rate[:-1], rtol=1e-3)) + 1
     changes = changes[np.isfinite(rate[changes]) & np.isfinite(rate[changes - 1])]
     heights = [2.0, 2.0, 0.8] if len(changes) else [2.0, 2.0]
-    figure = empty(5.6, sum(heights) + 0.9)
-    grid = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+    figure, grid = chart(
+        5.6, sum(heights) + 0.9, heights, margins=Margins(left=0.75, top=0.55), gap=0.12
+    )
     for axes, name in zip(grid[:2], ("loss", "accuracy"), strict=True):
         _values(axes, name, history, epochs, best)
     handles = grid[0].get_legend_handles_labels()[0] or grid[1].get_legend_handles_labels()[0]
@@ -66,14 +72,13 @@ def learning_curves(history: pd.DataFrame, best: int | None = None) -> Figure:
         handles.append(_kept(grid, best))
     if handles:
         figure.legend(
-            handles=handles, loc="outside upper left", ncols=2, frameon=False, prop=font(TEXT),
+            handles=handles, loc="upper left", bbox_to_anchor=(0.65 / 5.6, 1), ncols=2, frameon=False, prop=font(TEXT),
             labelcolor=INK, handlelength=2.6,
         )  # fmt: skip
     label(grid[-1], x="Epoch", y=grid[-1].get_ylabel())
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(epochs) == 1:
         grid[-1].set_xlim(epochs[0] - 1, epochs[0] + 1)
-    figure.align_ylabels(grid)
     return figure
 
 
@@ -103,7 +108,7 @@ def _values(
     seen = [v for line in axes.lines for v in np.asarray(line.get_ydata(), float)]
     seen = [v for v in seen if math.isfinite(v)]
     if name == "loss" and seen and min(seen) > 0 and max(seen) / min(seen) > 200:
-        axes.set_yscale("log")
+        _decades(axes)
     elif name == "loss" and seen:
         # A single epoch leaves no margin: its mark would be cut.
         axes.set_ylim(0, max(axes.get_ylim()[1], 1.04 * max(seen)))
@@ -123,7 +128,7 @@ def _rate(
     axes.step(epochs, rate, where="mid", color=INK, linewidth=1.3)
     positive = rate[np.isfinite(rate) & (rate > 0)]
     if len(positive) and positive.max() / positive.min() > 5:
-        axes.set_yscale("log")
+        _decades(axes)
         axes.set_ylim(positive.min() / 2.2, positive.max() * 2.2)
         axes.minorticks_off()
     if len(changes) > 4:
@@ -135,6 +140,18 @@ def _rate(
                 color=GREY, linewidth=0.9, linestyle=":",
             )  # fmt: skip
     return [Line2D([], [], color=GREY, linestyle=":", label="learning rate changes")]
+
+
+def _decades(axes: Axes) -> None:
+    """Scale by powers of ten, written without Matplotlib's mathematics, which takes long."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    def power(value: float, place: int) -> str:
+        return "10" + str(round(math.log10(value))).translate(RAISED)
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(power))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _kept(grid: Iterable[Axes], best: int) -> Any:
@@ -166,8 +183,10 @@ def curves(panels: Mapping[str, Mapping[str, tuple[Any, ...]]], x_label: str) ->
     Figure
         One panel per entry.
     """
-    figure = empty(WIDTH, 0.5 + 1.7 * len(panels))
-    grid = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    figure, grid = chart(
+        WIDTH, 0.5 + 1.7 * len(panels), [1] * len(panels), margins=Margins(left=0.85, top=0.32),
+        gap=0.33,
+    )  # fmt: skip
     for axes, (y_label, named) in zip(grid, panels.items(), strict=True):
         style(axes)
         label(axes, y=y_label)
@@ -192,5 +211,4 @@ def curves(panels: Mapping[str, Mapping[str, tuple[Any, ...]]], x_label: str) ->
                 ncols=len(named), loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2,
             )  # fmt: skip
     label(grid[-1], x=x_label, y=grid[-1].get_ylabel())
-    figure.align_ylabels(grid)
     return figure
