@@ -175,7 +175,7 @@ def test_leakage_picture(planted):
     root, split = planted
     report = leakage.report(split, root)
     figure = evidence.leakage_picture(report, root)
-    titles = [axis.get_title(loc="left") for axis in figure.axes]
+    titles = [text.get_text() for text in figure.texts]
     assert titles[:2] == ["exact copy, different labels\ntrain: t0.png", "test: exact.png"]
     assert len(titles) == 2 * evidence.PAIRS
     alone = leakage.report(split[split["part"] == "train"], root)

@@ -129,7 +129,7 @@ def chart(
     return figure, made
 
 
-def _shares(box: Sequence[float], width: float, height: float) -> tuple[float, ...]:
+def _shares(box: Sequence[float], width: float, height: float) -> tuple[float, float, float, float]:
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height
 
 

@@ -79,7 +79,9 @@ class Sheet:
         wide, tall = max(1, round(width * DPI)), max(1, round(height * DPI))
         smooth = cv2.INTER_AREA if wide < image.shape[1] else cv2.INTER_LINEAR
         how = cv2.INTER_NEAREST if exact else smooth
-        drawn = cv2.resize(image, (wide, tall), interpolation=how)
+        drawn: NDArray[np.uint8] = np.asarray(
+            cv2.resize(image, (wide, tall), interpolation=how), dtype=np.uint8
+        )
         if frame is not None:
             from matplotlib.colors import to_rgb
 

@@ -38,7 +38,7 @@ from common.metrics import clopper_pearson
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.transforms import Transform
+    from matplotlib.transforms import Affine2DBase, Transform
 
 
 SLANT = (math.cos(math.radians(35)), math.sin(math.radians(35)))
@@ -175,9 +175,9 @@ def roc(curves: Mapping[str, tuple[ArrayLike, ArrayLike, float]]) -> Figure:
     axes.set_yticks(ticks)
     label(axes, "False positive rate", "True positive rate")
     legend = figure.legend(
-        loc="lower center", bbox_to_anchor=((left + side / 2) / 3.5, 0), ncols=columns, frameon=False, prop=font(), labelcolor=INK,
-        handlelength=2.8, title="Area under the curve", title_fontproperties=font(),
-        borderaxespad=0.3, labelspacing=0.25, columnspacing=1.2,
+        loc="lower center", bbox_to_anchor=((left + side / 2) / 3.5, 0), ncols=columns,
+        frameon=False, prop=font(), labelcolor=INK, handlelength=2.8,
+        title="Area under the curve", title_fontproperties=font(), borderaxespad=0.3, labelspacing=0.25, columnspacing=1.2,
     )  # fmt: skip
     legend.get_title().set_color(GREY)
     literal(legend.get_texts())
@@ -267,7 +267,7 @@ def per_case(table: pd.DataFrame, classes: Sequence[str] = ()) -> Figure:
     figure, grid = chart(width, height, margins=margins, columns=columns)
     for column, axes in enumerate(grid):
         chosen = slice(column * rows, (column + 1) * rows)
-        _patients(axes, table.iloc[chosen], names[chosen], labels, rows)
+        _patients(axes, table.iloc[chosen], names[chosen], labels, rows, figure.dpi_scale_trans)
     legend = figure.legend(
         [
             Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)],
@@ -276,16 +276,23 @@ def per_case(table: pd.DataFrame, classes: Sequence[str] = ()) -> Figure:
             if name in used
         ],
         [words(name, TEXT, 3) for name in labels if name in used], loc="upper left",
-        bbox_to_anchor=(0.1 / width, 1), ncols=min(len(used), 4), frameon=False, prop=font(TEXT), labelcolor=INK,
+        bbox_to_anchor=(0.1 / width, 1), ncols=min(len(used), 4), frameon=False, prop=font(TEXT),
+        labelcolor=INK,
     )  # fmt: skip
     literal(legend.get_texts())
     return figure
 
 
 def _patients(
-    axes: Axes, part: pd.DataFrame, names: Sequence[str], labels: Sequence[str], rows: int
+    axes: Axes,
+    part: pd.DataFrame,
+    names: Sequence[str],
+    labels: Sequence[str],
+    rows: int,
+    inches: Affine2DBase,
 ) -> None:
     """Draw one column of patients, with room for `rows` of them."""
+    from matplotlib.transforms import ScaledTranslation
     from matplotlib.transforms import blended_transform_factory as blended
 
     style(axes, grid="x")
@@ -301,8 +308,9 @@ def _patients(
             accuracy[mine], positions[mine], MARKERS[number % len(MARKERS)], color=colour,
             markersize=5.5, clip_on=False, zorder=4,
         )  # fmt: skip
-    beside = blended(axes.transAxes, axes.transData) + _points(axes, 30, 0)
-    for position, images in zip(positions, part["n"], strict=True):
+    across: Transform = blended(axes.transAxes, axes.transData)
+    beside = across + ScaledTranslation(30 / 72, 0, inches)
+    for position, images in enumerate(part["n"]):
         axes.text(
             1, position, f"{images}", transform=beside, ha="right", va="center", color=GREY,
             fontproperties=font(TINY),
@@ -318,10 +326,3 @@ def _patients(
     axes.spines["left"].set_visible(False)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], labels=["0", "25", "50", "75", "100"])
     label(axes, "Images classified correctly (%)")
-
-
-def _points(axes: Axes, right: float, up: float) -> Transform:
-    """Move by points."""
-    from matplotlib.transforms import ScaledTranslation
-
-    return ScaledTranslation(right / 72, up / 72, axes.get_figure(root=True).dpi_scale_trans)

@@ -207,8 +207,8 @@ def _hot(image: Image, heatmap: NDArray[np.floating]) -> Image:
     from matplotlib import colormaps
 
     height, width = image.shape[:2]
-    heat = np.clip(np.asarray(heatmap, dtype=np.float32), 0, 1)
-    heat = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
+    small = np.clip(np.asarray(heatmap, dtype=np.float32), 0, 1)
+    heat = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
     colours = colormaps[HEAT](heat, bytes=True)[..., :3].astype(np.float32)
     share = 0.75 * heat[..., None]
     return np.rint(image * (1 - share) + colours * share).astype(np.uint8)

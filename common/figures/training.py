@@ -72,8 +72,8 @@ def learning_curves(history: pd.DataFrame, best: int | None = None) -> Figure:
         handles.append(_kept(grid, best))
     if handles:
         figure.legend(
-            handles=handles, loc="upper left", bbox_to_anchor=(0.65 / 5.6, 1), ncols=2, frameon=False, prop=font(TEXT),
-            labelcolor=INK, handlelength=2.6,
+            handles=handles, loc="upper left", bbox_to_anchor=(0.65 / 5.6, 1), ncols=2,
+            frameon=False, prop=font(TEXT), labelcolor=INK, handlelength=2.6,
         )  # fmt: skip
     label(grid[-1], x="Epoch", y=grid[-1].get_ylabel())
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
