@@ -59,13 +59,15 @@ class Room:
 
 
 ROOMS = {
-    "metrics": Room(("common/metrics",), ("metrics", "catalogue", "metric_arguments")),
+    "metrics": Room(
+        ("common/metrics",), ("metrics", "catalogue", "metric_arguments", "undefined")
+    ),
     "splits": Room(
         ("common/splits",),
         ("splits", "draws", "golden_splits", "leakage", "pairs", "split_files", "split_arguments"),
         ("numpy", "pandas", "scipy", "cv2", "sklearn.model_selection", "PIL.Image"),
     ),
-    "tables": Room(("common/tables",), ("tables", "table_rules")),
+    "tables": Room(("common/tables",), ("tables", "table_rules", "rounds")),
     "augment": Room(
         ("common/augment.py",),
         ("augment", "augment_rules", "augment_arguments"),

@@ -41,6 +41,9 @@ KILLED, SURVIVED, TIMED_OUT, UNREACHED, BROKEN = range(5)
 # error; on a busy machine the clock may show ten times as much.
 PATIENCE = 10.0
 
+# And so much memory of its own, in bytes: an error in a shape can ask for all there is.
+MEMORY = 6 * 2**30
+
 
 @dataclass
 class Clean:
@@ -344,7 +347,7 @@ def _forked(child: Callable[[], int], limit: float, *, quiet: bool = True) -> in
 
 
 def _alone(limit: float) -> None:
-    """Make this process the first of a group, silent, with so many processor seconds."""
+    """Make this process the first of a group, silent, with bounded time and memory."""
     os.setpgid(0, 0)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
@@ -352,3 +355,4 @@ def _alone(limit: float) -> None:
     if limit < math.inf:
         seconds = math.ceil(limit)
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
