@@ -169,10 +169,8 @@ def resample(
     if features.ndim != 2 or not len(features) or not np.isfinite(features).all():
         raise ValueError(f"features must be (n, D), finite, n at least 1, not {features.shape}")
     if groups is not None:
-        groups = same_length(groups, len(features), "groups")
-    replicates, seed = whole(replicates, 1, "replicates"), whole(seed, 0, "seed")
-    if groups is not None:
         return draw(len(features), groups, replicates=replicates, seed=seed).sums(features)
+    replicates, seed = whole(replicates, 1, "replicates"), whole(seed, 0, "seed")
     # Images that add the same are interchangeable: draw how often each kind occurs.
     kinds, counts = np.unique(features, axis=0, return_counts=True)
     rng = np.random.default_rng(seed)

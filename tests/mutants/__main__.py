@@ -60,7 +60,8 @@ class Room:
 
 ROOMS = {
     "metrics": Room(
-        ("common/metrics",), ("metrics", "catalogue", "metric_arguments", "undefined")
+        ("common/metrics",),
+        ("metrics", "catalogue", "metric_arguments", "metric_rules", "undefined"),
     ),
     "splits": Room(
         ("common/splits",),
