@@ -25,7 +25,10 @@ class Config:
     # Task
     classes: Literal[2, 8] = hp(2, "2: benign, malignant; 8: tumour types", "III.A")
     magnifications: tuple[str, ...] = hp(
-        ("40X", "100X", "200X", "400X"), "which images are used, together", "III.B"
+        ("40X", "100X", "200X", "400X"),
+        "which images are used, together",
+        "III.B",
+        aliases=("magnification",),
     )
     # Data
     split: Literal["image", "patient", "official", "file"] = hp(

@@ -20,6 +20,8 @@ SHOWN = 5
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as of a shell's."""
 
+QUIET_HELP = "Every command takes --quiet: it then says errors and warnings only."
+
 
 class InputError(ValueError):
     """Something the user gave is wrong; the message names it and says what to do."""
@@ -50,6 +52,8 @@ def main(function: Callable[[], int | None]) -> None:
     exit code 2; Ctrl-C exits with 130; a reader that closed the pipe (``| head``) is no error.
     Anything else is a defect of ours and keeps its traceback. Warnings are one line each.
 
+    Every command has the flag ``--quiet``, which is taken here: `terminal.quiet`.
+
     Parameters
     ----------
     function : callable
@@ -61,15 +65,18 @@ def main(function: Callable[[], int | None]) -> None:
         sys.stdout = _nowhere()
     if sys.stderr is None:
         sys.stderr = _nowhere()
+    _take_quiet()
     try:
         with terminal.escaped_output():
             code = function() or 0
         # Here and not at exit, where a full disk behind `> file` would be no error of ours.
         sys.stdout.flush()
         sys.exit(code)
-    except SystemExit:
+    except SystemExit as end:
         # argparse's, after --help; the reader may have gone.
         try:
+            if not end.code and {"-h", "--help"} & set(sys.argv[1:]):
+                print(f"\n{QUIET_HELP}")
             sys.stdout.flush()
         except BrokenPipeError:
             _forget_output()
@@ -84,8 +91,8 @@ def main(function: Callable[[], int | None]) -> None:
             raise
         where = f"{error.filename}: " if error.filename is not None else ""
         message = f"{where}{error.strerror or error}"
-    except KeyboardInterrupt:
-        terminal.line("\ninterrupted", always=True)
+    except KeyboardInterrupt as interruption:
+        terminal.line(f"\n{str(interruption) or 'interrupted'}", always=True)
         sys.exit(INTERRUPTED)
     terminal.line(f"error: {message}", always=True)
     try:
@@ -93,6 +100,14 @@ def main(function: Callable[[], int | None]) -> None:
     except OSError:
         _forget_output()
     sys.exit(2)
+
+
+def _take_quiet() -> None:
+    """Take `--quiet` out of the command line, unless it stands where only names do."""
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    if "--quiet" in sys.argv[1:end]:
+        sys.argv.remove("--quiet")
+        terminal.quiet()
 
 
 def _nowhere() -> TextIO:

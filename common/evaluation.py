@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common import metrics as scores
-from common import notices, runs, splits
+from common import notices, runs, splits, terminal
 from common.errors import RESTORE, InputError
 from common.files import path_argument, write_json
 from common.metrics.summary import aligned, percent, summary
@@ -94,16 +94,18 @@ def predict(
     # predict_on_batch is compiled; calling a model runs it op by op, which is slow on JAX.
     call = getattr(model, "predict_on_batch", model)
     outputs, seen = [], 0
-    for pixels, targets in _each(batches):
-        output = np.asarray(ops.convert_to_numpy(call(pixels)), dtype=np.float64)
-        if output.ndim != 2 or output.shape[1] != len(classes):
-            raise ValueError(f"the model gives {output.shape}, not (batch, {len(classes)})")
-        if targets is not None:
-            targets = np.asarray(ops.convert_to_numpy(targets)).argmax(axis=1)
-            if not np.array_equal(targets, numbers[seen : seen + len(output)]):
-                raise ValueError("labels of batches and rows differ: are the batches shuffled?")
-        outputs.append(output)
-        seen += len(output)
+    with terminal.progress("predicting", len(rows), "images") as bar:
+        for pixels, targets in _each(batches):
+            output = np.asarray(ops.convert_to_numpy(call(pixels)), dtype=np.float64)
+            if output.ndim != 2 or output.shape[1] != len(classes):
+                raise ValueError(f"the model gives {output.shape}, not (batch, {len(classes)})")
+            if targets is not None:
+                targets = np.asarray(ops.convert_to_numpy(targets)).argmax(axis=1)
+                if not np.array_equal(targets, numbers[seen : seen + len(output)]):
+                    raise ValueError("labels of batches and rows differ: are the batches shuffled?")
+            outputs.append(output)
+            seen += len(output)
+            bar.at(seen)
     if seen != len(rows):
         raise ValueError(f"{seen} predictions for {len(rows)} images")
     values = np.concatenate(outputs) if outputs else np.zeros((0, len(classes)))

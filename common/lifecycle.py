@@ -6,6 +6,7 @@ them; `complete` opens the run's folder, or finds it, and does the rest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -127,8 +128,9 @@ def complete(
             run.note_machine()
             from common import evidence
 
-            _tell_leaks(run, evidence.compare_parts(run, split, data_dir, pixels))
             terminal.line(_beginning(run, split, samples))
+            _tell_weak_parts(split)
+            _tell_leaks(run, evidence.compare_parts(run, split, data_dir, pixels))
             model, judged = fit(run, split, samples)
             evaluation.predict_run(run, model, split, judged, request.config.batch_size)
             evaluation.evaluate_run(run.path)
@@ -136,9 +138,25 @@ def complete(
             run.record_environment()
             report.write(run.path)
             run.finish()
-    terminal.out(evaluation.summary(evaluation.read_metrics(run)))
-    terminal.out(run.closing_words())
+    tell(run)
     return run
+
+
+def tell(run: Run, *more: str) -> None:
+    """Give out what a finished run shows and where it lies; the path alone after `--quiet`.
+
+    Parameters
+    ----------
+    run : Run
+        Finished.
+    *more : str
+        Lines that follow.
+    """
+    if terminal.is_quiet():
+        terminal.out(run.path)
+        return
+    for text in (evaluation.summary(evaluation.read_metrics(run)), run.closing_words(), *more):
+        terminal.out(text)
 
 
 def require_whole(run: Run, write_page: Callable[[Path], Any]) -> None:
@@ -322,14 +340,52 @@ def _tell_leaks(run: Run, found: Mapping[str, Any]) -> None:
 
 def _beginning(run: Run, split: pd.DataFrame, samples: pd.DataFrame) -> str:
     """Say what is about to be trained, before the first epoch, which takes its time to begin."""
+    from common.report.words import plural
+
     words = []
     for part in PARTS:
         rows = split[split.part == part]
         if len(rows):
             cases = rows.case[rows.case != ""].nunique()
-            patients = f" of {cases} patients" if cases else ""
-            words.append(f"{len(rows)} {part} images{patients}")
-    made = int((samples.part == "train").sum()) - int((split.part == "train").sum())
+            patients = f" of {plural(cases, 'patient')}" if cases else ""
+            words.append(f"{plural(len(rows), f'{part} image')}{patients}")
+    trained = int((samples.part == "train").sum())
+    made = trained - int((split.part == "train").sum())
     if made > 0:
         words[0] += f" (and {made} made of them)"
+    config = run.config
+    if network := config.get("network"):
+        words.append(str(network))
+    words.append(f"{config['image_size']} px")
+    steps = plural(math.ceil(trained / config["batch_size"]), "step")
+    words.append(f"{plural(config['epochs'], 'epoch')} of {steps}")
     return f"{', '.join(words)}; run {run.path}"
+
+
+FEW_PATIENTS = 10
+"""With fewer, a part is told before the training: what it says of other patients is little."""
+
+
+def _tell_weak_parts(split: pd.DataFrame) -> None:
+    """Say before hours are spent which parts have few patients, and which classes have one."""
+    from common.report.words import plural
+
+    for part in PARTS:
+        rows = split[split.part == part]
+        if rows.empty:
+            continue
+        known = rows[rows.case != ""]
+        patients = known.case.nunique()
+        words = []
+        if 0 < patients < FEW_PATIENTS:
+            words.append(f"is of {plural(patients, 'patient')} only")
+        if rows.label.nunique() == 1:
+            words.append(f"holds one class only, {rows.label.iloc[0]}")
+        elif patients > 1:
+            single = known.groupby("label").case.nunique()
+            names = [str(name) for name in single.index[single == 1]]
+            if names:
+                words.append(f"has a single patient of {listed(names)}")
+        if words:
+            says = "; its scores will say little of other patients" if part == "test" else ""
+            terminal.line(f"warning: the {part} part {' and '.join(words)}{says}", always=True)

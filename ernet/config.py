@@ -42,6 +42,7 @@ class Config:
         ("40X", "100X", "200X", "400X"),
         "which images are used, together",
         ASSUMED + "Table 1 pooled, Table 2 one network per magnification (E24)",
+        aliases=("magnification",),
     )
     # Data
     split: Literal["image", "patient", "file"] = hp(
@@ -81,7 +82,14 @@ class Config:
     shift: float = hp(
         0.1, "share of the side, both ways", ASSUMED + "no ranges given (4.2)", low=0, high=0.9
     )
-    zoom: float = hp(0.1, "share, in and out", ASSUMED + "no ranges given (4.2)", low=0, high=0.9)
+    zoom: float = hp(
+        0.1,
+        "share, in and out",
+        ASSUMED + "no ranges given (4.2)",
+        low=0,
+        high=0.9,
+        aliases=("scale",),
+    )
     crop: float = hp(
         0.9,
         "side of a random crop as a share; its size joins the zoom, its place the shift",

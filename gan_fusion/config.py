@@ -81,7 +81,10 @@ class Config:
         "breakhis", "breakhis: benign, malignant; bach: ICIAR 2018's four classes", "datasets"
     )
     magnifications: tuple[str, ...] = hp(
-        ("40X", "100X", "200X", "400X"), "which BreakHis images are used, together", "Table 3"
+        ("40X", "100X", "200X", "400X"),
+        "which BreakHis images are used, together",
+        "Table 3",
+        aliases=("magnification",),
     )
     split: Split = hp(
         "counts",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib
 import re
 import shlex
 import subprocess
@@ -267,3 +268,41 @@ def test_what_papers_may_choose_is_what_there_is():
 
     assert set(get_args(configuration.ResizeFilter)) == set(images.FILTERS)
     assert get_args(configuration.Group) == splits.GROUPS
+
+
+@pytest.mark.parametrize("paper", ["breakhis", "ernet", "gan_fusion", "wrn_edge"])
+def test_one_idea_has_one_flag_in_every_paper(paper):
+    package = importlib.import_module(paper)
+    one = package.Config
+    values = []
+    for name in ("magnification", "magnifications"):
+        parsed = configuration.parse(
+            one, package.PRESETS, package=paper, description="", arguments=[f"--{name}", "100X"]
+        )
+        called = [
+            configuration.request(one, package.PRESETS, package=paper, **{name: value})
+            for value in ("100X", ("100X",), ["100X"])
+            # Under the field's own name, a value is what the field holds.
+            if not hasattr(one(), name) or type(value) is type(getattr(one(), name))
+        ]
+        values += [each.config for each in (parsed, *called)]
+    assert all(value == values[0] for value in values) and values[0] != one()
+
+
+def test_a_setting_given_under_two_names_is_refused():
+    from wrn_edge import PRESETS, Config
+
+    with pytest.raises(TypeError, match="zoom and scale are the same setting"):
+        configuration.request(Config, PRESETS, package="wrn_edge", zoom=0.1, scale=0.2)
+
+
+def test_help_fits_a_terminal_of_80_columns(capsys, monkeypatch):
+    from wrn_edge import PRESETS, Config
+
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        configuration.parse(
+            Config, PRESETS, package="wrn_edge", description="word " * 40, arguments=["--help"]
+        )
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) == 80 and "--magnification" in "".join(lines)

@@ -57,6 +57,7 @@ def test_a_second_process_stops_and_ctrl_c_leaves_a_run_that_goes_on(work, tmp_p
     assert done >= 1
     assert f"interrupted; {done} of 50 epochs are saved in {run}" in said
     assert "the same command goes on from there" in said
+    assert said.count("interrupted") == 1
     assert "Traceback" not in said + second.stderr
     assert not list(run.rglob(".part-*"))
     history = np.loadtxt(run / "history.csv", delimiter=",", skiprows=1, ndmin=2)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import evaluation, lifecycle, pipeline, predictions, runs, training
+from common import evaluation, lifecycle, pipeline, predictions, runs, terminal, training
 from common.datasets import bci, breakhis, synthetic
 from common.errors import InputError
 from common.images import cached
@@ -293,3 +293,35 @@ def test_a_package_is_trained_by_a_call(paper):
     with pytest.raises(TypeError, match="no setting 'epoch'"):
         package.train(epoch=3)
     assert json.loads(json.dumps(package.Config().seed)) == package.Config().seed
+
+
+def test_weak_parts_are_told_before_the_training(capsys):
+    def split(*rows):
+        return pd.DataFrame(rows, columns=["part", "label", "case"])
+
+    many = [("train", label, f"{label}{i}") for label in "ab" for i in range(5)]
+    lifecycle._tell_weak_parts(split(*many))
+    lifecycle._tell_weak_parts(split(("train", "a", ""), ("train", "b", "")))  # patients unknown
+    assert capsys.readouterr().err == ""
+    lifecycle._tell_weak_parts(
+        split(
+            *many, ("validation", "a", "v"), ("validation", "a", "w"),
+            ("test", "a", "x"), ("test", "a", "y"), ("test", "b", "z"),
+        )
+    )  # fmt: skip
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: the validation part is of 2 patients only and holds one class only, a",
+        "warning: the test part is of 3 patients only and has a single patient of b; its scores "
+        "will say little of other patients",
+    ]
+
+
+def test_quiet_gives_out_the_path_alone(whole, train, capsys):
+    folder = whole("wrn_edge").path.parents[1]
+    capsys.readouterr()
+    terminal.quiet()
+    try:
+        run = train("wrn_edge", folder)
+    finally:
+        terminal.quiet(False)
+    assert capsys.readouterr().out == f"{run.path}\n"

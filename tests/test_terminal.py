@@ -365,6 +365,11 @@ def test_sizes_and_durations():
     [
         ("raise InputError('a\\x1b[2Jb\\nsecond line')", 2, "error: a\\x1b[2Jb\nsecond line\n"),
         ("raise KeyboardInterrupt", 130, "\ninterrupted\n"),
+        (
+            "raise KeyboardInterrupt('interrupted; 3 are saved')",
+            130,
+            "\ninterrupted; 3 are saved\n",
+        ),
         ("open('missing\\x1b[2J')", 2, "error: missing\\x1b[2J: No such file or directory\n"),
         ("warnings.warn('odd \\x07 name')", 0, "warning: odd \\x07 name\n"),
     ],
@@ -379,6 +384,32 @@ def test_errors_and_warnings_of_commands(code, status, said):
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (status, said)
+
+
+def test_quiet_is_a_flag_of_every_command():
+    """Taken where it is a flag, told by every help, and known to what gives out a result."""
+    code = (
+        "import argparse, sys; from common import errors, terminal\n"
+        "def function():\n"
+        "    parser = argparse.ArgumentParser(prog='x')\n"
+        "    parser.add_argument('names', nargs='*')\n"
+        "    print(parser.parse_args().names, terminal.is_quiet())\n"
+        "    terminal.line('ordinary'); terminal.line('warning', always=True)\n"
+        "errors.main(function)"
+    )
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+
+    assert (run("a").stdout, run("a").stderr) == ("['a'] False\n", "ordinary\nwarning\n")
+    done = run("a", "--quiet", "--", "b")
+    assert (done.stdout, done.stderr) == ("['a', 'b'] True\n", "warning\n")
+    assert run("--", "--quiet").stdout == "['--quiet'] False\n"
+    *_, empty, last = run("--help").stdout.splitlines()
+    assert empty == "" and last.startswith("Every command takes --quiet") and len(last) <= 80
 
 
 def test_warning_goes_above_the_bar():

@@ -105,9 +105,13 @@ def test_a_training_says_what_it_does_and_nothing_else(paper, finished):
     said = finished(paper)[1].stderr.splitlines()
     ours = re.compile(
         r"image cache: |\d+ train images( of \d+ patients)?( \(and \d+ made of them\))?, "
-        r"|epoch \d/3  loss |warning: "
+        r".*, 32 px, 3 epochs of \d+ steps?; run |epoch \d/3  loss "
+        r"|predicting: |warning: the (validation|test) part is of \d patients only"
     )
     assert said and not [line for line in said if not ours.match(line)]
+    (begins,) = (line for line in said if "train images" in line)
+    run = runs.load(finished(paper)[0])
+    assert f", {run.config['network']}, 32 px, " in begins and begins.endswith(f"; run {run.path}")
 
 
 @pytest.mark.parametrize("paper", PAPERS)

@@ -28,7 +28,10 @@ class Config:
     # Task
     classes: Literal[2] = hp(2, "benign, malignant", "3")
     magnification: Magnification = hp(
-        "200X", "which images are used; every magnification has a network of its own", "5.2"
+        "200X",
+        "which images are used; every magnification has a network of its own",
+        "5.2",
+        aliases=("magnifications",),
     )
     # Data
     split: Literal["image", "patient", "file"] = hp(
@@ -61,7 +64,14 @@ class Config:
     )
     rotation: float = hp(20.0, "largest turn, degrees", ASSUMED + "no value", low=0, high=180)
     shift: float = hp(0.1, "largest shift, share of the side", ASSUMED + "no value", low=0, high=1)
-    scale: float = hp(0.1, "largest change of scale", ASSUMED + "no value", low=0, high=0.9)
+    scale: float = hp(
+        0.1,
+        "largest change of scale",
+        ASSUMED + "no value",
+        low=0,
+        high=0.9,
+        aliases=("zoom",),
+    )
     shear: float = hp(5.0, "largest shear, degrees", ASSUMED + "no value", low=0, high=60)
     stain: Literal["macenko", "vahadane", "reinhard"] = hp(
         "macenko", "how the copy is stain-normalised", ASSUMED + "a general reference only"

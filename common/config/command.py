@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import shlex
+import shutil
 import sys
+import textwrap
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -79,7 +82,7 @@ def parse(
             tyro.conf.OmitArgPrefixes[both],  # type: ignore[misc, valid-type]  # made at run time
             args=rest,
             prog=f"python -m {package}.{module}",
-            description=description,
+            description=_wrapped(description),
             config=(tyro.conf.OmitSubcommandPrefixes,),
         )
     config = config_class(**{**shallow(start), **shallow(parsed.config)})
@@ -142,6 +145,7 @@ def request(
     if preset is not None and preset not in presets:
         raise InputError(_unknown_preset(preset, presets))
     start = presets[preset] if preset is not None else config or config_class()
+    settings = _without_aliases(config_class, settings)
     own = {field.name for field in dataclasses.fields(config_class) if field.metadata["flag"]}
     others = typing.get_type_hints(execution_class)
     unknown = sorted(set(settings) - own - set(others))
@@ -204,6 +208,31 @@ def typed(values: Any, base: Any, preset: str = "") -> list[str]:
     return found
 
 
+def _without_aliases(config_class: type[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under the names of their fields; of a list of one the one, where one is wanted."""
+    settings = dict(settings)
+    for field in dataclasses.fields(config_class):
+        for name in set(field.metadata["aliases"]) & set(settings):
+            if field.name in settings:
+                raise TypeError(f"{name} and {field.name} are the same setting: give one of them")
+            value = settings.pop(name)
+            if isinstance(field.default, tuple):
+                value = (value,) if isinstance(value, str) else tuple(value)
+            elif isinstance(value, list | tuple) and len(value) == 1:
+                (value,) = value
+            settings[field.name] = value
+    return settings
+
+
+def _wrapped(text: str) -> str:
+    """Paragraphs in lines that fit the terminal; tyro joins those that are not indented again."""
+    width = max(shutil.get_terminal_size().columns - 1, 40)
+    fill = functools.partial(
+        textwrap.fill, width=width, subsequent_indent="  ", break_on_hyphens=False
+    )
+    return "\n".join(line if line.startswith(" ") else fill(line) for line in text.split("\n"))
+
+
 def _with_homes(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values of flags, in whose paths ``~`` and variables stand for what they mean."""
     return {
@@ -246,10 +275,11 @@ def _described(dataclass_type: type, start: Any) -> type:
         text = field.metadata["help"]
         if field.metadata["source"]:
             text = f"{text} [{field.metadata['source']}]"
+        aliases = [f"--{name.replace('_', '-')}" for name in field.metadata["aliases"]]
         fields.append(
             (
                 field.name,
-                Annotated[hints[field.name], tyro.conf.arg(help=text)],
+                Annotated[hints[field.name], tyro.conf.arg(help=text, aliases=aliases or None)],
                 dataclasses.field(default=getattr(start, field.name)),
             )
         )

@@ -43,6 +43,7 @@ def hp(
     high: float | None = None,
     first: Any = _SAME,
     flag: bool = True,
+    aliases: tuple[str, ...] = (),
 ) -> Any:
     """Make a dataclass field for a hyper-parameter.
 
@@ -61,6 +62,8 @@ def hp(
         differs from the first defaults (`identity`), so it must never change again.
     flag : bool
         False for a value that the run records and that nobody sets by hand.
+    aliases : tuple of str
+        Other names under which it may be set: what another paper calls the same idea.
     """
     metadata = {
         "help": help,
@@ -69,6 +72,7 @@ def hp(
         "high": high,
         "first": default if first is _SAME else first,
         "flag": flag,
+        "aliases": aliases,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

@@ -117,7 +117,8 @@ def fit(
     normalizer = METHODS[method](preset, engine=engine, **_conventions(changes))
     if target.is_dir():
         names = _images(target)
-        chosen = choose_target([target / name for name in names], normalizer)
+        with terminal.progress("estimating stains", len(names), "images") as bar:
+            chosen = choose_target(bar.over(target / name for name in names), normalizer)
         print(f"target: {names[chosen]}, nearest the median of {len(names)} images")
         target = target / names[chosen]
     try:

@@ -10,7 +10,7 @@ stop or be killed under it at any time.
 `output` makes what goes to stdout harmless and readable on any terminal.
 """
 
-from common.terminal.bars import Bar, line, progress, quiet
+from common.terminal.bars import Bar, is_quiet, line, progress, quiet
 from common.terminal.output import as_it_is, escaped_output, out, shown
 from common.terminal.words import duration, megabytes, plain
 
@@ -19,6 +19,7 @@ __all__ = [
     "as_it_is",
     "duration",
     "escaped_output",
+    "is_quiet",
     "line",
     "megabytes",
     "out",

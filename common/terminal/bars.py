@@ -53,6 +53,11 @@ def quiet(on: bool = True) -> None:
     _quiet = on
 
 
+def is_quiet() -> bool:
+    """Whether `quiet` is on: a training then gives out its run folder's path alone."""
+    return _quiet
+
+
 def line(text: str, *, always: bool = False) -> None:
     """Print text on stderr, above the bars where there are any.
 

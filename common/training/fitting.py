@@ -151,11 +151,10 @@ def fit(
             )
         except KeyboardInterrupt:
             done = trained_epochs(folder)  # on disk: the interruption may have come while saving
-            terminal.line(
-                f"\ninterrupted; {done} of {epochs} epochs are saved in {folder}\n"
+            raise KeyboardInterrupt(
+                f"interrupted; {done} of {epochs} epochs are saved in {folder}\n"
                 f"the same command goes on from there"
-            )
-            raise
+            ) from None
         finally:
             recorder.close()
     best = recorder.state["best"]

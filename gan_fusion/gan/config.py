@@ -32,7 +32,10 @@ class GanConfig:
     # Data
     dataset: DataSet = hp("breakhis", "data set", "methods")
     magnifications: tuple[str, ...] = hp(
-        ("40X", "100X", "200X", "400X"), "which BreakHis images are used, together", "Table 7"
+        ("40X", "100X", "200X", "400X"),
+        "which BreakHis images are used, together",
+        "Table 7",
+        aliases=("magnification",),
     )
     labels: tuple[str, ...] = hp(
         ("benign",), "classes it learns to draw; empty: all of the data set", "Table 7 (G16)"

@@ -102,11 +102,10 @@ class Training:
         try:
             self._loop()
         except KeyboardInterrupt:
-            terminal.line(
-                f"\ninterrupted; the state after {self._kimg(self.state['epoch']):.3g} kimg is in "
+            raise KeyboardInterrupt(
+                f"interrupted; the state after {self._kimg(self.state['epoch']):.3g} kimg is in "
                 f"{self.run.path}\nthe same command goes on from there"
-            )
-            raise
+            ) from None
         with atomic_path(self.run.path / "generator.keras") as temporary:
             self.generator.save(temporary)
         samples = self._samples()

@@ -10,7 +10,6 @@ from common import config as configuration
 from common import terminal
 from common.config import Request
 from common.errors import InputError
-from gan_fusion.gan import evaluation
 from gan_fusion.gan.config import PRESETS, DataExecution, GanConfig, check_size, leaks
 from gan_fusion.gan.draws import central_square
 from gan_fusion.gan.loop import Training
@@ -117,13 +116,17 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
             backend.load()
             run.note_machine()
             runs.settle(run, split)
+            patients = seen.case[seen.case != ""].nunique()
+            terminal.line(
+                f"{len(seen)} images{f' of {patients} patients' if patients else ''}, "
+                f"{', '.join(classes)}, {config.image_size} px, {config.kimg:g} kimg; "
+                f"run {run.path}"
+            )
             Training(config, seen, pixels, run, images.cache_folder(execution.cache_dir)).run_all()
             run.record_environment()
             report.write(run.path)
             run.finish()
-    terminal.out(evaluation.summary(evaluation.read_metrics(run)))
-    terminal.out(run.closing_words())
-    terminal.out(f"\nnext: python -m gan_fusion.generate --run {run.path} --output FOLDER")
+    lifecycle.tell(run, f"\nnext: python -m gan_fusion.generate --run {run.path} --output FOLDER")
     return run
 
 
