@@ -1,205 +1,372 @@
-"""Kill a training at random moments and see whether it ends with the same bytes.
+"""Kill commands at random moments and see whether the same command ends with the same bytes.
 
-One run is left alone. Then the same command is started in another folder, with an image cache of
-its own, and killed with SIGKILL, over and over, until it ends by itself; its predictions, history,
-metrics and split must be those of the first, byte for byte, and so must the cached pixels. Half of
-the kills come after a random part of the time that the first run took. The others aim at a write:
-at the cache while it grows, or at the moment when the temporary file of a checkpoint, a model, a
-table, a picture or the report appears.
+Each command is left alone once. Then it is started in another folder and killed with SIGKILL, over
+and over, and started again, until it ends by itself: every file must be that of the first, byte for
+byte, but for those that say when and where they were made; nothing half-written may be left, and a
+finished run must be as its manifest says. Half of the kills come after a random part of the time
+that the command took. The others come while it writes: the process is stopped at one of its
+temporary files, at random which, and killed if that is still there. Of the image cache, which
+appends to one file, they come while that grows.
 
-    python -m benchmarks.kill_anywhere --kills 30
+    python -m benchmarks.kill_anywhere --kills 100
+    python -m benchmarks.kill_anywhere --commands stain generate --kills 20
 """
 
 from __future__ import annotations
 
 import argparse
-import collections
 import contextlib
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from common import errors
+from common import errors, runs
 from common.datasets import synthetic
+from common.metrics.summary import aligned
+from common.writers import HALF
 
-COMPARED = ("predictions.csv", "history.csv", "metrics.json", "split.csv")
-TEMPORARY = ".part-*"
-
-# What is aimed at, in the order in which a run comes to it: a file that is being written, and how
-# many of its kind go before it, at random up to this many.
-WRITES = {
-    "image cache": ("pixels.u8", 0),
-    "JSON": (f"{TEMPORARY}.json", 3),
-    "checkpoint": (f"{TEMPORARY}.npz", 1),
-    "model": (f"{TEMPORARY}.keras", 1),
-    "table": (f"{TEMPORARY}.csv", 5),
-    "picture": (f"{TEMPORARY}.png", 3),
-    "report": (f"{TEMPORARY}.html", 0),
-}
-KILLS_PER_ROUND = 8  # then the run is left to end, and compared
+SIDE = "32"
+KILLS_PER_ROUND = 5  # then the command is left to end, and compared
+TELLS_WHEN = {
+    "config.json", "environment.json", "manifest.json", "report.html", "generation.json", ".lock",
+}  # fmt: skip
+"""Files that hold times, or the paths of the folder they lie in."""
 
 
-def command(work: Path, name: str, epochs: int) -> list[str]:
+@dataclass(frozen=True)
+class Command:
+    """What is started: its arguments, given the folder of all and that of this trial."""
+
+    arguments: Callable[[Path, Path], list[str]]
+    prepared: Mapping[str, str] = field(default_factory=dict)
+    """What it needs in its folder: name there -> name in the folder of all."""
+    needs: tuple[str, ...] = ()
+    """Commands whose results lie in the folder of all."""
+
+
+def _training(paper: str, data: str, *options: str) -> Command:
+    def arguments(work: Path, root: Path) -> list[str]:
+        return [
+            f"{paper}.train", "--demo", "--image-size", SIDE, "--epochs", "3", "--batch-size", "16",
+            "--data-dir", str(work / data), "--runs-dir", str(root / "runs"),
+            "--cache-dir", str(root / "cache"), *options,
+        ]  # fmt: skip
+
+    return Command(arguments)
+
+
+def _train_gan(work: Path, root: Path) -> list[str]:
     return [
-        sys.executable, "-m", "her2scoring.train", "--demo", "--network", "mobilenet",
-        "--image-size", "32", "--epochs", str(epochs), "--data-dir", str(work / "bci"),
-        "--runs-dir", str(work / name / "runs"), "--cache-dir", str(work / name / "cache"),
+        "gan_fusion.train_gan", "--demo", "--channels", "128", "--channels-most", "16",
+        "--latent", "8", "--batch-size", "4", "--kimg", "0.06", "--evaluate-every", "0.02",
+        "--samples", "24", "--data-dir", str(work / "breakhis"),
+        "--runs-dir", str(root / "runs"), "--cache-dir", str(root / "cache"),
     ]  # fmt: skip
 
 
-def stage(root: Path) -> str:
-    """What a killed run had reached, by its files, and what it was writing."""
-    found = list((root / "runs" / "her2scoring").glob("*"))
-    if not found:
-        reached = "image cache" if list(root.rglob("pixels.u8")) else "start"
-    else:
-        (run,) = found
-        states = sorted((run / "checkpoint").glob("state-*.npz"))
-        reached = f"epoch {int(states[-1].stem[6:]) + 1}" if states else "epoch 1"
-        for name, word in (
-            ("model.keras", "prediction"),
-            ("predictions.csv", "evaluation"),
-            ("metrics.json", "evidence"),
-            ("report.html", "report"),
-        ):
-            if (run / name).exists():
-                reached = word
-    half = [file.suffix for file in root.rglob(TEMPORARY)]
-    return reached + (f", half a {' and a '.join(half)} left" if half else "")
+def _only_run(root: Path) -> str:
+    (config,) = (root / "runs").glob("*/*/config.json")
+    return str(config.parent)
 
 
-def never() -> bool:
-    return False
+def _generate(work: Path, root: Path) -> list[str]:
+    gan = _only_run(work / "gan")
+    return ["gan_fusion.generate", "--run", gan, "--count", "60", "--output", str(root / "images")]
 
 
-def after(seconds: float) -> Callable[[], bool]:
-    """Condition: so much time has passed from now."""
-    end = time.monotonic() + seconds
-    return lambda: time.monotonic() > end
+def _export(work: Path, root: Path) -> list[str]:
+    return [
+        "common.export", "--run", _only_run(root), "--data-dir", str(work / "breakhis"),
+        "--precision", "float32", "dynamic", "--calibration", "4", "--heldout", "4",
+    ]  # fmt: skip
 
 
-def writing(root: Path, aim: str, rng: random.Random) -> Callable[[], bool]:
-    """Condition: a file of this kind is being written, after a random number of others."""
-    pattern, most = WRITES[aim]
-    before = rng.randint(0, most)
-    seen: set[str] = set()
-
-    def growing() -> bool:
-        return any(
-            file.stat().st_size and not (file.parent / "index.json").exists()
-            for file in root.rglob(pattern)
-        )
-
-    def appeared() -> bool:
-        seen.update(file.name for file in root.rglob(pattern))
-        return len(seen) > before
-
-    return growing if aim == "image cache" else appeared
+def _bundle(work: Path, root: Path) -> list[str]:
+    return [
+        "wrn_edge.bundle", "--run", _only_run(root), "--data-dir", str(work / "breakhis"),
+        "--precision", "dynamic",
+    ]  # fmt: skip
 
 
-def killed(arguments: list[str], condition: Callable[[], bool]) -> bool:
-    """Start a command and kill it when the condition is met; False if it ended before."""
-    with tempfile.TemporaryFile("w+") as errors_file:
-        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=errors_file)
-        while process.poll() is None:
-            # A folder may go while it is looked through.
-            with contextlib.suppress(FileNotFoundError):
-                if condition():
-                    process.kill()
-                    process.wait()
-                    return True
-            time.sleep(0.001)
-        errors_file.seek(0)
-        if process.returncode:
-            raise errors.InputError(f"MISS: the resumed run failed:\n{errors_file.read()}")
-    return False
+def _stain(work: Path, root: Path) -> list[str]:
+    return [
+        "common.stain", "apply", str(work / "normalizer.json"), str(work / "tissue"),
+        str(root / "normalised"),
+    ]  # fmt: skip
 
 
-def same(root: Path, whole: Path) -> None:
-    """Compare the results of a run that was killed with those of the run that was left alone."""
-    (run,), (left_alone,) = ((r / "runs" / "her2scoring").iterdir() for r in (root, whole))
-    pairs = [(run / name, left_alone / name) for name in COMPARED]
-    pairs += [
-        (file, whole / file.relative_to(root)) for file in (root / "cache").rglob("pixels.u8")
-    ]
-    for ours, theirs in pairs:
-        if ours.read_bytes() != theirs.read_bytes():
-            raise errors.InputError(f"MISS: {ours} differs from {theirs}")
-    if left := [str(file) for file in root.rglob(TEMPORARY)]:
-        raise errors.InputError(f"MISS: half-written files are left: {', '.join(left)}")
+_CACHE = """
+import sys
+from pathlib import Path
+from common import datasets, images
+data = Path(sys.argv[1])
+images.cached(data, datasets.get("breakhis").index(data).image, 224, cache_dir=sys.argv[2])
+"""
 
 
-def next_aim(moments: int, writes: list[str], last: str | None, rng: random.Random) -> str | None:
-    """A random moment, or the earliest write that a run killed at `last` still comes to."""
-    order = list(WRITES)
-    to_come = [
-        aim
-        for aim in order
-        if aim in writes and (not last or order.index(aim) >= order.index(last))
-    ]
-    if moments and (not to_come or rng.random() < 0.5):
-        return "random moment"
-    return to_come[0] if to_come else None
+def _cache(work: Path, root: Path) -> list[str]:
+    return ["-c", _CACHE, str(work / "tissue"), str(root / "cache")]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=0)
-    flags = parser.parse_args()
-    rng = random.Random(flags.seed)
-    work = Path(tempfile.mkdtemp(prefix="histopapers-kills-"))
+COMMANDS = {
+    "cache": Command(_cache),
+    "stain": Command(_stain),
+    "her2scoring": _training("her2scoring", "bci", "--network", "mobilenet"),
+    "breakhis": _training("breakhis", "breakhis", "--network", "mobilenet"),
+    "ernet": _training("ernet", "breakhis", "--network", "ernet18"),
+    "gan_fusion": _training("gan_fusion", "breakhis", "--network", "mobilenet_v2"),
+    "wrn_edge": _training("wrn_edge", "breakhis", "--stem", "strided"),
+    "gan": Command(_train_gan),
+    "generate": Command(_generate, needs=("gan",)),
+    "export": Command(_export, {"runs": "wrn_edge/runs"}, ("wrn_edge",)),
+    "bundle": Command(_bundle, {"runs": "export/runs"}, ("export",)),
+}
+"""By the word that names them on the command line. What others need is left alone first."""
+
+
+def prepare(work: Path) -> None:
+    """Grow the tissue that the commands read, and fit a stain normaliser.
+
+    Parameters
+    ----------
+    work : Path
+        The folder of all.
+    """
     synthetic.bci(work / "bci", slides=16, patches_per_slide=3, size=64)
+    synthetic.breakhis(
+        work / "breakhis", patients=24, images_per_patient=2, magnifications=("100X", "200X"),
+        size=(46, 70),
+    )  # fmt: skip
+    synthetic.breakhis(
+        work / "tissue", patients=24, images_per_patient=2, magnifications=("100X", "200X"),
+        size=(230, 350),
+    )  # fmt: skip
+    image = next((work / "tissue").rglob("*.png"))
+    fit = ["common.stain", "fit", str(image), "--output", str(work / "normalizer.json")]
+    subprocess.run(_started(fit), stdout=subprocess.DEVNULL, check=True)
 
-    began = time.monotonic()
-    killed(command(work, "whole", flags.epochs), never)
-    duration = time.monotonic() - began
-    print(f"left alone: {duration:.0f} s", flush=True)
 
-    writes = [list(WRITES)[i % len(WRITES)] for i in range(flags.kills // 2)]
-    moments = flags.kills - len(writes)
-    kills = rounds = 0
-    reached: collections.Counter[str] = collections.Counter()
-    while moments or writes:
-        rounds += 1
-        root = work / f"round{rounds}"
-        last, alive = None, True
-        for _ in range(KILLS_PER_ROUND):
-            aim = next_aim(moments, writes, last, rng)
-            if aim is None:
-                break
-            start = time.monotonic()
-            moment = aim == "random moment"
-            condition = after(rng.uniform(0, duration)) if moment else writing(root, aim, rng)
-            alive = killed(command(work, root.name, flags.epochs), condition)
+def _started(arguments: list[str]) -> list[str]:
+    module = [] if arguments[0] == "-c" else ["-m"]
+    return [sys.executable, *module, *arguments]
+
+
+def new_root(command: Command, work: Path, name: str) -> Path:
+    """Make the folder of a trial, with what the command needs there."""
+    root = work / name
+    root.mkdir()
+    for there, here in command.prepared.items():
+        shutil.copytree(work / here, root / there)
+    return root
+
+
+class Writes:
+    """What a process is writing, and what it wrote before: halves, and growth of the cache."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.before = {half for half in root.rglob(f"{HALF}*")}
+        self.seen: set[Path] = set()
+        self.size = self._cached()
+
+    def _cached(self) -> int:
+        return sum(file.stat().st_size for file in self.root.glob("cache/*/pixels.u8"))
+
+    def now(self) -> list[Path]:
+        """The halves that are there now; the cache's folder while its pixels grow."""
+        found = [half for half in self.root.rglob(f"{HALF}*") if half not in self.before]
+        size, self.size = self.size, self._cached()
+        if self.size != size:
+            found.append(self.root / "cache" / str(self.size))
+        self.seen.update(found)
+        return found
+
+    def half(self, found: list[Path]) -> bool:
+        """Whether one of these is still not whole, now that the process stands still."""
+        return any(each.exists() or each.parent.name == "cache" for each in found)
+
+
+def run(
+    arguments: list[str],
+    root: Path,
+    *,
+    after: float | None = None,
+    at_write: int | None = None,
+) -> tuple[bool, int]:
+    """Start a command; kill it after some seconds or at a write.
+
+    Returns
+    -------
+    killed : bool
+        False if it ended before.
+    writes : int
+        How many temporary files were seen.
+    """
+    writes = Writes(root)
+    end = None if after is None else time.monotonic() + after
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(_started(arguments), stdout=subprocess.DEVNULL, stderr=said)
+        while process.poll() is None:
+            with contextlib.suppress(OSError):  # a folder may go while it is looked through
+                found = writes.now()
+                if end is not None and time.monotonic() > end:
+                    return _killed(process), len(writes.seen)
+                if at_write is not None and found and len(writes.seen) >= at_write:
+                    os.kill(process.pid, signal.SIGSTOP)
+                    if writes.half(found):
+                        return _killed(process), len(writes.seen)
+                    os.kill(process.pid, signal.SIGCONT)
+            time.sleep(0.001)
+        said.seek(0)
+        if process.returncode:
+            raise errors.InputError(f"MISS: {' '.join(arguments)} failed:\n{said.read()}")
+    return False, len(writes.seen)
+
+
+def _killed(process: subprocess.Popen[bytes]) -> bool:
+    process.kill()
+    process.wait()
+    return True
+
+
+def require_same(root: Path, whole: Path) -> int:
+    """Compare what a killed command made with what the one made that was left alone.
+
+    Returns
+    -------
+    int
+        How many files are compared.
+
+    Raises
+    ------
+    InputError
+        Naming what differs, is missing, or is half-written.
+    """
+    if left := [str(half) for half in root.rglob(f"{HALF}*")]:
+        raise errors.InputError(f"MISS: half-written files are left: {', '.join(left)}")
+    names = [
+        {file.relative_to(each).as_posix() for file in each.rglob("*") if file.is_file()}
+        for each in (root, whole)
+    ]
+    if names[0] != names[1]:
+        raise errors.InputError(f"MISS: {root}: other files: {sorted(names[0] ^ names[1])}")
+    compared = [name for name in names[0] if Path(name).name not in TELLS_WHEN]
+    for name in compared:
+        if (root / name).read_bytes() != (whole / name).read_bytes():
+            raise errors.InputError(f"MISS: {root / name} differs from {whole / name}")
+    for file in root.glob("runs/*/*/manifest.json"):
+        if damaged := runs.compare(file.parent):
+            raise errors.InputError(f"MISS: {file.parent}: {damaged}")
+    return len(compared)
+
+
+@dataclass
+class Result:
+    """What came of one command's kills."""
+
+    moments: int = 0
+    writes: int = 0
+    rounds: int = 0
+    files: int = 0
+    seconds: float = 0.0
+
+    @property
+    def kills(self) -> int:
+        """All of them."""
+        return self.moments + self.writes
+
+
+def try_command(name: str, work: Path, kills: int, rng: random.Random) -> Result:
+    """Kill a command so often, and compare what it makes in the end.
+
+    Parameters
+    ----------
+    name : str
+        A key of `COMMANDS`.
+    work : Path
+        The folder of all.
+    kills : int
+    rng : Random
+
+    Raises
+    ------
+    InputError
+        If a command fails after a kill, or its files are not the same.
+    """
+    command = COMMANDS[name]
+    seconds, most = left_alone(name, work)
+    result = Result(seconds=seconds)
+    while result.kills < kills:
+        result.rounds += 1
+        root = new_root(command, work, f"{name}-{result.rounds}")
+        arguments = command.arguments(work, root)
+        alive = True
+        for _ in range(min(KILLS_PER_ROUND, kills - result.kills)):
+            # A command that goes on has less to write, so of late writes fewer are met.
+            if result.writes <= result.moments:
+                alive, _ = run(arguments, root, at_write=rng.randint(1, max(1, round(0.8 * most))))
+                result.writes += alive
+            else:
+                alive, _ = run(arguments, root, after=rng.uniform(0, seconds))
+                result.moments += alive
             if not alive:
                 break
-            kills += 1
-            if moment:
-                moments -= 1
-            else:
-                writes.remove(aim)
-                last = aim
-            place = stage(root)
-            reached[place.split(",")[0].split(" ")[0]] += 1
-            print(
-                f"kill {kills:2d} at {aim}, {time.monotonic() - start:4.1f} s, in: {place}",
-                flush=True,
-            )
         if alive:
-            killed(command(work, root.name, flags.epochs), never)
-        same(root, work / "whole")
-        print(f"round {rounds}: the same {', '.join(COMPARED)} and cached pixels", flush=True)
+            run(arguments, root)
+        result.files = require_same(root, work / name)
         shutil.rmtree(root)
-    places = ", ".join(f"{count} in {place}" for place, count in reached.most_common())
-    print(f"PASS: {kills} kills ({places}) in {rounds} rounds, every run ended with the same bytes")
-    shutil.rmtree(work)
+    return result
+
+
+_ALONE: dict[tuple[Path, str], tuple[float, int]] = {}
+
+
+def left_alone(name: str, work: Path) -> tuple[float, int]:
+    """Run a command, and what it needs, without a kill; how long it took, and how much it wrote."""
+    if (work, name) not in _ALONE:
+        command = COMMANDS[name]
+        for other in command.needs:
+            left_alone(other, work)
+        root = new_root(command, work, name)
+        began = time.monotonic()
+        _, writes = run(command.arguments(work, root), root)
+        _ALONE[work, name] = time.monotonic() - began, writes
+    return _ALONE[work, name]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Kill commands, and print what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--kills", type=int, default=100, help="in all, divided evenly")
+    parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
+    parser.add_argument("--seed", type=int, default=0)
+    flags = parser.parse_args(arguments)
+    work = Path(tempfile.mkdtemp(prefix="histopapers-kills-"))
+    try:
+        prepare(work)
+        rows = [["command", "left alone", "kills", "at a write", "rounds", "files compared"]]
+        total = 0
+        for i, name in enumerate(flags.commands):
+            share = flags.kills // len(flags.commands) + (i < flags.kills % len(flags.commands))
+            result = try_command(name, work, share, random.Random(f"{flags.seed} {name}"))
+            total += result.kills
+            rows.append(
+                [name, f"{result.seconds:.0f} s", str(result.kills), str(result.writes),
+                 str(result.rounds), str(result.files)]
+            )  # fmt: skip
+            print(f"seed {flags.seed}  {'  '.join(rows[-1])}", flush=True)
+        print("\n".join(["", *aligned(rows)]))
+        print(f"PASS: {total} kills, seed {flags.seed}: every command ended with the same bytes")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     return 0
 
 

@@ -119,6 +119,7 @@ def use_tiny_model(patch: pytest.MonkeyPatch) -> None:
 
     def load_and_patch() -> str:
         found = load()
+        patch.setattr(backend, "load", load)  # which a model's module asks for, too
         patch.setattr(importlib.import_module("breakhis.model"), "build_model", tiny_model)
         patch.setattr(importlib.import_module("common.figures.png"), "_png", small_png)
         # Tracing would take longer than these few steps do.
