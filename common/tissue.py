@@ -11,21 +11,36 @@ WHITE_LEVEL = 240.0
 """Pixel value of the light that met no tissue, where nothing else is said."""
 TISSUE_DENSITY = 0.15
 """Optical density, natural logarithm, from which on a pixel is more than background: Macenko's."""
-LEAST_DARK = 0.05
-LEAST_CONTRAST = 4.0
+
+# `python -m benchmarks.tissue_check` prints what these let pass and what they refuse.
+LEAST_WHITE = 150.0
+LEAST_DARK = 0.005
+OPAQUE_DENSITY, MOST_OPAQUE = 1.6, 0.20
+LEAST_CONTRAST = 3.0
 LEAST_STAINED = 0.40
-_DENSITY = -np.log((np.minimum(np.arange(256), WHITE_LEVEL) + 1) / (WHITE_LEVEL + 1), dtype="f4")
+DRAWN = 0.25
+_BRIGHT = 95  # percentile of each channel that is the light
+# What green absorbs above blue, above red, and above blue if red absorbs little; as shares of all
+# three. Eosin is far in red, haematoxylin in blue: reds and navy blues of inks lie outside.
+_STAINS = (0.06, -0.05, 0.12)
+_STAINS_IF_DRAWN = (0.10, 0.03, 0.12)
+_LITTLE_RED = 0.15
 
 
 def judge(pixels: np.ndarray) -> tuple[dict[str, float], str]:
-    """Judge by colour whether a picture can be a stained section.
+    """Judge by colour whether a picture can be a section stained with haematoxylin and eosin.
 
-    Haematoxylin and eosin both absorb green most, which paper, screens, skin, sky and leaves do
-    not. With OD = -ln((I + 1) / 241), per channel:
+    Both stains absorb green more than blue, and no less than red; paper, screens, skin, sky and
+    leaves do not. The light that met no tissue is what the brightest pixels have in each channel,
+    so that a yellow or dim lamp changes nothing. With OD = -ln((I + 1) / (light + 1)):
 
-    - dark: share of pixels with a mean OD above 0.15; at least 0.05, or the picture is blank;
-    - contrast: standard deviation of brightness, grey levels; at least 4, or it is one colour;
-    - stained: share of the dark pixels whose OD is highest in green; at least 0.40.
+    - dark: share of pixels whose mean OD is more than background; below 0.005 the picture is blank;
+    - opaque: share of pixels with a mean OD above 1.6; a section, through which light falls, has at
+      most 0.20;
+    - contrast: standard deviation of brightness, grey levels; below 3 it is one colour;
+    - stained: share of the dark pixels that have the colour of a stain; at least 0.40;
+    - drawn: share of pixels equal to their neighbour. A camera leaves few: from 0.25 on the colours
+      must be purple beyond doubt, which inks are not.
 
     Parameters
     ----------
@@ -35,26 +50,38 @@ def judge(pixels: np.ndarray) -> tuple[dict[str, float], str]:
     Returns
     -------
     measures : dict
-        dark, contrast, stained.
+        dark, contrast, stained, opaque, drawn.
     problem : str
         Empty if it may be tissue.
     """
-    grey = pixels.mean(axis=2, dtype=np.float32)
-    density = _DENSITY[pixels]
-    dark = density.mean(axis=2) > TISSUE_DENSITY
-    red, green, blue = np.moveaxis(density[dark], -1, 0)
-    stained = ((green > red) & (green > blue)).mean() if green.size else 0.0
+    light = np.percentile(pixels.reshape(-1, 3), _BRIGHT, axis=0).clip(LEAST_WHITE, WHITE_LEVEL)
+    levels = np.minimum(np.arange(256)[:, None], light)
+    tables = -np.log((levels + 1) / (light + 1)).astype(np.float32)
+    density = np.stack([tables[:, c][pixels[..., c]] for c in range(3)], axis=-1)
+    mean = density.mean(axis=2)
+    dark = mean > TISSUE_DENSITY
+    drawn = float((pixels[:, 1:] == pixels[:, :-1]).all(axis=2).mean())
+    red, green, blue = np.moveaxis(density[dark] / density[dark].sum(axis=1, keepdims=True), -1, 0)
+    over_blue, over_red, least = _STAINS if drawn < DRAWN else _STAINS_IF_DRAWN
+    stained = (green - blue > over_blue) & (green - red > over_red)
+    stained &= (green - blue > least) | (green - red < _LITTLE_RED)
     measures = {
-        "dark": float(dark.mean()), "contrast": float(grey.std()), "stained": float(stained),
-    }  # fmt: skip
+        "dark": float(dark.mean()),
+        "contrast": float(pixels.mean(axis=2, dtype=np.float32).std()),
+        "stained": float(stained.mean()) if stained.size else 0.0,
+        "opaque": float((mean > OPAQUE_DENSITY).mean()),
+        "drawn": drawn,
+    }
     if measures["dark"] < LEAST_DARK:
-        return measures, f"blank: {100 * measures['dark']:.0f} % of it is darker than background"
+        return measures, f"blank: {100 * measures['dark']:.1f} % of it is darker than background"
     if measures["contrast"] < LEAST_CONTRAST:
         return measures, "one plain colour"
+    if measures["opaque"] > MOST_OPAQUE:
+        return measures, f"no light falls through {100 * measures['opaque']:.0f} % of it"
     if measures["stained"] < LEAST_STAINED:
         share = 100 * measures["stained"]
         return (
             measures,
-            f"not the colours of H&E: {share:.0f} % of its dark pixels absorb green most",
+            f"not the colours of H&E: {share:.0f} % of its dark pixels have those of a stain",
         )
     return measures, ""
