@@ -24,7 +24,7 @@ from common.export.checks import (
     interpreter,
     run,
 )
-from common.export.command import data_folder, evenly, export_run, main, symmetries
+from common.export.command import INCOMPLETE, data_folder, evenly, export_run, main, symmetries
 from common.export.conversion import (
     CONVERTERS,
     PRECISIONS,
@@ -38,8 +38,8 @@ from common.export.graph import rewrite
 from common.export.writing import export, table, versions
 
 __all__ = [
-    "CONVERTERS", "PRECISIONS", "PROBABILITY_LIMIT", "TOP1_LIMIT", "Description", "agreement",
-    "best_range", "check_agreement", "check_probabilities", "check_structure", "data_folder",
-    "describe", "equalise", "evenly", "export", "export_run", "interpreter", "main", "rewrite",
-    "run", "symmetries", "table", "versions", "with_quantizer", "with_tensorflow",
+    "CONVERTERS", "INCOMPLETE", "PRECISIONS", "PROBABILITY_LIMIT", "TOP1_LIMIT", "Description",
+    "agreement", "best_range", "check_agreement", "check_probabilities", "check_structure",
+    "data_folder", "describe", "equalise", "evenly", "export", "export_run", "interpreter", "main",
+    "rewrite", "run", "symmetries", "table", "versions", "with_quantizer", "with_tensorflow",
 ]  # fmt: skip

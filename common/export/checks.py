@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,10 @@ def check_structure(content: bytes, precision: str, model: keras.Model) -> Descr
             f"{len(content)} bytes, where {model.count_params()} parameters in {precision} "
             f"take {smallest} to {largest}"
         )
-    image: dict[str, Any] = {"shape": [1, *model.inputs[0].shape[1:]], "dtype": "uint8"}
+    sides = itertools.zip_longest(model.inputs[0].shape[1:], found.input["shape"][1:])
+    # A side that the model leaves open is that of the images.
+    shape = [1, *(there if here is None else here for here, there in sides)]
+    image: dict[str, Any] = {"shape": shape, "dtype": "uint8"}
     image["scale"], image["zero_point"] = (1.0, 0) if precision == "int8" else (None, None)
     probabilities: dict[str, Any] = {
         "shape": [1, model.outputs[0].shape[-1]],
@@ -158,7 +162,10 @@ def check_probabilities(outputs: np.ndarray) -> None:
         bad = int((~np.isfinite(outputs).all(axis=1)).sum())
         raise InputError(f"the output is not finite for {bad} of {len(outputs)} images")
     if (outputs < 0).any() or np.abs(outputs.sum(axis=1) - 1).max() > 1e-3:
-        raise InputError("the outputs are not probabilities (sum 1, none negative)")
+        raise InputError(
+            "the outputs are not probabilities (sum 1, none negative); end the model in a softmax: "
+            "keras.Model(model.inputs, keras.layers.Softmax()(model.outputs[0]))"
+        )
 
 
 def interpreter(content: bytes, threads: int = 1) -> Any:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 CALIBRATION_IMAGES = 200
 HELDOUT_IMAGES = 100
+INCOMPLETE = 3
+"""Exit code where some files were written and some could not be."""
 
 
 def symmetries(pixels: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -184,12 +186,13 @@ def main(package: str | None = None, arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        0.
+        0; `INCOMPLETE` where some of the files could not be written.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m {package or 'common'}.export",
         description="Write a run's model as TFLite files: uint8 pixels in, float32 probabilities "
         f"out. Files that fail their checks are not written. {notices.RESEARCH_USE}",
+        epilog=f"Exit code: 0 if all files are written, {INCOMPLETE} if some are, 2 if none is.",
     )
     parser.add_argument(
         "--run", required=True, type=path_argument, metavar="RUN", help="a run folder"
@@ -237,4 +240,4 @@ def main(package: str | None = None, arguments: list[str] | None = None) -> int:
     print(table(record))
     print(f"\nwritten to {out}")
     print(f"{notices.RESEARCH_USE} Data set: {record['dataset']}, {record['licence']}.")
-    return 0
+    return INCOMPLETE if record["refused"] else 0

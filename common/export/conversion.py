@@ -19,8 +19,8 @@ PRECISIONS = ("float32", "float16", "dynamic", "int8")
 _RANGE_VALUES = 100_000
 
 
-def _trace(model: keras.Model, dtype: str) -> Any:
-    """Graph of a model for one image, its weights constants in it.
+def _trace(model: keras.Model, dtype: str, shape: tuple[int, ...]) -> Any:
+    """Graph of a model for one image of a shape, its weights constants in it.
 
     A graph with variables would be converted into a small file without weights.
     """
@@ -28,7 +28,6 @@ def _trace(model: keras.Model, dtype: str) -> Any:
 
     trainable = [np.asarray(variable) for variable in model.trainable_variables]
     others = [np.asarray(variable) for variable in model.non_trainable_variables]
-    height, width, channels = model.inputs[0].shape[1:]
 
     def graph(image: tf.Tensor) -> tf.Tensor:
         if dtype == "uint8":
@@ -37,7 +36,7 @@ def _trace(model: keras.Model, dtype: str) -> Any:
             image = tf.quantization.fake_quant_with_min_max_args(image, 0.0, 255.0)
         return model.stateless_call(trainable, others, image, training=False)[0]
 
-    signature = tf.TensorSpec((1, height, width, channels), dtype, name="image")
+    signature = tf.TensorSpec((1, *shape), dtype, name="image")
     return tf.function(graph, autograph=False).get_concrete_function(signature)
 
 
@@ -60,7 +59,8 @@ def with_tensorflow(model: keras.Model, precision: str, calibration: np.ndarray)
     """
     import tensorflow as tf
 
-    graph = _trace(model, "float32" if precision == "int8" else "uint8")
+    dtype = "float32" if precision == "int8" else "uint8"
+    graph = _trace(model, dtype, calibration.shape[1:])
     with warnings.catch_warnings():
         # "Statistics for quantized inputs were expected": they come from the calibration images.
         warnings.simplefilter("ignore")

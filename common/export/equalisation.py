@@ -12,9 +12,12 @@ ICCV 2019, section 4.1; ranges are measured here, and residual sums are equalise
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from common.export.graph import calls, copied
 
 if TYPE_CHECKING:
     import keras
@@ -41,21 +44,22 @@ def equalise(model: keras.Model, images: np.ndarray) -> keras.Model:
     keras.Model
         Layers keep their names.
     """
-    from common.backend import keras
-
     if not hasattr(model, "operations"):
         return model
     groups = _groups(model)
+    if not groups:
+        return model
     scales: dict[int, np.ndarray] = {}
     for group, largest in zip(groups, _largest(model, groups, images), strict=True):
         if not largest.any():
             continue
         scale = (largest.max() / np.maximum(largest, SMALLEST * largest.max())) ** STRENGTH
         scales |= {id(tensor): scale for tensor in group}
-    result = keras.models.clone_model(model)
-    for layer in model.layers:
-        if layer.weights:
-            result.get_layer(layer.name).set_weights(_rescaled(layer, scales))
+    result = copied(model)
+    for layer, inputs, outputs in calls(model):
+        before, after = (scales.get(id(each[0])) if each else None for each in (inputs, outputs))
+        if getattr(layer, "weights", None) and not (before is None and after is None):
+            result.get_layer(layer.name).set_weights(_rescaled(layer, before, after))
     return result
 
 
@@ -63,7 +67,7 @@ def _groups(model: keras.Model) -> list[list[Any]]:
     """Feature maps that have to be rescaled together, those aside that cannot be."""
     from scipy.cluster.hierarchy import DisjointSet
 
-    from common.backend import layers, tree
+    from common.backend import layers
 
     passing = (
         layers.Add, layers.AveragePooling2D, layers.Dropout, layers.GlobalAveragePooling2D,
@@ -72,14 +76,17 @@ def _groups(model: keras.Model) -> list[list[Any]]:
     tensors = {}
     fixed = [*model.inputs, *model.outputs]
     together = DisjointSet()
-    for each in model.operations:
-        inputs, outputs = tree.flatten(each.input), tree.flatten(each.output)
+    graph = calls(model)
+    times = Counter(id(each) for each, _, _ in graph)
+    for each, inputs, outputs in graph:
         for tensor in (*inputs, *outputs):
             tensors[id(tensor)] = tensor
             together.add(id(tensor))
         if isinstance(each, passing) or _is_relu(each):
             for tensor in inputs:
                 together.merge(id(tensor), id(outputs[0]))
+        elif times[id(each)] > 1:
+            fixed += inputs + outputs
         elif isinstance(each, layers.BatchNormalization) and each.scale and each.center:
             fixed += inputs  # the convolution before it, into which it is folded
         elif not _is_linear(each):
@@ -123,10 +130,7 @@ def _largest(model: keras.Model, groups: list[list[Any]], images: np.ndarray) ->
     from common.backend import keras, ops, tree
 
     read = {
-        id(tensor)
-        for each in model.operations
-        if not _is_relu(each)
-        for tensor in tree.flatten(each.input)
+        id(tensor) for each, inputs, _ in calls(model) if not _is_relu(each) for tensor in inputs
     }
     groups = [[each for each in group if id(each) in read] or group for group in groups]
     flat = [tensor for group in groups for tensor in group]
@@ -135,25 +139,25 @@ def _largest(model: keras.Model, groups: list[list[Any]], images: np.ndarray) ->
         [ops.max(ops.abs(tensor), axis=tuple(range(len(tensor.shape) - 1))) for tensor in flat],
     )
     found = [
-        [np.asarray(each) for each in probe(images[i : i + _BATCH].astype(np.float32))]
+        [np.asarray(each) for each in tree.flatten(probe(images[i : i + _BATCH].astype("float32")))]
         for i in range(0, len(images), _BATCH)
     ]
     largest = iter([np.max(values, axis=0) for values in zip(*found, strict=True)])
     return [np.max([next(largest) for _ in group], axis=0) for group in groups]
 
 
-def _rescaled(layer: keras.layers.Layer, scales: dict[int, np.ndarray]) -> list[np.ndarray]:
-    """Weights of a layer whose input and output are multiplied by their scales."""
+def _rescaled(
+    layer: keras.layers.Layer, before: np.ndarray | None, after: np.ndarray | None
+) -> list[np.ndarray]:
+    """Weights of a layer whose input and output are multiplied by these factors."""
     from common.backend import layers
 
     weights = layer.get_weights()
-    if not isinstance(layer.input, list):
-        before, after = (scales.get(id(tensor)) for tensor in (layer.input, layer.output))
-        if before is not None:
-            weights[0] = weights[0] / before[:, None]
-        if after is not None:
-            depthwise = isinstance(layer, layers.DepthwiseConv2D)
-            weights[0] = weights[0] * (after[:, None] if depthwise else after)
-            if len(weights) > 1:  # bias, or BatchNorm's beta
-                weights[1] = weights[1] * after
+    if before is not None:
+        weights[0] = weights[0] / before[:, None]
+    if after is not None:
+        depthwise = isinstance(layer, layers.DepthwiseConv2D)
+        weights[0] = weights[0] * (after[:, None] if depthwise else after)
+        if len(weights) > 1:  # bias, or BatchNorm's beta
+            weights[1] = weights[1] * after
     return weights

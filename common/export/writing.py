@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -14,12 +15,10 @@ import numpy as np
 
 from common import terminal
 from common.errors import InputError
-from common.export import checks, flatbuffer
+from common.export import checks, flatbuffer, preparing
 from common.export.conversion import CONVERTERS, PRECISIONS
-from common.export.equalisation import equalise
 from common.export.flatbuffer import Description
-from common.export.graph import rewrite
-from common.files import atomic_path, write_json
+from common.files import as_bytes, atomic_path, plain
 from common.metrics.summary import aligned
 from common.notices import RESEARCH_USE
 
@@ -57,7 +56,7 @@ def export(
     facts: Mapping[str, Any] | None = None,
     threads: int = 1,
 ) -> dict[str, Any]:
-    """Write ``model-<precision>.tflite`` and ``export.json``, all of them or, on a failure, none.
+    """Write ``model-<precision>.tflite`` and ``export.json``; a file that fails is left out.
 
     Where both converters can make a file, the one is kept whose logits are nearer those of the
     Keras model on the calibration images. The held-out images judge that file alone.
@@ -65,7 +64,8 @@ def export(
     Parameters
     ----------
     model : keras.Model
-        From raw RGB pixels (None, S, S, 3) in [0, 255] to probabilities (None, K).
+        From raw RGB pixels (None, S, S, 3) in [0, 255] to probabilities (None, K). Sides may be
+        open; a file has those of the calibration images.
     out : path
         A folder. Files of an earlier export in it are replaced.
     calibration : ndarray, uint8, (N, S, S, 3), RGB
@@ -86,13 +86,13 @@ def export(
     Returns
     -------
     dict
-        What `export.json` holds.
+        What `export.json` holds; `refused` lists the precisions that failed, with the reason.
 
     Raises
     ------
     InputError
-        If the backend is not TensorFlow, the images do not fit the model, the model's own output
-        is not finite, or a file fails its checks; nothing is written then.
+        If the backend is not TensorFlow, the images do not fit the model, the model is none from
+        an image to probabilities, or every file fails its checks; nothing is written then.
     """
     from common.backend import keras
 
@@ -101,20 +101,28 @@ def export(
     for name in precisions:
         if name not in PRECISIONS:
             raise InputError(f"precision {name!r}: choose from {', '.join(PRECISIONS)}")
+    preparing.check_model(model)
     shape = tuple(model.inputs[0].shape[1:])
     for name, images in (("calibration", calibration), ("held-out", heldout)):
-        if not len(images) or images.shape[1:] != shape or images.dtype != np.uint8:
+        fits = len(images) and images.ndim == 4 and images.dtype == np.uint8
+        if not fits or any(
+            a not in (None, b) for a, b in zip(shape, images.shape[1:], strict=True)
+        ):
             raise InputError(
                 f"{name} images are {images.dtype} {images.shape}, the model takes uint8 "
                 f"{('N', *shape)}"
             )
-    known, expected = (_predict(model, images) for images in (calibration, heldout))
-    rewritten = rewrite(model)
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: no folder; give another one for the files")
+    model = preparing.in_float32(model)
+    known, expected = (preparing.predict(model, images) for images in (calibration, heldout))
+    graph_for = preparing.graphs(model, calibration)
     files: list[dict[str, Any]] = []
     contents: dict[str, bytes] = {}
-    refusals: list[str] = []
+    refused: list[dict[str, str]] = []
     for precision in precisions:
-        graph = equalise(rewritten, calibration) if precision == "int8" else rewritten
+        graph = graph_for(precision)
         passed: list[Candidate] = []
         tried: list[dict[str, Any]] = []
         for converter in _converters(precision, converters):
@@ -127,7 +135,8 @@ def export(
             passed.append(candidate)
             tried.append({"converter": converter, "problem": None} | _numbers(candidate))
         if not passed:
-            refusals += [f"{precision}, {each['converter']}: {each['problem']}" for each in tried]
+            problem = "; ".join(f"{each['converter']}: {each['problem']}" for each in tried)
+            refused.append({"precision": precision, "problem": problem})
             continue
         best = min(passed, key=lambda candidate: candidate.error)
         try:
@@ -135,7 +144,7 @@ def export(
             agreement = checks.agreement(expected, outputs, heldout_names)
             checks.check_agreement(agreement, precision)
         except InputError as error:
-            refusals.append(f"{precision}, {best.converter}: {error}")
+            refused.append({"precision": precision, "problem": f"{best.converter}: {error}"})
             continue
         name = f"model-{precision}.tflite"
         contents[name] = best.content
@@ -152,14 +161,17 @@ def export(
                 "agreement": agreement,
             }
         )
-    if refusals:
-        raise InputError("nothing written, files failed their checks:\n" + "\n".join(refusals))
+    if not files:
+        raise InputError(
+            "nothing written, files failed their checks:\n"
+            + "\n".join(f"{each['precision']}, {each['problem']}" for each in refused)
+        )
     record = {
         "schema": SCHEMA,
         "notice": RESEARCH_USE,
         "network": model.name,
         "parameters": model.count_params(),
-        "image_size": shape[0],
+        "image_size": calibration.shape[1],
         **(facts or {}),
         "calibration": {
             "count": len(calibration),
@@ -168,15 +180,17 @@ def export(
         },
         "versions": versions(),
         "files": files,
+        "refused": refused,
     }
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        with atomic_path(out / name) as temporary:
-            temporary.write_bytes(content)
-    for precision in set(PRECISIONS) - set(precisions):  # of an earlier model, perhaps
-        (out / f"model-{precision}.tflite").unlink(missing_ok=True)
-    write_json(out / "export.json", record)
+    # All under other names first: a full disk leaves an earlier export as it was.
+    with contextlib.ExitStack() as stack:
+        last = stack.enter_context(atomic_path(out / "export.json"))
+        last.write_bytes(as_bytes(json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n"))
+        for name, content in contents.items():
+            stack.enter_context(atomic_path(out / name)).write_bytes(content)
+    for precision in PRECISIONS:  # of an earlier model, perhaps
+        if f"model-{precision}.tflite" not in contents:
+            (out / f"model-{precision}.tflite").unlink(missing_ok=True)
     return record
 
 
@@ -185,15 +199,6 @@ def _converters(precision: str, wanted: Sequence[str]) -> list[str]:
     if precision in ("float32", "float16"):
         return ["tensorflow"]
     return list(wanted)
-
-
-def _predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    outputs = np.asarray(model.predict(images, batch_size=16, verbose=0))
-    try:
-        checks.check_probabilities(outputs)
-    except InputError as error:
-        raise InputError(f"the Keras model itself: {error}; train it again") from None
-    return outputs
 
 
 def _convert(
@@ -297,4 +302,9 @@ def table(record: Mapping[str, Any]) -> str:
                     f"images {found['k']} the same, logit error {found['mean_logit_error']:.4f}, "
                     f"at most {found['max_logit_error']:.4f}"
                 )
-    return "\n".join([*aligned(rows), *notes])
+    written = ", ".join(each["file"] for each in record["files"])
+    notes += [
+        f"{each['precision']} not written: {each['problem']}. Written: {written}"
+        for each in record.get("refused", ())
+    ]
+    return "\n".join([*aligned(rows), *map(terminal.plain, notes)])

@@ -1,0 +1,236 @@
+"""Users' models through the exporter: every file that can be written is, the rest says why not."""
+
+from __future__ import annotations
+
+import json
+import resource
+
+import keras
+import numpy as np
+import pytest
+
+from benchmarks import export_matrix as matrix
+from common import errors, export, runs
+from common.errors import InputError, WriteError
+from tests import run_folder
+
+SIZE = 32
+MODELS = matrix.models()
+
+
+def settled(name: str) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    model = MODELS[name]()
+    matrix.settle(model, matrix.pictures(48, SIZE, 1))
+    return model
+
+
+def exported(model, out, precisions=export.PRECISIONS, **options):
+    return export.export(
+        model, out, calibration=matrix.pictures(12, SIZE, 1), heldout=matrix.pictures(24, SIZE, 2),
+        precisions=precisions, converters=["tensorflow"], **options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plain() -> keras.Model:
+    return settled("user: one branch")
+
+
+# --- one that fails takes no other along ----------------------------------------------------------
+
+
+def failing(precision):
+    def convert(model, asked, calibration):
+        if asked == precision:
+            raise RuntimeError("no kernel for\x1b[2J this\nand a trace")
+        return export.with_tensorflow(model, asked, calibration)
+
+    return convert
+
+
+def test_what_can_be_written_is(plain, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    exported(plain, out, ["float32", "int8"])
+    monkeypatch.setitem(export.CONVERTERS, "tensorflow", failing("int8"))
+    record = exported(plain, out, ["float32", "int8"])
+    assert [each["precision"] for each in record["files"]] == ["float32"]
+    assert record["refused"] == [
+        {"precision": "int8", "problem": "tensorflow: RuntimeError: no kernel for\x1b[2J this"}
+    ]
+    # The earlier int8 file is of another export; it is not left beside the new record.
+    assert {file.name for file in out.iterdir()} == {"export.json", "model-float32.tflite"}
+    assert json.loads((out / "export.json").read_text()) == record
+    said = export.table(record)
+    assert "int8 not written: tensorflow: RuntimeError: no kernel for\\x1b[2J this." in said
+    assert said.endswith("Written: model-float32.tflite")
+
+
+def test_the_exit_code_says_so(plain, tmp_path, monkeypatch, capsys):
+    folder = run_folder.make(tmp_path / "runs", pictures=False)
+
+    def export_run(run, data_dir, out, **options):
+        return exported(plain, out, options["precisions"], facts={"dataset": "d", "licence": "l"})
+
+    monkeypatch.setattr(export.command, "export_run", export_run)
+    command = ["--run", str(folder), "--data-dir", str(tmp_path), "--precision"]
+    assert export.main(arguments=[*command, "float32"]) == 0
+    monkeypatch.setitem(export.CONVERTERS, "tensorflow", failing("float16"))
+    assert export.main(arguments=[*command, "float32", "float16"]) == export.INCOMPLETE == 3
+    assert "float16 not written" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["x"])
+    with pytest.raises(SystemExit) as end:
+        errors.main(lambda: export.main(arguments=[*command, "float16"]))
+    assert end.value.code == 2
+    assert "nothing written, files failed their checks" in capsys.readouterr().err
+    assert runs.load(folder).finished
+
+
+# --- models that are not like ours ----------------------------------------------------------------
+
+
+FAST = ("user: Lambda", "user: nested model", "user: open image size", "user: mixed float16")
+SLOW = ("user: no ReLU", "user: shared layers", "user: float16 weights", "user: Sequential")
+
+
+@pytest.mark.parametrize(
+    "name", [*FAST, *(pytest.param(each, marks=pytest.mark.slow) for each in SLOW)]
+)
+def test_users_models_are_rewritten_and_checked(name, tmp_path, capsys):
+    model = settled(name)
+    before = [variable.path for variable in model.weights]
+    record = exported(model, tmp_path, ["float32", "int8"])
+    assert record["refused"] == []
+    assert "left out" not in capsys.readouterr().err
+    for each, limit in zip(record["files"], (1e-4, 0.1), strict=True):
+        assert each["input"]["shape"] == [1, SIZE, SIZE, 3]
+        assert each["agreement"]["max_abs_probability_error"] < limit
+    # The user's model is as it was: layers can still be looked into.
+    assert [variable.path for variable in model.weights] == before
+    assert model.layers[-1].output.shape == (None, 2)
+
+
+def test_a_rewriting_that_fails_is_left_out(plain, tmp_path, monkeypatch, capsys):
+    """The model itself is converted then; so it is when the rewritten one computes other things."""
+
+    def wrong(model, images):
+        return keras.models.clone_model(model)  # with other weights
+
+    def broken(model):
+        raise IndexError("no such channel")
+
+    monkeypatch.setattr(export.preparing, "rewrite", broken)
+    monkeypatch.setattr(export.preparing, "equalise", wrong)
+    record = exported(plain, tmp_path, ["float32", "int8"])
+    said = capsys.readouterr().err
+    assert "broken is left out: IndexError: no such channel" in said
+    assert "wrong is left out: changes a probability by 0." in said
+    assert len(record["files"]) == 2
+
+
+class Own(keras.Model):
+    """A subclassed model: no graph of layers."""
+
+    def call(self, images):
+        return keras.ops.softmax(keras.ops.mean(images, (1, 2))[:, :2] / 10)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (
+            MODELS["user: several outputs"],
+            r"gives \(None, 2\), \(None, 2\); a file gives .* export",
+        ),
+        (
+            MODELS["user: several inputs"],
+            r"takes \(None, 32, 32, 3\), .* a file takes one RGB image",
+        ),
+        (
+            MODELS["user: no softmax"],
+            r"not probabilities .* end the model in a softmax: keras.Model",
+        ),
+        (Own, r"own: has no graph of layers; wrap it: x = keras.Input"),
+        (lambda: keras.Sequential([keras.layers.Dense(2)]), "has no graph of layers"),
+    ],
+    ids=["outputs", "inputs", "logits", "subclassed", "unbuilt"],
+)
+def test_models_that_no_file_can_be_of(build, words, tmp_path):
+    with pytest.raises(InputError, match=words):
+        exported(build(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_advice_works(tmp_path):
+    model = MODELS["user: no softmax"]()
+    model = keras.Model(model.inputs, keras.layers.Softmax()(model.outputs[0]))
+    matrix.settle(model, matrix.pictures(48, SIZE, 1))
+    assert not exported(model, tmp_path, ["float32"])["refused"]
+    image = keras.Input((SIZE, SIZE, 3))
+    wrapped = keras.Model(image, Own()(image))
+    assert not exported(wrapped, tmp_path, ["float32"])["refused"]
+    model = MODELS["user: several outputs"]()
+    matrix.settle(model, matrix.pictures(48, SIZE, 1))
+    first = keras.Model(model.inputs, model.outputs[0])
+    assert not exported(first, tmp_path, ["float32"])["refused"]
+
+
+# --- where files go -------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_none(plain, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(InputError, match="file: no folder; give another one for the files"):
+        exported(plain, file, ["float32"])
+    with pytest.raises(WriteError, match="cannot be written"):
+        exported(plain, file / "below", ["float32"])
+    assert file.read_text() == "mine"
+
+
+def test_a_full_disk_leaves_an_earlier_export(plain, tmp_path):
+    out = tmp_path / "out"
+    exported(plain, out, ["float32"])
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before["model-float32.tflite"]) - 1, limits[1]))
+    try:
+        with pytest.raises(WriteError, match=r"model-float32.tflite: .*the disk is full"):
+            exported(plain, out, ["int8", "float32"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_names_with_line_ends_stay_on_one_line(plain, tmp_path):
+    names = [f"a\n\x1b[2Jb{i}.png" for i in range(24)]
+    record = exported(
+        plain, tmp_path, ["int8"], heldout_names=names, facts={"classes": ["a\nb", "c"]}
+    )
+    assert json.loads((tmp_path / "export.json").read_text())["classes"] == ["a\nb", "c"]
+    agreement = record["files"][0]["agreement"]
+    agreement["disagreements"] = [{"image": names[0], "float_margin": 0.1}]
+    (line,) = [line for line in export.table(record).splitlines() if "differs on" in line]
+    assert line == "model-int8.tflite differs on a\\n\\x1b[2Jb0.png: float margin 0.100"
+
+
+# --- every network --------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith("user")])
+def test_every_network_in_every_precision(name):
+    found = matrix.row(MODELS[name])
+    assert found["problem"] is None
+    for precision, each in found["cells"].items():
+        assert "problem" not in each, f"{precision}: {each.get('problem')}"
+        assert each["agreement"]["k"] >= 0.9 * each["agreement"]["n"]
+
+
+def test_images_that_are_told_apart():
+    """What the matrix measures is no constant: the logits follow the colours."""
+    model = settled("user: one branch")
+    found = model.predict(matrix.pictures(24, SIZE, 2), verbose=0)
+    assert 0.2 < np.mean(found[:, 0] > 0.5) < 0.8
+    assert found[:, 0].std() > 0.2
