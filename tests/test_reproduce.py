@@ -107,10 +107,10 @@ def test_hash_of_a_config_is_that_of_its_record():
     first = config.first_defaults(Config)
     for preset in PRESETS.values():
         said = json.loads(json.dumps(config.to_dict(preset)))
-        assert reproduce.config_sha256(preset) == reproduce.config_sha256(said, first)
+        assert config.config_sha256(preset) == config.config_sha256(said, first)
         del said["deterministic"]  # of a version that did not have it
-        assert reproduce.config_sha256(preset) == reproduce.config_sha256(said, first)
-    hashes = {reproduce.config_sha256(preset) for preset in PRESETS.values()}
+        assert config.config_sha256(preset) == config.config_sha256(said, first)
+    hashes = {config.config_sha256(preset) for preset in PRESETS.values()}
     assert len(hashes) == len(PRESETS)
 
 

@@ -19,8 +19,8 @@ EXPORT = Step(
 
 BENCH = Step(
     "bench",
-    (("{export}/bench.py", "--json", "{run}/bench.json"),),
-    "{run}/bench.json",
+    (("{export}/bench.py", "--json", "{out}.json"),),
+    "{out}.json",
 )
 """Latency and memory here; on a device, ``python3 bench.py`` in the folder (Table 6, 6.4)."""
 

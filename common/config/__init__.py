@@ -20,6 +20,7 @@ from common.config.fields import (
 )
 from common.config.values import (
     check,
+    config_sha256,
     differences,
     first_defaults,
     from_dict,
@@ -40,6 +41,7 @@ __all__ = [
     "Request",
     "ResizeFilter",
     "check",
+    "config_sha256",
     "differences",
     "first_defaults",
     "from_dict",

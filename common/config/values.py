@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -115,6 +116,29 @@ def identity(config: Any) -> dict[str, Any]:
         for name, value in values.items()
         if name not in first or value != first[name] or type(value) is not type(first[name])
     }
+
+
+def config_sha256(config: Any, first: Mapping[str, Any] | None = None) -> str:
+    """Hash of all that a config says, seeds and fold aside: what makes a row.
+
+    Parameters
+    ----------
+    config : dataclass or mapping
+        Fields made by `common.config.hp`, or what a run's `config.json` holds of them.
+    first : mapping, optional
+        Of a mapping: the first default of every field (`common.config.first_defaults`).
+    """
+    if isinstance(config, Mapping):
+        said = {**(first or {}), **config}
+    else:
+        said, first = to_dict(config), first_defaults(config)
+    telling = {
+        name: text
+        for name, value in said.items()
+        if name not in VARIED
+        and (text := json.dumps(value)) != json.dumps((first or {}).get(name, ...), default=str)
+    }
+    return hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -5,6 +5,6 @@ Names are imported when they are asked for: a worker needs next to nothing.
 
 from common.papers import lazily
 
-__all__ = ["TWINS", "Item", "config_sha256", "items", "of_paper"]
+__all__ = ["TWINS", "Item", "items", "of_paper"]
 
 __getattr__ = lazily(__name__, **dict.fromkeys(__all__, "work"))

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common import config as configuration
 from common import runs
 from common.errors import InputError
 from common.files import read_json
 from common.reproduce.states import Place, State
-from common.reproduce.work import Item, config_sha256
+from common.reproduce.work import Item
 
 GUESSED = 30e9
 """Multiply-accumulates a second, where nothing was measured: two or three cores of a laptop; a
@@ -75,7 +76,7 @@ def estimates(
     for item in items:
         seconds = _seconds(found[item.key], here)
         if item.step is None and seconds:
-            timed.setdefault((item.paper, config_sha256(item.config)), []).append(seconds)
+            timed.setdefault((item.paper, configuration.config_sha256(item.config)), []).append(seconds)
             if item.amount:
                 speeds.setdefault((item.paper, item.module), []).append(item.amount / seconds)
     measured = _measured(place, here)
@@ -95,7 +96,7 @@ def _estimate(
     if item.step is not None:
         return Estimate(STEP, "guess")
     own = _seconds(state, here)
-    same = [own] if own else timed.get((item.paper, config_sha256(item.config)), [])
+    same = [own] if own else timed.get((item.paper, configuration.config_sha256(item.config)), [])
     if same:
         return Estimate(statistics.median(same) / 3600, "runs")
     near = speeds.get((item.paper, item.module), [])

@@ -12,7 +12,7 @@ from common import config as configuration
 from common import leases, runs, writers
 from common.errors import InputError
 from common.files import expanded, read_json
-from common.reproduce.work import Item, config_sha256
+from common.reproduce.work import Item
 
 FOLDER = "reproduce"
 """Folder under that of the runs: claims, logs, failures, and what steps make."""
@@ -247,14 +247,14 @@ def _runs(package: str, kinds: Sequence[type], place: Place) -> Runs:
 
 
 def _key(config: Any, varied: Mapping[str, int]) -> Key:
-    return config_sha256(config), tuple(sorted(varied.items()))
+    return configuration.config_sha256(config), tuple(sorted(varied.items()))
 
 
 def _key_of(config: Mapping[str, Any], first: Mapping[str, Any]) -> Key:
     """The key of a run's config, as `_key` makes it of a preset's."""
     values = {**first, **config}
     varied = {name: values[name] for name in configuration.VARIED if name in values}
-    return config_sha256(config, first), tuple(sorted(varied.items()))
+    return configuration.config_sha256(config, first), tuple(sorted(varied.items()))
 
 
 def _environment(run: Path | None) -> dict[str, Any]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -97,29 +95,6 @@ class Item:
     def slug(self) -> str:
         """The key as the name of a file."""
         return self.key.replace("/", "--").replace(" ", "-")
-
-
-def config_sha256(config: Any, first: Mapping[str, Any] | None = None) -> str:
-    """Hash of all that a config says, seeds and fold aside: what makes a row.
-
-    Parameters
-    ----------
-    config : dataclass or mapping
-        Fields made by `common.config.hp`, or what a run's `config.json` holds of them.
-    first : mapping, optional
-        Of a mapping: the first default of every field (`common.config.first_defaults`).
-    """
-    if isinstance(config, Mapping):
-        said = {**(first or {}), **config}
-    else:
-        said, first = configuration.to_dict(config), configuration.first_defaults(config)
-    telling = {
-        name: text
-        for name, value in said.items()
-        if name not in configuration.VARIED
-        and (text := json.dumps(value)) != json.dumps((first or {}).get(name, ...), default=str)
-    }
-    return hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()
 
 
 @functools.cache
@@ -277,7 +252,7 @@ def varied(config: Any) -> dict[str, int]:
 
 
 def _same(module: str, config: Any) -> str:
-    return f"{module} {config_sha256(config)} {sorted(varied(config).items())}"
+    return f"{module} {configuration.config_sha256(config)} {sorted(varied(config).items())}"
 
 
 def _step(
