@@ -275,6 +275,19 @@ def evaluate_run(run_path: str | Path) -> dict[str, Any]:
         If the folder is no run, or its predictions are missing or damaged.
     """
     run = runs.load_classifier(run_path)
+    result = recomputed(run)
+    with runs.changing(run.path):
+        write_json(run.path / "metrics.json", result)
+    return result
+
+
+def recomputed(run: runs.Run) -> dict[str, Any]:
+    """Compute what `evaluate_run` writes.
+
+    Parameters
+    ----------
+    run : Run
+    """
     result = evaluate(
         read_run(run),
         run.record.get("classes"),
@@ -284,8 +297,6 @@ def evaluate_run(run_path: str | Path) -> dict[str, Any]:
         folders=_folders(run),
     )
     result["best_epoch"] = best_epoch(run)
-    with runs.changing(run.path):
-        write_json(run.path / "metrics.json", result)
     return result
 
 

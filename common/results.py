@@ -112,7 +112,8 @@ def write(file: str | Path, lines: Iterable[Row]) -> None:
             *(line[name] for name in KEY),
         ),
     )
-    write_csv(file, pd.DataFrame([{n: line[n] for n in COLUMNS} for line in order], columns=COLUMNS))
+    frame = pd.DataFrame([{name: line[name] for name in COLUMNS} for line in order])
+    write_csv(file, frame.reindex(columns=list(COLUMNS)))
 
 
 def merged(*files: Iterable[Row]) -> list[Row]:

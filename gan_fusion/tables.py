@@ -173,7 +173,7 @@ def _difference(paper: tables.Paper, without: str, with_gan: str) -> tuple[str, 
     groups = [paper.groups[name] for name in (without, with_gan) if name in paper.groups]
     if len(groups) < 2:
         return "", ""
-    first, second = ({_seeds(run): run for run in group.runs} for group in groups)
+    first, second = ({_seeds(run): run for run in group.folders} for group in groups)
     results: list[dict[str, Any]] = []
     for seeds in sorted(set(first) & set(second)):
         try:
@@ -182,7 +182,7 @@ def _difference(paper: tables.Paper, without: str, with_gan: str) -> tuple[str, 
         except InputError as error:
             return "", f"not comparable: {error}"
     if not results:
-        return "", "no two runs share seed and split seed"
+        return "", "no two runs at hand share seed and split seed"
     mean = 100 * sum(each["difference"] for each in results) / len(results)
     if len(results) > 1:
         return f"{mean:+.2f} ({len(results)} pairs)", ""

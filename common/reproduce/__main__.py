@@ -7,10 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from common import errors
+from common import errors, results
 from common.files import expanded
 from common.papers import PAPERS
 from common.reproduce import TWINS, Item, items
+from common.reproduce.collect import collect
 from common.reproduce.commands import Options
 from common.reproduce.executor import Local
 from common.reproduce.hours import estimates
@@ -41,8 +42,17 @@ def main(arguments: list[str] | None = None) -> int:
     _options(run)
     status = commands.add_parser("status", help="what is done, runs, failed, waits, and for what")
     _selection(status)
+    gather = commands.add_parser("collect", help="write the scores of finished runs as data")
+    gather.add_argument("--paper", nargs="+", choices=PAPERS, default=PAPERS, metavar="PAPER")
+    gather.add_argument("--demo", action="store_true", help="SYNTHETIC runs, which fill no row")
+    gather.add_argument("--runs-dir", default="runs", metavar="DIR", help="default: runs")
+    gather.add_argument("--results", default=str(results.FOLDER), metavar="DIR",
+                        help="folder of a file per paper (default: results)")  # fmt: skip
+    gather.add_argument("--tier", choices=results.TIERS, default=results.TIERS[2],
+                        help="who vouches for them (default: %(default)s)")  # fmt: skip
     chosen = parser.parse_args(arguments)
-    return {"plan": _plan, "run": _run, "status": _status}[chosen.command](chosen)
+    actions = {"plan": _plan, "run": _run, "status": _status, "collect": _collect}
+    return actions[chosen.command](chosen)
 
 
 def _selection(parser: argparse.ArgumentParser) -> None:
@@ -97,6 +107,17 @@ def _run(chosen: argparse.Namespace) -> int:
 def _status(chosen: argparse.Namespace) -> int:
     found, place = _chosen(chosen)
     print(summary(found, states(found, place), place))
+    return 0
+
+
+def _collect(chosen: argparse.Namespace) -> int:
+    place = Place(Path(chosen.runs_dir), chosen.demo)
+    for paper in chosen.paper:
+        count, total = collect(place, paper, expanded(chosen.results), chosen.tier)
+        if total:
+            print(f"{paper}: {count} runs, {total} lines in {expanded(chosen.results)}/{paper}.csv")
+        else:
+            print(f"{paper}: no finished run of its rows in {place.runs_dir}")
     return 0
 
 

@@ -76,7 +76,8 @@ def estimates(
     for item in items:
         seconds = _seconds(found[item.key], here)
         if item.step is None and seconds:
-            timed.setdefault((item.paper, configuration.config_sha256(item.config)), []).append(seconds)
+            row = item.paper, configuration.config_sha256(item.config)
+            timed.setdefault(row, []).append(seconds)
             if item.amount:
                 speeds.setdefault((item.paper, item.module), []).append(item.amount / seconds)
     measured = _measured(place, here)

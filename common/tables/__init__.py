@@ -12,7 +12,7 @@ from common.tables.arithmetic import paper_count, paper_counts, recover_count, s
 from common.tables.comparison import rows
 from common.tables.entry import main
 from common.tables.judge import MARGIN, Difference, difference, difference_interval, status
-from common.tables.ours import Estimate, Group, estimate, lookup, reason
+from common.tables.ours import Estimate, Group, counts_behind, estimate, lookup, reason
 from common.tables.paper import Paper, command, load
 from common.tables.printed import COLUMNS, SCALES, published, published_text
 from common.tables.readme import BEGIN, END, block, update_readme
@@ -31,6 +31,7 @@ __all__ = [
     "Paper",
     "block",
     "command",
+    "counts_behind",
     "difference",
     "difference_interval",
     "estimate",

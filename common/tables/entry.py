@@ -33,6 +33,9 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--runs-dir", type=path_argument, metavar="DIR", help="where runs live (default: runs)"
     )
+    parser.add_argument(
+        "--results", type=path_argument, metavar="DIR", help="count the runs of results files, too"
+    )
     parser.add_argument("--format", choices=["markdown", "csv", "latex"], default="markdown")
     parser.add_argument(
         "--output", type=path_argument, metavar="FILE", help="write there instead of printing"
@@ -40,7 +43,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     if flags.runs_dir is not None and not flags.runs_dir.is_dir():
         raise InputError(f"--runs-dir {flags.runs_dir}: is no folder")
-    paper = load(package, flags.runs_dir or "runs")
+    paper = load(package, flags.runs_dir or "runs", flags.results)
     if flags.format == "csv":
         text = sheet_text(compared(paper))
     else:

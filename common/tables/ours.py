@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from common import config as configuration
-from common import evaluation, predictions, runs
+from common import evaluation, predictions
 from common.metrics import LEVEL, catalogue, shown
+from common.results import Recorded
+from common.runs import Run
 
 
 @dataclass
@@ -26,7 +28,7 @@ class Group:
         What each one's metrics.json holds.
     """
 
-    runs: list[runs.Run]
+    runs: list[Run | Recorded]
     metrics: list[dict[str, Any]] = field(repr=False)
 
     @property
@@ -67,12 +69,22 @@ class Group:
         )
 
     @property
+    def folders(self) -> list[Run]:
+        """The runs whose folder is at hand: what compares images needs it."""
+        return [run for run in self.runs if not isinstance(run, Recorded)]
+
+    @property
     def independent(self) -> bool:
-        """False if folds share test images: then the spread between them is too small."""
+        """False if folds share test images: then the spread between them is too small.
+
+        Of runs that are known from results alone nobody knows, so they count as such.
+        """
         if "fold" not in self.varied:
             return True
+        if len(self.folders) < len(self.runs):
+            return False
         seen: set[str] = set()
-        for run in self.runs:
+        for run in self.folders:
             table = evaluation.read_run(run)
             images = set(predictions.of_part(table)["image"])
             if images & seen:
@@ -200,7 +212,7 @@ def estimate(group: Group, key: str) -> Estimate:
     mean = float(np.mean(values))
     if len(values) == 1:
         low, high = pairs[0] or (None, None)
-        k, n = _counts(holders[0], key) or (None, None)
+        k, n = counts_behind(holders[0], key) or (None, None)
         return Estimate(mean, None, 1, low, high, k, n, n_test, widths, why)
     from scipy.special import stdtrit
 
@@ -221,8 +233,20 @@ def _section(metrics: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], s
     return metrics, key
 
 
-def _counts(metrics: Mapping[str, Any], key: str) -> tuple[int, int] | None:
-    """Numerator and denominator of a score, where it is a share of images."""
+def counts_behind(metrics: Mapping[str, Any], key: str) -> tuple[int, int] | None:
+    """Numerator and denominator of a score, where it is a share of images.
+
+    Parameters
+    ----------
+    metrics : mapping
+        What metrics.json holds.
+    key : str
+        As in `lookup`.
+
+    Returns
+    -------
+    (int, int) or None
+    """
     section, rest = _section(metrics, key)
     if rest == "accuracy":
         k, n = section.get("correct"), section.get("n")

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from common import config as configuration
-from common import datasets, evaluation, runs
+from common import datasets, evaluation, results, runs
 from common.errors import InputError
 from common.files import expanded
 from common.tables.ours import Group
@@ -54,7 +54,7 @@ class Paper:
     trained_by: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(package: str, runs_dir: str | Path) -> Paper:
+def load(package: str, runs_dir: str | Path, results_dir: str | Path | None = None) -> Paper:
     """Read a paper's printed numbers and presets, and sort its finished runs into rows.
 
     Synthetic runs are left out.
@@ -65,6 +65,9 @@ def load(package: str, runs_dir: str | Path) -> Paper:
         Name of the paper's package; its ``config`` is imported.
     runs_dir : path
         Where runs live.
+    results_dir : path, optional
+        Folder of results (`common.results`): runs that stand there and not in `runs_dir` count
+        as well.
 
     Returns
     -------
@@ -86,7 +89,25 @@ def load(package: str, runs_dir: str | Path) -> Paper:
     for run in runs.find(runs_dir, package):
         if not run.synthetic:
             _sort_in(paper, run, candidates)
+    if results_dir is not None:
+        _add_recorded(paper, expanded(results_dir) / f"{package}.csv", candidates)
     return paper
+
+
+def _add_recorded(paper: Paper, file: Path, candidates: Sequence[str]) -> None:
+    """Add the runs of a file of results to every preset whose config they have."""
+    if not file.is_file():
+        return
+    here = {run.record.run_id for group in paper.groups.values() for run in group.folders}
+    hashes = {name: configuration.config_sha256(paper.presets[name]) for name in candidates}
+    for run in results.recorded(results.read(file)):
+        if run.synthetic or run.run_id in here:
+            continue
+        for name in candidates:
+            if hashes[name] == run.config_sha256:
+                group = paper.groups.setdefault(name, Group([], []))
+                group.runs.append(run)
+                group.metrics.append(run.metrics)
 
 
 def _without_runs(package: str, module: ModuleType) -> Paper:

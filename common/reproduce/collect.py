@@ -1,0 +1,192 @@
+"""From run folders to lines of results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from common import config as configuration
+from common import evaluation, results, runs, tables
+from common.config import VARIED
+from common.files import file_hash, read_json
+from common.metrics import catalogue, shown
+from common.reproduce.states import Place
+from common.reproduce.work import of_paper
+from common.tables import counts_behind, lookup
+
+ALWAYS = (
+    "accuracy", "balanced_accuracy", "f1_macro", "kappa", "mcc", "auc", "patient_recognition_rate",
+    "specificity", "ece", "brier", "log_loss", "best_epoch",
+)  # fmt: skip
+"""Scores of every run, beside those that its paper prints."""
+
+COUNTS = ("n", "n_patients", "correct", "tp_at_half", "above_half")
+"""Counts behind scores, of the whole test set and of each magnification."""
+
+CLASS_COUNTS = ("support", "tp", "tn", "fp", "fn")
+"""Counts behind the scores of a class."""
+
+
+def collect(
+    place: Place, paper: str, folder: Path, tier: str = results.TIERS[2]
+) -> tuple[int, int]:
+    """Add a paper's finished runs to its file of results.
+
+    Parameters
+    ----------
+    place : Place
+        Where runs live; synthetic ones are marked as such.
+    paper : str
+    folder : Path
+        Of the files.
+    tier : str
+        One of `common.results.TIERS`.
+
+    Returns
+    -------
+    (int, int)
+        How many runs were added or renewed, and how many lines the file has.
+    """
+    file = folder / f"{paper}.csv"
+    before = results.read(file) if file.is_file() else []
+    found: list[dict[str, str]] = []
+    count = 0
+    for run in runs.find(place.runs_dir, paper):
+        if run.synthetic == place.synthetic and whole(run):
+            found += lines(run, tier)
+            count += 1
+    after = results.merged(found, before)
+    if after:
+        results.write(file, after)
+    return count, len(after)
+
+
+def whole(run: runs.Run) -> bool:
+    """Whether a run saw all images that it should have.
+
+    Parameters
+    ----------
+    run : Run
+    """
+    record = run.record
+    return not record.skipped and (record.synthetic or record.n_images == record.expected_images)
+
+
+def lines(run: runs.Run, tier: str) -> list[dict[str, str]]:
+    """Lines of a finished run.
+
+    Parameters
+    ----------
+    run : Run
+    tier : str
+        One of `common.results.TIERS`.
+
+    Returns
+    -------
+    list of dict
+        A line for each score, `common.results.COLUMNS`, all text; 9 significant digits.
+
+    Raises
+    ------
+    InputError
+        If a file of the run is missing or damaged.
+    """
+    record = run.record
+    metrics = evaluation.read_metrics(run)
+    made = read_json(run.path / "environment.json")
+    predictions = run.path / "predictions.csv"
+    kind = _kind(record.package, record.config)
+    first = configuration.first_defaults(kind)
+    values = {**first, **record.config}
+    common = {
+        "run_id": record.run_id,
+        "paper": record.package,
+        "preset": record.preset,
+        "config_sha256": configuration.config_sha256(record.config, first),
+        "dataset": record.dataset,
+        "n_images": record.n_images,
+        "data_hash": record.data,
+        "split": values.get("split", ""),
+        "split_hash": record.split_sha256,
+        **{name: values.get(name) for name in VARIED},
+        "synthetic": record.synthetic,
+        "leaks": "; ".join(record.leaks),
+        "predictions_sha256": file_hash(predictions) if predictions.is_file() else "",
+        "commit": made.get("commit"),
+        "dirty": made.get("dirty"),
+        "versions": _versions(made),
+        "hardware": made.get("cpu"),
+        "threads": made.get("threads"),
+        "seconds": made.get("seconds"),
+        "tier": tier,
+        "date": record.finished,
+    }
+    return [
+        {name: _text({**common, **score}.get(name)) for name in results.COLUMNS}
+        for score in _scores(record.package, metrics)
+    ]
+
+
+def _kind(package: str, config: Mapping[str, Any]) -> type:
+    """Config class of a run: of a package's several, the one whose fields it has."""
+    kinds = dict.fromkeys(type(preset) for preset in of_paper(package).presets.values())
+    return min(kinds, key=lambda kind: len(set(configuration.first_defaults(kind)) ^ set(config)))
+
+
+def _scores(package: str, metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a run says of each score: value, unit, counts behind it, interval."""
+    for path in _paths(package, metrics):
+        value = lookup(metrics, path)
+        if not isinstance(value, int | float):
+            continue
+        section, rest = metrics, path
+        if path.startswith("by_magnification."):
+            _, magnification, rest = path.split(".", 2)
+            section = metrics["by_magnification"][magnification]
+        score = catalogue.find(rest)
+        k, n = counts_behind(metrics, path) or (None, None)
+        low, high = shown.interval(section, rest) or (None, None)
+        unit = "count" if isinstance(value, int) and score is None else "fraction"
+        if rest == "best_epoch":
+            unit = "epoch"
+        yield {
+            "metric": path,
+            "unit": unit,
+            "value": value,
+            "k": k,
+            "n": n,
+            "low": low,
+            "high": high,
+        }
+
+
+def _paths(package: str, metrics: Mapping[str, Any]) -> list[str]:
+    """Paths of what is kept: printed scores, some of every run, the counts behind them."""
+    printed = list(tables.published(package)["metrics_key"])
+    classes = metrics.get("classes", [])
+    counts = [
+        *COUNTS, *(f"per_class.{name}.{count}" for name in classes for count in CLASS_COUNTS)
+    ]  # fmt: skip
+    whole = [*counts, *ALWAYS, *(f"per_class.{name}.recall" for name in classes)]
+    parts = [
+        f"by_magnification.{m}.{path}"
+        for m in metrics.get("by_magnification", {})
+        for path in whole
+    ]
+    return list(dict.fromkeys([*whole, *parts, *printed]))
+
+
+def _versions(made: Mapping[str, Any]) -> str:
+    """Versions of what reckons: ``keras 3.15.1, numpy 2.4.6``."""
+    packages = made.get("packages") or {}
+    reckon = [made.get("backend"), "keras", "numpy"]
+    return ", ".join(f"{name} {packages[name]}" for name in reckon if name in packages)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return format(value, ".9g")
+    return str(value)
