@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 from common import errors, results
-from common.files import expanded
+from common.files import expanded, path_argument
 from common.papers import PAPERS
 from common.reproduce import TWINS, Item, items
-from common.reproduce.collect import collect
+from common.reproduce.check import check
+from common.reproduce.check import text as report
+from common.reproduce.collect import add, collect
 from common.reproduce.commands import Options
 from common.reproduce.executor import Local
 from common.reproduce.hours import estimates
@@ -50,8 +52,13 @@ def main(arguments: list[str] | None = None) -> int:
                         help="folder of a file per paper (default: results)")  # fmt: skip
     gather.add_argument("--tier", choices=results.TIERS, default=results.TIERS[2],
                         help="who vouches for them (default: %(default)s)")  # fmt: skip
+    look = commands.add_parser("check", help="is a stranger's run what it says; does it fill a row")
+    look.add_argument("runs", nargs="+", type=path_argument, metavar="FOLDER", help="run folders")
+    look.add_argument("--add", type=path_argument, metavar="DIR",
+                      help="write what is fine to the results files there")  # fmt: skip
     chosen = parser.parse_args(arguments)
-    actions = {"plan": _plan, "run": _run, "status": _status, "collect": _collect}
+    actions = {"plan": _plan, "run": _run, "status": _status, "collect": _collect,
+               "check": _check}  # fmt: skip
     return actions[chosen.command](chosen)
 
 
@@ -119,6 +126,18 @@ def _collect(chosen: argparse.Namespace) -> int:
         else:
             print(f"{paper}: no finished run of its rows in {place.runs_dir}")
     return 0
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    found = [check(path) for path in chosen.runs]
+    print("\n\n".join(map(report, found)))
+    fine = [each.run for each in found if each.fills]
+    if chosen.add is not None:
+        for paper in dict.fromkeys(run.record.package for run in fine):
+            mine = [run for run in fine if run.record.package == paper]
+            total = add(mine, chosen.add / f"{paper}.csv", results.TIERS[1])
+            print(f"{paper}: {len(mine)} runs added, {total} lines in {chosen.add}/{paper}.csv")
+    return int(len(fine) < len(found))
 
 
 def _plan(chosen: argparse.Namespace) -> int:

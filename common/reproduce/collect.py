@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +48,35 @@ def collect(
     (int, int)
         How many runs were added or renewed, and how many lines the file has.
     """
-    file = folder / f"{paper}.csv"
+    found = [
+        run
+        for run in runs.find(place.runs_dir, paper)
+        if run.synthetic == place.synthetic and whole(run)
+    ]
+    return len(found), add(found, folder / f"{paper}.csv", tier)
+
+
+def add(found: Sequence[runs.Run], file: Path, tier: str) -> int:
+    """Add finished runs of one paper to a file of results.
+
+    Parameters
+    ----------
+    found : sequence of Run
+    file : Path
+        Made if it is missing, unless there is nothing to write.
+    tier : str
+        One of `common.results.TIERS`. Lines that are better vouched for stay.
+
+    Returns
+    -------
+    int
+        How many lines the file has.
+    """
     before = results.read(file) if file.is_file() else []
-    found: list[dict[str, str]] = []
-    count = 0
-    for run in runs.find(place.runs_dir, paper):
-        if run.synthetic == place.synthetic and whole(run):
-            found += lines(run, tier)
-            count += 1
-    after = results.merged(found, before)
+    after = results.merged((line for run in found for line in lines(run, tier)), before)
     if after:
         results.write(file, after)
-    return count, len(after)
+    return len(after)
 
 
 def whole(run: runs.Run) -> bool:
