@@ -7,7 +7,10 @@ A network is named as Keras names its module. Papers take the names of their set
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from common.errors import InputError
@@ -219,6 +222,30 @@ def gradcam_layers(name: str, prefix: str = "") -> dict[str, str]:
         For an unknown network.
     """
     return {stage: prefix + layer for stage, layer in get(name).gradcam.items()}
+
+
+def stored_weights(name: str) -> list[Path]:
+    """Find the files of a network's ImageNet weights that Keras has stored on this machine.
+
+    Parameters
+    ----------
+    name : str
+        Key of `NETWORKS`.
+
+    Returns
+    -------
+    list of Path
+        Of other image sizes too; empty if there is none.
+    """
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    if not os.access(home, os.W_OK):  # as keras.utils.get_file decides
+        home = Path("/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir()) / ".keras"
+
+    def network(file: Path) -> str:
+        # Every file begins with its network's name, mobilenet_v2's therefore also with another's.
+        return max((n for n in NETWORKS if file.name.startswith(f"{n}_")), key=len, default="")
+
+    return sorted(file for file in (home / "models").glob("*.h5") if network(file) == name)
 
 
 def operations(name: str, image_size: int) -> float:

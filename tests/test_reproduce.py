@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from common import reproduce
+from common.datasets import synthetic
 from common.errors import InputError
 from common.papers import PAPERS
+from common.reproduce import doctor
 from common.reproduce.commands import Options
 from common.reproduce.executor import Local, shares
 from common.reproduce.hours import estimates
@@ -436,3 +438,50 @@ def test_shares_of_the_cores():
         assert not set(a) & set(b)
     with pytest.raises(InputError, match="this process has"):
         shares(10_000)
+
+
+# --- before the hours are spent ------------------------------------------------------------------
+
+
+def findings(items, place, **options):
+    found = doctor.examine(items, states(items, place), place, Options(**options))
+    return {finding.what: finding for finding in found}
+
+
+def test_doctor_finds_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    (tmp_path / "keras" / "models").mkdir(parents=True)
+    monkeypatch.setenv("HISTOPAPERS_CACHE", str(tmp_path / "cache"))
+    synthetic.breakhis(
+        tmp_path / "data" / "breakhis", patients=8, images_per_patient=1, size=(16, 16)
+    )
+    found = reproduce.items(["breakhis"], row="T2-binary-resnet50")
+    place = Place(tmp_path / "runs")
+    seen = findings(found, place, data_dir=str(tmp_path / "data"))
+    assert not seen["data"].fine
+    assert "breakhis: 32 of 7909 images in" in seen["data"].words
+    assert not seen["weights"].fine
+    assert "not on this machine: resnet50;" in seen["weights"].words
+    assert seen["disk"].fine
+    assert seen["runs"].fine
+    assert list(tmp_path.glob("**/.doctor")) == []
+    (tmp_path / "keras" / "models" / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5").touch()
+    assert findings(found, place, data_dir=str(tmp_path / "data"))["weights"].fine
+    seen = findings(found, place, data_dir=str(tmp_path / "nowhere"))
+    assert "no such folder" in seen["data"].words
+    fusion = reproduce.items(["gan_fusion"], row="T14-breakhis-fusion", twins="no")
+    missing = findings(fusion, place, data_dir=str(tmp_path / "data"))["weights"].words
+    assert "not on this machine: densenet201, nasnet_mobile, resnet101;" in missing
+
+
+@pytest.mark.slow
+def test_doctor_times_networks_and_the_plan_uses_it(tmp_path):
+    place = Place(tmp_path / "runs", synthetic=True)
+    found = reproduce.items(["wrn_edge"], row="T1-40X", twins="no", demo=True)
+    state = states(found, place)
+    (rate,) = doctor.measure(found, state, place).values()
+    assert 1e6 < rate < 1e15
+    hours = estimates(found, state, place)
+    trainings = [item for item in found if item.step is None]
+    assert {hours[item.key].source for item in trainings} == {"doctor"}
+    assert hours[trainings[0].key].hours == pytest.approx(trainings[0].amount / rate / 3600)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -181,14 +180,4 @@ def download(name: str, image_size: int = 224) -> list[Path]:
     load(name, image_size, "imagenet", include_top=False)
     if dense:
         load(name, 224, "imagenet", include_top=True)
-    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    if not os.access(home, os.W_OK):  # as keras.utils.get_file decides
-        home = Path("/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir()) / ".keras"
-
-    def network(file: Path) -> str:
-        # Every file begins with its network's name, mobilenet_v2's therefore also with another's.
-        return max(
-            (n for n in networks.NETWORKS if file.name.startswith(f"{n}_")), key=len, default=""
-        )
-
-    return sorted(file for file in (home / "models").glob("*.h5") if network(file) == name)
+    return networks.stored_weights(name)

@@ -15,6 +15,8 @@ from common.reproduce.check import check
 from common.reproduce.check import text as report
 from common.reproduce.collect import add, collect
 from common.reproduce.commands import Options
+from common.reproduce.doctor import examine, measure
+from common.reproduce.doctor import text as said
 from common.reproduce.executor import Local
 from common.reproduce.hours import estimates
 from common.reproduce.plan import entries, text
@@ -44,6 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
     _options(run)
     status = commands.add_parser("status", help="what is done, runs, failed, waits, and for what")
     _selection(status)
+    ready = commands.add_parser(
+        "doctor", help="are data, weights, memory, disk there; how fast is it"
+    )
+    _selection(ready)
+    _options(ready)
+    ready.add_argument("--time", action="store_true", help="time a few steps of each network; "
+                       "`plan` then says this machine's hours")  # fmt: skip
     gather = commands.add_parser("collect", help="write the scores of finished runs as data")
     gather.add_argument("--paper", nargs="+", choices=PAPERS, default=PAPERS, metavar="PAPER")
     gather.add_argument("--demo", action="store_true", help="SYNTHETIC runs, which fill no row")
@@ -57,8 +66,14 @@ def main(arguments: list[str] | None = None) -> int:
     look.add_argument("--add", type=path_argument, metavar="DIR",
                       help="write what is fine to the results files there")  # fmt: skip
     chosen = parser.parse_args(arguments)
-    actions = {"plan": _plan, "run": _run, "status": _status, "collect": _collect,
-               "check": _check}  # fmt: skip
+    actions = {
+        "plan": _plan,
+        "run": _run,
+        "status": _status,
+        "doctor": _doctor,
+        "collect": _collect,
+        "check": _check,
+    }
     return actions[chosen.command](chosen)
 
 
@@ -95,10 +110,14 @@ def _chosen(chosen: argparse.Namespace) -> tuple[list[Item], Place]:
     return found, Place(Path(chosen.runs_dir), chosen.demo)
 
 
+def _given(chosen: argparse.Namespace) -> Options:
+    given = {name: getattr(chosen, name) for name in ("data_dir", "cache_dir", "patients")}
+    return Options(**{n: None if v is None else str(expanded(v)) for n, v in given.items()})
+
+
 def _run(chosen: argparse.Namespace) -> int:
     found, place = _chosen(chosen)
-    given = {name: getattr(chosen, name) for name in ("data_dir", "cache_dir", "patients")}
-    options = Options(**{n: None if v is None else str(expanded(v)) for n, v in given.items()})
+    options = _given(chosen)
     check_places(found, place, options)
     board = Board(place)
     try:
@@ -109,6 +128,17 @@ def _run(chosen: argparse.Namespace) -> int:
     print(counted(state))
     print(f"summary {place.folder / 'summary.md'}")
     return code
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    found, place = _chosen(chosen)
+    state = states(found, place)
+    findings = examine(found, state, place, _given(chosen))
+    print(said(findings))
+    if chosen.time:
+        for name, rate in measure(found, state, place).items():
+            print(f"{name}: {rate / 1e9:.1f} billion multiply-accumulates a second")
+    return int(any(not finding.fine for finding in findings))
 
 
 def _status(chosen: argparse.Namespace) -> int:

@@ -34,6 +34,22 @@ class Options:
     cache_dir: str | None = None
     patients: str | None = None
 
+    def folder(self, dataset: str) -> Path:
+        """Folder of a data set: the one of its name in `data_dir`, or that itself.
+
+        Parameters
+        ----------
+        dataset : str
+
+        Raises
+        ------
+        InputError
+            If there is none; the message says how the data are obtained.
+        """
+        root = datasets.data_folder(datasets.get(dataset), self.data_dir)
+        own = root / dataset
+        return own if own.is_dir() else root
+
 
 def commands(
     item: Item,
@@ -96,9 +112,7 @@ def _data(item: Item, place: Place, options: Options) -> str:
         return str(tissue(place, item.dataset))
     if not item.dataset:
         return options.data_dir or ""
-    root = datasets.data_folder(datasets.get(item.dataset), options.data_dir)
-    own = root / item.dataset
-    return str(own if own.is_dir() else root)
+    return str(options.folder(item.dataset))
 
 
 TISSUE: dict[str, dict[str, Any]] = {

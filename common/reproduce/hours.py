@@ -6,7 +6,6 @@ From runs that exist, else from what `doctor` measured, else a guess from the op
 from __future__ import annotations
 
 import contextlib
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,7 +79,7 @@ def estimates(
             timed.setdefault(row, []).append(seconds)
             if item.amount:
                 speeds.setdefault((item.paper, item.module), []).append(item.amount / seconds)
-    measured = _measured(place, here)
+    measured = _measured(place)
     return {
         item.key: _estimate(item, found[item.key], timed, speeds, measured, here) for item in items
     }
@@ -103,10 +102,8 @@ def _estimate(
     near = speeds.get((item.paper, item.module), [])
     if near:
         return Estimate(item.amount / statistics.median(near) / 3600, "rate")
-    network = str(getattr(item.config, "network", item.module))
-    for name in (f"{item.paper} {network}", item.paper):
-        if name in measured:
-            return Estimate(item.amount / measured[name] / 3600, "doctor")
+    if rate_name(item) in measured:
+        return Estimate(item.amount / measured[rate_name(item)] / 3600, "doctor")
     return Estimate(item.amount / GUESSED / 3600, "guess")
 
 
@@ -117,18 +114,31 @@ def _seconds(state: State, here: Mapping[str, Any]) -> float | None:
     return float(seconds) if same and isinstance(seconds, int | float) and seconds > 0 else None
 
 
-def _measured(place: Place, here: Mapping[str, Any]) -> dict[str, float]:
+def _measured(place: Place) -> dict[str, float]:
     """Multiply-accumulates a second by paper and network, as measured on this machine."""
     with contextlib.suppress(OSError, InputError):
         values = read_json(place.folder / MEASURED)
         if isinstance(values, dict):
-            mine = values.get(_machine(here), {})
+            mine = values.get(machine_name(), {})
             return {name: float(rate) for name, rate in mine.items() if float(rate) > 0}
     return {}
 
 
-def _machine(here: Mapping[str, Any]) -> str:
-    return json.dumps({name: here[name] for name in ("cpu", "threads", "backend")})
+def rate_name(item: Item) -> str:
+    """Name a training's speed: its paper and, where that has several, its network.
+
+    Parameters
+    ----------
+    item : Item
+        A training.
+    """
+    return f"{item.paper} {getattr(item.config, 'network', item.module)}"
+
+
+def machine_name() -> str:
+    """Name this machine by what decides how fast it is: processor, cores, backend."""
+    here = runs.machine()
+    return ", ".join(str(here[name]) for name in ("cpu", "threads", "backend"))
 
 
 def folder_bytes(folder: Path) -> int:

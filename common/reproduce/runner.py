@@ -163,11 +163,9 @@ def check_places(items: Sequence[Item], place: Place, options: Options) -> None:
     InputError
         Naming the data set, with how it is obtained.
     """
-    from common import datasets
-
     if place.synthetic:
         return
     for name in dict.fromkeys(item.dataset for item in items if item.dataset):
-        datasets.data_folder(datasets.get(name), options.data_dir)
+        options.folder(name)
     if not items:
         raise InputError("nothing to do")
