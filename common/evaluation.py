@@ -5,7 +5,7 @@ Predictions are the evidence: they are written once, and everything else is comp
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import numpy as np
 from common import metrics as scores
 from common import notices, runs, splits, terminal
 from common.errors import RESTORE, InputError
-from common.files import path_argument, write_json
+from common.files import path_argument, read_json, write_json
 from common.metrics.summary import aligned, percent, summary
 from common.predictions import (
     COLUMNS,
@@ -188,9 +188,11 @@ def read_run(run: runs.Run | str | Path) -> pd.DataFrame:
 def _read_split(path: Path) -> pd.DataFrame:
     from common import splits
 
-    if not path.read_bytes().endswith(b"\n"):
-        raise InputError(f"{path}: cut short, its last line does not end; {RESTORE}")
     split = splits.read(path)
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read() != b"\n":
+            raise InputError(f"{path}: cut short, its last line does not end; {RESTORE}")
     if "label" not in split:
         raise InputError(f"{path}: no column label; {RESTORE}")
     return split
@@ -348,15 +350,12 @@ def read_metrics(run: runs.Run | str | Path) -> dict[str, Any]:
     run = run if isinstance(run, runs.Run) else runs.load(run)
     path = run.path / "metrics.json"
     wanted = {"n", "accuracy"} if (run.path / "predictions.csv").is_file() else set()
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        whole = isinstance(result, dict) and bool(result) and wanted <= set(result)
-    except (OSError, ValueError):
-        whole = False
-    if not whole:
-        raise InputError(
-            f"{path}: missing or damaged; python -m common.metrics recompute {run.path}"
-        )
+    repair = f"python -m common.metrics recompute {run.path}"
+    if not path.is_file():
+        raise InputError(f"{path}: missing; {repair}")
+    result = read_json(path, repair=repair)
+    if not result or not wanted <= set(result):
+        raise InputError(f"{path}: damaged (it lacks scores); {repair}")
     return result
 
 

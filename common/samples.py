@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from common.errors import InputError
-from common.files import write_csv
+from common.files import read_table, write_csv
 
 COLUMNS = ("image", "op", "args", "label")
 
@@ -305,16 +305,7 @@ def from_csv(path: str | Path) -> pd.DataFrame:
     InputError
         If the file is missing, is no table of samples, or names an unknown operation.
     """
-    try:
-        # "NA" and the like are class names here, not missing values.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; the training command writes it") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a table of samples ({error})") from None
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing:
-        raise InputError(f"{path}: has no column {', '.join(missing)}; it needs {COLUMNS}")
+    table = read_table(path, COLUMNS, repair="the training command writes it")
     for op, args in table[["op", "args"]].drop_duplicates().itertuples(index=False):
         try:
             operation(op, args)

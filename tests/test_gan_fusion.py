@@ -301,7 +301,7 @@ def edit_index(folder, old, new):
         (lambda f: (f / "000001.png").unlink(), "1 images are missing: 000001.png"),
         (lambda f: (f / "index.csv").write_text("image,label,patient,synthetic,seed\n"),
          "lists no image"),
-        (lambda f: (f / "index.csv").unlink(), "index.csv: cannot be read"),
+        (lambda f: (f / "index.csv").unlink(), "index.csv: no such file"),
     ],
 )  # fmt: skip
 def test_generated_images_that_are_refused(spoil, message, generated, split):

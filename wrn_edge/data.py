@@ -13,7 +13,7 @@ import pandas as pd
 
 from common import samples, splits
 from common.datasets import breakhis
-from common.files import expanded
+from common.files import expanded, read_table
 from wrn_edge.config import Config
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def pretraining_leaks(config: Config, split: pd.DataFrame) -> list[str]:
     seen = expanded(config.weights).parent / "split.csv"
     if config.weights == "none" or not seen.is_file():
         return []
-    before = pd.read_csv(seen, dtype=str, keep_default_na=False)
+    before = read_table(seen, ("image", "part"))
     known = set(before.image[before.part == "train"].str.rpartition("/")[2])
     test = split.image[split.part == "test"].str.rpartition("/")[2]
     count = int(test.isin(known).sum())

@@ -17,6 +17,7 @@ from common import config as configuration
 from common import errors, notices, terminal
 from common.config import ASSUMED, MixedPrecision, ResizeFilter, hp
 from common.errors import InputError
+from common.files import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -303,14 +304,12 @@ def summary(run: Run, split: pd.DataFrame) -> str:
     split : DataFrame
         Tells how many images were held out, and of which classes.
     """
-    import pandas as pd
-
     from common.metrics import clopper_pearson
 
     held_out = split[split.part == HELD_OUT]
     n = len(held_out)
-    accuracy = pd.read_csv(run.path / "history.csv").val_accuracy.iloc[-1]
-    k = round(accuracy * n)
+    accuracy = read_table(run.path / "history.csv", ("val_accuracy",)).val_accuracy.iloc[-1]
+    k = round(float(accuracy) * n)
     low, high = clopper_pearson(k, n)
     most = held_out.label.value_counts().max()
     config = run.config

@@ -16,7 +16,7 @@ from common.backend import cores
 from common.errors import InputError
 from common.export.conversion import CONVERTERS, PRECISIONS
 from common.export.writing import export, table
-from common.files import path_argument
+from common.files import path_argument, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +89,7 @@ def export_run(
 
     from common import classification
 
-    split = pd.read_csv(run.path / "split.csv", dtype=str, keep_default_na=False)
+    split = read_table(run.path / "split.csv", ("image", "part"))
     train = evenly(split.image[split.part == "train"], calibration)
     held = pd.concat([split.image[split.part == part] for part in ("test", "validation")])
     held = evenly(held, heldout)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from common import predictions, runs
+from common.files import read_json, read_table
 from common.report.words import known
 
 DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
@@ -104,8 +104,8 @@ def read(run_path: str | Path, *, classifier: bool = True) -> RunFiles:
             damaged.append(f"{name} is damaged and was left out: {reason}")
             return None
 
-    metrics = take("metrics.json", _object) or {}
-    environment = take("environment.json", _object) or {}
+    metrics = take("metrics.json", read_json) or {}
+    environment = take("environment.json", read_json) or {}
     split = take("split.csv", _split)
     history = take("history.csv", _history) if classifier else None
     classes = list(run.record.classes or [])
@@ -120,7 +120,7 @@ def read(run_path: str | Path, *, classifier: bool = True) -> RunFiles:
         record=run.record,
         metrics=metrics,
         environment=environment,
-        leakage=take("leakage.json", _object) or {},
+        leakage=take("leakage.json", read_json) or {},
         split=split,
         history=history,
         test=test if test is not None and len(test) else None,
@@ -129,22 +129,12 @@ def read(run_path: str | Path, *, classifier: bool = True) -> RunFiles:
     )
 
 
-def _object(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError("not a JSON object")
-    return content
-
-
 def _split(path: Path) -> pd.DataFrame:
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if not {"image", "label", "part"} <= set(frame.columns):
-        raise ValueError("no columns image, label and part")
-    return frame
+    return read_table(path, ("image", "label", "part"), whole=True)
 
 
 def _history(path: Path) -> pd.DataFrame:
-    frame = pd.read_csv(path).apply(pd.to_numeric, errors="coerce")
-    if frame.empty or not {"epoch", "loss", "accuracy"} <= set(frame.columns):
+    frame = read_table(path, ("epoch", "loss", "accuracy"), whole=True)
+    if frame.empty:
         raise ValueError("no epochs in it")
-    return frame
+    return frame.apply(pd.to_numeric, errors="coerce").astype(float)

@@ -61,9 +61,9 @@ class Run:
     def closing_words(self) -> str:
         """Say where the results are, and whether other code than today's made them."""
         called = f" ({self.record.name})" if self.record.name else ""
-        lines = [f"\nrun     {self.path}{called}"]
+        lines = [f"\nrun     {terminal.plain(self.path)}{terminal.plain(called)}"]
         if (self.path / "report.html").is_file():  # a GAN's run has none
-            lines.append(f"report  {self.path / 'report.html'}")
+            lines.append(f"report  {terminal.plain(self.path / 'report.html')}")
         made_by = read_json(self.path / "environment.json")
         if made_by.get("commit") != commit():
             lines.append(

@@ -18,7 +18,7 @@ import numpy as np
 from common import datasets, images, notices, terminal, writers
 from common import errors as command
 from common.errors import InputError
-from common.files import atomic_path, path_argument, write_json
+from common.files import atomic_path, path_argument, read_json, write_json
 from common.stain import METHODS, Flag, Normalizer, choose_target, load
 from common.stain.unmixing import StainMatrixNormalizer
 
@@ -254,7 +254,7 @@ def _flags_so_far(path: Path, normalizer: Normalizer) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         identity, flags = record["normalizer"], dict(record["images"])
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path}: cannot be read; delete the folder and start anew") from None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
+from common.files import expanded, read_json
 from common.stain.conventions import FILE_VERSION
 from common.stain.normalizer import Normalizer
 from common.stain.reinhard import ReinhardNormalizer
@@ -39,13 +39,8 @@ def load(path: str | Path) -> Normalizer:
         Names the file and what is wrong with it.
     """
     again = "make it again with: python -m common.stain fit"
-    try:
-        state = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: does not exist; {again}") from None
-    except (OSError, ValueError):
-        raise InputError(f"{path}: is not a JSON file that can be read; {again}") from None
-    if not isinstance(state, dict) or state.get("stain_normalizer") != FILE_VERSION:
+    state = read_json(expanded(path), repair=again)
+    if state.get("stain_normalizer") != FILE_VERSION:
         raise InputError(f"{path}: is no stain normaliser of this version; {again}")
     try:
         return from_state(state)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.errors import InputError
+from common.files import read_json
 from gan_fusion.gan.config import GanConfig
 from gan_fusion.gan.draws import HALVES, Reference, random, variant, variants
 
@@ -254,10 +253,7 @@ def read_metrics(run: Run) -> dict[str, Any]:
         If the file is missing or damaged.
     """
     file = Path(run.path) / "metrics.json"
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read ({error}); train again with --fresh") from None
+    return read_json(file, repair="train again with --fresh")
 
 
 def summary(metrics: dict[str, Any]) -> str:

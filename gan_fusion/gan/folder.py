@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import datasets, writers
 from common.errors import InputError
-from common.files import as_bytes, file_hash, write_csv, write_json
+from common.files import as_bytes, file_hash, read_json, read_table, write_csv, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +59,7 @@ def claim(folder: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
     file = folder / GENERATION
     if file.is_file():
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            found = read_json(file)
             finished = found.pop("finished")
         except (ValueError, KeyError, AttributeError, TypeError):
             raise InputError(f"{file}: damaged; delete the folder, or choose another") from None
@@ -171,9 +170,9 @@ def _generation(folder: Path) -> dict[str, Any]:
             "else; run python -m gan_fusion.generate again, it goes on where it stopped"
         )
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         record["training_hash"], record["dataset"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError) as error:
         raise InputError(f"{path}: damaged ({error}); generate the images again") from None
     if not record.get("finished"):
         raise InputError(
@@ -184,17 +183,11 @@ def _generation(folder: Path) -> dict[str, Any]:
 
 
 def _index(folder: Path) -> pd.DataFrame:
-    import pandas as pd
 
     path = folder / INDEX
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); generate the images again") from None
-    missing = [name for name in COLUMNS if name not in table]
-    if missing or table.empty:
-        what = f"has no column {', '.join(missing)}" if missing else "lists no image"
-        raise InputError(f"{path}: {what}; generate the images again")
+    table = read_table(path, COLUMNS, repair="generate the images again")
+    if table.empty:
+        raise InputError(f"{path}: lists no image; generate the images again")
     if (table["patient"] != "").any() or (table["synthetic"].str.lower() != "true").any():
         raise InputError(
             f"{path}: a generated image has synthetic=true and no patient; this file lists others"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from common import runs
 from common.errors import InputError
-from common.files import file_hash
+from common.files import file_hash, read_json
 
 PRECISIONS = ("int8", "dynamic", "float16", "float32")
 TOLERANCE = {"dynamic": 0.02, "float16": 2e-3, "float32": 1e-4, "int8": 0.02}
@@ -29,12 +28,7 @@ def read_export(run: runs.Run) -> dict[str, Any]:
     """
     path = run.path / "export" / "export.json"
     again = f"export it first: python -m wrn_edge.export --run {run.path}"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: missing; {again}") from None
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}); {again}") from None
+    return read_json(path, repair=again)
 
 
 def find_model(

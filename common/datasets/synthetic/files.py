@@ -15,7 +15,7 @@ import numpy as np
 from common import writers
 from common.datasets.marks import KEYWORD, PNG_SIGNATURE, STATEMENT
 from common.errors import InputError
-from common.files import atomic_path, write_json, write_text
+from common.files import atomic_path, read_json, write_json, write_text
 from common.notices import SYNTHETIC_MARKER
 
 VERSION = 1  # of what is drawn; raise it when the same parameters give other pixels
@@ -151,7 +151,7 @@ def _claim(root: Path, title: str, wanted: Mapping[str, Any]) -> bool:
     file = root / MANIFEST
     if file.exists():
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            found = read_json(file)
             parameters, whole = found["parameters"], bool(found["whole"])
         except (ValueError, KeyError, TypeError):
             raise InputError(f"{file}: damaged; delete the folder, or choose another") from None
