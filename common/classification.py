@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import keras
 
 
+_LARGEST = 4096  # px; the networks' inputs are of some hundred
+
 _LONGEST_STEM = 220  # bytes; a name has at most 255
 
 SKIPPED = 3
@@ -77,7 +79,9 @@ def read(run: runs.Run, paths: Sequence[Path]) -> np.ndarray:
 
 def _usable(run: runs.Run, paths: Sequence[Path]) -> tuple[list[np.ndarray], list[Path], list[str]]:
     """Images that can be used, their files, and why the others cannot."""
-    size, filter = run.config["image_size"], run.config["resize_filter"]
+    size, filter = run.setting("image_size", int), run.setting("resize_filter", str)
+    if not 1 <= size <= _LARGEST:
+        raise InputError(f"{run.path / 'config.json'}: image_size is {size}, at most {_LARGEST}")
     normalise = _stain(run)
     pixels, good, bad = [], [], []
     for path in paths:
@@ -104,7 +108,12 @@ def _table(
     run: runs.Run, paths: Sequence[Path], pixels: np.ndarray, model: keras.Model, batch_size: int
 ) -> pd.DataFrame:
     probabilities = model.predict(pixels, batch_size=batch_size, verbose=0)
-    classes = run.record["classes"]
+    classes = list(run.record.classes or [])
+    if len(classes) != probabilities.shape[1]:
+        raise InputError(
+            f"{run.path / 'config.json'}: names {len(classes)} classes, and the model has "
+            f"{probabilities.shape[1]}; take the file as the training wrote it"
+        )
     best = predictions.predicted_classes(probabilities)
     return pd.DataFrame(
         {
@@ -186,7 +195,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     if flags.gradcam:
         for path in _overlays(run, paths, pixels, model, table, flags.gradcam):
             print(terminal.plain(path))
-    print(f"{notices.RESEARCH_USE} Data set: {run.record['dataset']}, {run.record['licence']}.")
+    print(f"{notices.RESEARCH_USE} Data set: {run.record.dataset}, {run.record.licence}.")
     if bad:
         left_out = f"LEFT OUT {len(bad)} of {len(bad) + len(paths)} images that cannot be used:"
         terminal.line("\n".join([left_out, *bad]), always=True)

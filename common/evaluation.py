@@ -349,14 +349,12 @@ def read_metrics(run: runs.Run | str | Path) -> dict[str, Any]:
     """
     run = run if isinstance(run, runs.Run) else runs.load(run)
     path = run.path / "metrics.json"
-    wanted = {"n", "accuracy"} if (run.path / "predictions.csv").is_file() else set()
     repair = f"python -m common.metrics recompute {run.path}"
     if not path.is_file():
         raise InputError(f"{path}: missing; {repair}")
-    result = read_json(path, repair=repair)
-    if not result or not wanted <= set(result):
-        raise InputError(f"{path}: damaged (it lacks scores); {repair}")
-    return result
+    if (run.path / "predictions.csv").is_file():
+        return scores.read_scores(path, repair=repair)
+    return read_json(path, repair=repair)
 
 
 # --- command -----------------------------------------------------------------------------------

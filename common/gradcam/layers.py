@@ -42,7 +42,7 @@ def stages(run: Recorded) -> dict[str, str]:
         "stage_1" ... -> name of a layer.
     """
     noted = run.record.get("gradcam_layers")
-    return dict(noted) if noted else networks.gradcam_layers(run.config["network"])
+    return dict(noted) if noted else networks.gradcam_layers(str(run.config.get("network")))
 
 
 def find(model: keras.Model, name: str) -> keras.Operation:

@@ -19,7 +19,7 @@ import numpy as np
 
 from common.backend import cores
 from common.errors import InputError
-from common.images.formats import AGAIN, RESAVE, Header, ImageError, inspect
+from common.images.formats import AGAIN, MAX_PIXELS, RESAVE, Header, ImageError, inspect
 from common.images.jpeg import with_filler
 
 FILTERS = {
@@ -223,13 +223,15 @@ def resize(image: np.ndarray, size: int | tuple[int, int], filter: str = "area")
     Raises
     ------
     InputError
-        If the filter is unknown or a side is below 1 px.
+        If the filter is unknown, a side is below 1 px, or it has more than `MAX_PIXELS`.
     """
     if filter not in FILTERS:
         raise InputError(f"resize filter {filter!r}: choose from {', '.join(FILTERS)}")
     height, width = (size, size) if isinstance(size, int | np.integer) else size
     if height < 1 or width < 1:
         raise InputError(f"image size {size}: give at least 1 px")
+    if height * width > MAX_PIXELS:
+        raise InputError(f"image size {size}: more than {MAX_PIXELS // 2**20} megapixels")
     if image.shape[:2] == (height, width):
         return image
     return cv2.resize(image, (int(width), int(height)), interpolation=FILTERS[filter])

@@ -64,6 +64,7 @@ from common.metrics.probabilities import (
     reliability,
     roc_curve,
 )
+from common.metrics.stored import read_scores
 from common.predictions import correct, predicted_classes
 
 __all__ = [
@@ -101,6 +102,7 @@ __all__ = [
     "precision",
     "predicted_classes",
     "rates_by_folder",
+    "read_scores",
     "recall",
     "reliability",
     "resample",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from common import predictions, runs
+from common.errors import RESTORE
 from common.files import read_json, read_table
+from common.metrics import read_scores
 from common.report.words import known
 
 DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
@@ -104,7 +107,8 @@ def read(run_path: str | Path, *, classifier: bool = True) -> RunFiles:
             damaged.append(f"{name} is damaged and was left out: {reason}")
             return None
 
-    metrics = take("metrics.json", read_json) or {}
+    scores = functools.partial(read_scores, repair=RESTORE)
+    metrics = take("metrics.json", scores if classifier else read_json) or {}
     environment = take("environment.json", read_json) or {}
     split = take("split.csv", _split)
     history = take("history.csv", _history) if classifier else None

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from common import terminal, writers
 from common.errors import SHOWN, InputError, WriteError, listed
@@ -25,6 +25,8 @@ from common.runs.record import Record
 
 if TYPE_CHECKING:
     from common.images import Pixels
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -57,6 +59,27 @@ class Run:
     def synthetic(self) -> bool:
         """Whether the run saw synthetic images; its results never stand in a paper's table."""
         return self.record.synthetic
+
+    def setting(self, name: str, kind: type[T]) -> T:
+        """One field of the config, of the type that it must have.
+
+        Parameters
+        ----------
+        name : str
+        kind : type
+
+        Raises
+        ------
+        InputError
+            If `config.json` lacks it, or has another there.
+        """
+        value = self.config.get(name)
+        if isinstance(value, bool) != (kind is bool) or not isinstance(value, kind):
+            raise InputError(
+                f"{self.path / 'config.json'}: {name} is {str(value)[:40]!r}, which is no "
+                f"{kind.__name__}; take the file as the training wrote it"
+            )
+        return value
 
     def closing_words(self) -> str:
         """Say where the results are, and whether other code than today's made them."""

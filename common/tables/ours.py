@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 
 from common import config as configuration
+<<<<<<< HEAD
 from common import evaluation, predictions
+=======
+from common import evaluation, predictions, runs
+from common.errors import InputError
+>>>>>>> 024a66b (Scores and settings of a run folder are checked when they are read; what fell under the fuzzer, by test)
 from common.metrics import LEVEL, catalogue, shown
 from common.results import Recorded
 from common.runs import Run
@@ -197,6 +202,8 @@ def estimate(group: Group, key: str) -> Estimate:
         why = why or reason(metrics, key)
         if value is None:
             continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InputError(f"metrics.json: {key} is no number; recompute it from predictions.csv")
         values.append(float(value))
         pairs.append(shown.interval(section, rest))
         ns.append(section.get("n"))
