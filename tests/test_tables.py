@@ -550,7 +550,7 @@ def test_folds_that_share_test_images_are_marked(paper, tmp_path):
 def test_damaged_metrics_are_named(paper, tmp_path):
     folder = make_run(tmp_path, "bad", scored(1900, 2000))
     (folder / "metrics.json").write_text("{")
-    with pytest.raises(InputError, match=r"bad/metrics.json: missing or damaged"):
+    with pytest.raises(InputError, match=r"bad/metrics.json: damaged"):
         tables.rows("fakepaper", tmp_path / "runs")
 
 
