@@ -10,12 +10,8 @@ from typing import Any
 import numpy as np
 
 from common import config as configuration
-<<<<<<< HEAD
 from common import evaluation, predictions
-=======
-from common import evaluation, predictions, runs
 from common.errors import InputError
->>>>>>> 024a66b (Scores and settings of a run folder are checked when they are read; what fell under the fuzzer, by test)
 from common.metrics import LEVEL, catalogue, shown
 from common.results import Recorded
 from common.runs import Run
