@@ -65,7 +65,17 @@ ROOMS = {
     ),
     "splits": Room(
         ("common/splits",),
-        ("splits", "draws", "golden_splits", "leakage", "pairs", "split_files", "split_arguments"),
+        (
+            "splits",
+            "draws",
+            "golden_splits",
+            "leakage",
+            "pairs",
+            "split_files",
+            "split_arguments",
+            "split_rules",
+            "formats",
+        ),
         ("numpy", "pandas", "scipy", "cv2", "sklearn.model_selection", "PIL.Image"),
     ),
     "tables": Room(("common/tables",), ("tables", "table_rules", "rounds")),
