@@ -1,4 +1,4 @@
-"""Call the public functions of metrics, splits, augment, stain, generative and normalise wrongly.
+"""Call the public functions of metrics, splits, stain, generative, gradcam and others wrongly.
 
     python tests/fuzz_calls.py --count 20000 --seed 1
 
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common import generative, metrics, normalise, predictions, splits, stain
+from common import generative, gradcam, metrics, normalise, predictions, splits, stain
 from common.augment import DRAWS, Augmenter
 
 # --- calls that work -----------------------------------------------------------------------------
@@ -98,6 +98,31 @@ def target_of(method: str, **target: Any) -> Any:
     made = stain.METHODS[method]()
     made.set_target(**target)
     return made.transform(IMAGE)
+
+
+@functools.cache
+def network() -> Any:
+    """Two feature maps of red and blue, averaged and weighted; a softmax."""
+    import keras
+
+    inputs = keras.Input((6, 6, 3))
+    x = normalise.InputScaling("tf")(inputs)
+    x = keras.layers.Conv2D(2, 3, kernel_initializer="ones", name="maps")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    start = keras.initializers.RandomUniform(-1, 1, seed=1)
+    outputs = keras.layers.Dense(3, activation="softmax", kernel_initializer=start, name="scores")(
+        x
+    )
+    return keras.Model(inputs, outputs)
+
+
+def explained(**given: Any) -> Any:
+    return gradcam.heatmaps(network(), **given)
+
+
+def checked(**given: Any) -> Any:
+    # A map that is constant has no rank: that NaN is documented.
+    return np.nan_to_num(gradcam.sanity_check(network(), **given))
 
 
 PROBED = {"labels": LABELS, "probabilities": TABLE}
@@ -186,6 +211,20 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
         "reference_groups": np.arange(20) % 5}),
     "generative.memorisation": (generative.memorisation, {
         "training": FEATURES, "generated": FEATURES[:7] + 0.1, "groups": np.arange(20) // 2}),
+    "gradcam.heatmaps": (explained, {
+        "images": np.stack([IMAGE[:6, :6], OTHER[:6, :6]]), "layer": "maps",
+        "class_index": np.array([0, 2]), "method": "gradcam", "batch_size": 2}),
+    "gradcam.heatmaps of one class": (explained, {
+        "images": np.stack([IMAGE[:6, :6]]).astype(np.float32), "layer": None, "class_index": 1,
+        "logits": "scores"}),
+    "gradcam.sanity_check": (checked, {
+        "images": np.stack([IMAGE[:6, :6], OTHER[:6, :6]]), "layer": "maps",
+        "class_index": np.array([0, 2]), "method": "gradcam++", "batch_size": 1, "seed": 3}),
+    "gradcam.overlay": (gradcam.overlay, {
+        "image": IMAGE, "heatmap": np.linspace(0, 1, 16).reshape(4, 4), "alpha": 0.4}),
+    "gradcam.pointing_game": (gradcam.pointing_game, {
+        "heatmaps": np.linspace(0, 1, 32).reshape(2, 4, 4),
+        "masks": np.tile(np.eye(8, dtype=int), (2, 1, 1))}),
     "normalise.rgb_statistics": (normalise.rgb_statistics, {
         "pixels": np.stack([IMAGE, OTHER]), "rows": [0, 1], "weights": [1.0, 2.0], "block": 1}),
     "normalise.InputScaling": (scaled, {

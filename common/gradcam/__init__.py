@@ -1,6 +1,6 @@
 """Grad-CAM and Grad-CAM++: where in the image a network found its class.
 
-Works on any layer with a feature map, in any functional model of this library, on the TensorFlow
+Works on any layer with a feature map, in any built model of one image, on the TensorFlow
 and the JAX backend. The layer's output is caught while the whole model runs, so that skip
 connections and dense concatenations around the layer count.
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.errors import InputError
-from common.gradcam.maps import Method, heatmaps
-from common.predictions import predicted_classes
+from common.gradcam.arguments import real
+from common.gradcam.maps import Method, explained
 
 if TYPE_CHECKING:
     import keras
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 def sanity_check(
     model: keras.Model,
     images: ArrayLike,
-    layer: str,
+    layer: str | None = None,
     class_index: ArrayLike | None = None,
     method: Method = "gradcam",
     batch_size: int = 16,
     seed: int = 0,
+    *,
+    logits: str | None = None,
 ) -> np.ndarray:
     """Correlate heat maps with those of the same network with re-initialised weights.
 
@@ -32,7 +34,7 @@ def sanity_check(
 
     Parameters
     ----------
-    model, images, layer, class_index, method, batch_size
+    model, images, layer, class_index, method, batch_size, logits
         As in `heatmaps`; both networks explain the class that `model` predicts.
     seed : int
         Of the random weights.
@@ -42,6 +44,11 @@ def sanity_check(
     ndarray, float64, shape (N,)
         Spearman's rank correlation per image, NaN where one of the two maps is constant.
 
+    Raises
+    ------
+    InputError
+        As `heatmaps`, and for a model that cannot be made anew.
+
     References
     ----------
     Adebayo et al. 2018, section 3 (model parameter randomisation test).
@@ -50,19 +57,24 @@ def sanity_check(
 
     from common.backend import keras
 
-    pixels = np.asarray(images)
-    if class_index is None:
-        class_index = _predicted(model, pixels, batch_size)
-    learned = heatmaps(model, pixels, layer, class_index, method, batch_size)
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise InputError(f"seed must be a whole number from 0 on, not {seed!r:.60}")
+    learned, classes = explained(model, images, layer, class_index, method, batch_size, logits)
     state = random.getstate()
-    random.seed(seed)  # Keras draws the seeds of its initialisers from here.
+    random.seed(int(seed))  # Keras draws the seeds of its initialisers from here.
     try:
         untrained = keras.models.clone_model(model)
+        untrained.build(model.input_shape)
+    except Exception:
+        raise InputError(
+            f"the model {model.name} cannot be made anew with random weights: the check takes "
+            "Functional and Sequential models"
+        ) from None
     finally:
         random.setstate(state)
-    chance = heatmaps(untrained, pixels, layer, class_index, method, batch_size)
+    chance, _ = explained(untrained, images, layer, classes, method, batch_size, logits)
 
-    correlations = np.full(len(pixels), np.nan)
+    correlations = np.full(len(learned), np.nan)
     for i, (a, b) in enumerate(zip(learned, chance, strict=True)):
         if a.min() < a.max() and b.min() < b.max():
             correlations[i] = np.corrcoef(rankdata(a), rankdata(b))[0, 1]
@@ -87,7 +99,7 @@ def pointing_game(heatmaps: np.ndarray, masks: np.ndarray) -> float:
     Raises
     ------
     InputError
-        If there are no maps or not as many as masks.
+        If there are no maps, not as many as masks, or they are not finite.
 
     References
     ----------
@@ -95,11 +107,20 @@ def pointing_game(heatmaps: np.ndarray, masks: np.ndarray) -> float:
     """
     import cv2
 
-    heatmaps, masks = np.asarray(heatmaps, np.float32), np.asarray(masks)
-    if heatmaps.ndim != 3 or masks.ndim != 3 or len(heatmaps) != len(masks) or not len(masks):
+    try:
+        heatmaps, masks = real(heatmaps), np.asarray(masks)
+    except (ValueError, TypeError):
+        raise InputError("the pointing game needs heatmaps and masks of numbers") from None
+    fits = heatmaps.ndim == masks.ndim == 3 and len(heatmaps) == len(masks)
+    if not fits or not heatmaps.size or not masks.size:
         raise InputError(
-            f"the pointing game needs one mask per map: {heatmaps.shape} and {masks.shape}"
+            f"the pointing game needs one mask per map: heatmaps {heatmaps.shape} and masks "
+            f"{masks.shape}"
         )
+    if not np.isfinite(heatmaps).all():
+        raise InputError("heatmaps: NaN or infinity is among them")
+    if masks.dtype.kind not in "bui":
+        raise InputError(f"masks: bool or whole numbers are expected, not {masks.dtype}")
     size = masks.shape[2], masks.shape[1]
     hits = 0
     for heatmap, mask in zip(heatmaps, masks, strict=True):
@@ -107,15 +128,3 @@ def pointing_game(heatmaps: np.ndarray, masks: np.ndarray) -> float:
             enlarged = cv2.resize(heatmap, size, interpolation=cv2.INTER_LINEAR)
             hits += bool(mask[np.unravel_index(enlarged.argmax(), enlarged.shape)])
     return hits / len(masks)
-
-
-def _predicted(model: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
-    from common.backend import keras
-
-    batches = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
-    return np.concatenate(
-        [
-            predicted_classes(keras.ops.convert_to_numpy(model(each, training=False)))
-            for each in batches
-        ]
-    )

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from common.errors import InputError
+from common.gradcam.arguments import classes_of, pixels_of, require_choice, require_model
 from common.gradcam.gradients import activation_and_gradient
-from common.gradcam.layers import find
+from common.gradcam.layers import find, last_feature_map, scores_layer
 
 if TYPE_CHECKING:
     import keras
@@ -21,24 +21,25 @@ METHODS: tuple[Method, ...] = get_args(Method)
 def heatmaps(
     model: keras.Model,
     images: ArrayLike,
-    layer: str,
+    layer: str | None = None,
     class_index: ArrayLike | None = None,
     method: Method = "gradcam",
     batch_size: int = 16,
     *,
     normalise: bool = True,
-    logits: str = "logits",
+    logits: str | None = None,
 ) -> np.ndarray:
     """Compute a Grad-CAM or Grad-CAM++ map for every image.
 
     Parameters
     ----------
     model : keras.Model
-        A model whose class scores before the softmax are the output of the layer `logits`.
-    images : array-like, uint8 or float32, shape (N, H, W, 3), RGB in [0, 255]
-    layer : str
+        A built model of one image, of any kind; a subclassed one needs `layer` and `logits`.
+    images : array-like, uint8 or float, shape (N, H, W, channels)
+        As the model takes them: RGB in [0, 255] for those of this library.
+    layer : str, optional
         Name of the layer to look at; its output must be a feature map (N, h, w, channels).
-        `common.networks.gradcam_layers` names good ones.
+        `common.networks.gradcam_layers` names good ones; by default the last one.
     class_index : int or array-like of int, optional
         Class to explain, one for all or one per image; each image's predicted class by default.
     method : {"gradcam", "gradcam++"}
@@ -47,8 +48,10 @@ def heatmaps(
     normalise : bool
         Divide each map by its maximum, so that it lies in [0, 1]; 0 stays "no evidence for the
         class", and a map without any evidence stays 0. Otherwise the map is as in the papers.
-    logits : str
-        Name of the layer with the class scores.
+    logits : str, optional
+        Name of the layer with the class scores; by default the one called "logits", else the
+        model's only output. Of a softmax or sigmoid, what comes before it is taken. A single score
+        speaks for class 1 and against class 0.
 
     Returns
     -------
@@ -58,8 +61,9 @@ def heatmaps(
     Raises
     ------
     InputError
-        For a layer that is missing or has no feature map, a class that does not exist, images that
-        do not fit the model, or a backend without gradients here.
+        Saying what was expected: for a layer that is missing, has no feature map or is applied more
+        than once, a class that does not exist, images that do not fit the model, a model that is
+        not built or has several inputs, or a backend without gradients here.
 
     Notes
     -----
@@ -70,42 +74,51 @@ def heatmaps(
     ----------
     Selvaraju et al. 2017, equations 1 and 2; Chattopadhyay et al. 2018, equation 19.
     """
-    if method not in METHODS:
-        raise InputError(f"unknown method {method!r}: one of {', '.join(METHODS)}")
-    if batch_size < 1:
-        raise InputError(f"batch size must be at least 1, not {batch_size}")
-    pixels = np.asarray(images)
-    expected = model.input_shape[1:]
-    if pixels.ndim != 4 or any(
-        want is not None and want != got
-        for want, got in zip(expected, pixels.shape[1:], strict=True)
-    ):
-        raise InputError(
-            f"the model takes images (N, {', '.join(map(str, expected))}), not {pixels.shape}"
-        )
-    target, scores = find(model, layer), find(model, logits)
-    wanted = None
-    if class_index is not None:
-        wanted = np.broadcast_to(np.asarray(class_index, np.int64), len(pixels))
-
-    maps = []
-    for start in range(0, len(pixels), batch_size):
-        batch = slice(start, start + batch_size)
-        chosen = None if wanted is None else wanted[batch]
-        activation, gradient = activation_and_gradient(
-            model, pixels[batch].astype(np.float32), target, scores, chosen
-        )
-        maps.append(_combine(activation, gradient, method))
-    if not maps:
-        raise InputError("no images to explain")
-    result = np.concatenate(maps)
+    result, _ = explained(model, images, layer, class_index, method, batch_size, logits)
     if normalise:
         peak = result.max(axis=(1, 2), keepdims=True)
         result = np.divide(result, peak, out=np.zeros_like(result), where=peak > 0)
     return result
 
 
-def _combine(activation: np.ndarray, gradient: np.ndarray, method: Method) -> np.ndarray:
+def explained(
+    model: keras.Model,
+    images: ArrayLike,
+    layer: str | None,
+    class_index: ArrayLike | None,
+    method: str,
+    batch_size: int,
+    logits: str | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Raw maps (N, h, w) and the class (N,) that each explains.
+
+    Parameters
+    ----------
+    model, images, layer, class_index, method, batch_size, logits
+        As in `heatmaps`.
+    """
+    require_choice(method, METHODS, batch_size)
+    require_model(model)
+    target = last_feature_map(model) if layer is None else find(model, layer)
+    scores = scores_layer(model, logits)
+    pixels = pixels_of(model, images)
+    wanted = classes_of(class_index, len(pixels))
+    maps, classes = [], []
+    for start in range(0, len(pixels), batch_size):
+        batch = slice(start, start + batch_size)
+        activation, gradient, chosen = activation_and_gradient(
+            model,
+            pixels[batch].astype(np.float32),
+            target,
+            scores,
+            None if wanted is None else wanted[batch],
+        )
+        maps.append(_combine(activation, gradient, method))
+        classes.append(chosen)
+    return np.concatenate(maps), np.concatenate(classes)
+
+
+def _combine(activation: np.ndarray, gradient: np.ndarray, method: str) -> np.ndarray:
     """Weighted sum over the channels, then ReLU: (N, h, w, K) twice -> (N, h, w)."""
     if method == "gradcam":
         weights = gradient.mean(axis=(1, 2))  # Eq. 1 of Selvaraju et al.
