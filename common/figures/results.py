@@ -177,7 +177,8 @@ def roc(curves: Mapping[str, tuple[ArrayLike, ArrayLike, float]]) -> Figure:
     legend = figure.legend(
         loc="lower center", bbox_to_anchor=((left + side / 2) / 3.5, 0), ncols=columns,
         frameon=False, prop=font(), labelcolor=INK, handlelength=2.8,
-        title="Area under the curve", title_fontproperties=font(), borderaxespad=0.3, labelspacing=0.25, columnspacing=1.2,
+        title="Area under the curve", title_fontproperties=font(),
+        borderaxespad=0.3, labelspacing=0.25, columnspacing=1.2,
     )  # fmt: skip
     legend.get_title().set_color(GREY)
     literal(legend.get_texts())
