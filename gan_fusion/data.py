@@ -12,6 +12,7 @@ from common.errors import InputError
 from common.files import file_hash
 from gan_fusion.config import TASK
 from gan_fusion.gan import folder as generated_folder
+from gan_fusion.gan.config import OWN_WAY
 from gan_fusion.gan.folder import Generated
 from gan_fusion.parts import card, load_index, make_split, training_hash
 
@@ -95,7 +96,7 @@ def load_generated(folder: str | Path, split: pd.DataFrame, config: Config) -> G
         As `read_generated` and `require_same_training`.
     """
     generated = read_generated(folder, config)
-    require_same_training(generated, split)
+    require_same_training(generated, split, config)
     return generated
 
 
@@ -132,7 +133,7 @@ def read_generated(folder: str | Path, config: Config) -> Generated:
     return generated
 
 
-def require_same_training(generated: Generated, split: pd.DataFrame) -> None:
+def require_same_training(generated: Generated, split: pd.DataFrame, config: Config) -> None:
     """Refuse images of a GAN that saw more or less than a split's training part.
 
     Parameters
@@ -140,19 +141,30 @@ def require_same_training(generated: Generated, split: pd.DataFrame) -> None:
     generated : Generated
     split : DataFrame
         The split that the classifier uses.
+    config : Config
+        One that asks for the paper's own way by the GAN's name takes the images of that GAN alone,
+        which saw all images of the split.
 
     Raises
     ------
     InputError
         Since the GAN may have seen images that are tested on here.
     """
-    theirs, mine = generated.record["training_hash"], training_hash(split)
-    if theirs != mine:
+    own_way = config.gan in OWN_WAY
+    wanted = split.assign(part="train") if own_way else split
+    theirs, mine = generated.record["training_hash"], training_hash(wanted)
+    if theirs == mine:
+        return
+    if own_way:
         raise InputError(
-            f"{generated.folder}: the GAN was trained on another training part ({theirs[:10]}, "
-            f"this split has {mine[:10]}), which may hold images that are tested on here; train "
-            "the GAN with the same --split, --split-seed and data"
+            f"{generated.folder}: {config.gan} is wanted, which trains on all images "
+            "(--train-on all) of the same data; these images come from another GAN"
         )
+    raise InputError(
+        f"{generated.folder}: the GAN was trained on another training part ({theirs[:10]}, "
+        f"this split has {mine[:10]}), which may hold images that are tested on here; train "
+        "the GAN with the same --split, --split-seed and data"
+    )
 
 
 def _check_size(generated: Generated, config: Config) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from common import config as configuration
 from common import errors, papers, terminal
 from common.config import Request
-from gan_fusion.config import AUGMENTATIONS, PRESETS, Config, TrainExecution, leaks
+from gan_fusion.config import AUGMENTATIONS, OWN_WAY, PRESETS, Config, TrainExecution, leaks
 
 if TYPE_CHECKING:
     import keras
@@ -75,7 +75,8 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
     index = pixels.kept(index)
     split = data.make_split(index, config, execution)
     if generated is not None:
-        data.require_same_training(generated, split)
+        data.require_same_training(generated, split, config)
+    own_way = generated is not None and config.gan in OWN_WAY
     request = with_generated(request, generated)
     config = request.config
 
@@ -83,7 +84,7 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
         "gan_fusion", request, card, data_dir, index, pixels,
         draw=lambda: (split, data.make_samples(split, generated)),
         fit=functools.partial(fit, config, pixels, workers=execution.workers),
-        leaks=leaks(config, listed=execution.patients is not None),
+        leaks=leaks(config, listed=execution.patients is not None, own_way=own_way),
         more_data=data.more_data(execution.patients, generated),
         facts={} if generated is None else {"generated": generated.describe()},
     )  # fmt: skip

@@ -6,6 +6,8 @@ python -m her2scoring.train --stain he --classes 4 --data-dir D
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from common import config as configuration
@@ -48,7 +50,8 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
     Returns
     -------
     Run
-        Finished; the same call finds it again.
+        Finished; the same call finds it again. With ``select_on="test"`` the run whose epoch was
+        chosen on validation images is made of the same training, and lies beside it.
     """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
     from common import images, lifecycle
@@ -69,16 +72,79 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
     )
     index = data.keep_tissue(pixels.kept(index), pixels, config.min_tissue)
 
-    def draw() -> tuple[pd.DataFrame, pd.DataFrame]:
-        split = data.make_split(index, config, execution)
-        return split, data.make_samples(split, config)
+    def complete(request: Request[Config], fit: Callable[..., tuple[keras.Model, Pixels]]) -> Run:
+        asked = request.config
 
-    return lifecycle.complete(
-        "her2scoring", request, bci, data_dir, index, pixels,
-        draw=draw,
-        fit=functools.partial(fit, config, pixels, workers=execution.workers),
-        leaks=leaks(config),
-    )  # fmt: skip
+        def draw() -> tuple[pd.DataFrame, pd.DataFrame]:
+            split = data.make_split(index, asked, execution)
+            return split, data.make_samples(split, asked)
+
+        return lifecycle.complete(
+            "her2scoring", request, bci, data_dir, index, pixels,
+            draw=draw,
+            fit=functools.partial(fit, asked, pixels, workers=execution.workers),
+            leaks=leaks(asked),
+        )  # fmt: skip
+
+    run = complete(request, fit)
+    if run.record.get("second_epoch") is not None:
+        # One training, two runs: as printed, and as the row has it.
+        complete(sibling(request), functools.partial(adopt, run))
+    return run
+
+
+def adopt(
+    other: Run,
+    config: Config,
+    pixels: Pixels,
+    run: Run,
+    split: pd.DataFrame,
+    samples: pd.DataFrame,
+    *,
+    workers: int = 0,
+) -> tuple[keras.Model, Pixels]:
+    """Take the epoch that another run's training kept for this one; without it, train.
+
+    Parameters
+    ----------
+    other : Run
+        Its training had this run's validation images beside its test images.
+    config, pixels, run, split, samples, workers
+        As `fit` takes them.
+
+    Returns
+    -------
+    model : keras.Model
+        Of the chosen epoch.
+    judged : Pixels
+        The patches it is judged on, the same.
+    """
+    from common import training
+    from her2scoring.model import build_model
+
+    training.set_seed(
+        config.seed, deterministic=config.deterministic, mixed_precision=config.mixed_precision
+    )
+    model = build_model(config)
+    if training.adopt(model, run, other) is None:
+        return fit(config, pixels, run, split, samples, workers=workers)
+    return model, pixels
+
+
+def sibling(request: Request[Config]) -> Request[Config]:
+    """The same with an epoch chosen on validation images.
+
+    Parameters
+    ----------
+    request : Request
+        With ``select_on="test"``.
+    """
+    config = replace(request.config, select_on="validation")
+    asked = request.preset.removesuffix("-changed").removesuffix("-as-printed")
+    name = configuration.preset_name(config, PRESETS, asked if asked in PRESETS else None)
+    execution = replace(request.execution, name=None)  # a name is one run's
+    command = f"{request.command} --select-on validation"
+    return replace(request, config=config, execution=execution, preset=name, command=command)
 
 
 def fit(
@@ -116,6 +182,7 @@ def fit(
     from common.augment import Augmenter
     from common.backend import keras
     from common.pipeline import batches
+    from common.samples import plain
     from her2scoring import data
     from her2scoring.model import build_model, crossentropy
 
@@ -141,13 +208,11 @@ def fit(
         initial_epoch=training.trained_epochs(run.path),
         workers=workers,
     )
-    watched = batches(
-        samples[samples.part != "train"],
-        pixels,
-        classes,
-        batch_size=config.batch_size,
-        workers=workers,
-    )
+    shared = {"batch_size": config.batch_size, "workers": workers}
+    watched = batches(samples[samples.part != "train"], pixels, classes, **shared)
+    second = None
+    if config.select_on == "test" and (split.part == "validation").any():
+        second = batches(plain(split, "validation"), pixels, classes, **shared)
     # 1e-4 for epochs 1-15, 1e-5 for 16-30 (III.C).
     rate = keras.optimizers.schedules.PiecewiseConstantDecay(
         [config.drop_epoch * len(train) - 1],
@@ -165,6 +230,7 @@ def fit(
         run,
         config.epochs,
         keep="last" if config.select_on == "last" else "best",
+        second=second,
     )
     return model, pixels
 

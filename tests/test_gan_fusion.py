@@ -352,6 +352,26 @@ def test_config_says_what_was_generated_in_fact(generated, split):
     assert without.config == PRESETS["T11-fusion-trad"]
 
 
+def test_the_papers_own_way_takes_the_images_of_a_gan_that_saw_everything(generated, split):
+    """G15: only when it is asked for by name, and then no other GAN's."""
+    own = dataclasses.replace(SMALL, gan="T9-batch32-as-printed")
+    everything = data.training_hash(split.assign(part="train"))
+    with pytest.raises(InputError, match="which trains on all images"):
+        data.load_generated(generated, split, own)
+    write_generation(generated, training_hash=everything)
+    assert len(data.load_generated(generated, split, own).table)
+    with pytest.raises(InputError, match="another training part"):
+        data.load_generated(generated, split, SMALL)
+    for row, name in config.AS_PRINTED.items():
+        presets = PRESETS if name in PRESETS else config.OTHER_PRESETS
+        differing = configuration.differences(presets[name], presets[row])
+        assert differing == (["gan"] if name in PRESETS else ["train_on"])
+        assert "(G15)" in config.LEAKS[name] and "(G15)" not in config.LEAKS[row]
+    assert {name for name in config.AS_PRINTED if name in PRESETS} == {
+        "T11-fusion-trad-gan", "T11-counts-trad-gan"
+    }  # fmt: skip
+
+
 def test_the_number_of_generated_images_is_counted_never_set(capsys):
     with pytest.raises(SystemExit):
         ask("--preset", "T11-fusion-trad-gan", "--generated", 3)

@@ -111,6 +111,38 @@ def row_of(table, row="Small", metric="accuracy"):
     return table[(table["row"] == row) & (table["metric"] == metric)].iloc[0]
 
 
+# --- the paper's own way -----------------------------------------------------------------------
+
+
+def test_the_papers_own_way_stands_below_the_tables_and_fills_no_row(paper, tmp_path):
+    own = "PRESETS['T1-small-own'] = Config(epochs=31)\nAS_PRINTED = {'T1-small': 'T1-small-own'}\n"
+    (paper / "config.py").write_text(CONFIG + own)
+    shown = tables.markdown(tables.load("fakepaper", tmp_path / "runs"))
+    command = "`python -m fakepaper.train --preset T1-small-own --data-dir DIR`"
+    assert f"which flatters: 1 experiments, none run, such as {command}." in shown
+    make_run(tmp_path, "own", scored(1960, 2000, best_epoch=9), epochs=31)
+    shown = tables.markdown(tables.load("fakepaper", tmp_path / "runs"))
+    part = shown[shown.index("## The paper's own way") :].split("\n\n")[1].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in part[2:]]
+    assert cells[0][:4] == ["T1, Small", "accuracy", "95.00", "98.00"]
+    assert cells[0][5:] == ["–", "–"]  # the row itself is not run
+    make_run(tmp_path, "row", scored(1900, 2000), epochs=30)
+    loaded = tables.load("fakepaper", tmp_path / "runs")
+    assert len(loaded.groups["T1-small"].runs) == len(loaded.groups["T1-small-own"].runs) == 1
+    assert not loaded.others
+    shown = tables.markdown(loaded)
+    part = shown[shown.index("## The paper's own way") :].split("\n\n")[1].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in part[2:]]
+    assert cells[0][5:] == ["95.00", "+3.00"]
+    assert [line[1] for line in cells] == ["accuracy", "F1", "epoch"]
+    assert cells[2][2:] == ["12", "9", "–", "7", "+2"]
+    assert command not in shown
+    (paper / "config.py").write_text(CONFIG + "AS_PRINTED = {'T1-small': 'gone'}\n")
+    sys.modules.pop("fakepaper.config")
+    with pytest.raises(InputError, match="AS_PRINTED names no preset gone"):
+        tables.load("fakepaper", tmp_path / "runs")
+
+
 # --- the printed numbers -----------------------------------------------------------------------
 
 

@@ -321,3 +321,40 @@ def test_missing_weights_file(tissue, cache, tmp_path):
     )  # fmt: skip
     fails(result, "nowhere.h5", "no such file")
     assert not (tmp_path / "runs").exists()
+
+
+# --- two choices of one training -----------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_one_training_yields_the_run_as_printed_and_that_of_the_row(
+    finished, tissue, cache, tmp_path
+):
+    """What is adopted is to the byte what a training of its own gives."""
+    row, _ = finished("her2scoring")
+    result = run(
+        "her2scoring", *SMALL, "--select-on", "test", "--name", "own way",
+        "--data-dir", tissue["her2scoring"], "--runs-dir", tmp_path, "--cache-dir", cache,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("epoch 3/3") == 1  # trained once
+    made = {run.config["select_on"]: run for run in runs.find(tmp_path, "her2scoring")}
+    assert set(made) == {"test", "validation"}
+    for name in ("predictions.csv", "metrics.json", "history.csv", "split.csv", "samples.csv"):
+        assert (made["validation"].path / name).read_bytes() == (row / name).read_bytes(), name
+    assert made["validation"].record.run_id == runs.load(row).record.run_id
+    assert made["validation"].record.kept_epoch == runs.load(row).record.kept_epoch
+    history = pd.read_csv(made["test"].path / "history.csv")
+    best = history.sort_values(["val_accuracy", "val_loss"], ascending=[False, True]).epoch.iloc[0]
+    assert made["test"].record.kept_epoch == best
+    test = pd.read_csv(made["test"].path / "predictions.csv").query("part == 'test'")
+    right = (test.filter(regex="^p_").to_numpy().argmax(axis=1)) == test.label.map(
+        {name: i for i, name in enumerate(made["test"].record.classes)}
+    )
+    assert right.mean() == pytest.approx(history.val_accuracy[history.epoch == best].iloc[0])
+    assert "the epoch was chosen on the test images" in " ".join(made["test"].record.leaks)
+    again = run(
+        "her2scoring", *SMALL, "--select-on", "test", "--data-dir", tissue["her2scoring"],
+        "--runs-dir", tmp_path, "--cache-dir", cache,
+    )  # fmt: skip
+    assert again.returncode == 0 and "epoch 1/3" not in again.stderr

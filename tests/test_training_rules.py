@@ -33,10 +33,9 @@ BEST = {"val_accuracy": 0.8, "val_loss": 0.5}
 )
 def test_what_is_better_than_the_best_so_far(tmp_path, keep, monitor, accuracy, loss, better):
     checkpoint, row = Checkpoint(tmp_path, {}), {"val_accuracy": accuracy, "val_loss": loss}
-    recorder = _Recorder(tmp_path, checkpoint, {"best": BEST}, 9, keep, monitor, None)
-    assert recorder._is_best(row) is better
-    first = _Recorder(tmp_path, checkpoint, {"best": None}, 9, keep, monitor, None)
-    assert first._is_best(row) is True
+    recorder = _Recorder(tmp_path, checkpoint, {}, 9, keep, monitor, None)
+    assert recorder._is_best(row, BEST) is better
+    assert recorder._is_best(row, None) is True
 
 
 def test_accuracy_comes_first_unless_the_loss_is_asked_for():

@@ -241,21 +241,26 @@ def words(text: object, size: float = SMALL, inches: float = math.inf) -> str:
     return "\n".join(lines)
 
 
-@functools.lru_cache(maxsize=4096)
-def breadth(line: str, size: float = SMALL) -> float:
-    """How wide a line of text is drawn.
+def breadth(text: str, size: float = SMALL) -> float:
+    """How wide a text is drawn.
 
     Parameters
     ----------
-    line : str
+    text : str
+        One line or more.
     size : float
         Points.
 
     Returns
     -------
     float
-        Inches.
+        Inches of its longest line.
     """
+    return max(_breadth(line, size) for line in text.split("\n"))
+
+
+@functools.lru_cache(maxsize=4096)
+def _breadth(line: str, size: float) -> float:
     from matplotlib.textpath import TextToPath
 
     with DRAWING:

@@ -5,7 +5,7 @@ fills a row only if its whole config equals the row's preset (seed, split seed a
 it saw every image of the data set; any other run is listed with what differs. Synthetic runs never
 appear.
 
-printed -> arithmetic, ours -> judge, paper -> comparison -> show -> readme, entry
+printed -> arithmetic, ours -> judge, paper -> comparison, as_printed -> show -> readme, entry
 """
 
 from common.tables.arithmetic import paper_count, paper_counts, recover_count, size_remarks

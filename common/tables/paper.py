@@ -42,6 +42,9 @@ class Paper:
         Runs that fill no row: the nearest preset, the run, what differs.
     trained_by : mapping
         Training command of presets that are not ``train``'s.
+    as_printed : mapping
+        Row's preset -> that of an experiment which does as the paper did where the row does not,
+        because that flatters.
     """
 
     package: str
@@ -52,6 +55,7 @@ class Paper:
     groups: dict[str, Group] = field(default_factory=dict)
     others: list[tuple[str, runs.Run, list[str]]] = field(default_factory=list)
     trained_by: Mapping[str, str] = field(default_factory=dict)
+    as_printed: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(package: str, runs_dir: str | Path, results_dir: str | Path | None = None) -> Paper:
@@ -86,6 +90,7 @@ def load(package: str, runs_dir: str | Path, results_dir: str | Path | None = No
     rows = list(dict.fromkeys(paper.table["preset"]))
     twins = [paper.honest[name] for name in rows if name in paper.honest]
     candidates = rows + [name for name in twins if name in paper.presets]
+    candidates += [paper.as_printed[name] for name in rows if name in paper.as_printed]
     for run in runs.find(runs_dir, package):
         if not run.synthetic:
             _sort_in(paper, run, candidates)
@@ -118,10 +123,14 @@ def _without_runs(package: str, module: ModuleType) -> Paper:
         getattr(module, "HONEST", {}),
         getattr(module, "LEAKS", {}),
         trained_by=getattr(module, "TRAINED_BY", {}),
+        as_printed=getattr(module, "AS_PRINTED", {}),
     )
     unknown = [name for name in paper.table["preset"].unique() if name not in paper.presets]
     if unknown:
         raise InputError(f"{package}/published.csv: no preset {', '.join(unknown)}")
+    unknown = [name for name in paper.as_printed.values() if name not in paper.presets]
+    if unknown:
+        raise InputError(f"{package}.config: AS_PRINTED names no preset {', '.join(unknown)}")
     for name, twin in paper.honest.items():
         if twin not in paper.presets and not twin.startswith("none: "):
             raise InputError(f"{package}.config: HONEST[{name!r}] is neither a preset nor 'none: '")

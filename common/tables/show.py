@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import evaluation, runs
 from common.errors import InputError
+from common.tables import as_printed
 from common.tables.arithmetic import impossible
 from common.tables.comparison import compared
 from common.tables.ours import lookup
@@ -100,6 +101,7 @@ def markdown(paper: Paper) -> str:
         others = _other_lines(paper, presets)
         if others:
             out += ["Runs that fill no row, with what differs:", "", *others, ""]
+    out += _experiments(paper)
     out += [
         *_LEGEND,
         "",
@@ -112,6 +114,19 @@ def markdown(paper: Paper) -> str:
         *(f"({i}) `{text}`  " for i, text in enumerate(commands.texts, 1)),
     ]
     return "\n".join(out) + "\n"
+
+
+def _experiments(paper: Paper) -> list[str]:
+    """Rows done the paper's own way, below all tables; nothing where a paper has none."""
+    lines, missing = as_printed.experiment_lines(paper)
+    told = f"such as `{missing[0]}`." if missing else ""
+    if not lines:
+        # Named in one line: a list of them all would hide the tables.
+        head = f"The paper's own way, which flatters: {len(missing)} experiments, none run,"
+        return [f"{head} {told}", ""] if told else []
+    title = "## The paper's own way, which flatters and fills no row"
+    out = [title, "", *markdown_table(as_printed.HEADER, lines), ""]
+    return [*out, f"{len(missing)} more are not run, {told}", ""] if told else out
 
 
 def latex(paper: Paper) -> str:

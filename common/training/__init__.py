@@ -5,15 +5,17 @@ killed, at any moment, goes on from its last whole epoch and ends with the same 
 """
 
 from common.training.checkpoint import Checkpoint, trained, trained_epochs
-from common.training.fitting import HISTORY, Fitted, fit, preference, set_seed
+from common.training.fitting import HISTORY, SECOND, Fitted, adopt, fit, preference, set_seed
 from common.training.schedules import EarlyStopping, Plateau, exhausted
 
 __all__ = [
     "HISTORY",
+    "SECOND",
     "Checkpoint",
     "EarlyStopping",
     "Fitted",
     "Plateau",
+    "adopt",
     "exhausted",
     "fit",
     "preference",

@@ -23,6 +23,9 @@ from common.files import atomic_path, write_csv
 from common.runs import Run
 from common.training.checkpoint import Checkpoint, trained_epochs
 
+SECOND = ("second.keras", "second.csv")
+"""What `fit` leaves of the epoch that its second images chose."""
+
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
 
@@ -74,6 +77,7 @@ def fit(
     keep: Literal["best", "last"] = "best",
     monitor: Literal["accuracy", "loss"] = "accuracy",
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    second: keras.utils.PyDataset | None = None,
 ) -> Fitted:
     """Train `model` up to `epochs`, or on from where a killed run stopped.
 
@@ -98,6 +102,10 @@ def fit(
         What "best" means. Ties in accuracy go to the lower loss, then to the earlier epoch.
     callbacks : sequence of keras.callbacks.Callback
         Outputs such as TensorBoard. State that matters does not belong there: it is not resumed.
+    second : PyDataset, optional
+        Images that choose an epoch of their own, by the same rule: one training, two choices. What
+        they choose is kept as `second.keras`, their losses and accuracies as `second.csv`, for
+        `adopt`. They change nothing else.
 
     Returns
     -------
@@ -137,7 +145,7 @@ def fit(
         terminal.line(f"resuming after epoch {start} of {epochs}")
         # A run that was killed between the two has an epoch more in the checkpoint.
         _write_history(folder, state["history"])
-    recorder = _Recorder(folder, checkpoint, state, epochs, keep, monitor, train)
+    recorder = _Recorder(folder, checkpoint, state, epochs, keep, monitor, train, second)
     if start < epochs:
         try:
             model.fit(
@@ -157,6 +165,13 @@ def fit(
             ) from None
         finally:
             recorder.close()
+    chosen = recorder.state.get("second")
+    if second is not None and chosen is not None:  # None: begun without them
+        _write_history(folder, _of_second(recorder.state["history"]), SECOND[1])
+        with atomic_path(folder / SECOND[0]) as temporary:
+            shutil.copyfile(checkpoint.folder / chosen["file"], temporary)
+        if isinstance(run, Run):
+            run.note(second_epoch=int(chosen["epoch"]))
     best = recorder.state["best"]
     source = checkpoint.folder / best["file"]
     with atomic_path(folder / "model.keras") as temporary:
@@ -167,6 +182,43 @@ def fit(
     if isinstance(run, Run):
         run.note(kept_epoch=kept)
     return Fitted(history, kept)
+
+
+def _of_second(history: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """The history as it is seen by the second images."""
+    return [
+        {**row, "val_loss": row["second_loss"], "val_accuracy": row["second_accuracy"]}
+        for row in history
+    ]
+
+
+def adopt(model: keras.Model, run: Run, other: Run) -> Fitted | None:
+    """Take over the epoch that another training's second images chose, instead of training.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Built as the other training's; gets the weights.
+    run : Run
+        Gets `model.keras`, `history.csv` and the note of the epoch, as `fit` would leave them.
+    other : Run
+        Its training had `run`'s validation images as its `second`.
+
+    Returns
+    -------
+    Fitted or None
+        None if the other training kept no second epoch.
+    """
+    weights, table = (other.path / name for name in SECOND)
+    kept = other.record.get("second_epoch")
+    if kept is None or not weights.is_file() or not table.is_file():
+        return None
+    models.load_weights(model, weights)
+    for source, name in ((weights, "model.keras"), (table, "history.csv")):
+        with atomic_path(run.path / name) as temporary:
+            shutil.copyfile(source, temporary)
+    run.note(kept_epoch=int(kept))
+    return Fitted(pd.read_csv(table), int(kept))
 
 
 def preference(row: Mapping[str, float], monitor: str = "accuracy") -> tuple[float, ...]:
@@ -196,8 +248,10 @@ class _Recorder(keras.callbacks.Callback):
         keep: str,
         monitor: str,
         train: keras.utils.PyDataset,
+        second: keras.utils.PyDataset | None = None,
     ):
         super().__init__()
+        self.second = second
         self.run = run
         self.checkpoint = checkpoint
         self.state = state
@@ -233,6 +287,9 @@ class _Recorder(keras.callbacks.Callback):
         seconds = time.monotonic() - self.began
         row = {"epoch": epoch + 1, **{k: float(v) for k, v in (logs or {}).items()}}
         row["learning_rate"] = self.rate
+        if self.second is not None:
+            found = self.model.evaluate(self.second, verbose=0, return_dict=True)
+            row |= {f"second_{name}": float(found[name]) for name in ("loss", "accuracy")}
         broken = [name for name, value in row.items() if not math.isfinite(value)]
         if broken:
             saved = self.state["epoch"]
@@ -242,23 +299,26 @@ class _Recorder(keras.callbacks.Callback):
                 f"the {what} became {row[broken[0]]} in epoch {epoch + 1}; "
                 f"{kept if saved else 'no epoch before it is saved'}; try a smaller --learning-rate"
             )
-        best = self._is_best(row)
         history = [*self.state["history"], row]
-        if best:
-            name = f"best-{epoch + 1:06d}.keras"
-            _save_model(self.model, self.checkpoint.folder / name)
-            record = {"file": name, **row}
-        else:
-            record = self.state["best"]
-        self.state = {"epoch": epoch + 1, "best": record, "history": history}
-        self.checkpoint.save(
-            epoch + 1, {"best": record, "history": history}, files=[str(record["file"])]
-        )
+        best = self._is_best(row, self.state["best"])
+        chosen: dict[str, Any] = {"best": self._record("best", row) if best else self.state["best"]}
+        if self.second is not None and (epoch == 0 or self.state.get("second")):
+            seen, before = _of_second([row])[0], self.state.get("second")
+            better = before is None or self._is_best(seen, _of_second([before])[0])
+            chosen["second"] = self._record("best-second", row) if better else before
+        self.state = {"epoch": epoch + 1, "history": history, **chosen}
+        names = [each["file"] for each in chosen.values()]
+        self.checkpoint.save(epoch + 1, {"history": history, **chosen}, files=names)
         _write_history(self.run, history)
         self._print(row, best, seconds)
 
-    def _is_best(self, row: Mapping[str, float]) -> bool:
-        best = self.state["best"]
+    def _record(self, name: str, row: Mapping[str, float]) -> dict[str, Any]:
+        """Keep the weights of an epoch."""
+        file = f"{name}-{row['epoch']:06d}.keras"
+        _save_model(self.model, self.checkpoint.folder / file)
+        return {"file": file, **row}
+
+    def _is_best(self, row: Mapping[str, float], best: Mapping[str, float] | None) -> bool:
         if best is None or self.keep == "last":
             return True
         return preference(row, self.monitor) > preference(best, self.monitor)
@@ -290,8 +350,10 @@ def _save_model(model: keras.Model, path: Path) -> None:
         model.save(temporary)
 
 
-def _write_history(run: Path, history: list[dict[str, float]]) -> pd.DataFrame:
+def _write_history(
+    run: Path, history: list[dict[str, float]], name: str = "history.csv"
+) -> pd.DataFrame:
     frame = pd.DataFrame(history)
     frame = frame[[name for name in HISTORY if name in frame]]
-    write_csv(run / "history.csv", frame)
+    write_csv(run / name, frame)
     return frame

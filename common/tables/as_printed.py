@@ -1,0 +1,81 @@
+"""Rows done the paper's own way where ours do otherwise: what that is worth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from common.tables.ours import Estimate, estimate
+from common.tables.paper import Paper, command
+from common.tables.printed import SCALES
+
+if TYPE_CHECKING:
+    pass
+
+HEADER = ["row", "metric", "paper", "as printed", "95 % interval", "our row", "difference"]
+"""Heads of the columns; the difference is that of the two runs of ours."""
+
+
+def experiment_lines(paper: Paper) -> tuple[list[list[str]], list[str]]:
+    """Numbers of the experiments that have runs, and the commands of those that have none.
+
+    Parameters
+    ----------
+    paper : Paper
+        From `load`.
+
+    Returns
+    -------
+    lines : list of list of str
+        Under `HEADER`, a line for each printed number of a row that has such an experiment.
+    commands : list of str
+        What makes the others, in the order of the rows.
+    """
+    lines: list[list[str]] = []
+    before = ""
+    for row in paper.table.to_dict("records"):
+        name = paper.as_printed.get(row["preset"])
+        group = paper.groups.get(name) if name is not None else None
+        if group is None:
+            continue
+        scale, decimals = SCALES.get(row["unit"], 1), int(row["decimals"])
+        theirs = estimate(group, row["metrics_key"])
+        beside = paper.groups.get(row["preset"])
+        ours = estimate(beside, row["metrics_key"]) if beside else None
+        title = f"{row['table']}, {row['row']}"
+        lines.append(
+            [
+                "" if title == before else title,
+                row["metric"],
+                row["printed"],
+                _value(theirs, scale, decimals),
+                _ends(theirs, scale, decimals),
+                _value(ours, scale, decimals),
+                _apart(theirs, ours, scale, decimals),
+            ]
+        )
+        before = title
+    missing = [
+        command(paper.package, name, paper.trained_by)
+        for row, name in paper.as_printed.items()
+        if name not in paper.groups and row in set(paper.table["preset"])
+    ]
+    return lines, missing
+
+
+def _value(found: Estimate | None, scale: float, decimals: int) -> str:
+    if found is None or found.value is None:
+        return "–"
+    text = f"{scale * found.value:.{decimals}f}"
+    return f"{text} ({found.n_runs} runs)" if found.n_runs > 1 else text
+
+
+def _ends(found: Estimate, scale: float, decimals: int) -> str:
+    if found.low is None or found.high is None:
+        return "–"
+    return f"{scale * found.low:.{decimals}f} to {scale * found.high:.{decimals}f}"
+
+
+def _apart(theirs: Estimate, ours: Estimate | None, scale: float, decimals: int) -> str:
+    if ours is None or ours.value is None or theirs.value is None:
+        return "–"
+    return f"{scale * (theirs.value - ours.value):+.{decimals}f}"
