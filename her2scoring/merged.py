@@ -12,11 +12,10 @@ import numpy as np
 
 from common import evaluation, predictions, tables
 from common.datasets import bci
+from common.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from common.runs import Run
 
 PAIRS = {
     f"T3-{network}-{stain}": f"{table}-{network}"
@@ -125,7 +124,11 @@ def _ours(paper: tables.Paper, preset: str, answers: bool | None = None) -> tupl
         return "not run", "–"
     found = group.metrics
     if answers is not None:
-        found = [scores(run, answers=answers) for run in group.runs]
+        # Of results without their runs no predictions are at hand.
+        known = [run for run in group.runs if isinstance(run, Run)]
+        if not known:
+            return "no predictions", "–"
+        found = [scores(run, answers=answers) for run in known]
     mean = 100 * sum(each["accuracy"] for each in found) / len(found)
     if len(found) > 1:
         return f"{mean:.2f} ({len(found)} runs)", "–"
