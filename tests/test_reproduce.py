@@ -485,3 +485,24 @@ def test_doctor_times_networks_and_the_plan_uses_it(tmp_path):
     trainings = [item for item in found if item.step is None]
     assert {hours[item.key].source for item in trainings} == {"doctor"}
     assert hours[trainings[0].key].hours == pytest.approx(trainings[0].amount / rate / 3600)
+
+
+def test_commands_beside_rows_of_several_trainings_make_the_whole_row():
+    from common import tables
+
+    for paper in ("ernet", "gan_fusion", "wrn_edge"):
+        commands = tables.rows(paper, "nowhere")["command"].unique()
+        whole = [line for line in commands if line.startswith("python -m common.reproduce run")]
+        assert whole
+        for line in whole:
+            arguments, _, words = line.partition("  # ")
+            given = arguments.split()[3:]
+            chosen = dict(zip(given[1::2], given[2::2], strict=True))
+            found = reproduce.items([paper], row=chosen["--row"], twins=chosen["--twins"])
+            kinds = Counter(item.kind for item in found)
+            assert len(found) > 1
+            assert {item.preset for item in found if not item.needs} <= {
+                chosen["--row"], *(word.strip(",") for word in words.split())
+            }  # fmt: skip
+            assert all((kind in words) for kind in kinds if kind not in ("training", "generation"))
+            assert ("images" in words) == ("generation" in kinds)

@@ -146,7 +146,7 @@ def items(
     table : str, optional
         Rows of one table alone, ``T1``.
     row : str, optional
-        One preset alone.
+        One preset alone, and its twin if `twins` says so.
     twins : {"yes", "no", "only"}
     seeds : int, optional
         Trainings of every round with as many seeds; unset: as the papers.
@@ -187,10 +187,13 @@ def _chosen(work: Work, table: str | None, row: str | None, twins: str) -> list[
     if row is not None:
         settings = import_module(f"{work.paper}.config")
         rows &= {row, settings.HONEST.get(row, row)}
+    wanted = {
+        "yes": lambda name, twin: True,
+        "no": lambda name, twin: not twin or name == row,
+        "only": lambda name, twin: twin,
+    }[twins]
     return [
-        each
-        for name, each in work.experiments.items()
-        if name in rows and (twins == "yes" or each.twin == (twins == "only"))
+        each for name, each in work.experiments.items() if name in rows and wanted(name, each.twin)
     ]
 
 

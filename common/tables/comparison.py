@@ -90,9 +90,11 @@ def compared(paper: Paper) -> pd.DataFrame:
             "honest": twin,
             **{f"honest_{name}": value for name, value in _columns(beside, scale).items()},
             "leaks": paper.leaks.get(row["preset"], ""),
-            "command": command(paper.package, row["preset"], paper.trained_by),
+            "command": command(paper.package, row["preset"], paper.trained_by, paper.chains),
             "honest_command": (
-                command(paper.package, twin, paper.trained_by) if twin in paper.presets else ""
+                command(paper.package, twin, paper.trained_by, paper.chains)
+                if twin in paper.presets
+                else ""
             ),
         }
         records.append(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,8 @@ class Paper:
     as_printed : mapping
         Row's preset -> that of an experiment which does as the paper did where the row does not,
         because that flatters.
+    chains : mapping
+        Preset of a row that is more than one training -> what it takes, in words.
     """
 
     package: str
@@ -56,6 +59,7 @@ class Paper:
     others: list[tuple[str, runs.Run, list[str]]] = field(default_factory=list)
     trained_by: Mapping[str, str] = field(default_factory=dict)
     as_printed: Mapping[str, str] = field(default_factory=dict)
+    chains: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(package: str, runs_dir: str | Path, results_dir: str | Path | None = None) -> Paper:
@@ -124,6 +128,7 @@ def _without_runs(package: str, module: ModuleType) -> Paper:
         getattr(module, "LEAKS", {}),
         trained_by=getattr(module, "TRAINED_BY", {}),
         as_printed=getattr(module, "AS_PRINTED", {}),
+        chains=_chains(package),
     )
     unknown = [name for name in paper.table["preset"].unique() if name not in paper.presets]
     if unknown:
@@ -135,6 +140,23 @@ def _without_runs(package: str, module: ModuleType) -> Paper:
         if twin not in paper.presets and not twin.startswith("none: "):
             raise InputError(f"{package}.config: HONEST[{name!r}] is neither a preset nor 'none: '")
     return paper
+
+
+def _chains(package: str) -> dict[str, str]:
+    """Rows that take more than one command, and which, from the paper's `experiments`."""
+    if importlib.util.find_spec(f"{package}.experiments") is None:
+        return {}
+    found = {}
+    for name, each in importlib.import_module(f"{package}.experiments").EXPERIMENTS.items():
+        words = []
+        if each.needed is not None:
+            words.append(f"{each.needed.preset}, its images")
+        count = len(each.rounds)
+        words.append("the training" if count == 1 else f"{count} trainings")
+        words += [step.kind for step in each.after]
+        if words != ["the training"]:
+            found[name] = ", ".join(words)
+    return found
 
 
 def _sort_in(paper: Paper, run: runs.Run, candidates: Sequence[str]) -> None:
@@ -183,8 +205,13 @@ def _shown(config: Any, name: str) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def command(package: str, preset: str, trained_by: Mapping[str, str] | None = None) -> str:
-    """Command that makes a run of a preset.
+def command(
+    package: str,
+    preset: str,
+    trained_by: Mapping[str, str] | None = None,
+    chains: Mapping[str, str] | None = None,
+) -> str:
+    """Command that makes a row: a training, or all rounds of it and what comes before.
 
     Parameters
     ----------
@@ -192,7 +219,7 @@ def command(package: str, preset: str, trained_by: Mapping[str, str] | None = No
         Name of the paper's package.
     preset : str
         Its name.
-    trained_by : mapping, optional
+    trained_by, chains : mapping, optional
         As in `Paper`.
 
     Returns
@@ -200,5 +227,10 @@ def command(package: str, preset: str, trained_by: Mapping[str, str] | None = No
     str
         To be typed, with the data's folder in place of DIR.
     """
+    if preset in (chains or {}):
+        return (
+            f"python -m common.reproduce run --paper {package} --row {preset} --twins no "
+            f"--data-dir DIR  # {(chains or {})[preset]}"
+        )
     module = (trained_by or {}).get(preset, "train")
     return f"python -m {package}.{module} --preset {preset} --data-dir DIR"
