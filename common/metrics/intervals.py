@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +75,11 @@ class Draws:
 
     times: np.ndarray
     unit: np.ndarray
+
+    @functools.cached_property
+    def sizes(self) -> np.ndarray:
+        """How many images each sample has."""
+        return self.sums(np.ones(len(self.unit)))
 
     def sums(self, features: np.ndarray) -> np.ndarray:
         """Sum what the images of each sample add.

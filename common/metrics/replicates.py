@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 from common.metrics.counts import ratio
@@ -25,7 +28,7 @@ def mean(values: np.ndarray, draws: Draws) -> np.ndarray:
     -------
     float64 array (replicates,)
     """
-    return draws.sums(values) / draws.sums(np.ones(len(values)))
+    return draws.sums(values) / draws.sizes
 
 
 def mean_of_units(values: np.ndarray, draws: Draws) -> np.ndarray:
@@ -65,7 +68,7 @@ def mean_of_groups(values: np.ndarray, groups: np.ndarray, draws: Draws) -> np.n
     _, first, group = np.unique(groups, return_index=True, return_inverse=True)
     own = np.bincount(group, weights=values) / np.bincount(group)
     within = Draws(draws.times, draws.unit[first])
-    return within.sums(own) / within.sums(np.ones(len(own)))
+    return within.sums(own) / within.sizes
 
 
 def auc_of(
@@ -94,7 +97,7 @@ def auc_of(
         chosen = [positive]
     else:
         chosen = [i for i in range(n_classes) if 0 < (labels == i).sum() < len(labels)]
-    areas = [auc(labels == i, probabilities[:, i], draws) for i in chosen]
+    areas = _areas([(labels == i, probabilities[:, i]) for i in chosen], draws)
     return np.mean(areas, axis=0) if areas else np.full(len(draws.times), np.nan)
 
 
@@ -115,35 +118,69 @@ def auc(positive: np.ndarray, scores: np.ndarray, draws: Draws) -> np.ndarray:
     float64 array (replicates,)
         In [0, 1]; NaN where a sample has no positives or no negatives.
     """
-    positive = np.asarray(positive, dtype=bool)
-    # Equal scores are one step: their pairs are ties.
-    distinct, step = np.unique(np.asarray(scores), return_inverse=True)
-    n_steps = len(distinct)
-    n_units = draws.times.shape[1]
-    if n_units < len(positive):
-        # Few units: pairs are counted once, between each two of them.
-        others = np.zeros((n_steps, n_units))
-        np.add.at(others, (step[~positive], draws.unit[~positive]), 1)
-        below = np.cumsum(others, axis=0) - others / 2
-        won = np.zeros((n_units, n_units))
-        np.add.at(won, draws.unit[positive], below[step[positive]])
-        wins = ((draws.times @ won) * draws.times).sum(axis=1)
-        pairs = draws.sums(positive) * draws.sums(~positive)
+    return _areas([(positive, scores)], draws)[0]
+
+
+def _areas(sets: Sequence[tuple[np.ndarray, np.ndarray]], draws: Draws) -> list[np.ndarray]:
+    """Areas of several classes of the same images: what is positive, and its score."""
+    ranked = [_Ranked.of(positive, scores) for positive, scores in sets]
+    if draws.times.shape[1] < len(draws.unit):
+        wins = [_wins_between_units(each, draws) for each in ranked]
     else:
-        blocks = max(1, draws.times.size // AT_ONCE)
-        order = np.argsort(step, kind="stable")
-        starts = np.searchsorted(step[order], np.arange(n_steps))
-        found = [
-            _won(times[:, draws.unit[order]], positive[order], starts)
-            for times in np.array_split(draws.times, blocks)
-        ]
-        wins, pairs = np.concatenate(found, axis=1)
-    return np.where(pairs > 0, ratio(wins, pairs), np.nan)
+        wins = _wins_between_images(ranked, draws)
+    if not ranked:
+        return []
+    # All classes at once: each sum reads every sample.
+    ours = draws.sums(np.stack([positive for positive, _ in sets], axis=1))
+    pairs = (ours * (draws.sizes[:, None] - ours)).T
+    return [
+        np.where(each > 0, ratio(won, each), np.nan) for won, each in zip(wins, pairs, strict=True)
+    ]
 
 
-def _won(times: np.ndarray, positive: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Pairs won and pairs in all of each sample; `times` counts its images, by rising score."""
-    ours = np.add.reduceat(times * positive, starts, axis=1)
-    others = np.add.reduceat(times * ~positive, starts, axis=1)
-    wins = (ours * (np.cumsum(others, axis=1) - others / 2)).sum(axis=1)
-    return wins, ours.sum(axis=1) * others.sum(axis=1)
+class _Ranked(NamedTuple):
+    """The order of scores: which images are positive, which others lie below each of them."""
+
+    positive: np.ndarray
+    """int64 (P,), numbers of the positive images."""
+    others: np.ndarray
+    """int64 (N,), numbers of the others, by rising score."""
+    below: np.ndarray
+    """int64 (P,), how many of the others have a lower score than each positive one."""
+    not_above: np.ndarray
+    """int64 (P,), how many have none above it: those between are ties, which count half."""
+
+    @classmethod
+    def of(cls, positive: np.ndarray, scores: np.ndarray) -> _Ranked:
+        positive, scores = np.asarray(positive, dtype=bool), np.asarray(scores)
+        mine, others = np.flatnonzero(positive), np.flatnonzero(~positive)
+        others = others[np.argsort(scores[others], kind="stable")]
+        rising = scores[others]
+        ends = (np.searchsorted(rising, scores[mine], side) for side in ("left", "right"))
+        return cls(mine, others, *ends)
+
+
+def _wins_between_units(ranked: _Ranked, draws: Draws) -> np.ndarray:
+    """Few units: pairs are counted once, between each two of them."""
+    n_units = draws.times.shape[1]
+    counted = np.zeros((len(ranked.others) + 1, n_units))
+    counted[np.arange(1, len(counted)), draws.unit[ranked.others]] = 1
+    counted = np.cumsum(counted, axis=0)
+    won = np.zeros((n_units, n_units))
+    below = (counted[ranked.below] + counted[ranked.not_above]) / 2
+    np.add.at(won, draws.unit[ranked.positive], below)
+    return ((draws.times @ won) * draws.times).sum(axis=1)
+
+
+def _wins_between_images(ranked: Sequence[_Ranked], draws: Draws) -> list[np.ndarray]:
+    """Every image by itself, with the samples along the fast axis; whole numbers are exact."""
+    wins: list[list[np.ndarray]] = [[] for _ in ranked]
+    for times in np.array_split(draws.times, max(1, draws.times.size // AT_ONCE)):
+        drawn = np.ascontiguousarray(times.T.astype(np.int32)[draws.unit])
+        for each, found in zip(ranked, wins, strict=True):
+            counted = np.zeros((len(each.others) + 1, len(times)), np.int32)
+            np.cumsum(drawn[each.others], axis=0, out=counted[1:])
+            twice = counted[each.below]
+            twice += counted[each.not_above]
+            found.append(np.einsum("ij,ij->j", drawn[each.positive], twice, dtype=np.float64) / 2)
+    return [np.concatenate(found) for found in wins]
