@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 BACKENDS = ("tensorflow", "jax")
 """Backends of Keras on which everything here but TFLite export runs."""
 
+_EPSILON = 1e-7  # Keras' own
+
 # What C++ code says at every start, and what nobody can do anything about. TensorFlow prints it
 # before it reads TF_CPP_MIN_LOG_LEVEL.
 _GREETINGS = re.compile(
@@ -60,8 +62,8 @@ def load() -> str:
     """Import Keras with the backend that KERAS_BACKEND names; unset means TensorFlow.
 
     What Keras' own settings file (``keras.json``) or a notebook has set otherwise is set back, and
-    said: images are NHWC and weights float32, whatever the file says, and the backend is never
-    taken from it.
+    said: images are NHWC, weights float32 and epsilon 1e-7, whatever the file says, and the
+    backend is never taken from it.
 
     Returns
     -------
@@ -95,6 +97,13 @@ def load() -> str:
         terminal.line(f"Keras was set to {keras.config.floatx()}; weights are float32: set back")
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy("float32")
+    policy = keras.config.dtype_policy()
+    if policy.variable_dtype != "float32":
+        terminal.line(f"Keras' policy was {policy.name}; weights are float32: set back")
+        keras.config.set_dtype_policy("float32")
+    if keras.config.epsilon() != _EPSILON:  # losses clip probabilities by it
+        terminal.line(f"Keras' epsilon was {keras.config.epsilon()}; it is {_EPSILON}: set back")
+        keras.config.set_epsilon(_EPSILON)
     return keras.backend.backend()
 
 

@@ -14,6 +14,8 @@ RESTORE = "restore the file, or train again with --fresh"
 """What to do about a file of a run folder that is damaged; stands at the end of messages."""
 
 
+_LONGEST_LINE = 2000
+
 SHOWN = 5
 """How many names a message lists."""
 
@@ -94,7 +96,7 @@ def main(function: Callable[[], int | None]) -> None:
     except KeyboardInterrupt as interruption:
         terminal.line(f"\n{str(interruption) or 'interrupted'}", always=True)
         sys.exit(INTERRUPTED)
-    terminal.line(f"error: {message}", always=True)
+    terminal.line(f"error: {_bounded(message)}", always=True)
     try:
         sys.stdout.flush()
     except OSError:
@@ -108,6 +110,14 @@ def _take_quiet() -> None:
     if "--quiet" in sys.argv[1:end]:
         sys.argv.remove("--quiet")
         terminal.quiet()
+
+
+def _bounded(message: str) -> str:
+    """Cut lines that nobody reads: a damaged file may have 100,000 letters in one of its cells."""
+    return "\n".join(
+        line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 200]} ... {line[-150:]}"
+        for line in message.split("\n")
+    )
 
 
 def _nowhere() -> TextIO:

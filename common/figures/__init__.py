@@ -1,15 +1,17 @@
 """Figures of a run, drawn so that they can be printed, and read by colour-blind readers.
 
 Every function that draws returns a `matplotlib.figure.Figure` that belongs to nobody else: nothing
-goes through pyplot or changes `rcParams`, so figures can be drawn in any thread and without a
-display. Colours are those of Okabe and Ito; line style or marker repeats what a colour says, so
-that a grey print loses nothing. Matplotlib is imported when the first figure is drawn.
+goes through pyplot, and `rcParams` are neither followed nor changed (`settings`), so figures can be
+drawn in any thread and without a display. Colours are those of Okabe and Ito; line style or marker
+repeats what a colour says, so that a grey print loses nothing. Matplotlib is imported when the
+first figure is drawn.
 
 References
 ----------
 M. Okabe and K. Ito, "Color Universal Design", 2008.
 """
 
+from common.figures import png, results, sheets, training
 from common.figures.canvas import (
     BLACK,
     BLUE,
@@ -32,10 +34,21 @@ from common.figures.canvas import (
     WIDTH,
     YELLOW,
 )
-from common.figures.png import data_uri, save
-from common.figures.results import confusion_matrix, per_case, reliability, roc
-from common.figures.sheets import examples, gradcam_gallery, mistakes, mosaic, pairs
-from common.figures.training import curves, learning_curves
+from common.figures.settings import own
+
+confusion_matrix = own(results.confusion_matrix)
+curves = own(training.curves)
+data_uri = own(png.data_uri)
+examples = own(sheets.examples)
+gradcam_gallery = own(sheets.gradcam_gallery)
+learning_curves = own(training.learning_curves)
+mistakes = own(sheets.mistakes)
+mosaic = own(sheets.mosaic)
+pairs = own(sheets.pairs)
+per_case = own(results.per_case)
+reliability = own(results.reliability)
+roc = own(results.roc)
+save = own(png.save)
 
 __all__ = [
     "BLACK", "BLUE", "COLOURS", "DPI", "FONT", "GREEN", "GREY", "HEAT", "INK", "MARKERS", "ORANGE",

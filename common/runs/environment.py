@@ -29,7 +29,8 @@ def environment(command: str | None) -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
-        "threads": cores(),
+        "threads": _threads(),
+        **_changed_kernels(),
         "memory_gib": _memory_gib(),
         "packages": _packages(),
         "backend": _backend(),
@@ -46,7 +47,8 @@ def machine() -> dict[str, Any]:
     version may do both in another way.
     """
     versions = {name: version for name, version in _packages().items() if name in _RECKON}
-    return {"backend": _backend(), "threads": cores(), "cpu": _cpu(), **versions}
+    found = {"backend": _backend(), "threads": _threads(), "cpu": _cpu(), **versions}
+    return found | _changed_kernels()
 
 
 _RECKON = ("keras", "tensorflow", "jax", "numpy")
@@ -58,6 +60,40 @@ def _backend() -> str:
     if keras is not None:
         return str(keras.backend.backend())
     return os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
+_FLAGS = ("TF_XLA_FLAGS", "XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS", "NVIDIA_TF32_OVERRIDE")
+"""Variables that choose other kernels."""
+
+
+def _threads() -> int:
+    """Threads among which kernels divide their sums."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None and _backend() == "tensorflow":
+        set_by_code = tensorflow.config.threading.get_intra_op_parallelism_threads()
+        set_outside = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+        if set_by_code > 0:
+            return int(set_by_code)
+        if set_outside.isdecimal() and int(set_outside):
+            return int(set_outside)
+    return cores()
+
+
+def _changed_kernels() -> dict[str, Any]:
+    """What chooses other kernels than a plain start does, as far as it is set."""
+    found: dict[str, Any] = {name: os.environ[name] for name in _FLAGS if os.environ.get(name)}
+    tensorflow, jax = sys.modules.get("tensorflow"), sys.modules.get("jax")
+    if tensorflow is not None and _backend() == "tensorflow":
+        if not tensorflow.config.experimental.tensor_float_32_execution_enabled():
+            found["tf32"] = False
+        if tensorflow.config.optimizer.get_jit():
+            found["xla"] = str(tensorflow.config.optimizer.get_jit())
+    if jax is not None and _backend() == "jax":
+        if jax.config.jax_default_matmul_precision is not None:
+            found["jax_default_matmul_precision"] = jax.config.jax_default_matmul_precision
+        if jax.config.jax_enable_x64:
+            found["jax_enable_x64"] = True
+    return found
 
 
 def commit() -> str | None:
