@@ -253,7 +253,10 @@ def _overlays(
     from common import figures, gradcam
 
     stages = gradcam.stages(run)
-    maps = {stage: gradcam.heatmaps(model, pixels, layer) for stage, layer in stages.items()}
+    maps = {
+        gradcam.title(stage): gradcam.heatmaps(model, pixels, layer)
+        for stage, layer in stages.items()
+    }
     written: list[Path] = []
     for i, (path, row) in enumerate(zip(paths, table.to_dict("records"), strict=True)):
         figure = figures.gradcam_gallery(

@@ -199,7 +199,7 @@ def gallery(run: runs.Run, model: keras.Model, test: pd.DataFrame, pixels: Pixel
         for i in chosen
     ]
     maps = {
-        stage.replace("_", " ").capitalize(): gradcam.heatmaps(model, shown, layer)
+        gradcam.title(stage): gradcam.heatmaps(model, shown, layer)
         for stage, layer in gradcam.stages(run).items()
     }
     figure = figures.gradcam_gallery(list(shown), maps, titles)

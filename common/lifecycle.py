@@ -142,7 +142,7 @@ def complete(
     return run
 
 
-def tell(run: Run, *more: str) -> None:
+def tell(run: Run, *more: str, summary: Callable[[Any], str] = evaluation.summary) -> None:
     """Give out what a finished run shows and where it lies; the path alone after `--quiet`.
 
     Parameters
@@ -151,11 +151,13 @@ def tell(run: Run, *more: str) -> None:
         Finished.
     *more : str
         Lines that follow.
+    summary : callable
+        Words for what its metrics.json holds; by default a classifier's.
     """
     if terminal.is_quiet():
         terminal.out(run.path)
         return
-    for text in (evaluation.summary(evaluation.read_metrics(run)), run.closing_words(), *more):
+    for text in (summary(evaluation.read_metrics(run)), run.closing_words(), *more):
         terminal.out(text)
 
 

@@ -364,3 +364,10 @@ def test_jax_agrees_on_an_application(name, tmp_path):
     images = np.random.default_rng(2).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     layers = list(gradcam_layers(name).values())[-2:]
     compare_with_jax(classifier(name, 64, 3), images, layers, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"), [("stage_1", "Stage 1"), ("fused", "Fused"), ("resnet101", "Resnet101")]
+)
+def test_stages_are_called_in_words(stage, words):
+    assert gradcam.title(stage) == words

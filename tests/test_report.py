@@ -280,6 +280,19 @@ def test_the_official_patient_rate_stands_below_the_magnifications(finished, tmp
     assert f"100X {rate} (8 folders), 200X {rate} (8 folders; 50.0–100.0 %)." in text
 
 
+def test_unknown_patients_read_unknown_and_partly_known_ones_say_so(copy):
+    found = json.loads((copy / "leakage.json").read_text(encoding="utf-8"))
+    assert found["groups"]["case"]["groups"] == 0
+    text = parse(report.write(copy)).text
+    assert "Patients in both train and testunknown" in text
+    assert "images (patients unknown)" in text
+    assert "of each class in each part; patients unknown." in text
+    found["groups"]["case"] |= {"groups": 7, "unknown": 3}
+    write_json(copy / "leakage.json", found)
+    text = parse(report.write(copy)).text
+    assert "Patients in both train and test, as far as known000.0 %" in text
+
+
 def test_mistakes_are_listed_surest_first(finished):
     folder = finished["binary"]
     page = parse(folder / "report.html")

@@ -115,6 +115,41 @@ def test_the_kept_epoch_is_said_and_noted(whole, tmp_path, options, kept):
     assert -np.log(p).mean() == pytest.approx(row.val_loss, rel=1e-5)
 
 
+RECORD = {
+    "package": "x", "preset": "x", "config": {}, "data": "", "weights": "none", "synthetic": True
+}  # fmt: skip
+
+
+def test_second_images_choose_an_epoch_of_their_own_and_change_nothing(whole, tmp_path):
+    """Stopped on its way, too; what another run adopts is what a training of its own gives."""
+    _, predictions, history = whole
+    others = slice(0, 32)
+    with runs.open_run(tmp_path / "own", RECORD) as own:
+        direct = training.fit(build(), Data(slice(0, 48), 0), Data(others), own, 6)
+    with runs.open_run(tmp_path / "both", RECORD) as both:
+        for epochs in (2, 5, 6):
+            model = build()
+            data = Data(slice(0, 48), training.trained_epochs(both.path))
+            fitted = training.fit(
+                model, data, Data(slice(48, 64)), both, epochs, second=Data(others)
+            )
+    np.testing.assert_array_equal(model.predict(X, verbose=0), predictions)
+    pd.testing.assert_frame_equal(fitted.history, history)
+    assert both.record["second_epoch"] == direct.kept_epoch != fitted.kept_epoch
+    with runs.open_run(tmp_path / "adopts", RECORD) as run:
+        model = build()
+        adopted = training.adopt(model, run, both)
+    assert adopted.kept_epoch == direct.kept_epoch == runs.load(run.path).record.kept_epoch
+    ours, theirs = (
+        keras.saving.load_model(each.path / "model.keras").predict(X, verbose=0)
+        for each in (run, own)
+    )
+    np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(model.predict(X, verbose=0), theirs)
+    assert (run.path / "history.csv").read_bytes() == (own.path / "history.csv").read_bytes()
+    assert training.adopt(build(), run, own) is None  # which had no second images
+
+
 def test_last_epoch_is_kept_on_request(tmp_path):
     predictions, history = train(tmp_path, epochs=3, keep="last")
     p = np.clip((predictions[48:] * Y[48:]).sum(1), 1e-7, 1)

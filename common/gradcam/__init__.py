@@ -15,8 +15,17 @@ References
 """
 
 from common.gradcam.checks import pointing_game, sanity_check
-from common.gradcam.layers import stages
+from common.gradcam.layers import stages, title
 from common.gradcam.maps import METHODS, Method, heatmaps
 from common.gradcam.picture import overlay
 
-__all__ = ["METHODS", "Method", "heatmaps", "overlay", "pointing_game", "sanity_check", "stages"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "heatmaps",
+    "overlay",
+    "pointing_game",
+    "sanity_check",
+    "stages",
+    "title",
+]

@@ -76,6 +76,23 @@ def operations(model: keras.Model) -> dict[str, keras.Operation]:
     return found
 
 
+def title(stage: str) -> str:
+    """Name of a stage as it stands above its map.
+
+    Parameters
+    ----------
+    stage : str
+        From `stages`, for example "stage_1".
+
+    Returns
+    -------
+    str
+        In words: "Stage 1".
+    """
+    words = stage.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
 def find(model: keras.Model, name: str, what: str = "layer") -> keras.Operation:
     """Layer or operation of a model by name, also inside nested models.
 

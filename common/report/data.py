@@ -91,13 +91,15 @@ def leakage(files: RunFiles) -> dict[str, Any] | None:
         pairs = of_group.get("pairs") or {}
         # Where no image's patient is known, none is found in both parts: that is no 0.
         none_known = of_group.get("groups") == 0
+        part_known = bool(of_group.get("unknown")) and not none_known
         for name, pair in pairs.items():
             first, second = name.split("-")
             # Patients are always told; slides and folders only where there is something to say.
             if group == "case" or pair["groups"]:
                 unknown = ("unknown", None, None)
                 found = (pair["groups"], pair["images"], pair["share"])
-                rows.append((f"{noun} in both {first} and {second}",
+                known = ", as far as known" if part_known else ""
+                rows.append((f"{noun} in both {first} and {second}{known}",
                              *(unknown if none_known else found), second))  # fmt: skip
     for kind, what in (("exact", "an exact copy"), ("near", "an exact or near copy")):
         twins = compared.get(kind)

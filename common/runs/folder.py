@@ -238,7 +238,8 @@ def _failing(path: Path, made: Sequence[Path]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        begun = any((path / "checkpoint").glob("state-*.npz")) or any(path.glob("*.keras"))
+        # In whole: a glob left half-way keeps its folder open.
+        begun = [*(path / "checkpoint").glob("state-*.npz"), *path.glob("*.keras")]
         if path in made and not begun:
             shutil.rmtree(path, ignore_errors=True)
             with contextlib.suppress(OSError):
@@ -275,7 +276,7 @@ def _can_go_on(path: Path) -> bool:
         load(path)
     except InputError as error:
         # A finished run has no checkpoint, and what it noted would be lost.
-        if error.__cause__ is None or not any((path / "checkpoint").glob("state-*.npz")):
+        if error.__cause__ is None or not list((path / "checkpoint").glob("state-*.npz")):
             raise
         terminal.line(f"{file}: damaged, written anew; the run goes on", always=True)
         return False

@@ -10,6 +10,7 @@ from common import config as configuration
 from common import terminal
 from common.config import Request
 from common.errors import InputError
+from gan_fusion.gan import evaluation
 from gan_fusion.gan.config import PRESETS, DataExecution, GanConfig, check_size, leaks
 from gan_fusion.gan.draws import central_square
 from gan_fusion.gan.loop import Training
@@ -126,7 +127,8 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
             run.record_environment()
             report.write(run.path)
             run.finish()
-    lifecycle.tell(run, f"\nnext: python -m gan_fusion.generate --run {run.path} --output FOLDER")
+    then = f"\nnext: python -m gan_fusion.generate --run {run.path} --output FOLDER"
+    lifecycle.tell(run, then, summary=evaluation.summary)
     return run
 
 
