@@ -56,6 +56,7 @@ ALTERED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "half the stain": _stains(0.5),
     "twice the stain": _stains(2.0),
     "a quarter of the field": _corner,
+    "a 16th of the field": lambda image: _corner(_corner(image)),
     "JPEG of quality 50": _jpeg,
 }
 

@@ -20,11 +20,20 @@ LEAST_CONTRAST = 3.0
 LEAST_STAINED = 0.40
 DRAWN = 0.25
 _BRIGHT = 95  # percentile of each channel that is the light
+_PALEST = 0.82  # green over the mean of red and blue, below which that light has met tissue
 # What green absorbs above blue, above red, and above blue if red absorbs little; as shares of all
 # three. Eosin is far in red, haematoxylin in blue: reds and navy blues of inks lie outside.
 _STAINS = (0.06, -0.05, 0.12)
 _STAINS_IF_DRAWN = (0.10, 0.03, 0.12)
 _LITTLE_RED = 0.15
+
+
+def _light(pixels: np.ndarray) -> np.ndarray:
+    """What the light that met no tissue has in each channel, (3,)."""
+    light = np.percentile(pixels.reshape(-1, 3), _BRIGHT, axis=0)
+    if 2 * light[1] < _PALEST * (light[0] + light[2]):  # purple: all of the picture is tissue
+        light[:] = light.max()
+    return light.clip(LEAST_WHITE, WHITE_LEVEL)
 
 
 def judge(pixels: np.ndarray) -> tuple[dict[str, float], str]:
@@ -54,7 +63,7 @@ def judge(pixels: np.ndarray) -> tuple[dict[str, float], str]:
     problem : str
         Empty if it may be tissue.
     """
-    light = np.percentile(pixels.reshape(-1, 3), _BRIGHT, axis=0).clip(LEAST_WHITE, WHITE_LEVEL)
+    light = _light(pixels)
     levels = np.minimum(np.arange(256)[:, None], light)
     tables = -np.log((levels + 1) / (light + 1)).astype(np.float32)
     density = np.stack([tables[:, c][pixels[..., c]] for c in range(3)], axis=-1)

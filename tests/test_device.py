@@ -1339,6 +1339,69 @@ def test_five_thousand_pictures_in_bounded_memory(bundle, runtime, tmp_path):
     assert seconds[5000] < 20 * seconds[500]
 
 
+def large_pictures(folder: Path) -> dict[str, str]:
+    """Pictures as large as is read, and larger: file -> status."""
+    folder.mkdir()
+    pattern = edge_bundle.picture(0, 512, 512)
+
+    def tiled(height: int, width: int) -> Image.Image:
+        tiles = np.tile(pattern, (-(-height // 512), -(-width // 512), 1))
+        return Image.fromarray(np.ascontiguousarray(tiles[:height, :width]))
+
+    most = tiled(5792, 5792)
+    most.save(folder / "most.png", compress_level=1)
+    most.save(folder / "most.jpg", quality=90, subsampling=0)
+    most.convert("RGBA").save(folder / "opaque.png", compress_level=1)
+    most.save(folder / "most.bmp")
+    most.save(folder / "passes-most.jpg", quality=90, subsampling=0, progressive=True)
+    tiled(4000, 6000).save(folder / "passes.jpg", quality=90, subsampling=0, progressive=True)
+    tiled(4000, 6000).save(folder / "packed.tif", compression="tiff_lzw")
+    tiled(65_535, 512).save(folder / "tall.png", compress_level=1)
+    tiled(512, 65_535).save(folder / "wide.png", compress_level=1)
+    tiled(65_535, 64).save(folder / "thin.png")
+    (folder / "more.png").write_bytes(claiming(5793, 5793))
+    (folder / "endless.png").write_bytes(claiming(1, 33_000_000))
+    exif = struct.pack("<2sHIH", b"II", 42, 8, 5000) + struct.pack("<HHII", 1, 7, 60_000, 0) * 5000
+    many = b"".join(b"\xff\xe1" + struct.pack(">H", len(part) + 8) + b"Exif\0\0" + part
+                    for part in (exif[:60_000],) * 3)  # fmt: skip
+    data = _encoded("JPEG")
+    (folder / "exif.jpg").write_bytes(data[:2] + many + data[2:])
+    edge_bundle.save(folder / "z-last.png", edge_bundle.picture(1))
+    unusable = {"passes-most.jpg", "more.png", "endless.png"}
+    evened = {"thin.png", "wide.png"}  # a pixel of the model averages hundreds: nothing is dark
+    return {
+        path.name: "unusable" if path.name in unusable
+        else "not tissue" if path.name in evened else "classified"
+        for path in folder.iterdir()
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_no_picture_takes_more_than_400_megabytes(bundle, runtime, tmp_path):
+    """The whole program with drawings and page: each picture in a process of its own."""
+    expected = large_pictures(tmp_path / "stick")
+    program = tmp_path / "measured.py"
+    program.write_text(
+        f"import sys; sys.path.insert(0, {str(bundle)!r})\n"
+        "import bench, infer, serve\n"
+        "serve.Page.wait = serve.Page.stop\n"
+        "infer.main(sys.argv[1:])\n"
+        "print(bench.peak_memory() * 2**20 / 1e6)\n"
+    )
+    found, most = {}, {}
+    for name in [*expected, ""]:  # the last time all of them
+        out = subprocess.run(
+            [sys.executable, "-I", "-c", LAUNCH, str(runtime), str(program),
+             str(tmp_path / "stick" / name), "--csv", str(tmp_path / "r.csv"), "--again",
+             "--cam", str(tmp_path / "maps"), "--serve", "--port", "0"],
+            capture_output=True, text=True, check=True, timeout=300,
+        ).stdout  # fmt: skip
+        most[name] = float(out.splitlines()[-1])
+        found |= {row["image"]: row["status"] for row in rows(tmp_path / "r.csv")}
+    assert found == expected
+    assert max(most.values()) < 400, most
+
+
 # --- in a browser ------------------------------------------------------------------------------
 
 MEASURE = """

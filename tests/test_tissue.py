@@ -79,6 +79,13 @@ def test_the_colour_of_the_lamp_changes_nothing():
             assert seen[name] == pytest.approx(measures[name], abs=0.03)
 
 
+def test_a_field_that_is_tissue_all_over_is_not_taken_for_the_light():
+    rng = np.random.default_rng(0)
+    dense = np.array([190, 110, 165]) + rng.normal(0, 6, (64, 64, 1))
+    measures, problem = tissue.judge(np.rint(dense).astype(np.uint8))
+    assert (measures["dark"], measures["stained"], problem) == (1, 1, "")
+
+
 @pytest.mark.parametrize(
     ("colour", "stained", "stained_if_drawn"),
     [(PURPLE, 1, 1), (PINK, 1, 1), (NAVY, 1, 0), (RED, 0, 0), ((90, 90, 130), 1, 0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import resource
 import signal
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 
 MEMORY = 288 * 2**20  # with the model and the interpreter below 400 MB: a device may have 1 GB
 SECONDS = 60.0
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 
 
 class TooSlowError(Exception):
@@ -26,10 +28,19 @@ def _held() -> int | None:
     return None
 
 
+def _return_what_is_freed() -> None:
+    """Map large blocks one by one; glibc would keep a picture's, in pieces, from the next one."""
+    with contextlib.suppress(OSError, AttributeError):  # other systems have no mallopt
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 2**20)
+        mallopt(_M_TRIM_THRESHOLD, 2**22)
+
+
 class Limits:
     """Bounds what pictures cost, from the state at which it was made: the model is loaded."""
 
     def __init__(self) -> None:
+        _return_what_is_freed()
         held = _held()
         self._most = None if held is None else held + MEMORY
 

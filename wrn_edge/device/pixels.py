@@ -92,7 +92,8 @@ def _load(data: bytes, header: Header) -> Image.Image:
     module, name = _READERS[header.kind]
     reader = getattr(importlib.import_module(f"PIL.{module}"), name)
     try:
-        with quiet(), reader(io.BytesIO(data)) as image:
+        # Closed, so that the image does not keep the file.
+        with io.BytesIO(data) as file, quiet(), reader(file) as image:
             if image.size != (header.width, header.height):
                 raise ValueError("other pixels than the header's")
             image.load()
@@ -137,7 +138,7 @@ def _require_room(header: Header, size: int) -> None:
     # Pillow takes 4 bytes for a pixel, and its decoders more: a JPEG of several passes keeps the
     # coefficients of all of them, a compressed TIFF may be one strip.
     more = 3 if header.kind == "TIFF" and header.forgiven else 6 if header.passes > 1 else 0
-    copies = 1 if header.kind == "PNG" else 2
+    copies = 2 if header.forgiven else 1
     needed = max(2 * size, copies * size + (4 + more) * pixels, 7 * pixels)
     if needed > limits.MEMORY:
         raise ImageError(
