@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from common import backend, images, notices, predictions, runs, terminal
+from common import acquaintance, backend, images, notices, predictions, runs, terminal
 from common.errors import InputError
 from common.files import path_argument, write_sheet
 
@@ -71,27 +71,40 @@ def read(run: runs.Run, paths: Sequence[Path]) -> np.ndarray:
     InputError
         Naming every file that cannot be used.
     """
-    pixels, _, bad = _usable(run, paths)
+    pixels, _, bad, _ = _usable(run, paths)
     if bad:
-        raise InputError(f"{len(bad)} of {len(paths)} images cannot be used:\n" + "\n".join(bad))
+        raise InputError(_cannot(bad, len(paths)))
     return np.stack(pixels)
 
 
-def _usable(run: runs.Run, paths: Sequence[Path]) -> tuple[list[np.ndarray], list[Path], list[str]]:
-    """Images that can be used, their files, and why the others cannot."""
+def _cannot(bad: Sequence[str], count: int) -> str:
+    return f"{len(bad)} of {count} images cannot be used:\n" + "\n".join(bad)
+
+
+def _usable(
+    run: runs.Run, paths: Sequence[Path]
+) -> tuple[list[np.ndarray], list[Path], list[str], dict[str, list[Path]]]:
+    """Images that can be used, their files, why the others cannot, and what is odd about which."""
     size, filter = run.setting("image_size", int), run.setting("resize_filter", str)
     if not 1 <= size <= _LARGEST:
         raise InputError(f"{run.path / 'config.json'}: image_size is {size}, at most {_LARGEST}")
-    normalise = _stain(run)
-    pixels, good, bad = [], [], []
-    for path in paths:
-        try:
-            pixels.append(images.resize(normalise(images.read(path)), size, filter))
-        except (InputError, OSError) as error:
-            bad.append(str(error))
-        else:
-            good.append(path)
-    return pixels, good, bad
+    normalise, oddities = _stain(run), acquaintance.oddities(run)
+    pixels: list[np.ndarray] = []
+    good: list[Path] = []
+    bad: list[str] = []
+    odd: dict[str, list[Path]] = {}
+    with terminal.progress("reading", len(paths), "images") as bar:
+        for path in bar.over(paths):
+            try:
+                image = images.read(path)
+                pixels.append(images.resize(normalise(image), size, filter))
+            except (InputError, OSError) as error:
+                bad.append(str(error))
+            else:
+                good.append(path)
+                for kind in oddities(path, image):
+                    odd.setdefault(kind, []).append(path)
+    return pixels, good, bad, odd
 
 
 def _stain(run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
@@ -176,14 +189,16 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     run = runs.load_classifier(flags.run, package)
     paths, bad = _files(flags.images, skip=flags.skip_bad)
-    if flags.skip_bad:
-        usable, paths, unusable = _usable(run, paths)
-        bad += unusable
-        if not paths:
-            raise InputError(f"none of {len(bad)} images can be used:\n" + "\n".join(bad))
-        pixels = np.stack(usable)
-    else:
-        pixels = read(run, paths)
+    terminal.line(acquaintance.introduction(run))
+    count = len(paths)
+    usable, paths, unusable, odd = _usable(run, paths)
+    bad += unusable
+    if unusable and not flags.skip_bad:
+        raise InputError(_cannot(unusable, count))
+    if not paths:
+        raise InputError(f"none of {len(bad)} images can be used:\n" + "\n".join(bad))
+    pixels = np.stack(usable)
+    acquaintance.tell(odd, len(paths))
     backend.load()
     model = runs.load_model(run)
     table = _table(run, paths, pixels, model, 16)

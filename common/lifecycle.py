@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from common import datasets, evaluation, runs, terminal
+from common import appearance, datasets, evaluation, runs, terminal
 from common.config import PaperConfig, Request
 from common.datasets import Card, synthetic
 from common.errors import RESTORE, InputError, listed
@@ -130,6 +130,8 @@ def complete(
 
             terminal.line(_beginning(run, split, samples))
             _tell_weak_parts(split)
+            rows = pixels.rows(split.image[split.part == "train"])
+            run.note(appearance=appearance.of_training(pixels, rows))
             _tell_leaks(run, evidence.compare_parts(run, split, data_dir, pixels))
             model, judged = fit(run, split, samples)
             evaluation.predict_run(run, model, split, judged, request.config.batch_size)

@@ -1,0 +1,144 @@
+"""What a run was trained on, told before it is used; which images are unlike those."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from common import appearance, datasets, evaluation, images, runs, splits, terminal, tissue
+from common.errors import InputError, listed
+from common.metrics.summary import percent
+from common.report.words import known, plural
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_OTHER_SIZE = 0.1  # logarithm of a side by that of the data set's images: about a tenth
+
+
+def oddities(run: runs.Run) -> Callable[[Path, np.ndarray], list[str]]:
+    """Make what says in which ways an image is unlike those that a run was trained on.
+
+    Parameters
+    ----------
+    run : Run
+        What its folder lacks is not compared.
+
+    Returns
+    -------
+    callable
+        Of a file and its image (RGB uint8, whole, not normalised); gives kinds, in words, the same
+        for all images of a kind.
+    """
+    train = _part(run, "train")
+    trained = set() if train is None else set(train.get("magnification", ())) - {""}
+    trained_on = appearance.checked(run.record.get("appearance"))
+    height, width = (0, 0) if run.synthetic else _size(run)
+    # Immunohistochemistry has other colours than the rule knows.
+    may_judge = run.config.get("stain") != "ihc"
+    size, filter = run.setting("image_size", int), run.setting("resize_filter", str)
+
+    def find(path: Path, image: np.ndarray) -> list[str]:
+        kinds = []
+        stated = appearance.magnification(path.name)
+        if trained and stated and stated not in trained:
+            kinds.append(f"at {stated}, by their names; it was trained at {_joined(trained)}")
+        if height and max(abs(np.log(np.divide(image.shape[:2], (height, width))))) > _OTHER_SIZE:
+            kinds.append(
+                f"of another size than the {width}x{height} px it was trained on, so their tissue "
+                "may be shown at another scale"
+            )
+        small = images.resize(image, size, filter)
+        if may_judge and tissue.judge(small)[1]:
+            kinds.append("no stained tissue, it seems")
+        elif ways := appearance.unlike(trained_on, small):
+            kinds.append(f"unlike the training images: {', '.join(ways)}")
+        return kinds
+
+    return find
+
+
+def _size(run: runs.Run) -> tuple[int, int]:
+    """Height and width of the data set's images; (0, 0) where no card says it."""
+    try:
+        return datasets.get(run.record.dataset or "").IMAGE_SIZE
+    except InputError:
+        return 0, 0
+
+
+def _part(run: runs.Run, part: str) -> pd.DataFrame | None:
+    """Rows of one part of a run's split; None if it has no readable split."""
+    try:
+        split = splits.read(run.path / "split.csv")
+    except InputError:
+        return None
+    return split[split["part"] == part]
+
+
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names, key=lambda name: (len(name), name)))
+
+
+def introduction(run: runs.Run) -> str:
+    """Say what a run was trained on, and how well it did on its test images.
+
+    Parameters
+    ----------
+    run : Run
+        What its folder lacks is left out.
+
+    Returns
+    -------
+    str
+        One or two lines.
+    """
+    train, test = _part(run, "train"), _part(run, "test")
+    words = [f"trained on {run.record.dataset or 'an unnamed data set'}"]
+    if train is not None and len(train):
+        words.append(plural(len(train), "image") + _patients(train))
+        if magnifications := set(train.get("magnification", ())) - {""}:
+            words.append(f"at {_joined(magnifications)}")
+    words.append(f"{run.setting('image_size', int)} px")
+    lines = [", ".join(words)]
+    try:
+        found = evaluation.read_metrics(run)
+    except InputError:
+        return lines[0]
+    accuracy, interval, count = (found.get(name) for name in ("accuracy", "accuracy_ci", "n"))
+    if not known(accuracy) or not known(count):
+        return lines[0]
+    score = f"accuracy {percent(accuracy)}"
+    if isinstance(interval, list) and all(map(known, interval)):
+        score += f", 95 % interval {' to '.join(map(percent, interval))}"
+    on = f"on its {plural(int(count), 'test image')}"
+    if test is not None and train is not None and len(test):
+        on += _patients(test)
+        if shared := (set(train["case"]) & set(test["case"])) - {""}:
+            on += f", {len(shared)} of whom it was trained on: expect less of new patients"
+        elif (test["case"] != "").all():
+            on += ", none of whom it was trained on"
+    lines.append(f"{score}, {on}")
+    return "\n".join(lines)
+
+
+def _patients(rows: pd.DataFrame) -> str:
+    cases = rows["case"][rows["case"] != ""].nunique()
+    return f" of {plural(cases, 'patient')}" if cases else " (patients unknown)"
+
+
+def tell(odd: Mapping[str, Sequence[Path]], count: int) -> None:
+    """Warn once for each kind of images unlike those that were trained on.
+
+    Parameters
+    ----------
+    odd : mapping
+        Kind -> files, from what `oddities` says of each image.
+    count : int
+        How many images there are.
+    """
+    for kind, paths in odd.items():
+        names = listed((path.name for path in paths), shown=3)
+        terminal.line(f"warning: {len(paths)} of {count} images: {kind} ({names})", always=True)
