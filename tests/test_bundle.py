@@ -245,6 +245,21 @@ def test_pictures_that_are_not_there(copy, tmp_path):
         bundle.bundle(copy, None, data_dir=tmp_path)
 
 
+@pytest.mark.parametrize("flag", ["--data-dir {}", "--epochs 1 --data-dir={} --seed 1"])
+def test_the_folder_that_the_run_was_trained_on_is_found(copy, tmp_path, flag, monkeypatch):
+    monkeypatch.delenv("HISTOPAPERS_DATA", raising=False)
+    other = tmp_path / "the data"
+    shutil.move(tmp_path / "demo-data/breakhis", other)
+    copy.note(synthetic=False, command=f"python -m wrn_edge.train {flag.format(repr(str(other)))}")
+    assert bundle.find_data(copy, None) == other
+    assert bundle.find_data(copy, tmp_path) == tmp_path
+    shutil.move(other, tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="no data folder is given"):
+        bundle.find_data(copy, None)
+    monkeypatch.setenv("HISTOPAPERS_DATA", str(tmp_path / "elsewhere"))
+    assert bundle.find_data(copy, None) == tmp_path / "elsewhere"
+
+
 def test_a_folder_in_use_is_left_alone(copy, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

@@ -169,7 +169,9 @@ def test_data_folder(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     assert export.data_folder(real, None) == tmp_path / "data"
     demo = runs.load(run_folder.make(tmp_path / "runs", synthetic=True, pictures=False))
-    assert export.data_folder(demo, None) == tmp_path / "runs" / "demo-data" / "breakhis"
+    own = tmp_path / "runs" / "demo-data" / "breakhis"
+    own.mkdir(parents=True)
+    assert export.data_folder(demo, None) == own
 
 
 def test_unfinished_run_and_bad_numbers(tmp_path):

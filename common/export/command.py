@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,12 +155,12 @@ def _facts(run: runs.Run) -> dict[str, Any]:
 
 
 def data_folder(run: runs.Run, given: Path | None) -> Path:
-    """Folder of a run's images: as given, the demo's own, or $HISTOPAPERS_DATA.
+    """Folder of a run's images: as given, the demo's own, that of its command, or the variable's.
 
     Parameters
     ----------
     run : Run
-        Its record names the data set.
+        Its record names the data set, and the command that was typed.
     given : Path or None
         What --data-dir names.
 
@@ -168,9 +169,23 @@ def data_folder(run: runs.Run, given: Path | None) -> Path:
     InputError
         If nothing says where they are.
     """
-    if given is None and run.synthetic:  # where --demo puts its images
-        return run.path.parents[1] / "demo-data" / run.record["dataset"]
+    own = run.path.parents[1] / "demo-data" / run.record["dataset"]  # where --demo puts them
+    if given is None and run.synthetic and own.is_dir():
+        return own
+    if given is None:
+        given = _typed_folder(run.record["command"])
     return datasets.data_folder(datasets.get(run.record["dataset"]), given)
+
+
+def _typed_folder(command: str | None) -> Path | None:
+    """The --data-dir of a command, if it is there; a relative one counts from here, as it did."""
+    words = shlex.split(command or "")
+    for word, after in itertools.pairwise([*words, ""]):
+        name, equals, value = word.partition("=")
+        if name in ("--data-dir", "--data_dir"):
+            folder = Path(value if equals else after).expanduser()
+            return folder if folder.is_dir() else None
+    return None
 
 
 def main(package: str | None = None, arguments: list[str] | None = None) -> int:

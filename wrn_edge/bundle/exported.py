@@ -70,7 +70,7 @@ def find_model(
 
 
 def find_data(run: runs.Run, data_dir: Path | None) -> Path:
-    """Folder of the run's pictures: as given, $HISTOPAPERS_DATA, or the demo's own.
+    """Folder of the run's pictures, found as the export found it.
 
     Parameters
     ----------
@@ -82,12 +82,9 @@ def find_data(run: runs.Run, data_dir: Path | None) -> Path:
     InputError
         If nothing says where they are.
     """
-    own = run.path.parents[1] / "demo-data" / run.record["dataset"]
-    if data_dir is None and run.synthetic and own.is_dir():
-        return own
-    from common import datasets
+    from common import export
 
-    return datasets.data_folder(datasets.get(run.record["dataset"]), data_dir)
+    return export.data_folder(run, data_dir)
 
 
 def tolerance(precision: str, logit_step: float | None) -> float:
