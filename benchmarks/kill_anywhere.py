@@ -18,6 +18,7 @@ import argparse
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ from pathlib import Path
 
 from common import errors, runs
 from common.datasets import synthetic
+from common.files import expanded, read_json, write_json
 from common.metrics.summary import aligned
 from common.writers import HALF
 
@@ -151,6 +153,8 @@ def prepare(work: Path) -> None:
         size=(230, 350),
     )  # fmt: skip
     image = next((work / "tissue").rglob("*.png"))
+    if (work / "normalizer.json").exists():
+        return
     fit = ["common.stain", "fit", str(image), "--output", str(work / "normalizer.json")]
     subprocess.run(_started(fit), stdout=subprocess.DEVNULL, check=True)
 
@@ -260,9 +264,9 @@ def require_same(root: Path, whole: Path) -> int:
     if names[0] != names[1]:
         raise errors.InputError(f"MISS: {root}: other files: {sorted(names[0] ^ names[1])}")
     compared = [name for name in names[0] if Path(name).name not in TELLS_WHEN]
-    for name in compared:
-        if _content(root / name) != _content(whole / name):
-            raise errors.InputError(f"MISS: {root / name} differs from {whole / name}")
+    differing = {name for name in compared if _content(root / name) != _content(whole / name)}
+    if differing:
+        raise errors.InputError(f"MISS: {root}: not as in {whole}: {sorted(differing)}")
     for file in root.glob("runs/*/*/manifest.json"):
         if damaged := runs.compare(file.parent):
             raise errors.InputError(f"MISS: {file.parent}: {damaged}")
@@ -270,11 +274,14 @@ def require_same(root: Path, whole: Path) -> int:
 
 
 def _content(file: Path) -> bytes | dict[str, bytes]:
-    """What must be the same of a file; Keras writes the time into the archive of a model."""
+    """What must be the same of a file; into a model Keras writes times and addresses in memory."""
     if file.suffix != ".keras":
         return file.read_bytes()
     with zipfile.ZipFile(file) as archive:
-        return {name: archive.read(name) for name in archive.namelist() if name != "metadata.json"}
+        found = {name: archive.read(name) for name in archive.namelist()}
+    del found["metadata.json"]
+    found["config.json"] = re.sub(rb'"shared_object_id": \d+', b"", found["config.json"])
+    return found
 
 
 @dataclass
@@ -315,6 +322,7 @@ def try_command(name: str, work: Path, kills: int, rng: random.Random) -> Result
     result = Result(seconds=seconds)
     while result.kills < kills:
         result.rounds += 1
+        shutil.rmtree(work / f"{name}-{result.rounds}", ignore_errors=True)
         root = new_root(command, work, f"{name}-{result.rounds}")
         arguments = command.arguments(work, root)
         alive = True
@@ -335,20 +343,20 @@ def try_command(name: str, work: Path, kills: int, rng: random.Random) -> Result
     return result
 
 
-_ALONE: dict[tuple[Path, str], tuple[float, int]] = {}
-
-
 def left_alone(name: str, work: Path) -> tuple[float, int]:
     """Run a command, and what it needs, without a kill; how long it took, and how much it wrote."""
-    if (work, name) not in _ALONE:
+    known = work / f"{name}.json"
+    if not known.exists():
         command = COMMANDS[name]
         for other in command.needs:
             left_alone(other, work)
+        shutil.rmtree(work / name, ignore_errors=True)
         root = new_root(command, work, name)
         began = time.monotonic()
         _, writes = run(command.arguments(work, root), root)
-        _ALONE[work, name] = time.monotonic() - began, writes
-    return _ALONE[work, name]
+        write_json(known, {"seconds": time.monotonic() - began, "writes": writes})
+    found = read_json(known)
+    return found["seconds"], found["writes"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -357,8 +365,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=100, help="in all, divided evenly")
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--work", type=expanded, metavar="DIR", help="keep what was left alone there, to go on with"
+    )
     flags = parser.parse_args(arguments)
-    work = Path(tempfile.mkdtemp(prefix="histopapers-kills-"))
+    work = flags.work or Path(tempfile.mkdtemp(prefix="histopapers-kills-"))
     try:
         prepare(work)
         rows = [["command", "left alone", "kills", "at a write", "rounds", "files compared"]]
@@ -375,7 +386,8 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join(["", *aligned(rows)]))
         print(f"PASS: {total} kills, seed {flags.seed}: every command ended with the same bytes")
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        if flags.work is None:
+            shutil.rmtree(work, ignore_errors=True)
     return 0
 
 
