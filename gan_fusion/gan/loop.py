@@ -175,11 +175,12 @@ class Training:
             for v in (*self.gan.critic.variables, *self.gan.generator.variables)
         )
         if not finite:
+            saved = self._kimg(self.state["epoch"])
+            kept = f"the state after {saved:g} kimg is kept in {self.run.path}"
             raise InputError(
-                f"the losses or weights became NaN or infinite before {row['kimg']:g} kimg; the "
-                f"state after {self._kimg(self.state['epoch']):g} kimg is kept in "
-                f"{self.run.path}; try smaller values of --learning-rate and "
-                "--critic-learning-rate"
+                f"the losses or weights became NaN or infinite before {row['kimg']:g} kimg; "
+                f"{kept if saved else 'no state before it is saved'}; try smaller values of "
+                "--learning-rate and --critic-learning-rate"
             )
         return row
 
