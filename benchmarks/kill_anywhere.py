@@ -59,7 +59,7 @@ def _training(paper: str, data: str, *options: str) -> Command:
     def arguments(work: Path, root: Path) -> list[str]:
         return [
             f"{paper}.train", "--demo", "--image-size", SIDE, "--epochs", "3", "--batch-size", "16",
-            "--data-dir", str(work / data), "--runs-dir", str(root / "runs"),
+            "--data-dir", str(work / f"data-{data}"), "--runs-dir", str(root / "runs"),
             "--cache-dir", str(root / "cache"), *options,
         ]  # fmt: skip
 
@@ -70,7 +70,7 @@ def _train_gan(work: Path, root: Path) -> list[str]:
     return [
         "gan_fusion.train_gan", "--demo", "--channels", "128", "--channels-most", "16",
         "--latent", "8", "--batch-size", "4", "--kimg", "0.06", "--evaluate-every", "0.02",
-        "--samples", "24", "--data-dir", str(work / "breakhis"),
+        "--samples", "24", "--data-dir", str(work / "data-breakhis"),
         "--runs-dir", str(root / "runs"), "--cache-dir", str(root / "cache"),
     ]  # fmt: skip
 
@@ -87,14 +87,14 @@ def _generate(work: Path, root: Path) -> list[str]:
 
 def _export(work: Path, root: Path) -> list[str]:
     return [
-        "common.export", "--run", _only_run(root), "--data-dir", str(work / "breakhis"),
+        "common.export", "--run", _only_run(root), "--data-dir", str(work / "data-breakhis"),
         "--precision", "float32", "dynamic", "--calibration", "4", "--heldout", "4",
     ]  # fmt: skip
 
 
 def _bundle(work: Path, root: Path) -> list[str]:
     return [
-        "wrn_edge.bundle", "--run", _only_run(root), "--data-dir", str(work / "breakhis"),
+        "wrn_edge.bundle", "--run", _only_run(root), "--data-dir", str(work / "data-breakhis"),
         "--precision", "dynamic",
     ]  # fmt: skip
 
@@ -143,9 +143,9 @@ def prepare(work: Path) -> None:
     work : Path
         The folder of all.
     """
-    synthetic.bci(work / "bci", slides=16, patches_per_slide=3, size=64)
+    synthetic.bci(work / "data-bci", slides=16, patches_per_slide=3, size=64)
     synthetic.breakhis(
-        work / "breakhis", patients=24, images_per_patient=2, magnifications=("100X", "200X"),
+        work / "data-breakhis", patients=24, images_per_patient=2, magnifications=("100X", "200X"),
         size=(46, 70),
     )  # fmt: skip
     synthetic.breakhis(

@@ -274,6 +274,19 @@ def test_a_folder_in_use_is_left_alone(copy, tmp_path):
     assert not list(tmp_path.glob(".part-*"))
 
 
+def test_the_same_command_again_finds_its_whole_bundle_and_no_other(copy):
+    """As after a kill between the last rename and the end."""
+    out = bundle.bundle(copy, None)
+    made = (out / "manifest.json").read_bytes()
+    assert bundle.bundle(copy, None) == out
+    assert (out / "manifest.json").read_bytes() == made
+    with pytest.raises(InputError, match="exists; name a folder that does not, with --out"):
+        bundle.bundle(copy, out)
+    (out / "labels.txt").write_text("other\n")
+    with pytest.raises(InputError, match="exists; name a folder that does not, with --out"):
+        bundle.bundle(copy, None)
+
+
 def test_the_command_says_where_the_bundle_is(copy, capsys, monkeypatch):
     monkeypatch.delenv("HISTOPAPERS_DATA", raising=False)
     assert bundle.main(["--run", str(copy.path)]) == 0

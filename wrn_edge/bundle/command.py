@@ -9,8 +9,8 @@ from typing import Any
 
 from common import notices, runs
 from common.errors import InputError
-from common.files import path_argument
-from wrn_edge.bundle import contents
+from common.files import path_argument, plain, read_json
+from wrn_edge.bundle import contents, seal
 from wrn_edge.bundle.exported import PRECISIONS, find_data, find_model, read_export, tolerance
 from wrn_edge.bundle.golden import choose_golden
 
@@ -70,9 +70,26 @@ def bundle(
     }
     del about["model"]["sha256"]  # of the file as it is here, see `files`
     golden = choose_golden(run, find_data(run, data_dir))
+    given = out
     out = out or run.path / f"{notices.SYNTHETIC_PREFIX if run.synthetic else ''}bundle"
     with runs.changing(run.path) if run.path in out.parents else contextlib.nullcontext():
+        if given is None and _is_there(out, about):
+            return out
         return contents.write(out, about, opened.content, golden, opened.weights)
+
+
+def _is_there(out: Path, about: dict[str, Any]) -> bool:
+    """Whether a whole bundle of the same model is there, as after a kill at the very end."""
+    try:
+        found = read_json(out / "manifest.json")
+        if any(found.get(name) != value for name, value in plain(about).items() if name != "model"):
+            return False
+        if found["model"]["exported_sha256"] != about["model"]["exported_sha256"]:
+            return False
+        seal.self_test(out)
+    except (InputError, KeyError, TypeError):
+        return False
+    return True
 
 
 def demo(runs_dir: Path) -> runs.Run:
