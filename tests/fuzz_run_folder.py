@@ -101,7 +101,7 @@ def _resume(run: Path, other: Path) -> None:
     with runs.open_run(run.parent.parent, found.record) as again:
         again.note_machine()
         print(again.closing_words())
-        runs.folder._image_digests(again.path / "images.csv")
+        runs.contents.image_digests(again.path / "images.csv")
 
 
 def _predict(run: Path, other: Path) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import datetime
-import io
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from common import terminal, writers
-from common.errors import SHOWN, InputError, WriteError, listed
-from common.files import expanded, read_json, read_table, write_json, write_text
+from common.errors import SHOWN, InputError, WriteError
+from common.files import expanded, read_json, write_json
 from common.notices import RESEARCH_USE, SYNTHETIC, SYNTHETIC_PREFIX
+from common.runs.contents import require_same_images
 from common.runs.environment import commit, environment, machine, now
 from common.runs.identity import id_of, same_run
 from common.runs.manifest import BUSY, CHANGED, compare, has_manifest, renew, write_manifest
@@ -228,7 +226,7 @@ def open_run(
             if has_manifest(path) and compare(path, quick=True).get("images.csv") == CHANGED:
                 (path / "images.csv").unlink()  # what the images are now is written there again
         if pixels is not None:
-            _require_same_images(run.path / "images.csv", pixels)
+            require_same_images(run.path / "images.csv", pixels)
         yield run
 
 
@@ -281,42 +279,6 @@ def _can_go_on(path: Path) -> bool:
         terminal.line(f"{file}: damaged, written anew; the run goes on", always=True)
         return False
     return True
-
-
-def _require_same_images(file: Path, pixels: Pixels) -> None:
-    """Write down what the images hold; refuse to go on with others under the same names."""
-    now = {
-        name.rpartition("/")[2]: digest
-        for name, digest in zip(pixels.images, pixels.digests, strict=True)
-    }
-    if file.exists():
-        before = _image_digests(file)
-        if before is None:
-            terminal.line(f"{file}: damaged, written anew", always=True)
-            before = {}
-        changed = sorted(name for name in now if before.get(name, now[name]) != now[name])
-        if changed:
-            raise InputError(
-                f"{file.parent}: {len(changed)} images have changed since this run began: "
-                f"{listed(changed)}; put the old ones back, or start anew with --fresh"
-            )
-        if before.keys() == now.keys():
-            return
-    rows = io.StringIO()
-    writer = csv.writer(rows, lineterminator="\n")
-    writer.writerows([("image", "sha256"), *sorted(now.items())])
-    write_text(file, rows.getvalue())
-
-
-def _image_digests(file: Path) -> dict[str, str] | None:
-    """What `images.csv` says: name and SHA-256; None if it is damaged."""
-    try:
-        table = read_table(file, ("image", "sha256"))
-    except InputError:
-        return None
-    found = dict(zip(table["image"], table["sha256"], strict=True))
-    whole = all(re.fullmatch("[0-9a-f]{64}", digest or "") for digest in found.values())
-    return found if whole else None
 
 
 def _empty(folder: Path, keep: str) -> None:
