@@ -384,6 +384,7 @@ def test_names_of_any_kind(infer, stick, tmp_path):
         infer.main([str(stick), "--csv", str(tmp_path / "r.csv")])
     found = [row["image"] for row in rows(tmp_path / "r.csv")]
     expected = [name.replace("\n", "\\n").replace("\udcff", "\\udcff") for name in names]
+    expected[2] = "'=1+1.png"  # a spreadsheet would compute it
     assert sorted(found) == sorted([*expected, "a.png", "b/c.tif", "d.jpg"])
 
 

@@ -34,8 +34,9 @@ function drawRow(row) {
   $("picture").hidden = !hasPicture;
   $("picture").alt = `${row.name}: ${words(row)}`;
   $("empty").hidden = hasPicture;
-  $("empty").textContent = "This file has no picture to show";
-  $("name").textContent = `${row.name}, ${row.time.slice(11, 19)}`;
+  $("empty").textContent = row.status === "unusable"
+    ? "This file has no picture to show" : "Pictures of an earlier start are not kept";
+  $("name").textContent = `${row.name}, ${row.time.slice(0, 19).replace("T", " ")}`;
   $("map").hidden = !hasMap;
   $("map").setAttribute("aria-pressed", wantsMap);
   $("result").className = kind(row);

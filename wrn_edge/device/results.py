@@ -18,6 +18,7 @@ COLUMNS = (
     "stained", "ms", "model",
 )  # fmt: skip
 LATEST = 60  # lines that a page can go back to
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a spreadsheet would compute
 CLASSIFIED, NOT_TISSUE, UNUSABLE = "classified", "not tissue", "unusable"
 
 
@@ -31,6 +32,21 @@ def one_line(name: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in name
     )
+
+
+def told(value: object) -> str:
+    """A field as it stands in the file: one line, and no formula for a spreadsheet.
+
+    Parameters
+    ----------
+    value : object
+    """
+    text = one_line(str(value))
+    try:
+        float(text)  # a number may begin with a sign
+    except ValueError:
+        return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
+    return text
 
 
 class Nowhere:
@@ -129,7 +145,7 @@ class Results:
                     if number > 1:
                         self.latest.append(row)
                         self.counts[row["status"]] = self.counts.get(row["status"], 0) + 1
-                    done.add((row["image"], row["bytes"], row["mtime_ns"], row["model"]))
+                    done.add((told(row["image"]), row["bytes"], row["mtime_ns"], row["model"]))
                 end += len(raw)
         if torn:
             os.ftruncate(self._file, end)
@@ -139,7 +155,7 @@ class Results:
     def __contains__(self, key: tuple[str, int, int, str]) -> bool:
         """Whether (image, bytes, mtime_ns, model) stands in the file."""
         name, size, mtime_ns, model = key
-        return (one_line(name), str(size), str(mtime_ns), model) in self._done
+        return (told(name), str(size), str(mtime_ns), model) in self._done
 
     def add(self, row: dict[str, object]) -> None:
         """Append a row and wait until the disk has it.
@@ -154,9 +170,9 @@ class Results:
         InputError
             If the disk is full or gone; the rows before are safe and no half line is left.
         """
-        told = {name: one_line(str(row.get(name, ""))) for name in self.columns}
-        self._append(self._line(list(told.values())))
-        self._done.add((told["image"], told["bytes"], told["mtime_ns"], told["model"]))
+        fields = {name: told(row.get(name, "")) for name in self.columns}
+        self._append(self._line(list(fields.values())))
+        self._done.add((fields["image"], fields["bytes"], fields["mtime_ns"], fields["model"]))
 
     @staticmethod
     def _line(fields: Sequence[object]) -> bytes:

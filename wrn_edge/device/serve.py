@@ -252,11 +252,21 @@ class Server(http.server.ThreadingHTTPServer):
         """
         with self._guard:
             self._open.append(request)
-            oldest = self._open.pop(0) if len(self._open) > CONNECTIONS else None
-            if oldest:
-                with contextlib.suppress(OSError):
-                    oldest.shutdown(socket.SHUT_RDWR)
+            if len(self._open) > CONNECTIONS:
+                self._hang_up(self._open.pop(0))
         super().process_request(request, client_address)
+
+    @staticmethod
+    def _hang_up(request: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)
+
+    def server_close(self) -> None:
+        """Listen no more, and end the answers that are under way."""
+        super().server_close()
+        with self._guard:
+            for request in self._open:
+                self._hang_up(request)
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection.
