@@ -129,7 +129,7 @@ def fit(
         mean, std = normalise.rgb_statistics(pixels, rows)
         run.note(rgb_mean=mean, rgb_std=std)
     model = build_model(config, mean, std)
-    shared = {"batch_size": config.batch_size, "workers": workers}
+    shared: dict[str, Any] = {"batch_size": config.batch_size, "workers": workers}
     classes = run.record["classes"]
     train = batches(
         samples[samples.part == "train"],

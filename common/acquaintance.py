@@ -16,6 +16,8 @@ from common.report.words import known, plural
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["introduction", "oddities", "tell"]
+
 _OTHER_SIZE = 0.1  # logarithm of a side by that of the data set's images: about a tenth
 
 

@@ -10,6 +10,18 @@ import numpy as np
 
 from common.images import Pixels
 
+__all__ = [
+    "KINDS",
+    "MARGIN",
+    "SAMPLE",
+    "STAINED",
+    "checked",
+    "magnification",
+    "numbers",
+    "of_training",
+    "unlike",
+]
+
 STAINED = 0.15
 """Optical density, mean of the channels, from which a pixel counts as stained tissue."""
 

@@ -17,6 +17,8 @@ from common.files import path_argument, write_sheet
 if TYPE_CHECKING:
     import keras
 
+__all__ = ["SKIPPED", "main", "predict", "read"]
+
 
 _LARGEST = 4096  # px; the networks' inputs are of some hundred
 

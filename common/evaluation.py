@@ -59,6 +59,7 @@ def predict(
     batches: Iterable[tuple[Any, Any]],
     rows: pd.DataFrame,
     classes: Sequence[str],
+    group: str = "case",
 ) -> pd.DataFrame:
     """Run a model over batches and put its probabilities beside the images' rows.
 
@@ -69,9 +70,12 @@ def predict(
     batches : iterable of (pixels, one-hot labels)
         Unshuffled, not augmented, in the order of `rows`; for example `common.pipeline.Batches`.
     rows : DataFrame
-        Rows of a split, one per image: ``image, case, slide, magnification, part, label``.
+        Rows of a split, one per image: ``image, part, label``, and where they are known ``case,
+        slide, magnification``.
     classes : sequence of str
         K class names in the order of the model's outputs.
+    group : str
+        Column of `rows` with the patients, over which intervals are drawn.
 
     Returns
     -------
@@ -118,7 +122,7 @@ def predict(
     off = np.abs(values.sum(axis=1) - 1) > SUM_TOLERANCE
     if off.any() or (values < 0).any():
         raise ValueError("the model's outputs are not softmax probabilities (sum 1, none negative)")
-    return table(rows, values, classes)
+    return table(rows, values, classes, group)
 
 
 def predict_run(

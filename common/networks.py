@@ -15,6 +15,19 @@ from typing import Any, Literal, get_args
 
 from common.errors import InputError
 
+__all__ = [
+    "NETWORKS",
+    "NORMALISATIONS",
+    "Backbone",
+    "Network",
+    "Normalisation",
+    "Scale",
+    "get",
+    "gradcam_layers",
+    "operations",
+    "stored_weights",
+]
+
 Backbone = Literal[
     "convnext_tiny", "resnet50", "resnet101", "inception_v3", "mobilenet_v2", "vgg16",
     "vgg19", "densenet201", "nasnet_mobile", "mobilenet", "xception",

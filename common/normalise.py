@@ -18,6 +18,16 @@ from common.errors import InputError
 if TYPE_CHECKING:
     from common.images import Pixels
 
+__all__ = [
+    "CAFFE_MEAN_BGR",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "SCALES",
+    "SMALLEST_STD",
+    "InputScaling",
+    "rgb_statistics",
+]
+
 # Channel mean and standard deviation (R, G, B in [0, 1]) of the ImageNet training images, as used
 # by torchvision's networks and by keras.applications.imagenet_utils in mode "torch".
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

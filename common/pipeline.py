@@ -15,6 +15,8 @@ from common.errors import InputError
 from common.images import Pixels, memory
 from common.samples import operation
 
+__all__ = ["Batches", "batches"]
+
 # One stream of random numbers per purpose, so that one does not shift the other.
 _ORDER, _AUGMENT = 0, 1
 
@@ -189,27 +191,52 @@ class Batches(keras.utils.PyDataset):
 
 
 def batches(
-    samples: pd.DataFrame, pixels: Pixels, classes: Sequence[str], **arguments: Any
+    samples: pd.DataFrame,
+    pixels: Pixels,
+    classes: Sequence[str],
+    *,
+    part: str | None = None,
+    **arguments: Any,
 ) -> Batches:
-    """Batches of a table of samples (`image, op, args, label`).
+    """Batches of a split (`image, label, part`) or a table of samples (`image, op, args, label`).
 
     Parameters
     ----------
     samples : DataFrame
-        From `common.samples`.
+        From `common.splits` or `common.samples`.
     pixels : common.images.Pixels
         Holds every image that the table names.
     classes : sequence of str
         Class names in their fixed order.
+    part : str, optional
+        Which part of the table; to be given where it has several.
     **arguments
         Of `Batches`: `batch_size`, `seed`, `shuffle`, `augmenter`, `initial_epoch`, `workers`.
 
     Returns
     -------
     Batches
+
+    Raises
+    ------
+    InputError
+        If the part is to be named, or a column is missing.
     """
+    missing = {"image", "label"} - set(samples)
+    if missing:
+        raise InputError(f"the table of samples has no column {', '.join(sorted(missing))}")
+    parts = sorted(set(samples["part"])) if "part" in samples else []
+    if part is not None:
+        if part not in parts:
+            raise InputError(f"no image is in the part {part!r}; parts are {', '.join(parts)}")
+        samples = samples[samples["part"] == part]
+    elif len(parts) > 1:
+        raise InputError(
+            f"the table has the parts {', '.join(parts)}: say which, part={parts[-1]!r}"
+        )
     rows = pixels.rows(samples["image"])
-    return Batches(pixels, rows, list(samples["label"]), classes, samples=samples, **arguments)
+    operations = samples if "op" in samples else None
+    return Batches(pixels, rows, list(samples["label"]), classes, samples=operations, **arguments)
 
 
 def _one_hot(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:

@@ -20,6 +20,12 @@ from common.files import csv_lines, expanded, write_csv
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = [
+    "COLUMNS", "PREFIX", "SUM_TOLERANCE", "classes_of", "column", "correct", "labels", "of_part",
+    "predicted", "predicted_classes", "probabilities", "read", "require_same_images", "table",
+    "write",
+]  # fmt: skip
+
 COLUMNS = ("image", "case", "slide", "magnification", "part", "label")
 """What stands before the probabilities."""
 
@@ -69,17 +75,22 @@ def _classes(names: Iterable[str]) -> list[str]:
     return [name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)]
 
 
-def table(rows: pd.DataFrame, values: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
+def table(
+    rows: pd.DataFrame, values: np.ndarray, classes: Sequence[str], group: str = "case"
+) -> pd.DataFrame:
     """Put probabilities beside the rows of their images.
 
     Parameters
     ----------
     rows : DataFrame
-        Rows of a split, one per image, with `COLUMNS`; others are left out.
+        Rows of a split, one per image. Of `COLUMNS`, case, slide and magnification may be missing:
+        unknown. Others are left out.
     values : float array (n, K)
         Probabilities, one row per row of `rows`.
     classes : sequence of str
         K class names, in the order of `values`.
+    group : str
+        Column of `rows` with the patients; it becomes `case`.
 
     Returns
     -------
@@ -87,7 +98,11 @@ def table(rows: pd.DataFrame, values: np.ndarray, classes: Sequence[str]) -> pd.
         What predictions.csv holds. Probabilities are rounded to the file's 9 significant digits,
         so that metrics are the same before writing and after reading.
     """
-    frame = rows.loc[:, list(COLUMNS)].reset_index(drop=True)
+    if group != "case" and group not in rows:
+        raise InputError(f"unknown group {group!r}: it is no column of the rows")
+    unknown = {"case": "", "slide": "", "magnification": ""}
+    given = {**unknown, **rows, "case": rows[group].astype(str) if group in rows else ""}
+    frame = rows.assign(**given).loc[:, list(COLUMNS)].reset_index(drop=True)
     for i, name in enumerate(classes):
         frame[column(name)] = [float(f"{value:.9g}") for value in values[:, i]]
     return frame

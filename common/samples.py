@@ -19,6 +19,8 @@ import pandas as pd
 from common.errors import InputError
 from common.files import read_table, write_csv
 
+__all__ = ["COLUMNS", "apply", "from_csv", "operation", "oversample", "plain", "to_csv"]
+
 COLUMNS = ("image", "op", "args", "label")
 
 # What `oversample` may do to a copy. The identity is not among them.

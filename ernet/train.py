@@ -132,7 +132,7 @@ def fit(
         horizontal_flip=config.horizontal_flip,
         vertical_flip=config.vertical_flip,
     )
-    shared = {"batch_size": config.batch_size, "workers": workers}
+    shared: dict[str, Any] = {"batch_size": config.batch_size, "workers": workers}
     classes = run.record["classes"]
     train = batches(
         samples[samples.part == "train"],

@@ -160,7 +160,7 @@ def fit(
             "--augmentation sane draws from 0.8 to 1.2"
         )
     history = training.trained(run.path)
-    shared = {"batch_size": config.batch_size, "workers": workers}
+    shared: dict[str, Any] = {"batch_size": config.batch_size, "workers": workers}
     classes = run.record["classes"]
     train = batches(
         samples[samples.part == "train"],

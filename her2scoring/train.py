@@ -208,7 +208,7 @@ def fit(
         initial_epoch=training.trained_epochs(run.path),
         workers=workers,
     )
-    shared = {"batch_size": config.batch_size, "workers": workers}
+    shared: dict[str, Any] = {"batch_size": config.batch_size, "workers": workers}
     watched = batches(samples[samples.part != "train"], pixels, classes, **shared)
     second = None
     if config.select_on == "test" and (split.part == "validation").any():

@@ -125,7 +125,7 @@ def fit(
     )
     model = build_model(config)
     run.note(gradcam_layers=gradcam_layers(config))
-    shared = {"batch_size": config.batch_size, "workers": workers}
+    shared: dict[str, Any] = {"batch_size": config.batch_size, "workers": workers}
     classes = run.record["classes"]
     train = batches(
         samples[samples.part == "train"],

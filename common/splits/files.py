@@ -293,7 +293,9 @@ def write(split: pd.DataFrame, path: str | os.PathLike) -> None:
     Parameters
     ----------
     split : DataFrame
-        Index with the column `part`; of its columns, `SPLIT_COLUMNS` are written.
+        Index with the column `part`; of its columns, `SPLIT_COLUMNS` are written. Of those, case,
+        slide, folder and magnification may be missing: unknown.
     path : path
     """
-    write_csv(Path(path), split[list(SPLIT_COLUMNS)])
+    unknown = dict.fromkeys(SPLIT_COLUMNS[1:5], "")
+    write_csv(Path(path), split.assign(**{**unknown, **split})[list(SPLIT_COLUMNS)])

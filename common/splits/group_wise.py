@@ -31,7 +31,8 @@ def by_group(
     Parameters
     ----------
     index : DataFrame
-    group : {"case", "slide", "folder"}
+    group : str
+        "case" (patients), "slide", "folder" or any other column.
     test, validation : float
         Fractions of images, reached as nearly as whole groups allow. `validation=0` leaves the
         validation part out.
@@ -80,7 +81,8 @@ def draw_groups(
     index : DataFrame
     rows : ndarray
         Row numbers to draw from, shape (n,), int.
-    group : {"case", "slide", "folder"}
+    group : str
+        "case" (patients), "slide", "folder" or any other column.
     fraction : float
         Of the n images, reached as nearly as whole groups allow.
     seed : int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,8 @@ def check_disjoint(split: pd.DataFrame, group: str = "case") -> None:
     ----------
     split : DataFrame
         Index with the column `part`.
-    group : {"case", "slide", "folder"}
+    group : str
+        "case", "slide", "folder" or any other column.
 
     Raises
     ------
@@ -52,7 +54,8 @@ def shared_groups(split: pd.DataFrame, group: str) -> dict[str, tuple[str, ...]]
     ----------
     split : DataFrame
         Index with the column `part`; rows whose group is "" are left out.
-    group : {"case", "slide", "folder"}
+    group : str
+        "case", "slide", "folder" or any other column.
 
     Returns
     -------
@@ -64,8 +67,7 @@ def shared_groups(split: pd.DataFrame, group: str) -> dict[str, tuple[str, ...]]
     InputError
         If the column `part` or that of the group is missing.
     """
-    if not isinstance(group, str):
-        raise InputError(f"unknown group {group!r}; groups are {', '.join(GROUPS)}")
+    _require_group(split, group)
     require_table(split, "part", group, name="split")
     parts = split[split[group] != ""].groupby(group)["part"].unique()
     return {
@@ -73,6 +75,16 @@ def shared_groups(split: pd.DataFrame, group: str) -> dict[str, tuple[str, ...]]
         for name, found in parts.items()
         if len(found) > 1
     }
+
+
+def _require_group(table: pd.DataFrame, group: object) -> None:
+    """Refuse a group that is no column of a table; any column may be one."""
+    if not isinstance(group, str) or group not in table:
+        columns = [str(name) for name in table if name not in ("image", "label", "part")]
+        near = difflib.get_close_matches(str(group), columns, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        names = ", ".join(columns) or "none"
+        raise InputError(f"unknown group {group!r}; {hint}columns that can say it: {names}")
 
 
 def check_fractions(test: float | None, validation: float) -> None:
@@ -112,8 +124,7 @@ def check_known(index: pd.DataFrame, group: str, consequence: str) -> None:
     ------
     InputError
     """
-    if not isinstance(group, str) or group not in index:
-        raise InputError(f"unknown group {group!r}; groups are {', '.join(GROUPS)}")
+    _require_group(index, group)
     require_table(index, group)
     unknown = int((index[group] == "").sum())
     if unknown:
