@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 from errors import InputError
 from PIL import Image
-from results import LATEST, Results
 from sealed import Bundle
 
 from common.notices import RESEARCH_USE, SYNTHETIC_MODEL
+from results import LATEST, Results
 
 FOLDER = Path(__file__).resolve().parent
 PREVIEW = (560, 420)  # px
