@@ -185,5 +185,5 @@ def test_the_chain_runs_as_the_readme_has_it(tmp_path):
     pages = sorted((tmp_path / "runs" / "gan_fusion").glob("SYNTHETIC-*/report.html"))
     assert len(pages) == 2
     texts = "".join(page.read_text(encoding="utf-8") for page in pages)
-    assert "Images that the GAN demo generated were trained on as well" in texts
+    assert "Images that the GAN demo-changed generated were trained on as well" in texts
     assert "A generative network (GAN)" in texts
