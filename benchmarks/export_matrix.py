@@ -174,12 +174,15 @@ def models() -> dict[str, Callable[[], keras.Model]]:
         )
     for network in ("fusion_counts", "fusion_described"):
         found[f"gan_fusion, {network}"] = functools.partial(
-            _paper, "gan_fusion", network=network, image_size=224 if "desc" in network else 32
+            _paper,
+            "gan_fusion",
+            network=network,
+            image_size=64 if network == "fusion_described" else 32,
         )
     found["gan_fusion, head on mobilenet"] = functools.partial(
         _paper, "gan_fusion", network="mobilenet", image_size=32
     )
-    found["her2scoring"] = functools.partial(_paper, "her2scoring", image_size=32)
+    found["her2scoring"] = functools.partial(_paper, "her2scoring", image_size=32, classes=3)
     found["breakhis"] = functools.partial(_paper, "breakhis", image_size=32)
     return found | {
         "user: one branch": _one_branch,

@@ -518,6 +518,23 @@ def test_kernels_are_named_after_what_computes_the_convolutions(bundle):
     assert model._family("default") == "builtin"
 
 
+@pytest.mark.parametrize("error", [RuntimeError("Node number 3 failed"), ValueError("no tensor")])
+def test_a_model_that_fails_when_it_runs_is_named(error, infer, bundle, monkeypatch, capsys):
+    """It is not taken for a fault of the picture: every other one would fail as well."""
+
+    def invoke(self):
+        raise error
+
+    classifier = edge_bundle.device("classifier")
+    interpreter = classifier.find_runtime()[1].Interpreter
+    monkeypatch.setattr(interpreter, "invoke", invoke)
+    model = classifier.Classifier(edge_bundle.device("sealed").load(bundle))
+    with pytest.raises(edge_bundle.device("errors").InputError) as raised:
+        model.run(np.zeros((edge_bundle.SIZE, edge_bundle.SIZE, 3), np.uint8))
+    assert str(raised.value).startswith(str(model.bundle.model))
+    assert f"cannot run this model ({error}); copy the whole bundle again" in str(raised.value)
+
+
 def test_the_threshold_decides(runtime, bundle):
     classifier = edge_bundle.device("classifier")
     loaded = edge_bundle.device("sealed").load(bundle)

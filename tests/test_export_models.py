@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import resource
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -213,6 +216,17 @@ def test_names_with_line_ends_stay_on_one_line(plain, tmp_path):
     agreement["disagreements"] = [{"image": names[0], "float_margin": 0.1}]
     (line,) = [line for line in export.table(record).splitlines() if "differs on" in line]
     assert line == "model-int8.tflite differs on a\\n\\x1b[2Jb0.png: float margin 0.100"
+
+
+@pytest.mark.slow
+def test_mutated_files_are_refused_and_end_no_process():
+    """Each runs in a process of its own; one that dies of a signal would be named."""
+    script = Path(__file__).with_name("fuzz_tflite.py")
+    done = subprocess.run(
+        [sys.executable, script, "--count", "100"], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.endswith(" 0 failed\n"), done.stdout
+    assert done.returncode == 0
 
 
 # --- every network --------------------------------------------------------------------------------

@@ -703,6 +703,19 @@ def as_torch(marker: Path):
     return change
 
 
+def test_a_model_for_other_images_or_classes(cli, copy, slides):
+    import keras
+
+    for size, classes in ((64, 2), (32, 5)):
+        image = keras.Input((size, size, 3))
+        x = keras.layers.GlobalAveragePooling2D()(image)
+        keras.Model(image, keras.layers.Dense(classes)(x)).save(copy / "model.keras")
+        fails(
+            cli("breakhis.predict", "--run", copy, next(slides.rglob("SOB*.png"))),
+            copy / "model.keras", f"another network, from (None, {size}, {size}, 3) to",
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", [as_lambda, as_module, as_torch])
 def test_a_model_file_that_wants_to_run_code(kind, cli, copy, slides, tmp_path, monkeypatch):
     marker = tmp_path / "ran"

@@ -8,9 +8,9 @@ to be larger than it is, in one line that names the file.
 from __future__ import annotations
 
 from common.models.contents import check_arrays, check_hdf5, check_keras, check_weights
-from common.models.loading import load, load_weights, without_optimizer
+from common.models.loading import check_shapes, load, load_weights, without_optimizer
 
 __all__ = [
-    "check_arrays", "check_hdf5", "check_keras", "check_weights", "load", "load_weights",
-    "without_optimizer",
+    "check_arrays", "check_hdf5", "check_keras", "check_shapes", "check_weights", "load",
+    "load_weights", "without_optimizer",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ from common.papers import PAPERS
 
 if TYPE_CHECKING:
     import keras
+
+Shape = tuple[int | None, ...]
 
 # Objects of Keras that hold or fetch code (byte code, pickles, other programs' functions) or read
 # a file that their config names.
@@ -83,6 +85,33 @@ def load(file: str | Path) -> keras.Model:
         _check_maps(model, file)
     _restore(model, stored, file)
     return model
+
+
+def check_shapes(
+    model: keras.Model, file: str | Path, inputs: Sequence[Shape], outputs: Sequence[Shape]
+) -> None:
+    """Refuse a model that takes or gives something else than is expected of it.
+
+    Parameters
+    ----------
+    model : keras.Model
+    file : path
+        Where it is from.
+    inputs, outputs : sequence of tuple of int or None
+        Shapes, the number of images None.
+
+    Raises
+    ------
+    InputError
+        Naming both.
+    """
+    found = [[tuple(each.shape) for each in tensors] for tensors in (model.inputs, model.outputs)]
+    if found != [list(inputs), list(outputs)]:
+        shown = [", ".join(map(str, shapes)) for shapes in (*found, inputs, outputs)]
+        raise InputError(
+            f"{file}: another network, from {shown[0]} to {shown[1]}; expected is one from "
+            f"{shown[2]} to {shown[3]}"
+        )
 
 
 def load_weights(model: keras.Model, file: str | Path) -> None:

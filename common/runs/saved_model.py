@@ -29,7 +29,8 @@ def load_model(run: Run | str | Path, name: str = "model.keras", module: str = "
     Raises
     ------
     InputError
-        If the file is missing, damaged, or asks for other code.
+        If the file is missing, damaged, asks for other code, or is a network for images of another
+        size or for other classes than the run's.
     """
     run = run if isinstance(run, Run) else load(run)
     if run.record.package not in PAPERS:
@@ -44,6 +45,10 @@ def load_model(run: Run | str | Path, name: str = "model.keras", module: str = "
     from common import models
 
     try:
-        return models.load(file)
+        model = models.load(file)
+        if name == "model.keras":
+            size, classes = run.config["image_size"], run.record["classes"]
+            models.check_shapes(model, file, [(None, size, size, 3)], [(None, len(classes))])
     except InputError as error:
         raise InputError(f"{error}; {RESTORE}") from None
+    return model

@@ -199,10 +199,18 @@ def load_generator(run: runs.Run) -> keras.Model:
         Takes noise (N, latent) and one-hot classes (N, classes), float32; gives RGB images
         (N, S, S, 3), float32 in [0, 255].
     """
-    from common import backend
+    from common import backend, models
 
     backend.load()
-    return runs.load_model(run, "generator.keras", "gan.layers")
+    generator = runs.load_model(run, "generator.keras", "gan.layers")
+    size, latent = run.config["image_size"], run.config["latent"]
+    models.check_shapes(
+        generator,
+        run.path / "generator.keras",
+        [(None, latent), (None, len(run.record["classes"]))],
+        [(None, size, size, 3)],
+    )
+    return generator
 
 
 def _classes(run: runs.Run, labels: Sequence[str]) -> list[str]:

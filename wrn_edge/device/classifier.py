@@ -187,10 +187,21 @@ class Classifier:
         -------
         ndarray
             Shape (K,), float32.
+
+        Raises
+        ------
+        InputError
+            If the runtime cannot run the model.
         """
         pixels = np.ascontiguousarray(pixels[None], dtype=self._input["dtype"])
-        self._interpreter.set_tensor(self._input["index"], pixels)
-        self._interpreter.invoke()
+        try:
+            self._interpreter.set_tensor(self._input["index"], pixels)
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{self.bundle.model}: {self.runtime} cannot run this model ({error}); "
+                "copy the whole bundle again"
+            ) from None
         return self._value(self._probabilities)[0]
 
     @property
