@@ -43,12 +43,12 @@ def _application(name: str) -> keras.Model:
     return backbones.classifier(name, size, 2, normalisation="own")
 
 
-def _paper(package: str, **changes: Any) -> keras.Model:
-    """A paper's own network, small."""
+def _paper(package: str, *statistics: np.ndarray, **changes: Any) -> keras.Model:
+    """A paper's own network, small; `statistics` are the mean and deviation of breakhis' images."""
     from importlib import import_module
 
     config = import_module(f"{package}.config").PRESETS["demo"]
-    return import_module(f"{package}.model").build_model(replace(config, **changes))
+    return import_module(f"{package}.model").build_model(replace(config, **changes), *statistics)
 
 
 def _layers(*chain: Callable[[Any], Any], size: int = 32) -> keras.Model:
@@ -183,7 +183,9 @@ def models() -> dict[str, Callable[[], keras.Model]]:
         _paper, "gan_fusion", network="mobilenet", image_size=32
     )
     found["her2scoring"] = functools.partial(_paper, "her2scoring", image_size=32, classes=3)
-    found["breakhis"] = functools.partial(_paper, "breakhis", image_size=32)
+    found["breakhis"] = functools.partial(
+        _paper, "breakhis", np.full(3, 0.5), np.full(3, 0.2), image_size=32
+    )
     return found | {
         "user: one branch": _one_branch,
         "user: Sequential": _sequential,
