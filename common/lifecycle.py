@@ -124,12 +124,12 @@ def complete(
 
             split, samples = draw()
             runs.settle(run, split, samples)
+            terminal.line(_beginning(run, split, samples))
+            _tell_weak_parts(split)
             backend.load()
             run.note_machine()
             from common import evidence
 
-            terminal.line(_beginning(run, split, samples))
-            _tell_weak_parts(split)
             rows = pixels.rows(split.image[split.part == "train"])
             run.note(appearance=appearance.of_training(pixels, rows))
             _tell_leaks(run, evidence.compare_parts(run, split, data_dir, pixels))
