@@ -32,6 +32,9 @@ COLUMNS = ("image", "case", "slide", "magnification", "part", "label")
 PREFIX = "p_"
 """Begins the name of a column of probabilities; the class's name follows."""
 
+MAX_CLASSES = 100
+"""More are refused: every score, and its interval, is worked out for each class against the rest."""
+
 SUM_TOLERANCE = 1e-3
 """How far the probabilities of an image may add up to something else than 1."""
 
@@ -327,6 +330,11 @@ def require_same_images(frame: pd.DataFrame, split: pd.DataFrame, path: str | Pa
         split.
     """
     wanted, said = of_part(split).set_index("image"), of_part(frame).set_index("image")
+    twice = wanted.index[wanted.index.duplicated()]
+    if len(twice):
+        raise InputError(
+            f"{path}: its split.csv names {twice[0]} twice in the test part; {RESTORE}"
+        )
     expected, found = wanted["label"], said["label"]
     for images, what in (
         (expected.index.difference(found.index), "missing, though split.csv tests on them"),
@@ -355,6 +363,8 @@ def _check_header(path: Path, header: list[str], classes: Sequence[str] | None) 
     missing = [name for name in wanted if name not in header]
     if missing or not names:
         raise InputError(f"{path}: no column {', '.join(missing) or column('<class>')}; {RESTORE}")
+    if len(names) > MAX_CLASSES:
+        raise InputError(f"{path}: {len(names)} classes, and at most {MAX_CLASSES} are judged")
     if classes is not None and names != list(classes):
         raise InputError(
             f"{path}: classes {', '.join(names)}, but the run has {', '.join(classes)}; {RESTORE}"

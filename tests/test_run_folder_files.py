@@ -7,7 +7,7 @@ import fuzz_run_folder as fuzz
 import numpy as np
 import pytest
 
-from common import classification, evaluation, images, runs
+from common import classification, evaluation, images, predictions, runs
 from common import tables as papers
 from common.errors import InputError
 
@@ -99,6 +99,24 @@ def test_a_setting_that_cannot_be_is_named_before_an_image_is_resized(
     cv2.imwrite(str(image), np.full((8, 8, 3), 200, np.uint8))
     with pytest.raises(InputError, match=rf"{name}|resize filter"):
         classification.read(run, [image])
+
+
+def test_predictions_of_hundreds_of_classes_are_refused_before_they_are_judged(tmp_path):
+    names = [f"p_{i}" for i in range(400)]
+    head = ",".join([*predictions.COLUMNS, *names])
+    row = ",".join(["a.png", "", "", "", "test", "0", "1", *["0"] * 399])
+    (tmp_path / "predictions.csv").write_text(f"{head}\n{row}\n")
+    with pytest.raises(InputError, match="400 classes, and at most 100 are judged"):
+        predictions.read(tmp_path / "predictions.csv")
+
+
+def test_a_split_that_names_an_image_twice_is_said(changed):
+    run = changed("config.json", ("preset",), "x")
+    lines = (run / "split.csv").read_text().splitlines()
+    again = next(line for line in lines if line.endswith(",test"))
+    (run / "split.csv").write_text("\n".join([*lines, again]) + "\n")
+    with pytest.raises(InputError, match=r"split\.csv names .* twice in the test part"):
+        evaluation.evaluate_run(run)
 
 
 def test_no_image_is_made_larger_than_one_that_is_read():

@@ -807,6 +807,31 @@ def test_accelerated_batch_agrees(conventions: dict, target: np.ndarray) -> None
     assert abs(found - expected).max() <= 1
 
 
+def padded(image: np.ndarray) -> np.ndarray:
+    """The image with a black side, a white top, both, and a black corner as after a rotation."""
+    black, white, corner = image.copy(), image.copy(), image.copy()
+    black[:, :90] = 0
+    white[-60:] = 255
+    both = black.copy()
+    both[:40] = 255
+    across = np.add.outer(np.arange(image.shape[0]), np.arange(image.shape[1])) < 80
+    corner[across] = 3
+    return np.stack([black, white, both, corner])
+
+
+def test_padding_takes_no_part_on_the_accelerator_either(target: np.ndarray) -> None:
+    from common.stain.accelerator import StainNormalization
+
+    image = mixture(OTHER, seed=1, strength=0.8, shape=(230, 300))
+    batch = padded(image)
+    normalizer = MacenkoNormalizer(stride=1).fit(target)
+    found = np.asarray(StainNormalization(normalizer)(batch))
+    assert abs(found - normalizer.transform(batch)).max() <= 1
+    # What lies beside the padding alone gives the same stains.
+    alone = normalizer.transform(np.ascontiguousarray(image[:, 90:]))
+    assert abs(found[0][:, 90:] - alone).max() <= 1
+
+
 def test_accelerated_layer_is_saved_and_picky(target: np.ndarray, tmp_path: Path) -> None:
     import keras
 
@@ -831,7 +856,8 @@ def test_accelerated_batch_agrees_under_jax(target: np.ndarray, tmp_path: Path) 
     """Eager and compiled, where `MacenkoNormalizer.transform` is the oracle."""
     pytest.importorskip("jax")
     made = [mixture(OTHER, seed=s, strength=0.8, shape=(230, 300)) for s in range(2)]
-    batch = np.stack([*made, np.full_like(made[0], 255), np.zeros_like(made[0])])
+    plain = [np.full_like(made[0], 255), np.zeros_like(made[0])]
+    batch = np.stack([*made, *plain, *padded(made[0])])
     normalizer = MacenkoNormalizer().fit(target)
     normalizer.save(tmp_path / "stain.json")
     np.save(tmp_path / "batch.npy", batch)
