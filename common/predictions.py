@@ -32,8 +32,7 @@ COLUMNS = ("image", "case", "slide", "magnification", "part", "label")
 PREFIX = "p_"
 """Begins the name of a column of probabilities; the class's name follows."""
 
-MAX_CLASSES = 100
-"""More are refused: every score, and its interval, is worked out for each class against the rest."""
+MAX_CLASSES = 100  # each class against the rest has scores and intervals of its own
 
 SUM_TOLERANCE = 1e-3
 """How far the probabilities of an image may add up to something else than 1."""
