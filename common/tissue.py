@@ -18,6 +18,7 @@ LEAST_DARK = 0.005
 OPAQUE_DENSITY, MOST_OPAQUE = 1.6, 0.20
 LEAST_CONTRAST = 3.0
 LEAST_STAINED = 0.40
+LEAST_STAINED_IF_PURE, MOST_FOREIGN = 0.25, 0.10
 DRAWN = 0.25
 _BRIGHT = 95  # percentile of each channel that is the light
 _PALEST = 0.82  # green over the mean of red and blue, below which that light has met tissue
@@ -26,6 +27,7 @@ _PALEST = 0.82  # green over the mean of red and blue, below which that light ha
 _STAINS = (0.06, -0.05, 0.12)
 _STAINS_IF_DRAWN = (0.10, 0.03, 0.12)
 _LITTLE_RED = 0.15
+_FOREIGN = -0.10  # green below red or blue by as much: yellow, green, cyan
 
 
 def _light(pixels: np.ndarray) -> np.ndarray:
@@ -48,6 +50,8 @@ def judge(pixels: np.ndarray) -> tuple[dict[str, float], str]:
       most 0.20;
     - contrast: standard deviation of brightness, grey levels; below 3 it is one colour;
     - stained: share of the dark pixels that have the colour of a stain; at least 0.40;
+    - foreign: share of the dark pixels whose colour no stain has (the others are greyish); where
+      they are 0.10 at most, 0.25 stained ones are enough: pale and over-exposed sections;
     - drawn: share of pixels equal to their neighbour. A camera leaves few: from 0.25 on the colours
       must be purple beyond doubt, which inks are not.
 
@@ -59,7 +63,7 @@ def judge(pixels: np.ndarray) -> tuple[dict[str, float], str]:
     Returns
     -------
     measures : dict
-        dark, contrast, stained, opaque, drawn.
+        dark, contrast, stained, foreign, opaque, drawn.
     problem : str
         Empty if it may be tissue.
     """
@@ -74,10 +78,12 @@ def judge(pixels: np.ndarray) -> tuple[dict[str, float], str]:
     over_blue, over_red, least = _STAINS if drawn < DRAWN else _STAINS_IF_DRAWN
     stained = (green - blue > over_blue) & (green - red > over_red)
     stained &= (green - blue > least) | (green - red < _LITTLE_RED)
+    foreign = (green - red < _FOREIGN) | (green - blue < _FOREIGN)
     measures = {
         "dark": float(dark.mean()),
         "contrast": float(pixels.mean(axis=2, dtype=np.float32).std()),
         "stained": float(stained.mean()) if stained.size else 0.0,
+        "foreign": float(foreign.mean()) if foreign.size else 0.0,
         "opaque": float((mean > OPAQUE_DENSITY).mean()),
         "drawn": drawn,
     }
@@ -87,7 +93,8 @@ def judge(pixels: np.ndarray) -> tuple[dict[str, float], str]:
         return measures, "one plain colour"
     if measures["opaque"] > MOST_OPAQUE:
         return measures, f"no light falls through {100 * measures['opaque']:.0f} % of it"
-    if measures["stained"] < LEAST_STAINED:
+    pure = measures["foreign"] <= MOST_FOREIGN
+    if measures["stained"] < (LEAST_STAINED_IF_PURE if pure else LEAST_STAINED):
         share = 100 * measures["stained"]
         return (
             measures,

@@ -109,6 +109,13 @@ def test_tissue_at_its_limits():
     assert tissue.judge(_first(*_mixed(*[PURPLE] * 3, *[GREEN] * 5)))[1] == (
         "not the colours of H&E: 38 % of its dark pixels have those of a stain"
     )
+    grey = (130, 130, 130)  # no stain's colour, and foreign to none
+    assert tissue.judge(_first(*_mixed(*[PURPLE] * 5, *[grey] * 15)))[1] == ""
+    assert tissue.judge(_first(*_mixed(*[PURPLE] * 5, *[grey] * 13, *[GREEN] * 2)))[1] == ""
+    assert tissue.judge(_first(*_mixed(*[PURPLE] * 5, *[grey] * 12, *[GREEN] * 3)))[1] != ""
+    assert tissue.judge(_first(*_mixed(*[PURPLE] * 4, *[grey] * 15)))[1] == (
+        "not the colours of H&E: 21 % of its dark pixels have those of a stain"
+    )
     whole = np.full((20, 20, 3), 250, np.uint8)
     whole[:, ::2] = 248
     for count, words in ((2, ""), (1, "blank: 0.2 % of it is darker than background")):
