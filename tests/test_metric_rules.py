@@ -46,16 +46,16 @@ def test_ground_counts_images_and_patients():
         ([0, 0], NAMES, "images", None, ""),
         ([0, 1], NAMES, "classes", None, ""),
         ([0, 1], NAMES, "class", 2, "no test image of c"),
-        ([0, 1], NAMES, "both", 2, "no test image of c"),
+        ([0, 1], NAMES, "class and others", 2, "no test image of c"),
         ([0, 1], NAMES, "others", 2, ""),
         ([0, 1], NAMES, "class", 0, ""),
         ([0, 0], NAMES, "class", 0, ""),
         ([0, 0], NAMES, "others", 0, "no test image of any class but a"),
-        ([0, 0], NAMES, "both", 0, "no test image of any class but a"),
+        ([0, 0], NAMES, "class and others", 0, "no test image of any class but a"),
         ([0, 0], ["a", "b"], "others", 0, "no test image of b"),
-        ([1, 1], ["a", "b"], "both", 1, "no test image of a"),
-        ([1, 1], ["a", "b"], "both", 0, "no test image of a"),
-        ([0, 1], ["a", "b"], "both", 0, ""),
+        ([1, 1], ["a", "b"], "class and others", 1, "no test image of a"),
+        ([1, 1], ["a", "b"], "class and others", 0, "no test image of a"),
+        ([0, 1], ["a", "b"], "class and others", 0, ""),
     ],
 )
 def test_why_a_score_has_no_value(labels, names, rests_on, number, reason):
@@ -78,7 +78,7 @@ def test_why_a_score_has_no_value(labels, names, rests_on, number, reason):
         ([0, 0, 1, 1], "pqpp", "class", 0, ""),
         ([0, 0, 1, 1], "pqpp", "others", 1, ""),
         ([0, 0, 1, 1], "pqpp", "others", 0, "one patient of any class but a"),
-        ([0, 0, 1, 1], "pqpp", "both", 0, "one patient of any class but a"),
+        ([0, 0, 1, 1], "pqpp", "class and others", 0, "one patient of any class but a"),
     ],
 )
 def test_why_a_score_has_no_interval(labels, cases, rests_on, number, reason):
@@ -94,9 +94,9 @@ def test_which_samples_hold_what_a_score_rests_on():
         ("classes", None): [True, False, False, True],  # c is not asked for
         ("class", 0): [True, True, False, True],
         ("others", 0): [True, False, True, True],
-        ("both", 0): [True, False, False, True],
+        ("class and others", 0): [True, False, False, True],
         ("class", 2): [True, True, True, True],  # the test set lacks it, too
-        ("both", 2): [True, True, True, True],
+        ("class and others", 2): [True, True, True, True],
     }
     for (rests_on, number), expected in held.items():
         found = ground.held(rests_on, samples, number)
@@ -104,7 +104,7 @@ def test_which_samples_hold_what_a_score_rests_on():
         assert found.tolist() == expected, (rests_on, number)
     assert ground.held("class", samples[None], 0).shape == (1, 4)
     of_one = ground_of(np.array([1, 1]), NAMES, None)  # no other class than b
-    assert of_one.held("both", np.array([[0, 2, 0]]), 1).tolist() == [True]
+    assert of_one.held("class and others", np.array([[0, 2, 0]]), 1).tolist() == [True]
 
 
 # --- counts --------------------------------------------------------------------------------------
