@@ -557,7 +557,7 @@ def test_damaged_files_are_named(target: np.ndarray, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"stain\.json.*python -m common\.stain fit"):
             stain.load(path)
     path.write_text("{")
-    with pytest.raises(InputError, match="not a JSON file"):
+    with pytest.raises(InputError, match=r"stain\.json: damaged \(.*python -m common\.stain fit"):
         stain.load(path)
 
 

@@ -15,6 +15,7 @@ from common.errors import InputError
 from common.stain import Flag, MacenkoNormalizer, ReinhardNormalizer, Stains, tissue
 from common.stain.estimation import macenko_matrix, online_matrix, percentiles, vahadane_matrix
 from common.stain.mixing import checked_matrix, mix_densities, unmix, unmix_flat
+from common.tissue import judge
 
 AXES = np.array([[1.0, 0, 0], [0, 1.0, 0]])  # haematoxylin absorbs red, eosin green: for hands
 
@@ -78,14 +79,13 @@ def test_share_of_tissue():
     assert stain.tissue_share(image[:0]) == 0
 
 
-def test_the_device_has_the_same_tissue():
-    """It is copied to where `common` is not, so it has constants of its own."""
-    device = edge_bundle.device("pixels")
-    assert device.DARK == stain.TISSUE_DENSITY and device.WHITE_LEVEL == stain.WHITE_LEVEL
+def test_a_picture_is_judged_by_the_same_tissue():
+    """The judge of pictures knows no normaliser; background begins where theirs does."""
     picture = edge_bundle.picture(3, 200, 200)
-    picture[:, :80] = np.random.default_rng(0).integers(195, 220, (200, 80, 1))
-    measures, _ = device.tissue(picture)
-    assert 0.7 < measures["dark"] < 0.9
+    picture[:, :80] = np.random.default_rng(0).integers(195, 220, (200, 80, 1))  # 207 is its edge
+    picture[:, -20:] = 255  # the light, which the judge takes from the picture
+    measures, _ = judge(picture)
+    assert 0.6 < measures["dark"] < 0.8
     assert measures["dark"] == pytest.approx(stain.tissue_share(picture), abs=0.01)
 
 
