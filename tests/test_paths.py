@@ -327,3 +327,38 @@ def test_names_of_overlays_fit_and_differ():
         assert name.casefold() not in {each.casefold() for each in taken}
         taken.add(name)
     assert {"a-gradcam.png", "A-1-gradcam.png", "a-2-gradcam.png", "caf\udce9-gradcam.png"} < taken
+
+
+TRAIN = """
+import sys
+from pathlib import Path
+from common.datasets import synthetic
+root = Path(sys.argv[1]) / "caf\\udce9\\n$HOME"
+data = synthetic.breakhis(root / "data", patients=24, images_per_patient=2,
+                          magnifications=("100X",), size=(46, 70))
+inner = data / "d\\udce9"
+inner.mkdir()
+(data / "BreaKHis_v1").rename(inner / "BreaKHis_v1")
+import wrn_edge
+settings = dict(preset="demo", stem="strided", image_size=32, epochs=1, batch_size=16,
+                data_dir=data, runs_dir=root / "runs", cache_dir=root / "cache", workers=0)
+run = wrn_edge.train(**settings)
+assert wrn_edge.train(**settings).path == run.path
+from common import classification, evaluation
+evaluation.evaluate_run(run.path)
+image = next(inner.rglob("*.png"))
+arguments = ["--run", str(run.path), str(image), "--gradcam", str(root / "maps"),
+             "--output", str(root / "table.csv")]
+assert classification.main("wrn_edge", arguments) == 0
+assert len(list((root / "maps").iterdir())) == 1
+"""
+
+
+@pytest.mark.slow
+def test_a_run_in_folders_of_any_name(tmp_path):
+    """Not UTF-8, two lines, a dollar: trained, found again, judged, asked; on an ASCII terminal."""
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN, str(tmp_path)], capture_output=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
