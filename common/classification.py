@@ -122,7 +122,13 @@ def _stain(run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
 def _table(
     run: runs.Run, paths: Sequence[Path], pixels: np.ndarray, model: keras.Model, batch_size: int
 ) -> pd.DataFrame:
-    probabilities = model.predict(pixels, batch_size=batch_size, verbose=0)
+    step, found = 16 * batch_size, []  # whole batches, so that parts change no result
+    with terminal.progress("predicting", len(pixels), "images") as bar:
+        for start in range(0, len(pixels), step):
+            part = pixels[start : start + step]
+            found.append(model.predict(part, batch_size=batch_size, verbose=0))
+            bar.advance(len(part))
+    probabilities = np.concatenate(found)
     classes = list(run.record.classes or [])
     if len(classes) != probabilities.shape[1]:
         raise InputError(
@@ -270,19 +276,23 @@ def _overlays(
     from common import figures, gradcam
 
     stages = gradcam.stages(run)
-    maps = {
-        gradcam.title(stage): gradcam.heatmaps(model, pixels, layer)
-        for stage, layer in stages.items()
-    }
+    with terminal.progress("Grad-CAM", len(stages), "layers") as bar:
+        maps = {
+            gradcam.title(stage): gradcam.heatmaps(model, pixels, stages[stage])
+            for stage in bar.over(stages)
+        }
     written: list[Path] = []
-    for i, (path, row) in enumerate(zip(paths, table.to_dict("records"), strict=True)):
-        figure = figures.gradcam_gallery(
-            pixels[i : i + 1],
-            {stage: each[i : i + 1] for stage, each in maps.items()},
-            [f"{path.name}\n{row['predicted']}, {100 * row['probability']:.1f} %"],
-        )
-        written.append(folder / _overlay_name(path, i, {each.name for each in written}))
-        figures.save(figure, written[-1], synthetic=run.synthetic)
+    with terminal.progress("drawing maps", len(paths), "images") as bar:
+        for i, (path, row) in enumerate(
+            zip(bar.over(paths), table.to_dict("records"), strict=True)
+        ):
+            figure = figures.gradcam_gallery(
+                pixels[i : i + 1],
+                {stage: each[i : i + 1] for stage, each in maps.items()},
+                [f"{path.name}\n{row['predicted']}, {100 * row['probability']:.1f} %"],
+            )
+            written.append(folder / _overlay_name(path, i, {each.name for each in written}))
+            figures.save(figure, written[-1], synthetic=run.synthetic)
     return written
 
 
