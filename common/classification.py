@@ -282,10 +282,9 @@ def _overlays(
             for stage in bar.over(stages)
         }
     written: list[Path] = []
+    rows = table.to_dict("records")
     with terminal.progress("drawing maps", len(paths), "images") as bar:
-        for i, (path, row) in enumerate(
-            zip(bar.over(paths), table.to_dict("records"), strict=True)
-        ):
+        for i, (path, row) in enumerate(zip(bar.over(paths), rows, strict=True)):
             figure = figures.gradcam_gallery(
                 pixels[i : i + 1],
                 {stage: each[i : i + 1] for stage, each in maps.items()},
