@@ -19,7 +19,7 @@ from common.runs.draws import settle
 from common.runs.environment import commit, environment, machine, now
 from common.runs.folder import Run, find, load, load_classifier, open_run
 from common.runs.identity import describe, id_of, run_id, same_run, weights_id
-from common.runs.manifest import ADDITIONAL, changing, compare, has_manifest
+from common.runs.manifest import ADDITIONAL, changing, compare, has_manifest, renew
 from common.runs.naming import folders, named
 from common.runs.record import SCHEMA, Record
 from common.runs.saved_model import load_model
@@ -51,6 +51,7 @@ __all__ = [
     "now",
     "open_run",
     "plain",
+    "renew",
     "run_id",
     "same_run",
     "settle",

@@ -74,6 +74,8 @@ def bundle(
     out = out or run.path / f"{notices.SYNTHETIC_PREFIX if run.synthetic else ''}bundle"
     with runs.changing(run.path) if run.path in out.parents else contextlib.nullcontext():
         if given is None and _is_there(out, about):
+            files = (path for path in out.rglob("*") if path.is_file())
+            runs.renew(run.path, [path.relative_to(run.path).as_posix() for path in files])
             return out
         return contents.write(out, about, opened.content, golden, opened.weights)
 
