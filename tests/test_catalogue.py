@@ -27,7 +27,7 @@ def by_title(result):
 
 
 def test_every_score_stands_in_metrics_json():
-    result = binary(magnifications=["40X"] * 10, folders=list("aabbbcccdd"))
+    result = binary(magnifications=["40X"] * 10, folders=list("aaabbbccdd"))
     result = result["by_magnification"]["40X"]  # where the rate over slide folders stands, too
     for score in catalogue.SCORES:
         if not score.key.startswith("per_class."):

@@ -8,9 +8,11 @@ import pytest
 
 from common import metrics
 from common.errors import InputError
-from common.metrics import arguments, catalogue, groups, intervals
+from common.metrics import arguments, bootstrap, catalogue, groups, intervals, replicates
 from common.metrics.counts import MOST_CLASSES, confusion_matrix, fpr, kappa, macro, mcc, tnr
 from common.metrics.ground import ground_of
+from common.metrics.probabilities import squared_errors
+from common.metrics.score import Images
 from common.predictions import SUM_TOLERANCE
 
 NAMES = ["a", "b", "c"]
@@ -243,6 +245,9 @@ def test_pairs_are_refused_with_their_argument():
         metrics.compare(a, b.drop(columns=["p_a", "p_b"]))
     with is_said("predictions_b: the column p_a holds NaN"):
         metrics.compare(a, b.assign(p_a=[np.nan, 0.2, 0.9, 0.1]))
+    drawn = {seed: metrics.compare(a, b, seed=seed, replicates=7) for seed in range(8)}
+    assert metrics.compare(a, b, replicates=7) == drawn[0]
+    assert any(each != drawn[0] for each in drawn.values())
     with pytest.raises(InputError, match=r"the second run has predictions of 1 twice"):
         metrics.compare(a, b.assign(image=["1", "1", "3", "4"]))
     with pytest.raises(InputError, match=r"the first run has predictions of 3 twice"):
@@ -273,6 +278,96 @@ def test_samples_sum_whole_numbers_as_floats():
     sums = draws.sums(np.array([1, 2, 3], dtype=np.uint8) * 80)  # 240 + 240 is more than a byte
     assert sums.dtype == np.float64
     np.testing.assert_array_equal(sums, draws.times @ [80.0, 160.0, 240.0])
+
+
+def some(n=60, n_classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, n_classes, n), rng.dirichlet(np.ones(n_classes), n)
+
+
+def test_a_seed_is_of_every_interval():
+    labels, probabilities = some()
+    one, two = (
+        metrics.compute(labels, probabilities, NAMES, replicates=50, seed=seed)["intervals"]
+        for seed in (1, 2)
+    )
+    for name in ("accuracy", "kappa", "auc", "brier", "log_loss"):
+        assert one[name] != two[name], name
+
+
+def test_intervals_of_probabilities_are_of_drawn_images():
+    labels, probabilities = some()
+    found = metrics.compute(labels, probabilities, NAMES, replicates=50, seed=3)["intervals"]
+    order = np.lexsort((*probabilities.T, labels))
+    errors = squared_errors(labels, probabilities)[order]
+    draws = metrics.draw(60, replicates=50, seed=3)
+    samples = [np.repeat(errors, times.astype(int)).mean() for times in draws.times]
+    assert found["brier"] == pytest.approx(np.percentile(samples, [2.5, 97.5]))
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_intervals_do_not_depend_on_the_order_of_images(clustered):
+    labels, probabilities = some()
+    cases = np.array(list("pqrstu") * 10)
+    folders, magnifications = np.char.add(cases, np.repeat(["1", "2"], 30)), np.full(60, "40X")
+    order = np.random.default_rng(1).permutation(60)
+    one, two = (
+        metrics.compute(
+            labels[chosen], probabilities[chosen], NAMES, replicates=50,
+            cases=cases[chosen] if clustered else None,
+            magnifications=magnifications, folders=folders[chosen],
+        )
+        for chosen in (np.arange(60), order)
+    )  # fmt: skip
+    assert one["intervals"] == two["intervals"]
+    one, two = (each["by_magnification"]["40X"]["intervals"] for each in (one, two))
+    assert one == two
+    assert (one["folder_recognition_rate"] is not None) == clustered
+
+
+def test_sorted_images_are_the_same_images():
+    labels, probabilities = some(8)
+    rows = np.array([f"r{i}" for i in range(8)])
+    images = Images(
+        labels=labels, probabilities=probabilities, predicted=np.arange(8) * 10,
+        correct=np.arange(8) % 2 == 0, matrix=np.eye(3), cases=rows, positive=None, folders=rows,
+    )  # fmt: skip
+    found = bootstrap._sorted(images)
+    order = [int(name[1:]) for name in found.cases]
+    assert sorted(order) == list(range(8))
+    assert order != list(range(8))
+    for name in ("labels", "probabilities", "predicted", "correct", "folders"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(images, name)[order])
+    bare = bootstrap._sorted(images._replace(cases=None, folders=None))
+    assert bare.cases is None
+    assert bare.folders is None
+
+
+def test_the_order_of_intervals():
+    labels, probabilities = some(6, 2)
+    found = list(metrics.compute(labels, probabilities, ["a", "b"], replicates=5)["intervals"])
+    means = [f"{score.key}_macro" for score in catalogue.PER_CLASS]
+    first = found.index(means[0])
+    assert found[first : first + len(means)] == means
+    assert found[:first] == ["accuracy", "balanced_accuracy"]
+    assert found[-len(catalogue.PER_CLASS) :] == [
+        f"per_class.b.{score.key}" for score in catalogue.PER_CLASS
+    ]
+
+
+def test_the_area_of_samples_is_over_the_classes_there_are():
+    labels, probabilities = some(40, 2)
+    probabilities = np.hstack([0.9 * probabilities, np.full((40, 1), 0.1)])
+    draws = metrics.draw(40, replicates=30)
+    found = replicates.auc_of(labels, probabilities, None, draws)  # none of the third class
+    expected = [replicates.auc(labels == i, probabilities[:, i], draws) for i in (0, 1)]
+    np.testing.assert_array_equal(found, np.mean(expected, axis=0))
+    assert metrics.compute(labels, probabilities, NAMES)["intervals"]["auc"] is not None
+    positive = replicates.auc_of(labels, probabilities[:, :2], 1, draws)
+    np.testing.assert_array_equal(positive, expected[1])
+    of_three = replicates.auc_of(labels, probabilities, 1, draws)  # a positive one of two only
+    np.testing.assert_array_equal(of_three, found)
+    assert np.isnan(replicates.auc_of(np.zeros(40, int), probabilities, None, draws)).all()
 
 
 # --- probabilities -------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -133,15 +135,11 @@ def intervals_of(
 
 def _entries(classes: Sequence[str]) -> Iterator[tuple[str, Score, int | None]]:
     """Scores with their path and class, in the order that `intervals` has always had."""
-    means = {score.mean_of: score for score in catalogue.SCORES if score.mean_of is not None}
-    first = next(iter(means), None)
-    for score in catalogue.SCORES:
-        if score.mean_of is None:
+    order = {score.key: place for place, score in enumerate(catalogue.PER_CLASS)}
+    for _, scores in itertools.groupby(catalogue.SCORES, key=lambda score: bool(score.mean_of)):
+        # Means stand in the order of the classes' scores, the others as they are.
+        for score in sorted(scores, key=lambda score: order.get(str(score.mean_of), len(order))):
             yield score.key, score, None
-        elif score.mean_of == first:  # all of them here, in the order of the classes' scores
-            yield from (
-                (means[each.key].key, means[each.key], None) for each in catalogue.PER_CLASS
-            )
     for number, name in enumerate(classes):
         for score in catalogue.PER_CLASS:
             yield f"per_class.{name}.{score.key}", score, number
@@ -154,15 +152,13 @@ def _samples(images: Images, half: np.ndarray, replicates: int, seed: int) -> Co
     cells[np.arange(n), images.labels * n_classes + images.predicted] = 1
     sums = resample(np.hstack([cells, half]), images.cases, replicates=replicates, seed=seed)
     # In one piece: every score passes over it several times.
-    matrix = np.ascontiguousarray(sums[:, :-2]).reshape(-1, n_classes, n_classes)
+    matrix = np.ascontiguousarray(sums[:, :-2]).reshape(replicates, n_classes, n_classes)
     return Counts(matrix, sums[:, -2], sums[:, -1])
 
 
 def _sorted(images: Images) -> Images:
     """The images in an order that does not depend on theirs: so do no draw and no rounding."""
     order = np.lexsort((*images.probabilities.T, images.labels))
-    if images.cases is not None:
-        order = order[np.argsort(images.cases[order], kind="stable")]
     return images._replace(
         labels=images.labels[order],
         probabilities=images.probabilities[order],
@@ -194,9 +190,7 @@ def _repeat(found: Found, images: Images, ground: Ground) -> None:
         if score.interval is None:
             continue
         path = score.interval.format(positive_class=ground.names[images.positive])
-        if path in found.intervals:
-            found.intervals[score.key] = found.intervals[path]
-        if path in found.reasons:
-            found.reasons[score.key] = found.reasons[path]
-        if path in found.used:
-            found.used[score.key] = found.used[path]
+        told: tuple[dict[str, Any], ...] = (found.intervals, found.reasons, found.used)
+        for each in told:
+            if path in each:
+                each[score.key] = each[path]

@@ -92,13 +92,9 @@ def auc_of(
     float64 array (replicates,)
         NaN where a sample lacks a class that the images have.
     """
-    n_classes = probabilities.shape[1]
-    if n_classes == 2 and positive is not None:
-        chosen = [positive]
-    else:
-        chosen = [i for i in range(n_classes) if 0 < (labels == i).sum() < len(labels)]
-    areas = _areas([(labels == i, probabilities[:, i]) for i in chosen], draws)
-    return np.mean(areas, axis=0) if areas else np.full(len(draws.times), np.nan)
+    one = probabilities.shape[1] == 2 and positive is not None
+    chosen = [positive] if one else np.unique(labels).tolist()
+    return np.mean(_areas([(labels == i, probabilities[:, i]) for i in chosen], draws), axis=0)
 
 
 def auc(positive: np.ndarray, scores: np.ndarray, draws: Draws) -> np.ndarray:
@@ -128,8 +124,6 @@ def _areas(sets: Sequence[tuple[np.ndarray, np.ndarray]], draws: Draws) -> list[
         wins = [_wins_between_units(each, draws) for each in ranked]
     else:
         wins = _wins_between_images(ranked, draws)
-    if not ranked:
-        return []
     # All classes at once: each sum reads every sample.
     ours = draws.sums(np.stack([positive for positive, _ in sets], axis=1))
     pairs = (ours * (draws.sizes[:, None] - ours)).T

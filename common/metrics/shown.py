@@ -161,7 +161,7 @@ def _shown(
         value = value[name]
     place = path.format_map(told)
     counts = None
-    if score.k_of_n is not None and set(score.k_of_n) <= set(metrics):
+    if score.k_of_n is not None and all(name in metrics for name in score.k_of_n):
         counts = (metrics[score.k_of_n[0]], metrics[score.k_of_n[1]])
     return Shown(
         score=score,

@@ -61,7 +61,7 @@ class Room:
 ROOMS = {
     "metrics": Room(
         ("common/metrics",),
-        ("metrics", "catalogue", "metric_arguments", "metric_rules", "undefined"),
+        ("metrics", "catalogue", "metric_arguments", "metric_rules", "summary_rules", "undefined"),
     ),
     "splits": Room(
         ("common/splits",),

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import results
 from pixels import SUFFIXES
+
+import results
 
 DRAWING = "-cam.png"  # ends the names of our own drawings, which may lie among the pictures
 _HIDDEN = (".", "$", "System Volume Information")

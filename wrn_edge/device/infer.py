@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import classifier
 import errors
-import results
 import sealed
 from errors import InputError
 from finding import first_folder, given
 from session import Session, classify_all
 from watching import watch
 
+import results
 from common.notices import RESEARCH_USE
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import limits
 import pixels
-import results
 from errors import InputError
 from finding import DRAWING, Found
 
+import results
 from common import tissue
 
 if TYPE_CHECKING:

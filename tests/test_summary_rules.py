@@ -1,0 +1,142 @@
+"""How a metrics.json is shown where parts of it are missing, old or of one class."""
+
+from __future__ import annotations
+
+import textwrap
+
+import numpy as np
+import pytest
+
+from common import metrics
+from common.metrics import shown
+from common.metrics.summary import aligned, summary
+
+TWO = ["benign", "malignant"]
+LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+HEAD = ["95", "%", "interval", "precision", "recall", "specificity", "F1"]
+PREDICTED = np.array([0, 0, 1, 0, 1, 1, 1, 0])
+
+
+def computed(labels=LABELS, predicted=PREDICTED, classes=TWO, **options):
+    probabilities = np.full((len(labels), len(classes)), 0.1 / max(1, len(classes) - 1))
+    probabilities[np.arange(len(labels)), predicted] = 1.0 if len(classes) == 1 else 0.9
+    options = {"replicates": 50, "positive": "malignant" if classes == TWO else None} | options
+    return metrics.compute(labels, probabilities, classes, **options)
+
+
+def by_key(found):
+    return {each.score.key: each for each in found}
+
+
+# --- what a file tells ---------------------------------------------------------------------------
+
+
+def test_counts_stand_beside_a_share_only_together():
+    result = computed()
+    assert by_key(shown.of_test(result))["recall_micro_at_half"].k_of_n == (6, 8)
+    del result["tp_at_half"]
+    found = by_key(shown.of_test(result))
+    assert found["recall_micro_at_half"].k_of_n is None
+    assert found["accuracy"].k_of_n == (6, 8)
+    assert found["kappa"].k_of_n is None
+
+
+def test_an_interval_of_its_own_comes_first():
+    result = computed()
+    result["intervals"]["specificity"] = [0.1, 0.2]
+    result["intervals"]["per_class.malignant.tnr"] = [0.3, 0.4]
+    assert shown.interval(result, "specificity") == (0.1, 0.2)
+    del result["intervals"]["specificity"]
+    assert shown.interval(result, "specificity") == (0.3, 0.4)
+    assert shown.interval(result, "best_epoch") is None  # no score
+    assert shown.interval({}, "accuracy") is None
+
+
+def test_reasons_are_told_once_each():
+    result = computed(cases=["p"] * 8)
+    found = shown.of_class(result, "benign")
+    assert {each.reason for each in found} == {"one patient"}
+    assert shown.notes(found) == ["No interval: Precision, Recall, Specificity, F1 (one patient)"]
+    nothing = shown.of_class(computed(np.zeros(3, int), np.zeros(3, int)), "malignant")
+    assert shown.notes(nothing) == [
+        "Not defined: Precision, Recall, F1 (no test image of malignant)",
+        "No interval: Specificity (the same in every bootstrap sample)",
+    ]
+    assert shown.notes([]) == []
+
+
+# --- the summary ---------------------------------------------------------------------------------
+
+
+def test_one_patient_in_a_summary():
+    text = summary(computed(cases=["p"] * 8))
+    assert "accuracy           75.00 %  (6/8), no interval (one patient)" in text
+    assert "score  " not in text  # no table of intervals
+    assert "\n95 % interval  " not in text
+    assert text.splitlines()[-1] == (
+        "malignant: No interval: Precision, Recall, Specificity, F1 (one patient)"
+    )
+
+
+def test_an_older_file_in_a_summary():
+    result = computed()
+    del result["intervals"]
+    text = summary(result)
+    assert text.count("95 % interval") == 1  # the accuracy's
+    assert text.splitlines()[-1].split() == ["malignant", "1", "3"]  # no notes, no empty line
+    result["accuracy_ci"] = None
+    assert "(6/8), no interval (not known)" in summary(result)
+    result["reasons"] = {"kappa": "?"}
+    assert "(6/8), no interval (not known)" in summary(result)
+    result["reasons"] = {"accuracy": "one patient"}
+    assert "(6/8), no interval (one patient)" in summary(result)
+
+
+def test_classes_with_some_intervals_and_with_none():
+    result = computed()
+    for score in ("precision", "recall", "f1", "tnr"):
+        result["intervals"][f"per_class.benign.{score}"] = None
+        result["intervals"][f"per_class.malignant.{score}"] = None
+    result["intervals"]["per_class.malignant.recall"] = [0.25, 1.0]
+    lines = summary(result).splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("95 % interval"))
+    assert lines[head - 1] == lines[head + 2] == ""
+    assert lines[head].split() == [
+        "95",
+        "%",
+        "interval",
+        "precision",
+        "recall",
+        "specificity",
+        "F1",
+    ]
+    assert lines[head + 1].split() == ["malignant", "–", *["25.00", "to", "100.00", "%"], "–", "–"]
+
+
+def test_a_single_class_in_a_summary():
+    result = computed(np.zeros(4, int), np.zeros(4, int), ["only"])
+    rows = [line.split() for line in summary(result).splitlines()]
+    assert ["only", "4"] in rows  # the confusion matrix
+    result["intervals"]["per_class.only.recall"] = [0.5, 1.0]
+    assert HEAD in [line.split() for line in summary(result).splitlines()]
+
+
+@pytest.mark.parametrize("width", [98, 99])
+def test_notes_are_as_wide_as_a_terminal(width):
+    result = computed()
+    note = "No interval: Accuracy ()"
+    result["reasons"] = {"accuracy": "y" * 9 + " " + "x" * (width - len(note) - 10)}
+    lines = summary(result).splitlines()
+    if width == 98:
+        assert lines[-1].startswith("No interval: Accuracy (yyyyyyyyy xxx")
+        assert len(lines[-1]) == 98
+    else:
+        assert lines[-2] == "No interval: Accuracy (yyyyyyyyy"
+        assert lines[-1] == textwrap.indent("x" * (width - len(note) - 10) + ")", "  ")
+
+
+def test_columns_of_a_text_table():
+    assert aligned([["a", "b"]]) == ["a  b"]
+    assert aligned([["name", "n"], ["x", "10"], ["longest", ""]]) == [
+        "name      n", "x        10", "longest",
+    ]  # fmt: skip
