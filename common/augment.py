@@ -282,9 +282,10 @@ def _shifter(limit: float | Sequence[float], name: str) -> Callable[[float, int]
         span = float(limit)
         return lambda uniform, side: (2 * uniform - 1) * span * (side if span < 1 else 1)
     else:
-        values, fraction = [*limit], max(limit, default=0) < 1
-    if not values:
-        raise InputError(f"{name}: no shift to choose from")
+        values = [*limit]
+        if not values:
+            raise InputError(f"{name}: no shift to choose from")
+        fraction = max(values) < 1
     choices = [sign * value for value in values for sign in (-1, 1)]
     return lambda uniform, side: choices[int(uniform * len(choices))] * (side if fraction else 1)
 
@@ -325,7 +326,7 @@ def _matrix(parameters: Mapping[str, Any], height: int, width: int) -> np.ndarra
         theta, shear = parameters.get("theta", 0), parameters.get("shear", 0)
         tx, ty = parameters.get("tx", 0), parameters.get("ty", 0)
         zx, zy = parameters.get("zx", 1), parameters.get("zy", 1)
-        sound = math.isfinite(theta + shear + tx + ty + zx + zy)
+        sound = all(map(math.isfinite, (theta, shear, tx, ty, zx, zy)))
         sound = sound and parameters.keys() <= PARAMETERS
     except (AttributeError, TypeError, ValueError):
         sound = False

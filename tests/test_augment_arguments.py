@@ -47,8 +47,9 @@ def test_other_settings():
     for name in ("width_shift_range", "height_shift_range"):
         with is_said(f"{name}: no shift to choose from"):
             Augmenter(**{name: []})
-        with is_said(f"{name}: a finite number is wanted"):
-            Augmenter(**{name: [1, "2"]})
+        for wrong, value in (([1, "2"], "'2'"), ([1, True], "True"), ([0.5, None], "None")):
+            with is_said(f"{name}: a finite number is wanted, not {value}"):
+                Augmenter(**{name: wrong})
     with is_said("zoom_range: a finite number is wanted"):
         Augmenter(zoom_range=(0.5, np.nan))
 
@@ -71,7 +72,9 @@ def test_uniform_numbers():
 def test_the_shape_of_an_image():
     uniforms = [0.5] * DRAWS
     assert Augmenter().parameters(uniforms, (1, 1)) == Augmenter().parameters(uniforms, (1, 1, 3))
-    for wrong in ((0, 5, 3), (5, 0, 3), (5,), None, {}, -1):
+    no_side = (0, -1, np.inf, np.nan)
+    sides = [(side, 5, 3) for side in no_side] + [(5, side, 3) for side in no_side]
+    for wrong in (*sides, (5,), None, {}, -1):
         with is_said(r"shape must be \(H, W, ...\) of an image"):
             Augmenter().parameters(uniforms, wrong)
 
@@ -110,5 +113,6 @@ def test_parameters(name):
             Augmenter().apply(IMAGE, {name: wrong})
     with is_said("parameters: unknown angle, brightness; known are flip_horizontal, "):
         Augmenter().apply(IMAGE, {name: 1, "angle": 1, "brightness": 2})
-    with is_said("parameters must be a mapping"):
-        Augmenter().apply(IMAGE, [name])
+    for no_mapping in ([name], ["angle"], None, 5):
+        with is_said("parameters must be a mapping"):
+            Augmenter().apply(IMAGE, no_mapping)

@@ -370,6 +370,13 @@ def test_the_area_of_samples_is_over_the_classes_there_are():
     assert np.isnan(replicates.auc_of(np.zeros(40, int), probabilities, None, draws)).all()
 
 
+def test_the_area_of_one_pair():
+    draws = metrics.Draws(np.array([[1.0, 1.0], [2.0, 0.0]]), np.arange(2))
+    for positive, area in (([True, False], 1.0), ([False, True], 0.0), ([1, 0], 1.0)):
+        found = replicates.auc(np.array(positive), np.array([0.7, 0.2]), draws)
+        np.testing.assert_array_equal(found, [area, np.nan])
+
+
 # --- probabilities -------------------------------------------------------------------------------
 
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from common.tables.ours import Estimate, estimate
 from common.tables.paper import Paper, command
 from common.tables.printed import SCALES
-
-if TYPE_CHECKING:
-    pass
 
 HEADER = ["row", "metric", "paper", "as printed", "95 % interval", "our row", "difference"]
 """Heads of the columns; the difference is that of the two runs of ours."""
