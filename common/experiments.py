@@ -83,6 +83,10 @@ class Experiment:
         What is made of the first round's run.
     twin : bool
         Whether it is the honest twin of a row.
+    as_printed : bool
+        Whether it does as the paper did where the row does not, because that flatters.
+    yields : str
+        Preset of a row whose run the same training leaves as well; "" of none.
     seeds : bool
         Whether its rounds are seeds, so that another number of seeds takes their place.
     """
@@ -93,6 +97,8 @@ class Experiment:
     needed: Needed | None = None
     after: tuple[Step, ...] = ()
     twin: bool = False
+    as_printed: bool = False
+    yields: str = ""
     seeds: bool = False
 
     def repeated(self, seeds: int | None, first: int) -> tuple[Round, ...]:
@@ -125,9 +131,10 @@ def experiments(
     presets: Mapping[str, Any],
     honest: Mapping[str, str],
     rows: Sequence[str],
+    as_printed: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> dict[str, Experiment]:
-    """One experiment for each row and each honest twin.
+    """One experiment for each row, each honest twin, and each row as it was printed.
 
     Parameters
     ----------
@@ -137,6 +144,8 @@ def experiments(
         Row's preset -> that of its twin, or ``none: `` and why there is none.
     rows : sequence of str
         The rows' presets.
+    as_printed : mapping, optional
+        Row's preset -> that of the paper's own way with it.
     **settings : object
         Of every `Experiment`.
 
@@ -151,6 +160,9 @@ def experiments(
         twin = honest.get(row, "none: ")
         if twin in presets:
             found[twin] = Experiment(twin, twin=True, **settings)
+        own = (as_printed or {}).get(row, "")
+        if own in presets:
+            found[own] = Experiment(own, as_printed=True, **settings)
     return found
 
 

@@ -6,7 +6,14 @@ from typing import Any
 
 from common import experiments, networks
 from common.experiments import Experiment, Needed, Step
-from gan_fusion.config import FUSIONS, HONEST, PRESETS, Config
+from gan_fusion.config import (
+    AS_PRINTED,
+    FUSIONS,
+    HONEST,
+    OTHER_PRESETS,
+    PRESETS,
+    Config,
+)
 from gan_fusion.gan.config import GAN_ROWS, GanConfig
 
 _CLASSES = {"breakhis": 1, "bach": 4}
@@ -31,9 +38,9 @@ _CLASSIFIERS = tuple(name for name in HONEST if name in PRESETS)
 
 def _experiments(presets: Mapping[str, Any]) -> dict[str, Experiment]:
     """GANs, then classifiers, which say by their config which images they need."""
-    found = experiments.experiments(presets, HONEST, _CLASSIFIERS)
+    found = experiments.experiments(presets, HONEST, _CLASSIFIERS, AS_PRINTED)
     return {
-        **experiments.experiments(presets, HONEST, _GANS, module="train_gan"),
+        **experiments.experiments(presets, HONEST, _GANS, AS_PRINTED, module="train_gan"),
         **{
             name: each if presets[name].gan == "none" else replace(
                 each, needed=_images(presets[name])
@@ -43,7 +50,8 @@ def _experiments(presets: Mapping[str, Any]) -> dict[str, Experiment]:
     }  # fmt: skip
 
 
-EXPERIMENTS = _experiments({**GAN_ROWS, **PRESETS})
+_ALL = {**OTHER_PRESETS, **PRESETS}
+EXPERIMENTS = _experiments(_ALL)
 """Preset -> experiment."""
 
 
@@ -70,9 +78,7 @@ def _small(config: Any) -> Any:
     )
 
 
-DEMO_PRESETS = {
-    name: _small(config) for name, config in {**GAN_ROWS, **PRESETS}.items() if name in EXPERIMENTS
-}
+DEMO_PRESETS = {name: _small(config) for name, config in _ALL.items() if name in EXPERIMENTS}
 """The rows with small networks, for synthetic tissue."""
 
 DEMO_EXPERIMENTS = _experiments(DEMO_PRESETS)

@@ -4,9 +4,13 @@ from dataclasses import replace
 
 from common import experiments, networks
 from common.datasets import bci
-from her2scoring.config import HONEST, PRESETS, Config
+from her2scoring.config import AS_PRINTED, HONEST, PRESETS, Config
 
-EXPERIMENTS = experiments.experiments(PRESETS, HONEST, tuple(HONEST))
+EXPERIMENTS = {
+    # The epoch chosen on test images and the one chosen on validation images: one training.
+    name: replace(each, yields=name.removesuffix("-as-printed")) if each.as_printed else each
+    for name, each in experiments.experiments(PRESETS, HONEST, tuple(HONEST), AS_PRINTED).items()
+}
 """Preset -> experiment."""
 
 DEMO_PRESETS = {

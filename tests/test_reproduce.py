@@ -70,6 +70,25 @@ def test_a_row_that_needs_generated_images_brings_its_gan():
         assert all(f"seed={item.round['seed']}" in need for need in item.needs)
 
 
+def test_the_papers_own_ways_are_planned_when_asked():
+    rows = reproduce.items(["her2scoring"])
+    both = reproduce.items(["her2scoring"], as_printed=True)
+    assert len(both) == len(rows) + 8
+    by_key = {item.key: item for item in both}
+    row = by_key["her2scoring/T1-resnet50/seed=0"]
+    assert row.needs == ("her2scoring/T1-resnet50-as-printed/seed=0",)  # one training, two runs
+    assert row.amount == 0
+    assert by_key["her2scoring/T3-resnet50-he/seed=0"].needs == ()
+    found = reproduce.items(["gan_fusion"], row="T11-fusion-trad-gan-as-printed", twins="no")
+    assert [item.preset for item in found] == [
+        "T9-batch32-as-printed", "T9-batch32-as-printed", "T11-fusion-trad-gan-as-printed",
+    ]  # fmt: skip
+    assert len(reproduce.items(["gan_fusion"], as_printed=True, twins="no")) > len(
+        reproduce.items(["gan_fusion"], twins="no")
+    )
+    assert len(reproduce.items(["her2scoring"], row="T1-resnet50", as_printed=True)) == 2
+
+
 def test_rounds_are_the_papers_and_more_seeds_are_theirs_each():
     def rounds(**settings):
         return [item.round for item in reproduce.items(**settings) if item.step is None]

@@ -83,6 +83,8 @@ def _selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", metavar="T", help="rows of one table: T1, T2, F8")
     parser.add_argument("--row", metavar="PRESET", help="one row, and its twin")
     parser.add_argument("--twins", choices=TWINS, help="honest twins (default: yes; of --demo: no)")
+    parser.add_argument("--as-printed", action="store_true", help="the papers' own ways, too, "
+                        "where a row does otherwise because that flatters")  # fmt: skip
     parser.add_argument("--seeds", type=int, metavar="N", help="trainings of every round")
     parser.add_argument("--demo", action="store_true", help="the same chains in minutes, with "
                         "small networks on SYNTHETIC tissue; fills no row")  # fmt: skip
@@ -104,6 +106,7 @@ def _chosen(chosen: argparse.Namespace) -> tuple[list[Item], Place]:
         table=chosen.table,
         row=chosen.row,
         twins=chosen.twins or ("no" if chosen.demo else "yes"),
+        as_printed=chosen.as_printed,
         seeds=chosen.seeds,
         demo=chosen.demo,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -134,6 +134,7 @@ def items(
     table: str | None = None,
     row: str | None = None,
     twins: str = "yes",
+    as_printed: bool = False,
     seeds: int | None = None,
     demo: bool = False,
 ) -> list[Item]:
@@ -148,6 +149,8 @@ def items(
     row : str, optional
         One preset alone, and its twin if `twins` says so.
     twins : {"yes", "no", "only"}
+    as_printed : bool
+        The papers' own ways beside rows that do otherwise, too.
     seeds : int, optional
         Trainings of every round with as many seeds; unset: as the papers.
     demo : bool
@@ -166,80 +169,121 @@ def items(
     found: dict[str, Item] = {}
     for package in papers:
         work = of_paper(package, demo)
-        chosen = _chosen(work, table, row, twins)
-        known: dict[str, str] = {}
-        for experiment in chosen:
-            for each in _of_experiment(work, experiment, seeds, known):
-                found.setdefault(each.key, each)
+        planner = _Planner(work, _chosen(work, table, row, twins, as_printed))
+        for each in planner.items(seeds):
+            found.setdefault(each.key, each)
     if not found:
         asked = f"--table {table}" if row is None else f"--row {row}"
         raise InputError(f"{asked}: no experiment of {', '.join(papers)} with --twins {twins}")
     return list(found.values())
 
 
-def _chosen(work: Work, table: str | None, row: str | None, twins: str) -> list[Experiment]:
+def _chosen(
+    work: Work, table: str | None, row: str | None, twins: str, as_printed: bool
+) -> list[Experiment]:
     rows = set(work.experiments)
+    settings = import_module(f"{work.paper}.config")
+    beside = [getattr(settings, name, {}) for name in ("HONEST", "AS_PRINTED")]
+
+    def with_beside(names: Set[str]) -> set[str]:
+        return set(names) | {each[name] for each in beside for name in names if name in each}
+
     if table is not None:
         printed = tables.published(work.paper)
-        of_table = set(printed[printed["table"] == table]["preset"])
-        settings = import_module(f"{work.paper}.config")
-        rows = of_table | {settings.HONEST[name] for name in of_table if name in settings.HONEST}
+        rows &= with_beside(set(printed[printed["table"] == table]["preset"]))
     if row is not None:
-        settings = import_module(f"{work.paper}.config")
-        rows &= {row, settings.HONEST.get(row, row)}
+        rows &= with_beside({row})
     wanted = {
         "yes": lambda name, twin: True,
         "no": lambda name, twin: not twin or name == row,
         "only": lambda name, twin: twin,
     }[twins]
     return [
-        each for name, each in work.experiments.items() if name in rows and wanted(name, each.twin)
+        each
+        for name, each in work.experiments.items()
+        if name in rows
+        and wanted(name, each.twin)
+        and (as_printed or not each.as_printed or name == row)
     ]
 
 
-def _of_experiment(
-    work: Work, experiment: Experiment, seeds: int | None, known: dict[str, str]
-) -> Iterator[Item]:
-    """Items of an experiment, what it needs first; `known`: training -> its key."""
-    preset = work.presets[experiment.preset]
-    for each in experiment.repeated(seeds, preset.seed):
-        yield from _training(work, experiment, each, known)
-        experiment = dataclasses.replace(experiment, after=())  # of the first round alone
+class _Planner:
+    """Items of a paper's experiments.
 
+    Parameters
+    ----------
+    work : Work
+    chosen : sequence of Experiment
+    """
 
-def _training(
-    work: Work, experiment: Experiment, values: Round, known: dict[str, str]
-) -> Iterator[Item]:
-    config = dataclasses.replace(work.presets[experiment.preset], **values)
-    same = _same(experiment.module, config)
-    if same in known:  # another name of the same row
-        return
-    needs: tuple[str, ...] = ()
-    flag = ""
-    if experiment.needed is not None:
-        needed = experiment.needed
-        before = work.experiments[needed.preset]
-        seed = {"seed": values["seed"]} if "seed" in values else {}
-        source = dataclasses.replace(work.presets[needed.preset], **seed)
-        yield from _training(work, before, seed, known)
-        of = known[_same(before.module, source)]
-        made = _step(work, needed.preset, source, of, needed.step, (of,), before.twin)
-        yield made
-        needs, flag = (made.key,), needed.flag
-    key = f"{work.paper}/{experiment.preset}/{_words(values) or 'once'}"
-    known[same] = key
-    yield Item(
-        key, work.paper, experiment.preset, "training", config, varied(config), needs,
-        module=experiment.module, flag=flag, twin=experiment.twin,
-        amount=float(work.amount(config)), dataset=work.dataset(config),
-    )  # fmt: skip
-    last = key
-    for step in experiment.after:
-        made = _step(
-            work, experiment.preset, config, key, step, tuple({key: 0, last: 0}), experiment.twin
-        )
-        yield made
-        last = made.key
+    def __init__(self, work: Work, chosen: Sequence[Experiment]) -> None:
+        self.work, self.chosen = work, chosen
+        self.known: dict[str, str] = {}  # training -> its key
+        self.yielded_by = {each.yields: each for each in chosen if each.yields}
+
+    def items(self, seeds: int | None) -> Iterator[Item]:
+        """All of them, each after what it needs.
+
+        Parameters
+        ----------
+        seeds : int or None
+            As `items` takes it.
+        """
+        for experiment in self.chosen:
+            after = experiment.after
+            for values in experiment.repeated(seeds, self.work.presets[experiment.preset].seed):
+                yield from self._training(experiment, values, after)
+                after = ()  # of the first round alone
+
+    def _training(
+        self, experiment: Experiment, values: Round, after: Sequence[Step] = ()
+    ) -> Iterator[Item]:
+        """A training, after what it needs and before its steps."""
+        work = self.work
+        config = dataclasses.replace(work.presets[experiment.preset], **values)
+        same = _same(experiment.module, config)
+        if same in self.known:  # another name of the same row
+            return
+        needs: tuple[str, ...] = ()
+        flag = ""
+        amount = float(work.amount(config))
+        if experiment.needed is not None:
+            needed = experiment.needed
+            before = work.experiments[needed.preset]
+            seed = {"seed": values["seed"]} if "seed" in values else {}
+            source = dataclasses.replace(work.presets[needed.preset], **seed)
+            yield from self._training(before, seed)
+            of = self.known[_same(before.module, source)]
+            made = self._step(before, source, of, needed.step, (of,))
+            yield made
+            needs, flag = (made.key,), needed.flag
+        elif experiment.preset in self.yielded_by:
+            other = self.yielded_by[experiment.preset]
+            yield from self._training(other, values)
+            needs, amount = (self._key(other, values),), 0.0  # done when that is
+        key = self.known[same] = self._key(experiment, values)
+        yield Item(
+            key, work.paper, experiment.preset, "training", config, varied(config), needs,
+            module=experiment.module, flag=flag, twin=experiment.twin, amount=amount,
+            dataset=work.dataset(config),
+        )  # fmt: skip
+        last = key
+        for step in after:
+            made = self._step(experiment, config, key, step, tuple({key: 0, last: 0}))
+            yield made
+            last = made.key
+
+    def _step(
+        self, experiment: Experiment, config: Any, of: str, step: Step, needs: tuple[str, ...]
+    ) -> Item:
+        return Item(
+            f"{of}/{step.kind} {step.name}".strip(), self.work.paper, experiment.preset, step.kind,
+            config, varied(config), needs, step, of, twin=experiment.twin,
+            dataset=self.work.dataset(config),
+        )  # fmt: skip
+
+    def _key(self, experiment: Experiment, values: Round) -> str:
+        return f"{self.work.paper}/{experiment.preset}/{_words(values) or 'once'}"
 
 
 def varied(config: Any) -> dict[str, int]:
@@ -256,16 +300,6 @@ def varied(config: Any) -> dict[str, int]:
 
 def _same(module: str, config: Any) -> str:
     return f"{module} {configuration.config_sha256(config)} {sorted(varied(config).items())}"
-
-
-def _step(
-    work: Work, preset: str, config: Any, of: str, step: Step, needs: tuple[str, ...], twin: bool
-) -> Item:
-    key = f"{of}/{step.kind} {step.name}".strip()
-    return Item(
-        key, work.paper, preset, step.kind, config, varied(config), needs, step, of, twin=twin,
-        dataset=work.dataset(config),
-    )  # fmt: skip
 
 
 def _words(values: Round) -> str:
