@@ -377,6 +377,11 @@ def test_the_area_of_one_pair():
         np.testing.assert_array_equal(found, [area, np.nan])
 
 
+def test_areas_of_many_images():
+    draws = metrics.Draws(np.array([[40000.0, 40000.0]]), np.arange(2))  # 3.2e9 twice won pairs
+    assert replicates.auc(np.array([True, False]), np.array([0.7, 0.2]), draws).tolist() == [1.0]
+
+
 # --- probabilities -------------------------------------------------------------------------------
 
 

@@ -65,6 +65,17 @@ def test_reasons_are_told_once_each():
     assert shown.notes([]) == []
 
 
+def test_a_rate_over_unknown_folders_or_patients_is_not_shown():
+    result = computed(cases=list("ppqqrrss"), magnifications=["40X"] * 8, folders=list("ppqqrrss"))
+    part = result["by_magnification"]["40X"]
+    for key, count in (
+        ("folder_recognition_rate", "n_folders"), ("patient_recognition_rate", "n_patients"),
+    ):  # fmt: skip
+        assert key in by_key(shown.of_test(part))
+        del part[count]
+        assert key not in by_key(shown.of_test(part))
+
+
 # --- the summary ---------------------------------------------------------------------------------
 
 

@@ -148,7 +148,7 @@ class _Ranked(NamedTuple):
     def of(cls, positive: np.ndarray, scores: np.ndarray) -> _Ranked:
         positive, scores = np.asarray(positive, dtype=bool), np.asarray(scores)
         mine, others = np.flatnonzero(positive), np.flatnonzero(~positive)
-        others = others[np.argsort(scores[others], kind="stable")]
+        others = others[np.argsort(scores[others])]
         rising = scores[others]
         ends = (np.searchsorted(rising, scores[mine], side) for side in ("left", "right"))
         return cls(mine, others, *ends)

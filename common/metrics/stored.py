@@ -80,8 +80,6 @@ def _names(values: Mapping[str, Any], without: list[Any]) -> list[Any]:
 def _section(values: Mapping[str, Any], where: str, classes: list[Any]) -> None:
     for name, value in values.items():
         place = f"{where}{name}"
-        if name in ("classes", "confusion_matrix", "support", "per_class"):
-            continue
         if name == "by_magnification":
             for magnification, inner in _mapping(value, place).items():
                 _section(_mapping(inner, f"{place}.{magnification}"), f"{place}.{magnification}.",

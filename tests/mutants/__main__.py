@@ -61,7 +61,15 @@ class Room:
 ROOMS = {
     "metrics": Room(
         ("common/metrics",),
-        ("metrics", "catalogue", "metric_arguments", "metric_rules", "summary_rules", "undefined"),
+        (
+            "metrics",
+            "catalogue",
+            "metric_arguments",
+            "metric_rules",
+            "summary_rules",
+            "stored_scores",
+            "undefined",
+        ),
     ),
     "splits": Room(
         ("common/splits",),
@@ -78,7 +86,7 @@ ROOMS = {
         ),
         ("numpy", "pandas", "scipy", "cv2", "sklearn.model_selection", "PIL.Image"),
     ),
-    "tables": Room(("common/tables",), ("tables", "table_rules", "rounds")),
+    "tables": Room(("common/tables",), ("tables", "table_rules", "rounds", "merged")),
     "augment": Room(
         ("common/augment.py",),
         ("augment", "augment_rules", "augment_arguments"),
