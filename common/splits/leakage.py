@@ -109,9 +109,8 @@ def report(
     wrong = sorted({str(part) for part in split["part"]} - {*PARTS, ""})
     if wrong:
         raise InputError(f"split: unknown part {', '.join(wrong)}; parts are {', '.join(PARTS)}")
-    used = split[split["part"] != ""].reset_index(drop=True)
-    order = sorted_rows(used)
-    used = used.iloc[order].reset_index(drop=True)
+    used = split[split["part"] != ""]
+    used = used.iloc[sorted_rows(used)]
     sizes = {part: int((used["part"] == part).sum()) for part in PARTS}
     report: dict[str, Any] = {
         "images": len(used),

@@ -74,7 +74,7 @@ def by_positions(
             )
     if validation and group is None:
         train, validated = draw(index, train, validation, seed, stratify=True)
-    elif validation and group is not None:
+    elif validation:
         train, validated = _draw_known(index, train, group, validation, seed)
     return with_parts(index, {"train": train, "validation": validated, "test": tested}, validation)
 

@@ -82,6 +82,8 @@ ROOMS = {
             "split_files",
             "split_arguments",
             "split_rules",
+            "leakage_rules",
+            "draw_rules",
             "formats",
         ),
         ("numpy", "pandas", "scipy", "cv2", "sklearn.model_selection", "PIL.Image"),
@@ -92,7 +94,11 @@ ROOMS = {
         ("augment", "augment_rules", "augment_arguments"),
         ("numpy", "cv2", "scipy.ndimage", "scipy.stats"),
     ),
-    "stain": Room(("common/stain",), ("stain", "stain_rules"), ("numpy", "cv2", "scipy.optimize")),
+    "stain": Room(
+        ("common/stain",),
+        ("stain", "stain_rules"),
+        ("numpy", "cv2", "scipy.optimize", "tensorflow", "keras"),
+    ),
     "normalise": Room(("common/normalise.py",), ("normalise",), ("tensorflow", "keras"), 60),
     "pipeline": Room(("common/pipeline.py",), ("pipeline",), ("tensorflow", "keras"), 60),
     "training": Room(
