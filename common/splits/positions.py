@@ -72,10 +72,11 @@ def by_positions(
             raise InputError(
                 f"{len(shared)} {group}s lie on both sides of the partition: {', '.join(shared)}"
             )
-    if validation and group is None:
-        train, validated = draw(index, train, validation, seed, stratify=True)
-    elif validation:
-        train, validated = _draw_known(index, train, group, validation, seed)
+    if validation:
+        if group is None:
+            train, validated = draw(index, train, validation, seed, stratify=True)
+        else:
+            train, validated = _draw_known(index, train, group, validation, seed)
     return with_parts(index, {"train": train, "validation": validated, "test": tested}, validation)
 
 
