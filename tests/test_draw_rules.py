@@ -132,6 +132,12 @@ def test_which_groups_are_drawn(table, fraction, left, expected):
     assert drawn(table, fraction, left) == expected
 
 
+def test_a_group_is_moved_rather_than_exchanged():
+    """Of two ways that are as good; the other one would give 0, 0, 1."""
+    table = index("x" * 8, case="aabbcccc")
+    assert splits.k_folds(table, 2, seed=0, group="case").tolist() == [1] * 4 + [0] * 4
+
+
 # --- by position ---------------------------------------------------------------------------------
 
 

@@ -178,3 +178,32 @@ def test_which_list_of_folds_a_folder_has(tmp_path):
     assert is_fold_list(columns)
     assert is_fold_list([*columns, "more"])
     assert not is_fold_list(columns[1:])
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [(b"image,part\na,\0", "holds zero bytes"), (b"image,part\na,b,c\n", "line 2: 3 values")],
+)
+def test_what_is_said_of_a_damaged_split_file(data, problem, tmp_path):
+    file = tmp_path / "s.csv"
+    file.write_bytes(data)
+    for call in (splits.read, lambda path: splits.from_file(index(), path)):
+        with is_said(f"{problem}.*; a split is a CSV file with the columns image and part$"):
+            call(file)
+
+
+def test_what_is_said_of_a_damaged_list_of_folds(tmp_path):
+    file = tmp_path / "Folds.csv"
+    file.write_text("fold,mag,grp,filename\n1,100\n")
+    with is_said("line 2: 2 values, not 4; take it from the data set again$"):
+        splits.from_fold_files(index(), file, 1, validation=0, seed=0)
+    (tmp_path / "dsfold1.txt").write_bytes(b"a|\0")
+    with is_said("holds zero bytes; dsfold1.txt ... dsfold5.txt come with the data set's own page"):
+        splits.from_fold_files(index(), tmp_path, 1, validation=0, seed=0)
+
+
+def test_a_list_of_other_images_than_these(tmp_path):
+    file = tmp_path / "Folds.csv"
+    file.write_text("fold,mag,grp,filename\n1,100,train,a/x.png\n")
+    with is_said("8 images of the data are left out: 00, 01, 02, 03"):
+        splits.from_file(index(), file, 1)
