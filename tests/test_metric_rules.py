@@ -195,6 +195,13 @@ def test_magnifications_by_number():
     assert list(found) == ["x", "40X", "100X", "400X"]
 
 
+def test_rates_of_each_magnification_by_hand():
+    right = np.array([True, False, True, True, False])
+    where = np.array(["40X", "40X", "40X", "100X", "100X"])
+    found = groups.rates_by_folder(right, np.array(["a", "a", "b", "a", "b"]), where)
+    assert found == {"40X": ((0.5 + 1) / 2, 2), "100X": ((1 + 0) / 2, 2)}
+
+
 def table(**changes):
     base = {
         "image": ["1", "2", "3", "4"],
@@ -216,6 +223,9 @@ def test_cases_of_equal_accuracy_are_sorted_by_name():
     assert found.index.tolist() == [0, 1, 2]
     assert found["label"].tolist() == ["b", "a+b", "b"]
     assert found["correct"].tolist() == [0, 2, 1]
+    found = metrics.case_table(table(case=["p", "q", "z", "p"]))
+    assert found["case"].tolist() == ["z", "p", "q"]
+    assert found.index.tolist() == [0, 1, 2]
 
 
 def test_tables_that_lack_a_column():

@@ -52,6 +52,20 @@ def test_a_damaged_file_is_named(whole, tmp_path):
     with pytest.raises(InputError) as error:
         metrics.read_scores(path, repair="do it again")
     assert str(error.value) == f"{path}: damaged (n is -1); do it again"
+    path.write_text('{"n": 8, "acc', encoding="utf-8")
+    with pytest.raises(InputError, match="do it again"):
+        metrics.read_scores(path, repair="do it again")
+
+
+def test_each_part_is_looked_at_without_the_others(whole):
+    part = changed(whole, "per_class/a/tp", -1)
+    del part["support"]
+    with pytest.raises(ValueError, match=r"^per_class\.a\.tp is -1$"):
+        require_scores(part)
+    nothing = {"n": 1, "accuracy": 1, "classes": 3}
+    inner = {"by_magnification": {"40X": {"confusion_matrix": [[1]]}}}
+    with pytest.raises(ValueError, match=r"^by_magnification\.40X\.confusion_matrix is \[\[1\]\]$"):
+        require_scores(nothing | inner)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +152,7 @@ def test_what_may_stand_there(whole, path, value):
         ("confusion_matrix", [[1, 2], [3, None]], "confusion_matrix is None"),
         ("support", [], None), ("support", {"b": 4, "a": 4}, "support is of ['b', 'a']"),
         ("support", {"a": 4}, "support is of ['a']"), ("support/a", -1, None),
-        ("support/a", None, None),
+        ("support/a", None, None), ("support/b", -1, None),
         ("per_class", 3, None), ("per_class", {}, "per_class is of []"), ("per_class/a", 3, None),
         ("per_class/a/tp", -1, None), ("per_class/a/fn", 0.5, None), ("per_class/a/fp", None, None),
         ("per_class/b/recall", "x", None), ("per_class/b/f1", 2e6, None),

@@ -27,8 +27,6 @@ def known(values: Any) -> np.ndarray | None:
     str array (n,) or None
         None if any is unknown, or there are none.
     """
-    if values is None:
-        return None
     given = np.asarray(values)
     if given.dtype.kind in "fO" and any(each is None or each != each for each in given.ravel()):
         return None
@@ -61,8 +59,6 @@ def per_patient(correct: np.ndarray, cases: np.ndarray) -> dict[str, tuple[int, 
     """
     correct = truths(correct, "correct")
     cases = same_length(cases, len(correct), "cases")
-    if not len(correct):
-        return {}
     names, place = np.unique(cases.astype(str), return_inverse=True)
     right = np.bincount(place, weights=np.asarray(correct, dtype=np.float64)).astype(int)
     total = np.bincount(place)

@@ -93,7 +93,7 @@ class Draws:
         -------
         float64 array (replicates,) or (replicates, D)
         """
-        features = np.asarray(features, dtype=np.float64)
+        features = np.asarray(features)
         sums = np.zeros((self.times.shape[1], *features.shape[1:]))
         np.add.at(sums, self.unit, features)
         return self.times @ sums

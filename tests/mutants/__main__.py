@@ -88,7 +88,7 @@ ROOMS = {
         ),
         ("numpy", "pandas", "scipy", "cv2", "sklearn.model_selection", "PIL.Image"),
     ),
-    "tables": Room(("common/tables",), ("tables", "table_rules", "rounds", "merged")),
+    "tables": Room(("common/tables",), ("tables", "table_rules", "rounds", "merged", "results")),
     "augment": Room(
         ("common/augment.py",),
         ("augment", "augment_rules", "augment_arguments"),
