@@ -187,6 +187,8 @@ def test_tables_of_parts_that_are_refused():
         parts.shared_groups(table.assign(case=["a", "a", None, "b"]), "case")
     with is_said("index: the column 'case' holds NaN; unknown values are empty"):
         parts.check_known(table.assign(case=["a", "a", None, "b"]), "case", "so what")
+    with is_said("unknown group 'cas'; did you mean 'case'\\? columns that can say it: case$"):
+        parts.shared_groups(table, "cas")
     for group in (3, None, ["x"]):
         with is_said(r"unknown group .*; columns that can say it: case"):
             parts.shared_groups(table, group)

@@ -234,7 +234,7 @@ def _one_fold(path: Path, index: pd.DataFrame, fold: int | None) -> pd.DataFrame
         raise InputError(f"{path}: has no fold {fold}")
     here = set(index["image"].map(stem))
     rows = [(image, part) for image, part in given.items() if image in here]
-    return pd.DataFrame(rows, columns=["image", "part"], dtype=str)
+    return pd.DataFrame(rows, columns=["image", "part"])
 
 
 def _require_agreement(path: Path, table: pd.DataFrame, index: pd.DataFrame) -> None:

@@ -81,7 +81,7 @@ def _require_group(table: pd.DataFrame, group: object) -> None:
     """Refuse a group that is no column of a table; any column may be one."""
     if not isinstance(group, str) or group not in table:
         columns = [str(name) for name in table if name not in ("image", "label", "part")]
-        near = difflib.get_close_matches(str(group), columns, n=1)
+        near = difflib.get_close_matches(str(group), columns)
         hint = f"did you mean {near[0]!r}? " if near else ""
         names = ", ".join(columns) or "none"
         raise InputError(f"unknown group {group!r}; {hint}columns that can say it: {names}")

@@ -1,0 +1,215 @@
+"""What stain normalisation is given: where each range ends, and what is said of the rest."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from common import stain
+from common.errors import InputError
+from common.stain import (
+    PRESETS,
+    Conventions,
+    MacenkoNormalizer,
+    ReinhardNormalizer,
+    StainAugmenter,
+    VahadaneNormalizer,
+    tissue,
+)
+
+
+def is_said(message):
+    return pytest.raises(InputError, match=message)
+
+
+# --- conventions ---------------------------------------------------------------------------------
+
+
+def test_conventions_are_these():
+    """They are part of what names a cache; none changes unseen."""
+    assert asdict(Conventions()) == {
+        "white_level": 240.0, "zero": "floor", "mask": "optical_density", "mask_threshold": 0.15,
+        "brightness": None, "angle_percentile": 1.0, "eigenvectors": "oriented",
+        "percentile": "linear", "concentrations": "least_squares", "regularizer": 0.01,
+        "dictionary_regularizer": 0.1, "dictionary": "minimum", "dictionary_batches": 128,
+        "concentration_percentile": 99.0, "rounding": "nearest", "stride": 3, "max_gain": 5.0,
+        "min_angle": 2.0, "lab": "float",
+    }  # fmt: skip
+    torchstain = {
+        "white_level": 240.0, "zero": "plus_one", "eigenvectors": "solver",
+        "percentile": "nearest", "rounding": "truncate", "stride": 1, "max_gain": 100.0,
+        "min_angle": 0.5,
+    }  # fmt: skip
+    staintools = {
+        "white_level": 255.0, "mask": "luminosity", "mask_threshold": 0.8, "eigenvectors": "red",
+        "concentrations": "lasso", "rounding": "truncate", "stride": 1, "max_gain": 100.0,
+        "min_angle": 0.5,
+    }  # fmt: skip
+    reinhard = {"mask": "none", "rounding": "truncate", "stride": 1, "max_gain": 100.0}
+    vahadane = {
+        "white_level": 255.0, "mask": "luminosity", "mask_threshold": 0.8,
+        "concentrations": "lasso",
+    }  # fmt: skip
+    assert {
+        "macenko": {
+            "default": {}, "torchstain": torchstain,
+            "torchstain_numpy": {**torchstain, "percentile": "linear"}, "staintools": staintools,
+        },
+        "vahadane": {"default": vahadane, "staintools": {**staintools, "dictionary": "online"}},
+        "reinhard": {
+            "default": {"mask": "none"}, "torchstain": reinhard,
+            "staintools": {**reinhard, "lab": "8bit"},
+        },
+    } == PRESETS  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "kind"),
+    [
+        ("white_level", 1, 255, "a number"), ("mask_threshold", 0, 10, "a number"),
+        ("angle_percentile", 0, 49, "a number"), ("regularizer", 0, 10, "a number"),
+        ("dictionary_regularizer", 0, 10, "a number"),
+        ("concentration_percentile", 50, 100, "a number"), ("stride", 1, 100, "a whole number"),
+        ("max_gain", 1, 1_000_000, "a number"), ("min_angle", 0, 90, "a number"),
+        ("dictionary_batches", 1, 1_000_000, "a whole number"), ("brightness", 1, 100, "a number"),
+    ],
+)  # fmt: skip
+def test_where_the_range_of_a_convention_ends(name, low, high, kind):
+    for value in (low, high, float(low)):
+        assert getattr(Conventions(**{name: value}), name) == value
+    outside = [low - 1, high + 1, low - 1e-9, high + 1e-3, math.nan, math.inf, "1", True, [1]]
+    outside += [low + 0.5] if kind == "a whole number" else []
+    outside += [None] if name != "brightness" else []
+    for value in outside:
+        said = f"stain convention {name}: expected {kind} from {low:g} to {high:g}, received "
+        with pytest.raises(InputError) as caught:
+            Conventions(**{name: value})
+        assert str(caught.value) == f"{said}{value!r}"
+    if kind == "a number":
+        assert Conventions(**{name: low + 0.5})
+
+
+def test_words_of_a_convention():
+    with is_said("stain convention zero: expected one of floor, plus_one, received 'x'"):
+        Conventions(zero="x")
+    with is_said("stain convention lab: expected one of float, 8bit, received None"):
+        Conventions(lab=None)
+
+
+# --- images --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        ([1], "received list; read it with images.read"),
+        (np.zeros((4, 5), np.uint8), r"uint8 of shape \(4, 5\); grey or RGBA images need 3"),
+        (np.zeros((4, 5, 4), np.uint8), "grey or RGBA images need 3 channels"),
+        (np.zeros((3, 4, 5), np.uint8), "the channels stand first: move them last"),
+        (np.zeros((2, 3, 4, 5), np.uint8), "the channels stand first: move them last"),
+        (np.zeros((3, 2, 4, 5), np.uint8), "grey or RGBA images need 3 channels"),
+        (np.zeros((1, 1, 1, 4, 3), np.uint8), "grey or RGBA images need 3 channels"),
+        (np.zeros((4, 5, 3), np.int32), "int32 of shape .*; convert it to uint8"),
+        (np.full((4, 5, 3), 0.5), r"its values reach 0.5: give \(image \* 255\)\.round"),
+        (np.full((4, 5, 3), 1.0), r"its values reach 1: give \(image \* 255\)\.round"),
+        (np.full((4, 5, 3), 1.5), r"its values reach 1.5: give image\.round"),
+        (np.zeros((0, 5, 3)), r"its values reach 0: give \(image \* 255\)\.round"),
+    ],
+)
+def test_images_that_are_none(image, said):
+    with is_said(rf"thing: expected RGB uint8 of shape \(H, W, 3\) or \(N, H, W, 3\), .*{said}"):
+        tissue.require_images(image, "thing")
+
+
+def test_what_a_share_of_tissue_is_given():
+    image = np.full((2, 2, 3), 100, np.uint8)
+    for name, low in (("white_level", 1), ("threshold", 0)):
+        for value in (low, 255, np.float32(200)):
+            assert 0 <= stain.tissue_share(image, **{name: value}) <= 1
+        for value in (low - 0.1, 255.1, math.nan, True, "1", None):
+            with is_said(f"{name} must be a number from {low} to 255, not {value!r}"):
+                stain.tissue_share(image, **{name: value})
+
+
+# --- normalisers and the augmenter ---------------------------------------------------------------
+
+
+def test_what_a_normalizer_is_given():
+    with is_said("stain preset 'x': macenko has default, torchstain, torchstain_numpy, staintools"):
+        MacenkoNormalizer("x")
+    with is_said("stain engine 'x': choose from own, staintools"):
+        MacenkoNormalizer(engine="x")
+    with is_said("reinhard does not use eigenvectors, zero; its conventions are lab, mask"):
+        ReinhardNormalizer(zero="floor", eigenvectors="red")
+    for normalizer in (MacenkoNormalizer(), VahadaneNormalizer(), ReinhardNormalizer()):
+        name = type(normalizer).__name__
+        for call in (normalizer.identity, normalizer.require_fitted, normalizer.state):
+            with is_said(f"{name} has no target yet: call fit"):
+                call()
+        with is_said("stain target: expected one image, received"):
+            normalizer.fit(np.zeros((1, 4, 5, 3), np.uint8))
+        with is_said("stain target: expected RGB uint8"):
+            normalizer.fit(np.zeros((4, 5), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ({"mean": [1, 2, 3]}, "stain target: expected mean and deviation, received"),
+        ({"mean": [1, 2], "deviation": [1, 2, 3]}, "mean, deviation: expected three numbers each"),
+        ({"mean": [1, 2, 3], "deviation": [1, 2, math.nan]}, "expected three numbers each"),
+        ({"mean": "abc", "deviation": [1, 2, 3]}, "expected three numbers each"),
+        ({"mean": [1, 2, 3], "deviation": [1, 2, -0.1]}, "three numbers that are not negative"),
+    ],
+)
+def test_reinhards_target_is_checked(target, said):
+    normalizer = ReinhardNormalizer()
+    with is_said(said):
+        normalizer.set_target(**target)
+    assert not normalizer.fitted
+    normalizer.set_target(mean=[1, 2, 3], deviation=[0, 2, 3])
+    assert normalizer.fitted
+
+
+def test_what_an_augmenter_is_given():
+    for name in ("sigma_alpha", "sigma_beta"):
+        for value in (-0.1, 1.1, math.nan, "1", None):
+            with is_said(f"{name}: expected a number from 0 to 1, received {value!r}"):
+                StainAugmenter(**{name: value})
+        for value in (0, 1, np.float32(0.5)):
+            assert getattr(StainAugmenter(**{name: value}), name) == value
+    made = StainAugmenter()
+    assert (made.sigma_alpha, made.sigma_beta, made.background) == (0.05, 0.05, True)
+    with is_said("stains 'x': choose from ruifrok, macenko, vahadane, or a matrix"):
+        StainAugmenter("x")
+    image = np.full((2, 2, 3), 100, np.uint8)
+    good = {"alpha": [1, 1], "beta": [0, 0]}
+    assert (made.apply(image, good) == image).all()
+    for wrong in (None, {}, {"alpha": [1, 1]}, {**good, "gamma": 1}):
+        with is_said("parameters must be alpha and beta, as `draw` gives it"):
+            made.apply(image, wrong)
+    for name in good:
+        for value in ([1], [1, 1, 1], [1, math.nan], "ab", 1):
+            with is_said(f"parameters: {name} must be two finite numbers, one of each stain"):
+                made.apply(image, {**good, name: value})
+    with is_said(r"image: expected one image \(H, W, 3\), received"):
+        made.apply(image[None], good)
+
+
+def test_versions_of_caches_and_of_files(tmp_path):
+    normalizer = ReinhardNormalizer()
+    normalizer.set_target(mean=[1, 2, 3], deviation=[0, 2, 3])
+    normalizer.save(tmp_path / "stain.json")
+    assert json.loads(normalizer.identity())["version"] == 2
+    assert json.loads((tmp_path / "stain.json").read_text())["stain_normalizer"] == 1
+    assert stain.load(tmp_path / "stain.json").identity() == normalizer.identity()
+
+
+@pytest.mark.parametrize("images", ["a.png", b"a", {"a": 1}, 3, None])
+def test_a_target_is_chosen_among_several(images):
+    with is_said(f"images must be several, arrays or paths, not {type(images).__name__}"):
+        stain.choose_target(images)
