@@ -180,6 +180,23 @@ def test_which_list_of_folds_a_folder_has(tmp_path):
     assert not is_fold_list(columns[1:])
 
 
+def test_what_a_split_file_holds(tmp_path):
+    """Every column, whether it is known or not, and no other."""
+    few = pd.DataFrame(
+        {"part": ["train", "test"], "label": list("xy"), "image": list("ab"), "n": 1}
+    )
+    splits.write(few, tmp_path / "s.csv")
+    head = "image,case,slide,folder,magnification,label,part"
+    assert (tmp_path / "s.csv").read_text().split() == [head, "a,,,,,x,train", "b,,,,,y,test"]
+    splits.write(few.assign(case=["1", "2"], magnification="40X"), tmp_path / "s.csv")
+    rows = ["a,1,,,40X,x,train", "b,2,,,40X,y,test"]
+    assert (tmp_path / "s.csv").read_text().split() == [head, *rows]
+    for column in ("image", "label", "part"):
+        with is_said(f"split: the column '{column}' is missing"):
+            splits.write(few.drop(columns=column), tmp_path / "none.csv")
+    assert not (tmp_path / "none.csv").exists()
+
+
 @pytest.mark.parametrize(
     ("data", "problem"),
     [(b"image,part\na,\0", "holds zero bytes"), (b"image,part\na,b,c\n", "line 2: 3 values")],

@@ -14,7 +14,7 @@ import numpy as np
 from common.datasets import listed
 from common.errors import InputError
 from common.files import csv_lines, expanded, read_table, read_text, write_csv
-from common.splits.arguments import require_images
+from common.splits.arguments import require_images, require_table
 from common.splits.draw import sorted_rows, stem
 from common.splits.group_wise import draw_groups
 from common.splits.parts import PARTS, check_fractions, check_known, check_parts, with_parts
@@ -296,6 +296,12 @@ def write(split: pd.DataFrame, path: str | os.PathLike) -> None:
         Index with the column `part`; of its columns, `SPLIT_COLUMNS` are written. Of those, case,
         slide, folder and magnification may be missing: unknown.
     path : path
+
+    Raises
+    ------
+    InputError
+        `split` is none.
     """
-    unknown = dict.fromkeys(SPLIT_COLUMNS[1:5], "")
+    require_table(split, "image", "label", "part", name="split")
+    unknown = dict.fromkeys(SPLIT_COLUMNS, "")
     write_csv(Path(path), split.assign(**{**unknown, **split})[list(SPLIT_COLUMNS)])
