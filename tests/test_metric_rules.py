@@ -105,6 +105,12 @@ def test_which_samples_hold_what_a_score_rests_on():
         assert found.shape == (4,)
         assert found.tolist() == expected, (rests_on, number)
     assert ground.held("class", samples[None], 0).shape == (1, 4)
+    assert ground.held("classes", samples[None]).tolist() == [[True, False, False, True]]
+    rare = ground_of(np.array([0, 1, 1, 1]), NAMES, None)  # one image of a
+    few = np.array([[0, 4, 0], [1, 3, 0], [3, 1, 0]])
+    assert rare.held("classes", few).tolist() == [False, True, True]
+    assert rare.held("others", few, 0).tolist() == [True, True, True]
+    assert rare.held("others", few, 1).tolist() == [False, True, True]
     of_one = ground_of(np.array([1, 1]), NAMES, None)  # no other class than b
     assert of_one.held("class and others", np.array([[0, 2, 0]]), 1).tolist() == [True]
 
