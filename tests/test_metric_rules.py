@@ -8,8 +8,8 @@ import pytest
 
 from common import metrics
 from common.errors import InputError
-from common.metrics import arguments, bootstrap, catalogue, groups, intervals, replicates
-from common.metrics.counts import MOST_CLASSES, confusion_matrix, fpr, kappa, macro, mcc, tnr
+from common.metrics import arguments, bootstrap, catalogue, counts, groups, intervals, replicates
+from common.metrics.counts import confusion_matrix, fpr, kappa, macro, mcc, tnr
 from common.metrics.ground import ground_of
 from common.metrics.probabilities import squared_errors
 from common.metrics.score import Images
@@ -118,11 +118,11 @@ def test_which_samples_hold_what_a_score_rests_on():
 # --- counts --------------------------------------------------------------------------------------
 
 
-def test_as_many_classes_as_there_may_be():
-    most = confusion_matrix([0], [MOST_CLASSES - 1], MOST_CLASSES)
-    assert most.shape == (MOST_CLASSES, MOST_CLASSES)
-    with is_said(f"at most {MOST_CLASSES}"):
-        confusion_matrix([0], [0], MOST_CLASSES + 1)
+def test_as_many_classes_as_there_may_be(monkeypatch):
+    with is_said("n_classes 10001: at most 10000"):
+        confusion_matrix([0], [0], 10_001)
+    monkeypatch.setattr(counts, "MOST_CLASSES", 20)
+    assert confusion_matrix([0], [19], 20).shape == (20, 20)
 
 
 def test_a_mean_is_of_as_many_scores_as_classes():
@@ -287,6 +287,17 @@ def test_an_interval_of_replicates():
     assert intervals.percentile_interval([np.nan, 0.0, 1.0], 0.5) == (0.25, 0.75)
     with is_said("values of no bootstrap sample"):
         intervals.percentile_interval([])
+
+
+def test_the_first_seed_is_nought():
+    features = np.eye(3)
+    for cases in (None, ["p", "q", "q"]):
+        first = metrics.draw(3, cases, replicates=20)
+        assert (first.times == metrics.draw(3, cases, replicates=20, seed=0).times).all()
+        assert (first.times != metrics.draw(3, cases, replicates=20, seed=1).times).any()
+        sums = metrics.resample(features, cases, replicates=20)
+        assert (sums == metrics.resample(features, cases, replicates=20, seed=0)).all()
+        assert (sums != metrics.resample(features, cases, replicates=20, seed=1)).any()
 
 
 def test_samples_sum_whole_numbers_as_floats():

@@ -119,8 +119,8 @@ def test_what_may_stand_there(whole, path, value):
         ("synthetic", "yes", None), ("synthetic", 1, None), ("synthetic", None, None),
         # scores
         ("accuracy", 1.01, None), ("accuracy", "0.5", None), ("accuracy", True, None),
-        ("accuracy", float("nan"), None), ("balanced_accuracy", -1.5, None), ("kappa", 1e6 + 0.5, None),
-        ("log_loss", float("inf"), None), ("mcc", [0.5], None),
+        ("accuracy", float("nan"), None), ("balanced_accuracy", -1.5, None),
+        ("kappa", 1e6 + 0.5, None), ("log_loss", float("inf"), None), ("mcc", [0.5], None),
         # intervals, reasons
         ("accuracy_ci", [0.5], None), ("accuracy_ci", [0.1, 0.2, 0.3], None),
         ("accuracy_ci", [0.1, None], None), ("accuracy_ci", "ab", None),
