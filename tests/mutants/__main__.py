@@ -96,7 +96,7 @@ ROOMS = {
     ),
     "stain": Room(
         ("common/stain",),
-        ("stain", "stain_rules", "stain_arguments", "stain_accelerator"),
+        ("stain", "stain_rules", "stain_arguments", "stain_accelerator", "reinhard_rules"),
         ("numpy", "cv2", "scipy.optimize", "tensorflow", "keras"),
     ),
     "normalise": Room(("common/normalise.py",), ("normalise",), ("tensorflow", "keras"), 60),
