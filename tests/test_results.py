@@ -73,6 +73,16 @@ def test_a_run_at_hand_is_not_counted_twice(finished, tmp_path):
     assert both.equals(table(finished))
 
 
+@pytest.mark.parametrize("gone", ["small-1", "twin"])
+def test_a_run_that_is_gone_is_counted_by_its_lines(finished, tmp_path, gone):
+    before = table(finished)["n_runs"]
+    collecting.collect(finished, "fakepaper", tmp_path / "results")
+    shutil.rmtree(finished.runs_dir / "fakepaper" / gone)
+    both = table(finished, results_dir=tmp_path / "results")
+    assert both["n_runs"].equals(before)
+    assert both["honest_n_runs"].max() == 1
+
+
 def test_collected_again_nothing_changes(finished, tmp_path):
     file = tmp_path / "results" / "fakepaper.csv"
     collecting.collect(finished, "fakepaper", tmp_path / "results")

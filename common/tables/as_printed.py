@@ -28,8 +28,7 @@ def experiment_lines(paper: Paper) -> tuple[list[list[str]], list[str]]:
     lines: list[list[str]] = []
     before = ""
     for row in paper.table.to_dict("records"):
-        name = paper.as_printed.get(row["preset"])
-        group = paper.groups.get(name) if name is not None else None
+        group = paper.groups.get(paper.as_printed.get(row["preset"], ""))
         if group is None:
             continue
         scale, decimals = SCALES.get(row["unit"], 1), int(row["decimals"])

@@ -88,7 +88,9 @@ ROOMS = {
         ),
         ("numpy", "pandas", "scipy", "cv2", "sklearn.model_selection", "PIL.Image"),
     ),
-    "tables": Room(("common/tables",), ("tables", "table_rules", "rounds", "merged", "results")),
+    "tables": Room(
+        ("common/tables",), ("tables", "table_rules", "table_texts", "rounds", "merged", "results")
+    ),
     "augment": Room(
         ("common/augment.py",),
         ("augment", "augment_rules", "augment_arguments"),

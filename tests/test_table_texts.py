@@ -1,0 +1,127 @@
+"""What the cells, lists and commands around a paper's tables say."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from test_tables import CONFIG, make_run, paper, scored  # noqa: F401  # paper is a fixture
+
+from common import tables
+from common.errors import InputError
+from common.files import write_json
+from common.tables.as_printed import experiment_lines
+from common.tables.comparison import compared
+
+
+def own_way(folder, row="T1-large"):
+    """Add an experiment that does a row the paper's own way."""
+    own = f"PRESETS['own'] = Config(epochs=31)\nAS_PRINTED = {{{row!r}: 'own'}}\n"
+    (folder / "config.py").write_text(CONFIG + own)
+
+
+# --- the paper's own way -------------------------------------------------------------------------
+
+
+def test_the_own_way_of_a_later_row(paper, tmp_path):  # noqa: F811
+    own_way(paper)
+    make_run(tmp_path, "own", scored(1960, 2000), epochs=31)
+    lines, missing = experiment_lines(tables.load("fakepaper", tmp_path / "runs"))
+    low, high = scored(1960, 2000)["accuracy_ci"]
+    interval = f"{100 * low:.2f} to {100 * high:.2f}"
+    assert lines == [["T1, Large", "accuracy", "95.02", "98.00", interval, "–", "–"]]
+    assert missing == []
+
+
+def test_several_runs_of_the_own_way(paper, tmp_path):  # noqa: F811
+    own_way(paper, "T1-small")
+    for seed, right in ((0, 1960), (1, 1940)):
+        make_run(tmp_path, f"own-{seed}", scored(right, 2000), epochs=31, seed=seed)
+        make_run(tmp_path, f"row-{seed}", scored(right - 40, 2000), seed=seed)
+    lines, _ = experiment_lines(tables.load("fakepaper", tmp_path / "runs"))
+    # t of one degree of freedom: 12.706 half differences
+    assert lines[0] == [
+        "T1, Small", "accuracy", "95.00", "97.50 (2 runs)", "91.15 to 100.00", "95.50 (2 runs)",
+        "+2.00",
+    ]  # fmt: skip
+    assert [line[0] for line in lines] == ["T1, Small", "", ""]
+
+
+def test_which_experiments_are_not_run(paper, tmp_path):  # noqa: F811
+    own = "PRESETS |= {'own': Config(epochs=31), 'other': Config(epochs=32)}\n"
+    ways = "AS_PRINTED = {'T1-small': 'own', 'T1-large': 'other'}\n"
+    (paper / "config.py").write_text(CONFIG + own + ways)
+    command = "`python -m fakepaper.train --preset {} --data-dir DIR`"
+    title = "## The paper's own way, which flatters and fills no row\n"
+    make_run(tmp_path, "own", scored(1960, 2000), epochs=31)
+    shown = tables.markdown(tables.load("fakepaper", tmp_path / "runs"))
+    assert title in shown
+    assert f"\n\n1 more are not run, such as {command.format('other')}.\n\n" in shown
+    make_run(tmp_path, "other", scored(1960, 2000), epochs=32)
+    shown = tables.markdown(tables.load("fakepaper", tmp_path / "runs"))
+    assert title in shown
+    assert "not run, such as" not in shown
+
+
+# --- where runs come from ------------------------------------------------------------------------
+
+
+def test_runs_are_sought_in_folders(paper, tmp_path):  # noqa: F811
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file: no folder of runs; give one with --runs-dir$"):
+        tables.load("fakepaper", tmp_path / "file")
+    assert tables.load("fakepaper", tmp_path / "none", tmp_path / "no results").groups == {}
+
+
+def test_images_that_were_compressed_again_are_another_data_set(paper, tmp_path):  # noqa: F811
+    folder = make_run(tmp_path, "one", scored(190, 200))
+    record = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", {**record, "recompressed": 3})
+    loaded = tables.load("fakepaper", tmp_path / "runs")
+    assert loaded.groups == {}
+    assert [what for _, _, what in loaded.others] == [
+        ["3 images are JPEG copies, so another data set"]
+    ]
+
+
+# --- commands ------------------------------------------------------------------------------------
+
+EXPERIMENTS = """
+from types import SimpleNamespace
+
+
+def made(needed=None, rounds=1, after=()):
+    return SimpleNamespace(
+        needed=needed and SimpleNamespace(preset=needed),
+        rounds=[SimpleNamespace()] * rounds,
+        after=[SimpleNamespace(kind=kind) for kind in after],
+    )
+
+
+EXPERIMENTS = {
+    "T1-small": made(),
+    "T1-large": made(rounds=5),
+    "T1-small-honest": made("gan", after=("FID", "merged")),
+    "demo": made(after=("merged",)),
+}
+"""
+
+
+def test_what_a_row_takes_beside_a_training(paper, tmp_path):  # noqa: F811
+    (paper / "experiments.py").write_text(EXPERIMENTS)
+    try:
+        loaded = tables.load("fakepaper", tmp_path)
+    finally:
+        sys.modules.pop("fakepaper.experiments", None)
+    assert loaded.chains == {
+        "T1-large": "5 trainings",
+        "T1-small-honest": "gan, its images, the training, FID, merged",
+        "demo": "the training, merged",
+    }
+    commands = compared(loaded)["command"].tolist()
+    assert commands[0] == "python -m fakepaper.train --preset T1-small --data-dir DIR"
+    assert commands[-1] == (
+        "python -m common.reproduce run --paper fakepaper --row T1-large --twins no "
+        "--data-dir DIR  # 5 trainings"
+    )
