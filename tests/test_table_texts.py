@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
-from test_tables import CONFIG, make_run, paper, scored  # noqa: F401  # paper is a fixture
+from test_tables import CONFIG, DEFAULT, make_run, paper, scored  # noqa: F401  # paper is a fixture
 
 from common import tables
 from common.errors import InputError
 from common.files import write_json
+from common.results import Recorded
 from common.tables.as_printed import experiment_lines
 from common.tables.comparison import compared
 
@@ -83,6 +85,65 @@ def test_images_that_were_compressed_again_are_another_data_set(paper, tmp_path)
     assert [what for _, _, what in loaded.others] == [
         ["3 images are JPEG copies, so another data set"]
     ]
+
+
+def test_runs_that_fill_no_row_stand_below_the_table_of_the_nearest(paper, tmp_path):  # noqa: F811
+    (paper / "published.csv").write_text(DEFAULT.replace("T1,Large", "T2,Large"))
+    many = {"epochs": 1, "split": "slide", "network": "tiny"}
+    make_run(tmp_path, "a", scored(180, 200), network="large", epochs=31)
+    make_run(tmp_path, "b", scored(180, 200), **many)
+    make_run(tmp_path, "c", scored(180, 200), **many, sizes=[3])
+    folder = make_run(tmp_path, "d", scored(180, 200), epochs=32)
+    record = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", {**record, "name": "my own"})
+    shown = tables.markdown(tables.load("fakepaper", tmp_path / "runs"))
+    first, second = shown[: shown.index("## Table 2")], shown[shown.index("## Table 2") :]
+    runs = f"{(tmp_path / 'runs').as_posix()}/fakepaper"
+    score = "accuracy 90.00 % (200 images)"
+    lines = [line for line in first.splitlines() if line.startswith("- ")]
+    assert lines[-1] == f"- T1-small: {runs}/d (my own): {score}; epochs 32 (row: 30)"
+    whole, cut = lines[:2]
+    assert f"{runs}/b: {score}; " in whole
+    assert whole.count("(row: ") == cut.count("(row: ") == 3
+    assert whole.endswith(")")
+    assert cut.endswith("; 1 more")
+    assert [line for line in second.splitlines() if line.startswith("- ")] == [
+        f"- T1-large: {runs}/a: {score}; epochs 31 (row: 30)"
+    ]
+
+
+# --- estimates -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [True, "0.9", [0.9]])
+def test_a_score_is_a_number(value):
+    group = tables.Group([SimpleNamespace(config={})], [{"n": 10, "accuracy": value}])
+    with pytest.raises(InputError, match="accuracy is no number; recompute it from predictions"):
+        tables.estimate(group, "accuracy")
+
+
+def test_folds_known_from_lines_alone_count_as_dependent():
+    def recorded(fold):
+        return Recorded("id", "preset", "hash", "self-reported", {"fold": fold}, False, {})
+
+    assert not tables.Group([recorded(0), recorded(1)], []).independent
+    assert tables.Group([recorded(0), recorded(0)], []).independent
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+
+def test_folders_and_files_of_the_command(paper, tmp_path, monkeypatch, capsys):  # noqa: F811
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(InputError, match=r"^--runs-dir .*none: is no folder$"):
+        tables.main("fakepaper", ["--runs-dir", str(tmp_path / "none")])
+    (tmp_path / "runs").mkdir()
+    assert tables.main("fakepaper", ["--runs-dir", "~/runs", "--output", "~/table.md"]) == 0
+    assert (tmp_path / "table.md").read_text().startswith("## Table 1")
+    assert capsys.readouterr().out == ""
+    with pytest.raises(SystemExit):
+        tables.main("fakepaper", ["--runs-dir", "~/runs", "--results", "~nobody-of-this-name/x"])
+    assert "argument --results" in capsys.readouterr().err
 
 
 # --- commands ------------------------------------------------------------------------------------

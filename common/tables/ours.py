@@ -222,7 +222,7 @@ def estimate(group: Group, key: str) -> Estimate:
     sd = float(np.std(values, ddof=1))
     reach = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * sd / math.sqrt(len(values))
     low, high = mean - reach, mean + reach
-    score = catalogue.find(_section(holders[0], key)[1])
+    score = catalogue.find(rest)
     if score is not None:  # its interval cannot leave its range
         low, high = max(low, score.lowest), min(high, score.highest)
     return Estimate(mean, sd, len(values), low, high, None, None, n_test, widths, why)
