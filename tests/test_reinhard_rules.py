@@ -71,37 +71,73 @@ def test_pixels_come_back():
     assert found == pytest.approx([255, 0, *light], abs=0.05)
 
 
-@pytest.mark.parametrize(("lab", "atol"), [("float", 5e-3), ("8bit", 0.5)])
-def test_statistics_are_those_of_lab(lab, atol):
-    image = tissue()
-    mean, deviation, flag = ReinhardNormalizer(lab=lab)._statistics(image, 1)
-    expected = to_lab(image).reshape(-1, 3)
-    assert flag == Flag.OK
-    np.testing.assert_allclose(mean, expected.mean(axis=0), atol=atol)
-    np.testing.assert_allclose(deviation, expected.std(axis=0), atol=atol)
+def encoded(image):
+    """OpenCV's 8-bit CIELAB, decoded."""
+    return cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(float) / [2.55, 1, 1] - [0, 128, 128]
+
+
+def statistics(lab):
+    return lab.reshape(-1, 3).mean(axis=0), lab.reshape(-1, 3).std(axis=0)
 
 
 @pytest.mark.parametrize("lab", ["float", "8bit"])
-@pytest.mark.parametrize("rounding", ["nearest", "truncate"])
-def test_an_image_gets_the_means_and_deviations_wanted(lab, rounding):
-    normalizer = ReinhardNormalizer(lab=lab, rounding=rounding, stride=1)
-    wanted, spread = np.array([55.0, 12, -8]), np.array([9.0, 6, 11])
-    normalizer.set_target(mean=wanted, deviation=spread)
-    image = tissue(shape=(300, 90))  # more than a strip
-    found, flag = normalizer.transform(image, return_flags=True)
-    own = to_lab(image)
-    mean, deviation = own.reshape(-1, 3).mean(axis=0), own.reshape(-1, 3).std(axis=0)
-    exact = from_lab((own - mean) * spread / deviation + wanted)
-    if lab == "float":
-        expected = np.rint(exact) if rounding == "nearest" else np.floor(exact)
-        assert abs(found - expected).max() <= 1 and (found != expected).mean() < 0.01
-    else:
-        # Lightness in steps of 0.4: a few grey levels, and half a step lower where it truncates.
-        assert abs(found - exact).mean() < 1.5 and abs(found - exact).max() < 9
-        lower = to_lab(found).reshape(-1, 3).mean(axis=0) - wanted
-        expected = [0, 0, 0] if rounding == "nearest" else [-0.2, -0.5, -0.5]
-        np.testing.assert_allclose(lower, expected, atol=0.08)
+def test_statistics_are_those_of_lab(lab):
+    image = tissue()
+    mean, deviation, flag = ReinhardNormalizer(lab=lab)._statistics(image, 1)
+    expected = statistics(to_lab(image) if lab == "float" else encoded(image))
     assert flag == Flag.OK
+    np.testing.assert_allclose((mean, deviation), expected, atol=5e-3)
+
+
+def fitted(mean, deviation, **conventions):
+    normalizer = ReinhardNormalizer(stride=1, **conventions)
+    normalizer.set_target(mean=mean, deviation=deviation)
+    return normalizer
+
+
+# The second and the third leave the range of a pixel at both ends.
+@pytest.mark.parametrize("spread", [(9, 6, 11), (60, 6, 11), (20, 60, 90)])
+@pytest.mark.parametrize("rounding", ["nearest", "truncate"])
+def test_an_image_gets_the_means_and_deviations_wanted(spread, rounding):
+    wanted, image = np.array([55.0, 12, -8]), tissue(shape=(300, 90))  # more than a strip
+    normalizer = fitted(wanted, spread, rounding=rounding)
+    found, flag = normalizer.transform(image, return_flags=True)
+    lab = to_lab(image)
+    mean, deviation = statistics(lab)
+    exact = from_lab((lab - mean) * spread / deviation + wanted)
+    expected = np.rint(exact) if rounding == "nearest" else np.floor(exact + 1e-6)
+    assert abs(found - expected).max() <= 1 and (found != expected).mean() < 0.01
+    assert flag == Flag.OK
+    normalizer = fitted(wanted, spread, rounding=rounding, lab="8bit")
+    found = normalizer.transform(image)
+    lab = encoded(image)
+    mean, deviation = statistics(lab)
+    values = (lab - mean) * spread / deviation + wanted
+    values = (values * [2.55, 1, 1] + [0, 128, 128]).clip(0, 255)
+    values = (np.rint(values) if rounding == "nearest" else values).astype(np.uint8)
+    expected = cv2.cvtColor(values, cv2.COLOR_LAB2RGB)
+    assert (found != expected).mean() < 1e-3
+
+
+def test_a_small_deviation_is_scaled_as_it_is():
+    normalizer = fitted([60, 0, 0], [1, 1, 1], max_gain=100.0)
+    normalizer._statistics = lambda image, stride: (
+        np.array([60.0, 0, 0]), np.array([1.0, 1, 0.05]), Flag.OK,
+    )  # fmt: skip
+    image = np.full((1, 1, 3), (146, 145, 143), np.uint8)
+    found, flag = normalizer.transform(image, return_flags=True)
+    assert flag == Flag.OK
+    assert found == pytest.approx(from_lab(to_lab(image) * [1, 1, 20]), abs=0.6)
+
+
+def test_the_engine_of_staintools_is_asked(monkeypatch):
+    normalizer, asked = fitted([60, 1, 2], [9, 8, 7]), []
+    normalizer.engine = "staintools"
+    monkeypatch.setattr(reinhard.staintools, "reinhard", lambda *given: asked.append(given) or "x")
+    image = tissue()
+    assert normalizer._transform(image) == ("x", Flag.OK)
+    ((given, mean, deviation),) = asked
+    assert given is image and (mean.tolist(), deviation.tolist()) == ([60, 1, 2], [9, 8, 7])
 
 
 # --- one colour ----------------------------------------------------------------------------------
@@ -147,6 +183,7 @@ def test_which_images_have_no_statistics():
     def flag(image, **conventions):
         mean, deviation, found = ReinhardNormalizer(**conventions)._statistics(image, 1)
         assert np.isnan(mean).all() == np.isnan(deviation).all() == found.unchanged
+        assert mean.shape == deviation.shape == (3,)
         return found
 
     assert flag(tissue()) == Flag.OK
@@ -155,6 +192,11 @@ def test_which_images_have_no_statistics():
     assert flag(tissue()[:4, :4]) == Flag.OK
     for level, expected in ((239, Flag.SINGLE_STAIN), (242, Flag.NO_TISSUE)):  # L is 94.4 and 95.5
         assert flag(np.full((9, 9, 3), level, np.uint8)) == expected
+    # Many hues, all as light as one another within 0.1 and within 0.9: deviations of 0.06 and 0.5.
+    many = np.random.default_rng(0).integers(40, 200, (400_000, 3)).astype(np.uint8)
+    apart = abs(to_lab(many)[:, 0] - 50)
+    assert flag(many[apart < 0.1][:900, None]) == Flag.SINGLE_STAIN
+    assert flag(many[apart < 0.9][:900, None]) == Flag.OK
     # Pink whose lightness varies by a few hundredths.
     pink = np.full((20, 20, 3), (200, 90, 160), np.uint8)
     pink[::2, :, 2] += 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 from common import stain
 from common.errors import InputError
-from common.stain import MacenkoNormalizer, VahadaneNormalizer
+from common.stain import Flag, MacenkoNormalizer, VahadaneNormalizer
 from common.stain.estimation import macenko_matrix, percentiles
 from common.stain.mixing import unmix_flat
 from common.stain.padding import content
@@ -94,16 +96,40 @@ def test_vectors(eigenvectors, percent):
     assert enough.tolist() == [False, False] and scarce.tolist() == [True, True]
 
 
+@pytest.mark.parametrize("eigenvectors", ["oriented", "red"])
+def test_the_solvers_signs_do_not_matter(eigenvectors, monkeypatch):
+    """Of each image's directions it may give either sign; a pixel lies behind, at its own angle."""
+    from common.stain import accelerator
+
+    random = np.random.default_rng(0)
+    stains = random.uniform(0.1, 1, (8, 2, 3))
+    density = (random.uniform(0.2, 2, (8, 90, 2)) @ stains).astype(np.float32)
+    density[:, 0] = [-0.1, -0.2, 0.05]
+    made = layer(eigenvectors=eigenvectors, angle_percentile=5.0, mask="none")
+    solve = accelerator.ops.eigh
+    signs = np.array([*itertools.product((1, -1), repeat=3)])[:, None]
+
+    def with_signs(matrix):
+        values, vectors = solve(matrix)
+        return values, vectors * tensor(signs)
+
+    monkeypatch.setattr(accelerator.ops, "eigh", with_signs)
+    matrix, _, _ = made._matrix(tensor(density), tensor(np.ones((8, 90)), bool))
+    for found, one in zip(np.asarray(matrix), density, strict=True):
+        expected = macenko_matrix(one, 5.0, "linear", eigenvectors)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize(("pixels", "tissue", "enough"), [
     (400, 15, False), (400, 16, True), (20_000, 19, False), (20_000, 20, True),
 ])  # fmt: skip
 def test_how_much_tissue_is_enough(pixels, tissue, enough):
-    density = np.zeros((1, 2 * pixels, 3), np.float32)
-    density[0, :tissue] = np.random.default_rng(0).uniform(0.2, 1, (tissue, 3))
-    density[0, pixels:] = 1  # does not count
-    counted = np.arange(2 * pixels)[None] < pixels
+    density = np.zeros((3, 2 * pixels, 3), np.float32)
+    density[:, :tissue] = np.random.default_rng(0).uniform(0.2, 1, (3, tissue, 3))
+    density[:, pixels:] = 1  # does not count
+    counted = np.stack([np.arange(2 * pixels) < pixels] * 3)
     _, found, _ = layer()._matrix(tensor(density), tensor(counted, bool))
-    assert np.asarray(found).tolist() == [enough]
+    assert np.asarray(found).tolist() == [enough] * 3
 
 
 @pytest.mark.parametrize(("tissue", "scarce"), [(9_999, True), (10_000, False)])
@@ -115,17 +141,19 @@ def test_how_much_tissue_is_scarce(tissue, scarce):
 
 
 @pytest.mark.parametrize("zero", ["floor", "plus_one"])
-def test_tissue_begins_at_the_same_pixel_value(zero):
-    made = layer(zero=zero, white_level=230.0, mask_threshold=0.5)
-    values = np.arange(256, dtype=np.float32)
-    density = made._density(tensor(values))
-    np.testing.assert_allclose(density, stain.tissue.density_table(230, zero), atol=1e-5)
+@pytest.mark.parametrize("value", [None, 40, 100, 139, 201])
+def test_tissue_begins_at_the_same_pixel_value(zero, value):
+    """Also where the threshold is the density of a value, which is then tissue."""
     table = stain.tissue.density_table(230, zero)
-    for value in (int((table >= 0.5).sum()) - 1, int((table >= 0.5).sum())):
-        image = np.full((1, 400, 3), value, np.uint8)
+    threshold = 0.5 if value is None else float(table[value])
+    made = layer(zero=zero, white_level=230.0, mask_threshold=threshold)
+    np.testing.assert_allclose(made._density(tensor(np.arange(256))), table, atol=1e-5)
+    first = int((table >= threshold).sum())
+    for level in (first - 1, first):
+        image = np.full((1, 400, 3), level, np.uint8)
         _, enough, _ = made._matrix(made._density(tensor(image)), tensor(np.ones((1, 400)), bool))
-        mask = stain.tissue.tissue_mask(image, "optical_density", 0.5, table)
-        assert bool(np.asarray(enough)[0]) == bool(mask.all())
+        mask = stain.tissue.tissue_mask(image, "optical_density", threshold, table)
+        assert bool(np.asarray(enough)[0]) == bool(mask.all()) == (level < first)
 
 
 def test_padding_is_what_the_other_one_takes_for_it():
@@ -133,7 +161,8 @@ def test_padding_is_what_the_other_one_takes_for_it():
 
     random = np.random.default_rng(0)
     image = random.integers(9, 255, (12, 15, 3)).astype(np.uint8)
-    made = []
+    image[5, 7], image[6, 3] = 0, 255  # inside, where a picture may have them
+    made = [image]
     for top, bottom, left, right in (
         (0, 0, 0, 0), (3, 0, 0, 0), (0, 2, 0, 0), (0, 0, 4, 0), (0, 0, 0, 1), (1, 2, 3, 4),
     ):  # fmt: skip
@@ -146,8 +175,7 @@ def test_padding_is_what_the_other_one_takes_for_it():
     made.append(both)
     for rows, columns in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
         one = image.copy()
-        one[rows, columns] = 3
-        one[5, 7] = 0  # black inside: out, too, where a corner is black
+        one[rows, columns] = 3  # black inside is out, too, where a corner is black
         made.append(one)
         inner = np.zeros_like(image)
         inner[2:-3, 1:-2] = one[2:-3, 1:-2]
@@ -155,11 +183,11 @@ def test_padding_is_what_the_other_one_takes_for_it():
         made.append(inner)
     white = image.copy()
     white[0, 0] = 255
-    inside = image.copy()
-    inside[5, 7] = 0
+    reds, row, column = image.copy(), np.zeros_like(image), np.zeros_like(image)
+    reds[0, :, 0], row[7], column[:, 2] = 255, image[7], image[:, 2]
     crossed = image.copy()
     crossed[6], crossed[:, 7] = 0, 255
-    made += [white, inside, crossed, np.zeros_like(image), np.full_like(image, 255)]
+    made += [white, reds, row, column, crossed, np.zeros_like(image), np.full_like(image, 255)]
     found = np.asarray(_content(tensor(np.stack(made))))
     for one, mask in zip(made, found, strict=True):
         whole = content(one, 1)[0].reshape(-1, 3)
@@ -208,7 +236,45 @@ def test_a_grid_is_sampled_as_the_other_one_does():
     assert abs(whole.transform(image) - normalizer.transform(image).astype(int)).max() > 5
 
 
+@pytest.mark.parametrize("most", [303 * 305, 303 * 305 - 1])
+@pytest.mark.parametrize("stride", [2, 3])
+def test_scarce_tissue_is_taken_whole_of_an_image_that_is_not_huge(most, stride, monkeypatch):
+    from common.stain import accelerator
+
+    monkeypatch.setattr(accelerator, "MAX_SAMPLES", most)
+    monkeypatch.setattr(stain.tissue, "MAX_SAMPLES", most)
+    image = np.full((303, 305, 3), 250, np.uint8)
+    image[:90, :100] = mixture(1, shape=(90, 100), turn=1.0)
+    image[:90:stride, :100:stride] = mixture(2, shape=(90, 100), turn=-1.0)[::stride, ::stride]
+    expected = fitted(stride=stride).transform(image)
+    assert abs(np.asarray(layer(stride=stride)(image[None]))[0] - expected).max() <= 1
+
+
+def test_what_is_no_two_stains():
+    """Vectors are given here: two that hold all, a stain that is nowhere, and no number."""
+    axes = np.array([[1.0, 0, 0], [0, 1.0, 0]])
+    nowhere, unknown = axes[::-1].copy(), axes.copy()
+    nowhere[1] = [0, 0, 1]
+    unknown[1, 2] = np.nan
+    made, image = layer(mask="none", stride=1, max_gain=2.0), np.full((4, 5, 3), 120, np.uint8)
+    image[..., 2] = 240
+    weak = image.copy()  # red absorbs ln 2 = 0.69, of 1.4 half; green here a sixth as much
+    weak[..., 1] = 214
+    made._matrix = lambda density, counted: (
+        tensor([axes, nowhere, unknown, axes, axes]), tensor([1, 1, 1, 0, 1], bool),
+        tensor([0] * 5, bool),
+    )  # fmt: skip
+    flags = np.asarray(made.flags(np.stack([image, image, image, image, weak]))).tolist()
+    single = Flag.SINGLE_STAIN
+    assert flags == [Flag.GAIN_LIMITED, single, single, Flag.NO_TISSUE, Flag.GAIN_LIMITED]
+    made._normalizer.set_target(matrix=stain.RUIFROK, maximum=[1.3, 1.3])
+    flags = np.asarray(made.flags(np.stack([image, image, image, image, weak]))).tolist()
+    assert flags == [Flag.OK, single, single, Flag.NO_TISSUE, Flag.GAIN_LIMITED]
+
+
 def test_the_layer_is_not_trained_and_is_made_again():
+    import keras
+
     from common.stain.accelerator import StainNormalization
 
     made = layer(stride=1, min_angle=5.0)
@@ -219,6 +285,9 @@ def test_the_layer_is_not_trained_and_is_made_again():
     again = StainNormalization.from_config(settings)
     assert again._normalizer.identity() == made._normalizer.identity()
     assert StainNormalization(made._normalizer, name="stains").name == "stains"
+    # Saved models name it.
+    name = "histopapers>StainNormalization"
+    assert keras.saving.get_registered_name(StainNormalization) == name
 
 
 def test_what_the_layer_refuses():

@@ -116,6 +116,7 @@ def test_words_of_a_convention():
         (np.zeros((4, 5, 3), np.int32), "int32 of shape .*; convert it to uint8"),
         (np.full((4, 5, 3), 0.5), r"its values reach 0.5: give \(image \* 255\)\.round"),
         (np.full((4, 5, 3), 1.0), r"its values reach 1: give \(image \* 255\)\.round"),
+        (np.array([[[0, 0.25, 0.5]]]), r"its values reach 0.5: give"),
         (np.full((4, 5, 3), 1.5), r"its values reach 1.5: give image\.round"),
         (np.zeros((0, 5, 3)), r"its values reach 0: give \(image \* 255\)\.round"),
     ],

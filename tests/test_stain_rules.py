@@ -172,6 +172,16 @@ def test_brightness_is_stretched_to_a_percentile(percent, place):
     assert tissue.standardize_brightness(black, percent) is black
 
 
+def test_brightness_is_that_of_what_is_counted():
+    """White pixels count, too: of 60, 255, 255 the middle is white, and nothing changes."""
+    image = grey([60, 255, 255])
+    assert (tissue.standardize_brightness(image, 50) == image).all()
+    brighter = tissue.standardize_brightness(image, 25)
+    assert 80 < brighter[0, 0, 0] < 160 and (brighter[1:] == 255).all()
+    alone = tissue.standardize_brightness(image, 50, grey([60]))
+    assert (alone == 255).all()
+
+
 # --- percentiles -------------------------------------------------------------------------------
 
 
@@ -363,6 +373,32 @@ def test_mixing_by_hand(rounding, green):
     shift = np.array([0, 0.347, -1])
     result = mix_densities(image, table, np.diag([2, 1, 1]), shift, 240, rounding)
     assert result.tolist() == [[[120, green, 255]]]
+
+
+@pytest.mark.parametrize(
+    ("zero", "white", "matrix", "pixel"),
+    [
+        ("floor", 240, [-10, 1, 1], 0),  # 11 times ln 240 is 60: too much for a whole number
+        ("floor", 240, [1, 1, 400], 255),  # as is 400 times what 255 is brighter than 240
+        ("floor", 254, [1, 5000, 1], 255),  # 254 alone would not be
+        ("plus_one", 240, [1, -3.025, 1], 0),  # nor would 1: its exponent is 19.96, that of 0 22.06
+    ],
+)
+def test_light_beyond_all_numbers_is_white(zero, white, matrix, pixel):
+    image = np.full((1, 2, 3), pixel, np.uint8)
+    image[0, 1] = 100
+    table, place = tissue.density_table(white, zero), int(np.argmax(np.abs(matrix)))
+    found = mix_densities(image, table, np.diag(matrix), np.zeros(3), white, "nearest")
+    plain = mix_densities(image, table, np.eye(3), np.zeros(3), white, "nearest")
+    assert found[0, 0, place] == 255
+    others = [channel for channel in range(3) if channel != place]
+    assert (found[..., others] == plain[..., others]).all()
+
+
+@pytest.mark.parametrize("wrong", [[["1", "0", "0"], ["0", "1", "0"]], AXES * 1j, "ab", None])
+def test_numbers_that_are_none_are_no_stain_matrix(wrong):
+    with pytest.raises(InputError, match="stain matrix: expected 2 x 3 numbers"):
+        checked_matrix(wrong)
 
 
 def test_stain_matrix_is_normalised_and_checked():

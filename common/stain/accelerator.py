@@ -145,15 +145,15 @@ class StainNormalization(keras.layers.Layer):
                 self._percentile(amounts[..., k], sampled, chosen.concentration_percentile)
                 for k in range(2)
             ],
-            axis=-1,
+            axis=1,
         )
-        cosine = ops.sum(matrix[:, 0] * matrix[:, 1], axis=-1)
+        cosine = ops.sum(matrix[:, 0] * matrix[:, 1], axis=1)
         single = cosine > float(np.cos(np.radians(chosen.min_angle)))
         # A comparison with NaN is false: such a stain is none.
-        single = single | ~ops.all(maximum > 1e-3, axis=-1) | ops.any(matrix != matrix, axis=(1, 2))
+        single = single | ~ops.all(maximum > 1e-3, axis=1) | ops.any(matrix != matrix, axis=(1, 2))
         ratio = ops.convert_to_tensor(target.maximum.astype(np.float32)) / maximum
         gain = ops.clip(ratio, 1 / chosen.max_gain, chosen.max_gain)
-        flags = ops.where(ops.all(gain == ratio, axis=-1), Flag.OK.value, Flag.GAIN_LIMITED.value)
+        flags = ops.where(ops.all(gain == ratio, axis=1), Flag.OK.value, Flag.GAIN_LIMITED.value)
         flags = ops.where(single, Flag.SINGLE_STAIN.value, flags)
         flags = ops.cast(ops.where(enough, flags, Flag.NO_TISSUE.value), "int32")
 
@@ -184,22 +184,20 @@ class StainNormalization(keras.layers.Layer):
             outside = self._table[self._table < chosen.mask_threshold]
             edges = [float(part) for part in (*inside[-1:], *outside[:1])]
             tissue = ops.all(density >= sum(edges) / len(edges), axis=-1) & counted
-        count = ops.sum(ops.cast(tissue, "float32"), axis=-1)
-        pixels = ops.sum(ops.cast(counted, "float32"), axis=-1)
+        count = ops.sum(ops.cast(tissue, "float32"), axis=1)
+        pixels = ops.sum(ops.cast(counted, "float32"), axis=1)
         enough = count >= ops.maximum(float(MIN_PIXELS), MIN_TISSUE * pixels)
         weights = ops.cast(tissue, "float32")[..., None]
-        number = ops.maximum(count, 1.0)[:, None]
-        mean = ops.sum(density * weights, axis=1) / number
+        mean = ops.sum(density * weights, axis=1) / ops.maximum(count, 1.0)[:, None]
         centred = (density - mean[:, None]) * weights
-        covariance = ops.matmul(ops.transpose(centred, (0, 2, 1)), centred)
-        covariance = covariance / ops.maximum(number[:, :, None] - 1.0, 1.0)
-        _, vectors = ops.eigh(covariance)
+        # The vectors of the sums of squares are those of the covariance.
+        _, vectors = ops.eigh(ops.matmul(ops.transpose(centred, (0, 2, 1)), centred))
         principal, second = vectors[..., 2], vectors[..., 1]
         if chosen.eigenvectors == "red":
             principal = principal * ops.where(principal[:, :1] < 0, -1.0, 1.0)
         else:
             # `solver` leaves the sign, which decides nothing while tissue lies on one side.
-            along = ops.sum(principal * mean, axis=-1, keepdims=True)
+            along = ops.sum(principal * mean, axis=1, keepdims=True)
             principal = principal * ops.where(along < 0, -1.0, 1.0)
         plane = ops.stack([principal, second], axis=1)
         projected = ops.matmul(density, ops.transpose(plane, (0, 2, 1)))
@@ -209,7 +207,7 @@ class StainNormalization(keras.layers.Layer):
             for percent in (chosen.angle_percentile, 100 - chosen.angle_percentile)
         ]
         directions = ops.stack(
-            [ops.stack([ops.cos(x), ops.sin(x)], axis=-1) for x in angles], axis=1
+            [ops.stack([ops.cos(x), ops.sin(x)], axis=1) for x in angles], axis=1
         )
         matrix = ops.matmul(directions, plane)
         ordered = matrix[:, 0, 0] > matrix[:, 1, 0]
@@ -218,15 +216,15 @@ class StainNormalization(keras.layers.Layer):
 
     def _percentile(self, values: Any, mask: Any, percent: float) -> Any:
         """Percentile of each row's values (N, n) where the mask holds."""
-        ordered = ops.sort(ops.where(mask, values, np.float32(3e38)), axis=-1)
-        last = ops.sum(ops.cast(mask, "float32"), axis=-1) - 1
+        ordered = ops.sort(ops.where(mask, values, np.float32(3e38)))
+        last = ops.sum(ops.cast(mask, "float32"), axis=1) - 1
         place = ops.maximum(last, 0.0) * (percent / 100)
         if self._normalizer.conventions.percentile == "nearest":
             place = ops.round(place)
         low = ops.floor(place)
         high = ops.minimum(low + 1, ops.maximum(last, 0.0))
         below, above = (
-            ops.take_along_axis(ordered, ops.cast(x, "int32")[:, None], axis=-1)[:, 0]
+            ops.take_along_axis(ordered, ops.cast(x, "int32")[:, None], axis=1)[:, 0]
             for x in (low, high)
         )
         return below + (above - below) * (place - low)
@@ -234,13 +232,13 @@ class StainNormalization(keras.layers.Layer):
     def _unmix(self, density: Any, matrix: Any) -> tuple[Any, Any]:
         """Concentrations (N, n, 2), and the pseudo-inverse (N, 3, 2) of the stain matrix."""
         chosen = self._normalizer.conventions
-        cosine = ops.sum(matrix[:, 0] * matrix[:, 1], axis=-1)
+        cosine = ops.sum(matrix[:, 0] * matrix[:, 1], axis=1)
         # 1 - cosine^2 from the difference: exact where the vectors are close.
-        apart = ops.sum((matrix[:, 0] - matrix[:, 1]) ** 2, axis=-1) / 2
+        apart = ops.sum((matrix[:, 0] - matrix[:, 1]) ** 2, axis=1) / 2
         determinant = ops.maximum(apart * (1 + cosine), 1e-12)
         one = ops.ones_like(cosine)
         gram = ops.stack(
-            [ops.stack([one, -cosine], axis=-1), ops.stack([-cosine, one], axis=-1)], axis=1
+            [ops.stack([one, -cosine], axis=1), ops.stack([-cosine, one], axis=1)], axis=1
         ) / determinant[:, None, None]  # fmt: skip
         transposed = ops.transpose(matrix, (0, 2, 1))
         inverse = ops.matmul(transposed, gram)
@@ -264,8 +262,7 @@ def _content(images: Any) -> Any:
         inside = inside & ops.expand_dims(kept > 0, axis)
     # Corners of what is left: its first and last row, and their first and last column.
     for flips in ((), (1,), (2,), (1, 2)):
-        seen = ops.flip(inside, axis=flips) if flips else inside
-        dark = ops.flip(black, axis=flips) if flips else black
+        seen, dark = ops.flip(inside, axis=flips), ops.flip(black, axis=flips)
         place = ops.argmax(
             ops.reshape(ops.cast(seen, "int32"), (-1, seen.shape[1] * seen.shape[2])), 1
         )

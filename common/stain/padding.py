@@ -32,11 +32,9 @@ def content(image: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
         Sampled from it.
     """
     corners = [image[y, x].tolist() for y in (0, -1) for x in (0, -1)]
-    if not any(max(corner) <= BLACK or min(corner) >= WHITE for corner in corners):
-        return image, sample(image, stride)
     edges = (image[0], image[-1], image[:, 0], image[:, -1])
-    padded = any(edge.max() <= BLACK or edge.min() >= WHITE for edge in edges)
-    if not padded and not any(max(corner) <= BLACK for corner in corners):
+    white = any(edge.min() >= WHITE for edge in edges)
+    if not white and not any(max(corner) <= BLACK for corner in corners):  # no black side, either
         return image, sample(image, stride)
     rows, columns = _inside(image, stride)
     whole = np.ascontiguousarray(image[rows, columns])

@@ -200,7 +200,6 @@ def _from_cube_roots(roots: np.ndarray) -> np.ndarray:
     low = roots <= 0.2068966
     np.copyto(xyz, (roots - np.float32(16 / 116)) / np.float32(7.787), where=low)
     linear = cv2.transform(xyz, np.linalg.inv(_XYZ), roots)
-    np.clip(linear, 0, 1, out=linear)
     pixels: np.ndarray = cv2.pow(linear, 1 / 2.4)
     pixels *= np.float32(1.055 * 255)
     pixels -= np.float32(0.055 * 255)

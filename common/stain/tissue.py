@@ -122,8 +122,6 @@ def tissue_mask(image: np.ndarray, rule: str, threshold: float, table: np.ndarra
     if rule == "optical_density":
         # Densities fall with the pixel value, so "all >= threshold" is a range of values.
         dark = int((table >= threshold).sum()) - 1
-        if dark < 0:
-            return np.zeros(image.shape[:2], np.uint8)
         return cv2.inRange(image, (0, 0, 0), (dark, dark, dark))
     return np.full(image.shape[:2], 255, np.uint8)
 
@@ -275,5 +273,5 @@ def standardize_brightness(
         return image
     table = np.clip(255 * np.arange(256.0) / level, 0, 255).astype(np.uint8)
     same = np.arange(256, dtype=np.uint8)
-    lab = cv2.LUT(lab, np.stack([table, same, same], axis=-1)[None])
+    lab = cv2.LUT(lab, np.stack([table, same, same], axis=1)[None])
     return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)

@@ -98,7 +98,14 @@ ROOMS = {
     ),
     "stain": Room(
         ("common/stain",),
-        ("stain", "stain_rules", "stain_arguments", "stain_accelerator", "reinhard_rules"),
+        (
+            "stain",
+            "stain_rules",
+            "stain_arguments",
+            "stain_accelerator",
+            "reinhard_rules",
+            "padding_rules",
+        ),
         ("numpy", "cv2", "scipy.optimize", "tensorflow", "keras"),
     ),
     "normalise": Room(("common/normalise.py",), ("normalise",), ("tensorflow", "keras"), 60),
