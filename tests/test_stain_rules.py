@@ -403,8 +403,12 @@ def test_numbers_that_are_none_are_no_stain_matrix(wrong):
 
 def test_stain_matrix_is_normalised_and_checked():
     np.testing.assert_allclose(checked_matrix([[3, 0, 0], [0, 3, 4]]), [[1, 0, 0], [0, 0.6, 0.8]])
-    exact = np.array([[1.0, 0, 0], [0, 0.6, 0.8]])
-    assert checked_matrix(exact).tobytes() == exact.tobytes()
+    half = [[1, 0, 0], [0, 1.5, 0]]
+    np.testing.assert_allclose(checked_matrix(half), [[1, 0, 0], [0, 1, 0]])
+    for seed in range(50):  # to the last bit, whatever their norms are to that bit
+        exact = np.random.default_rng(seed).uniform(0.1, 1, (2, 3))
+        exact /= np.linalg.norm(exact, axis=1, keepdims=True)
+        assert checked_matrix(exact).tobytes() == exact.tobytes()
 
 
 # --- gains, angles, strengths ------------------------------------------------------------------

@@ -174,7 +174,6 @@ class Normalizer(ABC):
         InputError
             The normaliser has no target.
         """
-        self.require_fitted()
         return json.dumps({"version": VERSION, **self.state()}, separators=(",", ":"))
 
     def save(self, path: str | Path) -> None:
@@ -190,7 +189,6 @@ class Normalizer(ABC):
         InputError
             The normaliser has no target.
         """
-        self.require_fitted()
         write_json(path, {"stain_normalizer": FILE_VERSION, **self.state()})
 
     def state(self) -> dict[str, Any]:
