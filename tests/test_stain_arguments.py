@@ -9,7 +9,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from common import stain
+from common import images, stain
 from common.errors import InputError
 from common.stain import (
     PRESETS,
@@ -19,6 +19,7 @@ from common.stain import (
     StainAugmenter,
     VahadaneNormalizer,
     tissue,
+    unmixing,
 )
 
 
@@ -238,7 +239,106 @@ def test_versions_of_caches_and_of_files(tmp_path):
     assert stain.load(tmp_path / "stain.json").identity() == normalizer.identity()
 
 
-@pytest.mark.parametrize("images", ["a.png", b"a", {"a": 1}, 3, None])
-def test_a_target_is_chosen_among_several(images):
-    with is_said(f"images must be several, arrays or paths, not {type(images).__name__}"):
-        stain.choose_target(images)
+@pytest.mark.parametrize("given", ["a.png", b"a", {"a": 1}, 3, None])
+def test_a_target_is_chosen_among_several(given):
+    with is_said(f"images must be several, arrays or paths, not {type(given).__name__}"):
+        stain.choose_target(given)
+
+
+# --- estimates and targets -----------------------------------------------------------------------
+
+
+def mixture(seed=0, shape=(20, 24)):
+    """Two stains in all ratios, (H, W, 3), uint8."""
+    amounts = np.random.default_rng(seed).uniform(0.2, 1.5, (*shape, 2))
+    return np.rint(240 * np.exp(-amounts @ stain.RUIFROK)).astype(np.uint8)
+
+
+def test_what_an_estimate_is_given():
+    normalizer, image = MacenkoNormalizer(), mixture()
+    for function in (normalizer.estimate, normalizer.stain_matrix):
+        with is_said("image: expected RGB uint8 of shape"):
+            function(image / 255)
+        with is_said(r"image: expected one image \(H, W, 3\), received \(1, 20, 24, 3\)"):
+            function(image[None])
+    own = normalizer.concentrations(image)
+    assert (own == normalizer.concentrations(image, normalizer.stain_matrix(image))).all()
+    assert (own != normalizer.concentrations(image, stain.RUIFROK)).any()
+
+
+def test_what_a_separation_needs_and_gives():
+    normalizer, image = MacenkoNormalizer(), mixture()
+    for picture in (image, np.full_like(image, 255)):
+        with is_said("MacenkoNormalizer has no target yet"):
+            normalizer.separate(picture)
+    assert len(normalizer.separate(image, normalized=False)) == 2
+    first, second, flag = normalizer.separate(image, normalized=False, return_flags=True)
+    assert (first != second).any() and flag == stain.Flag.OK
+
+
+class Told(MacenkoNormalizer):
+    """Is told the stains of each image, which is one grey level."""
+
+    asked = ()
+
+    def estimate(self, image):
+        level = float(image[0, 0, 0])
+        self.asked = (*self.asked, level)
+        matrix = np.array([[level, 0, 0], [0, 1, 0]])
+        return stain.Stains(matrix, np.ones(2))
+
+
+def levels(*values):
+    return [np.full((2, 2, 3), value, np.uint8) for value in values]
+
+
+def test_the_target_is_nearest_the_median_that_the_normalizer_finds():
+    assert stain.choose_target(levels(200, 3, 0, 2, 1), Told()) == 3  # the mean, 41, is nearer 3
+    with is_said("no image has stained tissue"):
+        stain.choose_target(levels(255, 255), VahadaneNormalizer())
+    with is_said("no image has stained tissue"):
+        stain.choose_target([])
+
+
+def test_a_typical_target_is_fitted_as_it_is_held():
+    """Without a folder it is taken from the pixels; a chooser may be another normaliser."""
+    pictures = np.stack([mixture(0), mixture(1), mixture(2)])
+    pictures[:, 0, 0] = np.array([9, 5, 6])[:, None]
+    pixels = images.Pixels(["a", "b", "c"], pictures, np.arange(3))
+    chooser, normalizer = Told(), MacenkoNormalizer()
+    assert stain.fit_typical(normalizer, None, ["c", "a", "b"], pixels, chooser) == "c"
+    assert chooser.asked == (6.0, 9.0, 5.0)
+    assert normalizer.identity() == MacenkoNormalizer().fit(pictures[2]).identity()
+    own = Told()
+    assert stain.fit_typical(own, None, ["a", "b", "c"], pixels) == "c"
+    assert own.asked == (9.0, 5.0, 6.0)
+
+
+def test_beta_is_drawn_on_both_sides_of_nothing():
+    augmenter, random = StainAugmenter(sigma_beta=0.1), np.random.default_rng(0)
+    beta = np.array([augmenter.draw(random)["beta"] for _ in range(200)])
+    assert (beta.min(axis=0) < -0.08).all() and (beta.max(axis=0) > 0.08).all()
+
+
+@pytest.mark.parametrize("kind", [MacenkoNormalizer, VahadaneNormalizer, ReinhardNormalizer])
+def test_a_target_without_stains_changes_nothing(kind):
+    normalizer, white = kind(), np.full((20, 24, 3), 255, np.uint8)
+    with is_said("stain target: it has too little stained tissue"):
+        normalizer.fit(white)
+    assert not normalizer.fitted
+    before = normalizer.fit(mixture()).identity()
+    with is_said("stain target: it has too little stained tissue"):
+        normalizer.fit(white)
+    assert normalizer.identity() == before
+
+
+def test_brightness_is_that_of_all_pixels_without_padding(monkeypatch):
+    normalizer, image = MacenkoNormalizer(brightness=95.0), mixture()
+    assert normalizer.estimate(image[:0]).flag == stain.Flag.NO_TISSUE
+    asked, content = [], unmixing.content
+    monkeypatch.setattr(unmixing, "content", lambda *given: asked.append(given) or content(*given))
+    image[0] = 0
+    expected = tissue.standardize_brightness(image, 95.0, image[1:])
+    assert (normalizer._prepared(image) == expected).all()
+    assert (expected != tissue.standardize_brightness(image, 95.0)).any()
+    assert [stride for _, stride in asked] == [1]

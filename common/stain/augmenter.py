@@ -161,10 +161,7 @@ class StainAugmenter:
 
 def _two(parameters: Mapping[str, Any], name: str) -> np.ndarray:
     """Two finite numbers of the parameters."""
-    try:
-        values = real_numbers(parameters[name])
-    except KeyError:
-        values = np.empty(0)
+    values = real_numbers(parameters[name])
     if values.shape != (2,) or not np.isfinite(values).all():
         raise InputError(f"parameters: {name} must be two finite numbers, one of each stain")
     return values
