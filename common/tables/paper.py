@@ -87,9 +87,6 @@ def load(package: str, runs_dir: str | Path, results_dir: str | Path | None = No
         If published.csv names a preset that the package does not have, `runs_dir` is no folder, or
         a run is damaged.
     """
-    folder = expanded(runs_dir)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: no folder of runs; give one with --runs-dir")
     paper = _without_runs(package, importlib.import_module(f"{package}.config"))
     rows = list(dict.fromkeys(paper.table["preset"]))
     twins = [paper.honest[name] for name in rows if name in paper.honest]
