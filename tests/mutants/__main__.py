@@ -105,6 +105,7 @@ ROOMS = {
             "stain_accelerator",
             "reinhard_rules",
             "padding_rules",
+            "stain_engine",
         ),
         ("numpy", "cv2", "scipy.optimize", "tensorflow", "keras"),
     ),
