@@ -106,6 +106,7 @@ ROOMS = {
             "reinhard_rules",
             "padding_rules",
             "stain_engine",
+            "dictionary_rules",
         ),
         ("numpy", "cv2", "scipy.optimize", "tensorflow", "keras"),
     ),
