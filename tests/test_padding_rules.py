@@ -83,6 +83,21 @@ def test_where_a_corner_is_black_every_black_pixel_is_out(place, level):
     same(content(framed, 1), pixels[:, None])
 
 
+def test_a_corner_that_is_dark_in_one_channel_is_not_black():
+    image = picture()
+    image[0, 0] = 0, 200, 200
+    framed = np.zeros((7, 7, 3), np.uint8)
+    framed[1:] = image
+    same(content(framed, 1), image)
+
+
+def test_a_tall_image_keeps_its_rows():
+    image = picture(12, 5)
+    framed = np.zeros((14, 5, 3), np.uint8)
+    framed[:12] = image
+    same(content(framed, 1), image)
+
+
 def test_nothing_but_padding_is_taken_as_it_is():
     for level in (0, 255):
         image = np.full((4, 5, 3), level, np.uint8)
@@ -95,7 +110,8 @@ def test_nothing_but_padding_is_taken_as_it_is():
 
 def test_the_grid_is_that_of_the_whole_image(monkeypatch):
     """What is left begins at a sample; where none is left of it, at its own first line."""
-    monkeypatch.setattr(padding, "grid_stride", lambda height, width, stride: stride)
+    asked = []
+    monkeypatch.setattr(padding, "grid_stride", lambda *given: asked.append(given) or given[-1])
     monkeypatch.setattr(padding, "sample", lambda image, stride: image[::stride, ::stride])
     image = picture(13, 14)
     for cut, start in ((1, 3), (3, 3), (4, 6)):
@@ -107,6 +123,7 @@ def test_the_grid_is_that_of_the_whole_image(monkeypatch):
             whole, grid = content(padded, 3)
             assert whole.tolist() == rest.tolist()
             assert grid.tolist() == rest[::3, ::3].tolist()
+    assert set(asked) == {(13, 14, 3)}
     few = np.zeros_like(image)
     few[7:9, 4:13] = image[7:9, 4:13]
     assert content(few, 3)[0].tolist() == few[7:9, 4:13].tolist()
