@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from common import errors, results
-from common.files import expanded, path_argument
+from common.files import path_argument
 from common.papers import PAPERS
 from common.reproduce import TWINS, Item, items
 from common.reproduce.check import check
@@ -56,8 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     gather = commands.add_parser("collect", help="write the scores of finished runs as data")
     gather.add_argument("--paper", nargs="+", choices=PAPERS, default=PAPERS, metavar="PAPER")
     gather.add_argument("--demo", action="store_true", help="SYNTHETIC runs, which fill no row")
-    gather.add_argument("--runs-dir", default="runs", metavar="DIR", help="default: runs")
-    gather.add_argument("--results", default=str(results.FOLDER), metavar="DIR",
+    gather.add_argument("--runs-dir", type=path_argument, default="runs", metavar="DIR",
+                        help="default: runs")  # fmt: skip
+    gather.add_argument("--results", type=path_argument, default=str(results.FOLDER), metavar="DIR",
                         help="folder of a file per paper (default: results)")  # fmt: skip
     gather.add_argument("--tier", choices=results.TIERS, default=results.TIERS[2],
                         help="who vouches for them (default: %(default)s)")  # fmt: skip
@@ -88,14 +88,20 @@ def _selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, metavar="N", help="trainings of every round")
     parser.add_argument("--demo", action="store_true", help="the same chains in minutes, with "
                         "small networks on SYNTHETIC tissue; fills no row")  # fmt: skip
-    parser.add_argument("--runs-dir", default="runs", metavar="DIR", help="default: runs")
+    parser.add_argument("--runs-dir", type=path_argument, default="runs", metavar="DIR",
+                        help="default: runs")  # fmt: skip
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data-dir", metavar="D", help="folder of the data, or of one for each "
-                        "data set (bci, breakhis, bach); default: $HISTOPAPERS_DATA")  # fmt: skip
-    parser.add_argument("--cache-dir", metavar="DIR", help="for decoded images")
-    parser.add_argument("--patients", metavar="CSV", help="list of BACH's patients")
+    parser.add_argument(
+        "--data-dir", type=path_argument, metavar="D",
+        help="folder of the data, or of one for each data set (bci, breakhis, bach); default: "
+        "$HISTOPAPERS_DATA",
+    )  # fmt: skip
+    parser.add_argument("--cache-dir", type=path_argument, metavar="DIR",
+                        help="for decoded images")  # fmt: skip
+    parser.add_argument("--patients", type=path_argument, metavar="CSV",
+                        help="list of BACH's patients")  # fmt: skip
     parser.add_argument("--jobs", type=int, metavar="N", help="at once; each gets its share of the "
                         "cores (default: one per graphics card, else one)")  # fmt: skip
 
@@ -110,12 +116,12 @@ def _chosen(chosen: argparse.Namespace) -> tuple[list[Item], Place]:
         seeds=chosen.seeds,
         demo=chosen.demo,
     )
-    return found, Place(Path(chosen.runs_dir), chosen.demo)
+    return found, Place(chosen.runs_dir, chosen.demo)
 
 
 def _given(chosen: argparse.Namespace) -> Options:
     given = {name: getattr(chosen, name) for name in ("data_dir", "cache_dir", "patients")}
-    return Options(**{n: None if v is None else str(expanded(v)) for n, v in given.items()})
+    return Options(**{n: None if v is None else str(v) for n, v in given.items()})
 
 
 def _run(chosen: argparse.Namespace) -> int:
@@ -151,11 +157,11 @@ def _status(chosen: argparse.Namespace) -> int:
 
 
 def _collect(chosen: argparse.Namespace) -> int:
-    place = Place(Path(chosen.runs_dir), chosen.demo)
+    place = Place(chosen.runs_dir, chosen.demo)
     for paper in chosen.paper:
-        count, total = collect(place, paper, expanded(chosen.results), chosen.tier)
+        count, total = collect(place, paper, chosen.results, chosen.tier)
         if total:
-            print(f"{paper}: {count} runs, {total} lines in {expanded(chosen.results)}/{paper}.csv")
+            print(f"{paper}: {count} runs, {total} lines in {chosen.results}/{paper}.csv")
         else:
             print(f"{paper}: no finished run of its rows in {place.runs_dir}")
     return 0

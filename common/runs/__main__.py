@@ -12,7 +12,7 @@ from typing import Any
 
 from common import errors, runs, terminal, writers
 from common.errors import InputError, WriteError
-from common.files import expanded
+from common.files import path_argument
 from common.metrics.summary import aligned
 from common.papers import PAPERS
 from common.runs import listing
@@ -43,18 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     part = _command(commands, "list", "list all runs, finished or not")
     part.add_argument("--paper", choices=PAPERS, help="only runs of this paper")
     part = _command(commands, "show", "show a run: settings, data, draws, machines, scores, files")
-    part.add_argument("run", metavar="RUN", help=_RUN)
+    part.add_argument("run", type=path_argument, metavar="RUN", help=_RUN)
     part = _command(commands, "diff", "compare two runs: settings, environment, scores")
-    part.add_argument("a", metavar="A", help=_RUN)
-    part.add_argument("b", metavar="B", help=_RUN)
+    part.add_argument("a", type=path_argument, metavar="A", help=_RUN)
+    part.add_argument("b", type=path_argument, metavar="B", help=_RUN)
     part = _command(commands, "verify", "compare the files of finished runs with their manifests")
     part.epilog = (
         "Exit code: 0 if every file is as it was, 1 if one has changed or is missing, 2 if a run "
         "has no manifest to compare with. Additional files are named and change nothing."
     )
-    part.add_argument("runs", nargs="+", metavar="RUN", help=_RUN)
+    part.add_argument("runs", nargs="+", type=path_argument, metavar="RUN", help=_RUN)
     part = _command(commands, "remove", "delete runs, after asking")
-    part.add_argument("runs", nargs="+", metavar="RUN", help=_RUN)
+    part.add_argument("runs", nargs="+", type=path_argument, metavar="RUN", help=_RUN)
     part.add_argument("--yes", action="store_true", help="do not ask")
     flags = parser.parse_args(arguments)
     if flags.command == "list":
@@ -73,13 +73,13 @@ def _command(commands: Any, name: str, what: str) -> argparse.ArgumentParser:
         name, help=what, description=f"{what[0].upper()}{what[1:]}."
     )
     part.add_argument(
-        "--runs-dir", type=expanded, default=RUNS_DIR, metavar="DIR",
+        "--runs-dir", type=path_argument, default=RUNS_DIR, metavar="DIR",
         help=f"where the runs are (default: {RUNS_DIR})",
     )  # fmt: skip
     return part
 
 
-def _find(text: str, runs_dir: Path) -> Path:
+def _find(text: Path, runs_dir: Path) -> Path:
     found = named(text, runs_dir)
     if found is None:
         raise InputError(
@@ -273,7 +273,7 @@ def _beside(
 # --- verify ------------------------------------------------------------------------------------
 
 
-def _verify(text: str, runs_dir: Path) -> int:
+def _verify(text: Path, runs_dir: Path) -> int:
     """Compare one run with its manifest; say what differs."""
     try:
         run = runs.load(_find(text, runs_dir))

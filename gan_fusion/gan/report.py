@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Write report.html of a GAN's run from the files of its folder. "
         f"{notices.RESEARCH_USE}",
     )
-    parser.add_argument("run", nargs="+", metavar="RUN", help="a run folder of train_gan")
+    parser.add_argument(
+        "run", nargs="+", type=path_argument, metavar="RUN", help="a run folder of train_gan"
+    )
     for path in parser.parse_args(arguments).run:
         terminal.out(write(path))
     return 0
