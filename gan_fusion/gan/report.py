@@ -11,6 +11,7 @@ from typing import Any
 
 from common import errors, notices, report, terminal
 from common.errors import InputError
+from common.files import path_argument
 from common.report import RunFiles, data, making, pictures
 from common.report.words import number, percent
 
