@@ -273,7 +273,7 @@ def test_what_pages_name_exists():
     for page in pages():
         text = page.read_text(encoding="utf-8")
         named = re.findall(r"\b((?:tests|benchmarks|common)/[\w/]+\.(?:py|md|html))\b", text)
-        for command in re.findall(r"python -m ((?:common|benchmarks|[a-z0-9_]+)\.\w+)", text):
+        for command in re.findall(r"python -m ([a-z0-9_]+(?:\.\w+)+)", text):
             path = command.replace(".", "/")
             named.append(f"{path}.py" if (ROOT / f"{path}.py").exists() else f"{path}/__main__.py")
         own = set(re.findall(r"^(?:# |<!-- )([\w/]+\.\w+)", text, re.MULTILINE))

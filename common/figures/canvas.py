@@ -71,9 +71,10 @@ def empty(width: float, height: float) -> Figure:
         Without axes.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", edgecolor="white")
+    from common.figures.drawn import Drawn
+
+    figure = Drawn(figsize=(width, height), dpi=DPI, facecolor="white", edgecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
