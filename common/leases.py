@@ -168,7 +168,7 @@ def holder(path: str | Path, *, patience: float = PATIENCE) -> dict[str, Any] | 
         What its file says (`host`, `pid` and what was added); None if nobody has it.
     """
     held = read(Path(path))
-    return None if _given_up(Path(path), held, patience) else held
+    return None if held is None or _given_up(Path(path), held, patience) else held
 
 
 def read(path: Path) -> dict[str, Any] | None:

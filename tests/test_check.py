@@ -110,6 +110,8 @@ def test_images_that_are_missing(run):
     assert list(wrong(seal(run))) == ["images"]
     edit(run, expected_images=52, n_images=52, skipped=[{"image": "a.png", "reason": "cut"}])
     assert wrong(seal(run))["images"] == "52 of 52, 1 left out by --skip-bad"
+    edit(run, skipped=[], recompressed=7)
+    assert wrong(seal(run))["images"] == "52 of 52, JPEG copies among them"
 
 
 def test_a_split_that_is_not_by_patient(run):

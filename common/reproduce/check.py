@@ -13,7 +13,7 @@ from common import evaluation, runs, splits
 from common.errors import InputError, listed
 from common.files import file_hash
 from common.papers import PAPERS
-from common.reproduce.collect import whole
+from common.reproduce.states import whole
 from common.reproduce.work import of_paper
 
 RELATIVE = 1e-9
@@ -171,6 +171,8 @@ def _images(run: runs.Run) -> Finding:
     words = f"{record.n_images} of {record.expected_images}"
     if record.skipped:
         words += f", {len(record.skipped)} left out by --skip-bad"
+    if record.get("recompressed"):
+        words += ", JPEG copies among them"
     return Finding("images", fine, words)
 
 

@@ -11,7 +11,7 @@ from common import evaluation, results, runs, tables
 from common.config import VARIED
 from common.files import file_hash, read_json
 from common.metrics import catalogue, shown
-from common.reproduce.states import Place
+from common.reproduce.states import Place, whole
 from common.reproduce.work import of_paper
 from common.tables import counts_behind, lookup
 
@@ -77,17 +77,6 @@ def add(found: Sequence[runs.Run], file: Path, tier: str) -> int:
     if after:
         results.write(file, after)
     return len(after)
-
-
-def whole(run: runs.Run) -> bool:
-    """Whether a run saw all images that it should have.
-
-    Parameters
-    ----------
-    run : Run
-    """
-    record = run.record
-    return not record.skipped and (record.synthetic or record.n_images == record.expected_images)
 
 
 def lines(run: runs.Run, tier: str) -> list[dict[str, str]]:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from common.errors import INTERRUPTED, InputError
+from common.errors import INTERRUPTED
+from common.files import write_json
 from common.reproduce.commands import Options, commands
 from common.reproduce.executor import Executor
 from common.reproduce.job import Job
@@ -17,6 +18,9 @@ from common.reproduce.worker import BUSY
 
 LOOK = 2.0
 """Seconds between two looks at what has ended, and at what others do."""
+
+TRIES = 3
+"""How often an item is begun whose process is killed without a word (memory, a lost machine)."""
 
 
 @dataclass
@@ -62,7 +66,7 @@ class Runner:
                 self.board.show(self.items, found)
                 self._wait(known)
         except KeyboardInterrupt:
-            return self._stop(known)
+            return self._stop()
 
     def _forget_failures(self) -> None:
         """What failed in an earlier `run` is tried again."""
@@ -123,14 +127,12 @@ class Runner:
 
     def _worker_died(self, item: Item, code: int) -> None:
         """The worker itself was killed: once more, then it counts as failed."""
-        from common.files import write_json
-
         self.tried[item.key] = self.tried.get(item.key, 0) + 1
         if self.tried[item.key] >= TRIES:
             reason = f"its process was killed {TRIES} times (exit code {code})"
             write_json(self.place.failure(item), {"key": item.key, "reason": reason})
 
-    def _stop(self, known: Mapping[str, Item]) -> int:
+    def _stop(self) -> int:
         """Ctrl-C: let all jobs write what they have; a second one ends them at once."""
         self.board.stopping(len(self.mine))
         self.executor.stop()
@@ -143,10 +145,6 @@ class Runner:
             self.executor.kill()
         self.board.stopped()
         return INTERRUPTED
-
-
-TRIES = 3
-"""How often an item is begun whose process is killed without a word (memory, a lost machine)."""
 
 
 def check_places(items: Sequence[Item], place: Place, options: Options) -> None:
@@ -167,5 +165,3 @@ def check_places(items: Sequence[Item], place: Place, options: Options) -> None:
         return
     for name in dict.fromkeys(item.dataset for item in items if item.dataset):
         options.folder(name)
-    if not items:
-        raise InputError("nothing to do")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common import config as configuration
-from common import leases, runs, writers
+from common import leases, runs, tables, writers
 from common.errors import InputError
 from common.files import expanded, read_json
 from common.reproduce.work import Item
@@ -226,6 +226,18 @@ def _proven(file: Path | None) -> bool:
     return bool(values) and values.get("finished", True) is not None
 
 
+def whole(run: runs.Run) -> bool:
+    """Whether a run saw all images that it should have.
+
+    Parameters
+    ----------
+    run : Run
+        Of one of synthetic tissue nobody knows how many there should be.
+    """
+    record = run.record
+    return not record.skipped and (record.synthetic or not tables.missing_images(record))
+
+
 def _runs(package: str, kinds: Sequence[type], place: Place) -> Runs:
     """Whole runs of a package by config and round; of several of one, the last one finished."""
     found: Runs = {}
@@ -235,9 +247,7 @@ def _runs(package: str, kinds: Sequence[type], place: Place) -> Runs:
         except InputError:
             continue  # `python -m common.runs` says what is wrong with it
         record = run.record
-        if record.synthetic != place.synthetic or record.skipped:
-            continue
-        if not record.synthetic and record.n_images != record.expected_images:
+        if record.synthetic != place.synthetic or not whole(run):
             continue
         for kind in kinds:
             key = _key_of(record.config, configuration.first_defaults(kind))

@@ -13,7 +13,7 @@ from common.tables.comparison import rows
 from common.tables.entry import main
 from common.tables.judge import MARGIN, Difference, difference, difference_interval, status
 from common.tables.ours import Estimate, Group, counts_behind, estimate, lookup, reason
-from common.tables.paper import Paper, command, load
+from common.tables.paper import Paper, command, load, missing_images
 from common.tables.printed import COLUMNS, SCALES, published, published_text
 from common.tables.readme import BEGIN, END, block, update_readme
 from common.tables.show import HEADER, latex, markdown, markdown_table, split_notes, table_title
@@ -41,6 +41,7 @@ __all__ = [
     "main",
     "markdown",
     "markdown_table",
+    "missing_images",
     "paper_count",
     "paper_counts",
     "published",

@@ -167,7 +167,7 @@ def _sort_in(paper: Paper, run: runs.Run, candidates: Sequence[str]) -> None:
         f"{name} {_shown(run.config, name)} (row: {_shown(paper.presets[nearest], name)})"
         for name in found[nearest]
     ]
-    what += _missing_images(run.record)
+    what += missing_images(run.record)
     if what:
         paper.others.append((nearest, run, what))
         return
@@ -180,8 +180,18 @@ def _sort_in(paper: Paper, run: runs.Run, candidates: Sequence[str]) -> None:
             group.metrics.append(metrics)
 
 
-def _missing_images(record: runs.Record) -> list[str]:
-    """What a run did not see of its data set, in words."""
+def missing_images(record: runs.Record) -> list[str]:
+    """What a run did not see of its data set: then it fills no row.
+
+    Parameters
+    ----------
+    record : Record
+
+    Returns
+    -------
+    list of str
+        In words; empty if it saw all.
+    """
     what = []
     if record.n_images is None or record.n_images != record.expected_images:
         what.append(f"{record.n_images} of {record.expected_images} images")
