@@ -96,7 +96,7 @@ def test_a_run_on_jpeg_copies_says_so_and_fills_no_row(copies, tmp_path):
         )
         record = runs.describe("breakhis", request, datasets.get("breakhis"), index)
         assert record.get("recompressed", 0) == jpegs
-        what = tables._missing_images(record)
+        what = tables.missing_images(record)
         assert any("8 images are JPEG copies, so another data set" in each for each in what) == (
             jpegs > 0
         )
