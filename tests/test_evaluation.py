@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -358,6 +359,41 @@ def test_read_metrics_says_how_to_mend(tmp_path, predictions):
     (run / "metrics.json").write_text("[]")
     with pytest.raises(InputError, match="damaged"):
         evaluation.read_metrics(run)
+
+
+@pytest.mark.parametrize(
+    "path, value, fits",
+    [
+        ("accuracy", -0.5, False),
+        ("balanced_accuracy", 1.5, False),
+        ("kappa", -0.5, True),
+        ("kappa", -1.5, False),
+        ("brier", 1.5, True),
+        ("log_loss", 30.0, True),
+        ("log_loss", -1.0, False),
+        ("per_class.benign.recall", -0.1, False),
+        ("per_class.benign.mcc", -0.1, True),
+        ("intervals.accuracy", [-0.5, 0.5], False),
+        ("intervals.per_class.benign.recall", [0.2, 1.2], False),
+        ("accuracy_ci", [-0.5, 0.5], False),
+    ],
+)
+def test_a_score_outside_its_range_is_damage(tmp_path, predictions, path, value, fits):
+    run = make_run(tmp_path / "run", predictions)
+    evaluation.evaluate_run(run)
+    file = run / "metrics.json"
+    metrics = json.loads(file.read_text())
+    *folders, last = path.split(".", 1) if path.startswith("intervals.") else path.split(".")
+    place = metrics
+    for name in folders:
+        place = place[name]
+    place[last] = value
+    file.write_text(json.dumps(metrics))
+    if fits:
+        assert evaluation.read_metrics(run)
+    else:
+        with pytest.raises(InputError, match=re.escape(f"damaged ({path}")):
+            evaluation.read_metrics(run)
 
 
 # --- for people --------------------------------------------------------------------------------

@@ -71,7 +71,8 @@ def test_an_ending_in_capitals_is_no_other_data_set(copies, tmp_path):
 
 @pytest.mark.parametrize("name", ["breakhis", "bci", "bach"])
 @pytest.mark.parametrize(
-    ("ending", "options"), [(".JPG", {"quality": 95}), (".tif", {"compression": "jpeg"})]
+    ("ending", "options"),
+    [(".JPG", {"quality": 95}), (".jpe", {"quality": 95}), (".tif", {"compression": "jpeg"})],
 )
 def test_jpeg_copies_work_and_are_another_data_set(name, ending, options, copies, tmp_path):
     _, copy = copies

@@ -608,6 +608,22 @@ def test_the_official_recognition_rate_is_over_folders_at_a_magnification():
         assert "slide folders" not in summary(result)
 
 
+def test_folders_named_alike_of_two_patients_are_two():
+    labels = np.array([0, 1, 0, 1])
+    probabilities = one_hot(np.array([0, 1, 1, 1]), 2)
+    result = metrics.compute(
+        labels, probabilities, ["x", "y"], cases=["p", "p", "q", "q"], folders=["a"] * 4,
+        magnifications=["40X"] * 4, replicates=50,
+    )  # fmt: skip
+    part = result["by_magnification"]["40X"]
+    assert (part["n_folders"], part["folder_recognition_rate"]) == (2, (1 + 1 / 2) / 2)
+    low, high = part["intervals"]["folder_recognition_rate"]
+    assert 0.5 <= low <= high <= 1
+    with pytest.raises(ValueError, match="folders"):
+        metrics.compute(labels, probabilities, ["x", "y"], folders=["a"] * 3,
+                        magnifications=["40X"] * 4)  # fmt: skip
+
+
 def test_the_official_rate_is_drawn_over_patients_with_all_their_folders():
     """Against the same bootstrap done one sample at a time."""
     rng = np.random.default_rng(3)

@@ -12,7 +12,7 @@ from common.notices import SYNTHETIC_MARKER
 
 LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
 """Endings of formats in which a copy has the pixels of its original."""
-LOSSY = (".jpg", ".jpeg")
+LOSSY = (".jpg", ".jpeg", ".jpe")
 """Endings of formats in which it has others."""
 ENDING = rf"(?:{'|'.join((*LOSSLESS, *LOSSY))})".replace(".", r"\.")
 """Pattern of an image's ending; to be matched in any case."""

@@ -90,10 +90,10 @@ class FeatureNetwork:
         if keep and self.cache_dir is not None:
             file = self.cache_dir / f"{self._key(pixels)}.npy"
             if file.is_file():
-                try:
-                    return np.load(file, allow_pickle=False)
-                except (ValueError, EOFError, OSError):
-                    file.unlink()  # damaged: computed anew
+                kept = _kept(file, (len(pixels), self.model.output_shape[-1]))
+                if kept is not None:
+                    return kept
+                file.unlink()  # damaged: computed anew
         found = np.concatenate(
             [
                 self._batch(np.asarray(pixels[start : start + batch_size]), batch_size)
@@ -128,3 +128,13 @@ class FeatureNetwork:
             digest.update(repr(chunk.shape).encode())
             digest.update(chunk.data)
         return digest.hexdigest()
+
+
+def _kept(file: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    """The features in a file of the cache; None unless it holds as many, whatever its size."""
+    try:
+        mapped = np.lib.format.open_memmap(file, mode="r")
+        right = mapped.shape == shape and mapped.dtype == np.float32
+        return np.array(mapped) if right else None
+    except (ValueError, EOFError, OSError):
+        return None

@@ -22,7 +22,7 @@ from common.metrics.bootstrap import intervals_of, values_of
 from common.metrics.catalogue import class_scores
 from common.metrics.counts import confusion_matrix, one_vs_rest
 from common.metrics.ground import ground_of
-from common.metrics.groups import by_number, known
+from common.metrics.groups import by_number, known, slide_folders
 from common.metrics.intervals import REPLICATES
 from common.metrics.probabilities import above_half, auc_of
 from common.metrics.score import Counts, Images
@@ -114,7 +114,7 @@ def compute(
     result |= _section(labels, probabilities, names, cases, positive, replicates, seed)
     result["by_magnification"] = {}
     if magnifications is not None:
-        folders = known(folders)
+        folders = slide_folders(folders, cases, labels.size)
         for name in sorted(set(magnifications.tolist()), key=by_number):
             chosen = magnifications == name
             result["by_magnification"][name] = _section(

@@ -138,6 +138,36 @@ def rates_by_folder(
     return found
 
 
+def slide_folders(folders: Any, cases: np.ndarray | None, n: int) -> np.ndarray | None:
+    """Give the slide folder of each image; those of two patients are two, also if named alike.
+
+    Parameters
+    ----------
+    folders : array-like of str (n,), or None
+        An unknown one is empty, None or NaN.
+    cases : str array (n,) or None
+        Patients, where all are known.
+    n : int
+        How many images there are.
+
+    Returns
+    -------
+    str array (n,) or None
+        None if any folder is unknown, or there are none.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
+    """
+    if folders is None:
+        return None
+    found = known(same_length(folders, n, "folders"))
+    if found is None or cases is None:
+        return found
+    return np.array([f"{case}/{folder}" for case, folder in zip(cases, found, strict=True)])
+
+
 def case_table(predictions: pd.DataFrame) -> pd.DataFrame:
     """Accuracy of each patient, the worst first.
 

@@ -22,7 +22,12 @@ _CHOICES = {
 }
 _SCORES = {score.key for score in catalogue.SCORES}
 """Others are what a paper notes for itself."""
-_LARGEST = 1e6
+_RANGES = {
+    score.key: (score.lowest, min(score.highest, 1e6))
+    for score in (*catalogue.SCORES, *catalogue.PER_CLASS)
+}
+"""Between what a score lies, by the last part of its key: kappa is kappa, of a class or of all."""
+_ROUNDING = 1e-9
 
 
 def read_scores(path: str | Path, *, repair: str) -> dict[str, Any]:
@@ -164,8 +169,9 @@ def _score(value: Any, place: str) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{place} is {_short(value)}")
-    # NaN and infinity are no JSON; what is larger is no score.
-    if not abs(value) <= (1 if place.endswith("accuracy") else _LARGEST):
+    lowest, highest = _RANGES.get(place.rpartition(".")[2].removesuffix("_ci"), (-1e6, 1e6))
+    # NaN and infinity, which are no JSON, are refused with the rest.
+    if not lowest - _ROUNDING <= value <= highest + _ROUNDING:
         raise ValueError(f"{place} is {_short(value)}")
 
 

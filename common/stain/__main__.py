@@ -19,12 +19,16 @@ from common import datasets, images, notices, terminal, writers
 from common import errors as command
 from common.errors import InputError
 from common.files import atomic_path, path_argument, read_json, write_json
+from common.images.formats import EXTENSIONS
 from common.stain import METHODS, Flag, Normalizer, choose_target, load
 from common.stain.unmixing import StainMatrixNormalizer
 
 # In the output folder: the normaliser that made it, and what happened to its images.
 RECORD = "stain.json"
-_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+_SUFFIXES = tuple(
+    suffix for suffix, kind in EXTENSIONS.items() if kind in ("PNG", "TIFF", "JPEG", "BMP")
+)
+"""What is read here; a file is written as what it was."""
 _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_CHROMA_QUALITY, 95]
 _LIST_AT_MOST = 20
 
@@ -279,7 +283,7 @@ def _write(path: Path, image: np.ndarray, synthetic: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, image)
         return
-    options = _QUALITY if suffix in (".jpg", ".jpeg") else []
+    options = _QUALITY if EXTENSIONS[suffix] == "JPEG" else []
     with atomic_path(path) as part:
         if not cv2.imwrite(str(part), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options):
             raise InputError(f"{path}: cannot be written")
