@@ -254,10 +254,15 @@ def test_features_are_kept_and_a_damaged_file_is_replaced(network, monkeypatch):
         np.testing.assert_array_equal(network(images, keep=True), first)
         with pytest.raises(AssertionError, match="computed again"):
             network(images[::-1], keep=True)
+
+    def as_archive():
+        with file.open("wb") as stream:
+            np.savez(stream, first)
+
     for damage in (
         lambda: file.write_bytes(file.read_bytes()[:100]),
         lambda: np.save(file, first[:2]),  # of other images
-        lambda: np.savez(file.open("wb"), first),
+        as_archive,
         lambda: file.write_bytes(file.read_bytes().replace(b"(3, 1280)", b"(9999,9,)")),
     ):
         damage()
