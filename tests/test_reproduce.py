@@ -21,10 +21,10 @@ from common.errors import InputError
 from common.papers import PAPERS
 from common.reproduce import doctor
 from common.reproduce.commands import Options
-from common.reproduce.executor import Local, shares
+from common.reproduce.executor import GONE, Local, shares
 from common.reproduce.hours import estimates
 from common.reproduce.plan import entries, text
-from common.reproduce.runner import Runner
+from common.reproduce.runner import TRIES, Runner
 from common.reproduce.show import Board, counted, summary
 from common.reproduce.states import Place, states
 
@@ -68,6 +68,20 @@ def test_a_row_that_needs_generated_images_brings_its_gan():
     assert len(both) == 2 * 2 * 3
     for item in both:  # a seed's classifier takes the images of that seed's GAN
         assert all(f"seed={item.round['seed']}" in need for need in item.needs)
+
+
+def test_a_reduced_grid_has_the_first_rounds_of_each_row():
+    whole = [item.key for item in reproduce.items(demo=True, twins="no")]
+    found = [item.key for item in reproduce.items(demo=True, twins="no", rounds=2)]
+    assert set(found) < set(whole)
+    folds = Counter(key.split("/")[1] for key in found if key.startswith("ernet/"))
+    assert set(folds.values()) == {2}
+    assert "ernet/T1-ernet18/fold=1,seed=0" in found
+    assert "wrn_edge/T1-40X/seed=43" in found
+    assert "wrn_edge/T1-40X/seed=44" not in found
+    assert [key for key in found if key.endswith("/export")]
+    with pytest.raises(InputError, match="--rounds 0: must be 1 or more"):
+        reproduce.items(demo=True, rounds=0)
 
 
 def test_the_papers_own_ways_are_planned_when_asked():
@@ -313,6 +327,36 @@ def test_one_that_fails_stops_only_what_needs_it(sketch, capsys):
     assert "this network is broken" in shown
     assert "| sketch T1-a train" in shown
     assert not list((sketch.folder / "claims").iterdir())
+
+
+class Unlucky(Local):
+    """Ends the first jobs before they have done anything."""
+
+    def __init__(self, code):
+        super().__init__()
+        self.code, self.left = code, TRIES + 1
+        self.over = {}
+
+    def start(self, key, job):
+        if self.left:
+            self.left -= 1
+            self.over[key] = self.code
+        else:
+            super().start(key, job)
+
+    def ended(self):
+        over, self.over = self.over, {}
+        return over or super().ended()
+
+
+def test_a_lost_place_is_no_failure_and_killed_over_and_over_is_one(sketch, capsys):
+    (sketch.runs_dir / "pace.txt").write_text("0")
+    (item,) = reproduce.items(["sketch"], row="T1-with", twins="no")[:1]
+    assert Runner([item], sketch, Options(), Unlucky(-9), Board(sketch)).run() == 1
+    assert f"was killed {TRIES} times" in sketch.failure(item).read_text()
+    assert Runner([item], sketch, Options(), Unlucky(GONE), Board(sketch)).run() == 0
+    said = capsys.readouterr().err
+    assert said.count("lost its place; it is begun again") == TRIES + 1
 
 
 def test_nothing_is_done_twice_and_what_failed_is_tried_again(sketch):

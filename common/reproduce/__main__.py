@@ -6,17 +6,16 @@ import argparse
 import json
 import sys
 
-from common import errors, results
+from common import errors, results, terminal
 from common.files import path_argument
 from common.papers import PAPERS
-from common.reproduce import TWINS, Item, items
+from common.reproduce import TWINS, Item, executors, items
 from common.reproduce.check import check
 from common.reproduce.check import text as report
 from common.reproduce.collect import add, collect
 from common.reproduce.commands import Options
 from common.reproduce.doctor import examine, measure
 from common.reproduce.doctor import text as said
-from common.reproduce.executor import Local
 from common.reproduce.hours import estimates
 from common.reproduce.plan import entries, text
 from common.reproduce.runner import Runner, check_places
@@ -43,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     run = commands.add_parser("run", help="do what is missing; the same command goes on")
     _selection(run)
     _options(run)
+    executors.flags(run)
     status = commands.add_parser("status", help="what is done, runs, failed, waits, and for what")
     _selection(status)
     ready = commands.add_parser(
@@ -86,6 +86,8 @@ def _selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as-printed", action="store_true", help="the papers' own ways, too, "
                         "where a row does otherwise because that flatters")  # fmt: skip
     parser.add_argument("--seeds", type=int, metavar="N", help="trainings of every round")
+    parser.add_argument("--rounds", type=int, metavar="N", help="the first N folds or trials of "
+                        "each row alone; the row stays incomplete")  # fmt: skip
     parser.add_argument("--demo", action="store_true", help="the same chains in minutes, with "
                         "small networks on SYNTHETIC tissue; fills no row")  # fmt: skip
     parser.add_argument("--runs-dir", type=path_argument, default="runs", metavar="DIR",
@@ -114,8 +116,11 @@ def _chosen(chosen: argparse.Namespace) -> tuple[list[Item], Place]:
         twins=chosen.twins or ("no" if chosen.demo else "yes"),
         as_printed=chosen.as_printed,
         seeds=chosen.seeds,
+        rounds=chosen.rounds,
         demo=chosen.demo,
     )
+    if chosen.rounds is not None and not chosen.demo:
+        terminal.line(f"--rounds {chosen.rounds}: a row with more rounds stays incomplete")
     return found, Place(chosen.runs_dir, chosen.demo)
 
 
@@ -128,9 +133,10 @@ def _run(chosen: argparse.Namespace) -> int:
     found, place = _chosen(chosen)
     options = _given(chosen)
     check_places(found, place, options)
+    executor = executors.make(chosen, place.folder)
     board = Board(place)
     try:
-        code = Runner(found, place, options, Local(chosen.jobs), board).run()
+        code = Runner(found, place, options, executor, board).run()
     finally:
         board.close()
     state = states(found, place)

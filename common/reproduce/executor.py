@@ -17,6 +17,10 @@ from common.errors import InputError
 FREE_GIB = 3.0
 """No further job begins while less memory is free."""
 
+GONE = 69  # EX_UNAVAILABLE of sysexits.h
+"""Exit code of a job whose place was taken from it (a lost node, a time limit, a job of higher
+priority): it did not fail, and is begun again however often that happens."""
+
 
 class Executor(Protocol):
     """Does jobs somewhere."""
@@ -36,7 +40,7 @@ class Executor(Protocol):
         """
 
     def ended(self) -> dict[str, int]:
-        """Jobs that have ended since they were asked for last: key -> exit code."""
+        """Jobs that have ended since they were asked for last: key -> exit code, or `GONE`."""
 
     def stop(self) -> None:
         """Ask all jobs to end; they keep what they have done."""

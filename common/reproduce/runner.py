@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from common.errors import INTERRUPTED
 from common.files import write_json
 from common.reproduce.commands import Options, commands
-from common.reproduce.executor import Executor
+from common.reproduce.executor import GONE, Executor
 from common.reproduce.job import Job
 from common.reproduce.show import Board
 from common.reproduce.states import Place, State, states
@@ -118,6 +118,8 @@ class Runner:
         del self.mine[item.key]
         if code == BUSY:
             self.board.elsewhere(item)
+        elif code == GONE:
+            self.board.lost(item)
         elif code == 0:
             self.board.finished(item)
         else:

@@ -87,6 +87,15 @@ class Board:
         """
         self._line(f"{item.key} is done elsewhere")
 
+    def lost(self, item: Item) -> None:
+        """An item's place was taken from it.
+
+        Parameters
+        ----------
+        item : Item
+        """
+        self._line(f"{item.key} lost its place; it is begun again")
+
     def show(self, items: Sequence[Item], found: Mapping[str, State]) -> None:
         """How far it is; also in summary.md.
 

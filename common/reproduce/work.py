@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -136,6 +135,7 @@ def items(
     twins: str = "yes",
     as_printed: bool = False,
     seeds: int | None = None,
+    rounds: int | None = None,
     demo: bool = False,
 ) -> list[Item]:
     """All work that rows take, each item after what it needs.
@@ -153,6 +153,8 @@ def items(
         The papers' own ways beside rows that do otherwise, too.
     seeds : int, optional
         Trainings of every round with as many seeds; unset: as the papers.
+    rounds : int, optional
+        As many first rounds (folds, trials) of each row alone; unset: all.
     demo : bool
         The rows in small, for synthetic tissue.
 
@@ -164,12 +166,16 @@ def items(
     Raises
     ------
     InputError
-        If nothing fits.
+        If nothing fits, or `seeds` or `rounds` is less than 1.
     """
+    for name, number in (("seeds", seeds), ("rounds", rounds)):
+        if number is not None and number < 1:
+            raise InputError(f"--{name} {number}: must be 1 or more")
     found: dict[str, Item] = {}
     for package in papers:
         work = of_paper(package, demo)
-        planner = _Planner(work, _chosen(work, table, row, twins, as_printed))
+        chosen = _chosen(work, table, row, twins, as_printed)
+        planner = _Planner(work, [replace(each, rounds=each.rounds[:rounds]) for each in chosen])
         for each in planner.items(seeds):
             found.setdefault(each.key, each)
     if not found:
@@ -240,7 +246,7 @@ class _Planner:
     ) -> Iterator[Item]:
         """A training, after what it needs and before its steps."""
         work = self.work
-        config = dataclasses.replace(work.presets[experiment.preset], **values)
+        config = replace(work.presets[experiment.preset], **values)
         same = _same(experiment.module, config)
         if same in self.known:  # another name of the same row
             return
@@ -251,7 +257,7 @@ class _Planner:
             needed = experiment.needed
             before = work.experiments[needed.preset]
             seed = {"seed": values["seed"]} if "seed" in values else {}
-            source = dataclasses.replace(work.presets[needed.preset], **seed)
+            source = replace(work.presets[needed.preset], **seed)
             yield from self._training(before, seed)
             of = self.known[_same(before.module, source)]
             made = self._step(before, source, of, needed.step, (of,))

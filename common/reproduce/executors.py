@@ -1,0 +1,52 @@
+"""Where jobs are done: flags of all kinds of executors, and the one that is chosen.
+
+A kind is a module with two functions: `flags` adds its own flags (``--slurm-...``) to a command line;
+`make` makes the executor from what was given, or says as an `InputError` what is missing. A module is
+imported to read a command line, so what it needs is imported in `make`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from common.errors import InputError
+from common.reproduce.executor import Executor, Local
+
+EXECUTORS = ("local", "slurm", "ray")
+"""Processes here; jobs of a Slurm cluster; tasks of a Ray cluster."""
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags by which an executor is chosen.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    """
+    parser.add_argument("--executor", choices=EXECUTORS, default="local", help="where: on this "
+                        "machine, a Slurm or a Ray cluster (default: local)")  # fmt: skip
+
+
+def make(chosen: argparse.Namespace, folder: Path) -> Executor:
+    """Make the executor that a command line names.
+
+    Parameters
+    ----------
+    chosen : Namespace
+        What was given: `executor`, `jobs`, and the flags of the kinds.
+    folder : Path
+        Of what `run` writes down; an executor may have one of its own in it.
+
+    Returns
+    -------
+    Executor
+
+    Raises
+    ------
+    InputError
+        If it cannot be used here; the message says what is missing.
+    """
+    if chosen.executor == "local":
+        return Local(chosen.jobs)
+    raise InputError(f"--executor {chosen.executor}: not in this version")
