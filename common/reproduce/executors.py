@@ -1,8 +1,8 @@
 """Where jobs are done: flags of all kinds of executors, and the one that is chosen.
 
-A kind is a module with two functions: `flags` adds its own flags (``--slurm-...``) to a command line;
-`make` makes the executor from what was given, or says as an `InputError` what is missing. A module is
-imported to read a command line, so what it needs is imported in `make`.
+A kind is a module with two functions: `flags` adds its own flags (``--slurm-...``) to a command
+line; `make` makes the executor from what was given, or says as an `InputError` what is missing. A
+module is imported to read a command line, so what it needs is imported in `make`.
 """
 
 from __future__ import annotations
