@@ -686,6 +686,21 @@ def test_generation_needs_a_finished_gan_and_a_folder_of_its_own(finished, tmp_p
         generate.generate(copy, tmp_path / "made", 1)
 
 
+def test_two_do_not_generate_into_one_folder(finished, tmp_path):
+    code = (
+        "import sys, filelock\n"
+        "with filelock.FileLock(sys.argv[1]):\n    print(flush=True)\n    sys.stdin.read()"
+    )
+    (tmp_path / "made").mkdir()
+    command = [sys.executable, "-c", code, str(tmp_path / "made" / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(InputError, match="made: another process generates there"):
+            generate.generate(finished.path, tmp_path / "made", 1)
+        other.communicate()
+    assert generate.generate(finished.path, tmp_path / "made", 1)["finished"]
+
+
 @pytest.mark.slow
 def test_a_killed_generation_goes_on(finished, tmp_path):
     command = list(map(str, [

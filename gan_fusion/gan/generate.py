@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import notices, runs, terminal
+from common import notices, runs, terminal, writers
 from common.errors import InputError
 from common.files import file_hash, path_argument, write_json
 from gan_fusion.gan.folder import GENERATION, claim, image_name, write_index
@@ -128,8 +128,6 @@ def generate(
         For a count below 1, a class that the GAN does not know, a run that is no finished GAN's,
         or a folder that holds anything else.
     """
-    import filelock
-
     folder = Path(folder)
     if count < 1:
         raise InputError(f"--count {count}: give at least 1 image per class")
@@ -152,8 +150,7 @@ def generate(
         "seed": seed,
         "synthetic_tissue": gan.synthetic,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / ".lock"):
+    with writers.alone(folder, "another process generates there; wait for it, or choose another"):
         record = claim(folder, wanted)
         if record["finished"] is None:
             _write_images(gan, folder, classes, count, seed)
