@@ -234,6 +234,12 @@ def test_cases_of_equal_accuracy_are_sorted_by_name():
     assert found.index.tolist() == [0, 1, 2]
 
 
+def test_the_labels_of_one_case_are_joined_in_order():
+    names = list("gcaifbhd")
+    rows = {"case": "o", "label": names, **{f"p_{name}": 1 / 8 for name in names}}
+    assert metrics.case_table(pd.DataFrame(rows))["label"].tolist() == ["a+b+c+d+f+g+h+i"]
+
+
 def test_tables_that_lack_a_column():
     with is_said("predictions: the column case is missing"):
         metrics.case_table(table().drop(columns="case"))

@@ -77,6 +77,10 @@ def test_the_spread_of_equal_pixels_is_nothing_whatever_the_weights():
     ("arguments", "message"),
     [
         ({"rows": [0], "weights": [np.inf]}, "finite"),
+        ({"rows": [0, 1], "weights": [1.0, np.nan]}, "finite"),
+        ({"block": True}, "block must be a whole number above 0"),
+        ({"block": 2.0}, "block must be a whole number above 0"),
+        ({"block": 0}, "block must be a whole number above 0"),
         ({"rows": [0, 1], "weights": [1.0, -0.5]}, "not negative"),
         ({"rows": []}, "no images at all"),
         ({"rows": [0, 1], "weights": [1.0]}, "1 weights given for 2 images"),

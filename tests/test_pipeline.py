@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from common import images, samples
-from common.augment import Augmenter
+from common.augment import DRAWS, Augmenter
 from common.errors import InputError
 from common.pipeline import Batches, batches
 
@@ -269,12 +269,69 @@ def test_wrong_arguments_are_errors():
         make(batch_size=0)
     with pytest.raises(ValueError, match="differ in length"):
         Batches(pixels(), [0, 1], ["positive"], CLASSES, batch_size=1)
-    with pytest.raises(ValueError, match=r"0\.\.21"):
-        Batches(pixels(), [22], ["positive"], CLASSES, batch_size=1)
+    for rows in ([22], [-1, 0], [0, 22]):
+        with pytest.raises(ValueError, match=r"0\.\.21"):
+            Batches(pixels(), rows, ["positive"] * len(rows), CLASSES, batch_size=1)
     table = pd.DataFrame({"op": ["patch"], "args": ['{"box": [0, 0, 1, 1], "size": 6}']})
     found = Batches(pixels(), [0], ["positive"], CLASSES, batch_size=1, samples=table)
     with pytest.raises(InputError, match="6x6 px among images of 12x12 px"):
         found[0]
+    with pytest.raises(ValueError, match="differ in length"):
+        Batches(pixels(), [0, 1], ["positive"] * 2, CLASSES, batch_size=1, samples=table)
+
+
+class Named(np.ndarray):
+    """Pixels that know the rows of their images by name, as `images.Pixels` does."""
+
+    def rows(self, names):
+        return [int(name) for name in names]
+
+
+def test_one_part_of_a_table_is_chosen_by_its_name():
+    parts = ["validation", "train", "test", "fold-2", "fold-1", "spare", "other"]
+    table = pd.DataFrame({"image": map(str, range(7)), "label": LABELS[:7], "part": parts})
+    stored = pixels().view(Named)
+    assert order(batches(table, stored, CLASSES, batch_size=2, part="test")) == [2]
+    in_order = "fold-1, fold-2, other, spare, test, train, validation"
+    with pytest.raises(InputError, match=f"parts {in_order}: say which, part='validation'"):
+        batches(table, stored, CLASSES, batch_size=2)
+    with pytest.raises(InputError, match=f"in the part 'trian'; parts are {in_order}"):
+        batches(table, stored, CLASSES, batch_size=2, part="trian")
+    whole_table = table.drop(columns="part")
+    assert order(batches(whole_table, stored, CLASSES, batch_size=2)) == list(range(7))
+    with pytest.raises(InputError, match="no column image, label"):
+        batches(table[["part"]], stored, CLASSES, batch_size=2)
+
+
+def test_one_thread_unless_more_are_asked_for_and_on_jax_always_one(monkeypatch):
+    assert (make().workers, make(workers=3).workers) == (1, 3)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    assert make(workers=3).workers == 1
+
+
+def test_order_and_augmentation_have_the_streams_of_their_own_that_runs_go_on_with():
+    """PCG64 from (seed, epoch, stream): stream 0 orders, stream 1 augments."""
+    for seed, epoch in ((3, 0), (3, 1), (8, 0)):
+        uniforms, draws = (
+            np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, epoch, stream))))
+            for stream in (0, 1)
+        )
+        shuffled = make(seed=seed, shuffle=True, initial_epoch=epoch)
+        assert order(shuffled) == uniforms.random(COUNT).argsort().tolist()
+        augmenter = Augmenter(**SHIFTS)
+        found, _ = whole(make(seed=seed, augmenter=augmenter, initial_epoch=epoch))
+        for image, original, row in zip(found, pixels(), draws.random((COUNT, DRAWS)), strict=True):
+            parameters = augmenter.parameters(row, original.shape)
+            np.testing.assert_array_equal(image, augmenter.apply(original, parameters))
+
+
+def test_memory_is_kept_from_the_first_batch_of_every_epoch(monkeypatch):
+    kept = []
+    monkeypatch.setattr("common.pipeline.memory.keep_freed", lambda: kept.append(True))
+    found = make()
+    for epoch in (1, 2):
+        whole(found)
+        assert len(kept) == epoch
 
 
 @pytest.mark.parametrize("name", ["images", "augment", "samples"])

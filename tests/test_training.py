@@ -1,5 +1,7 @@
 """Fitting: what is written, which epoch is kept, and exact resume."""
 
+import types
+
 import keras
 import numpy as np
 import pandas as pd
@@ -147,7 +149,13 @@ def test_second_images_choose_an_epoch_of_their_own_and_change_nothing(whole, tm
     np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_array_equal(model.predict(X, verbose=0), theirs)
     assert (run.path / "history.csv").read_bytes() == (own.path / "history.csv").read_bytes()
-    assert training.adopt(build(), run, own) is None  # which had no second images
+    model = build()
+    assert training.adopt(model, run, own) is None  # which had no second images
+    for name in ("second.csv", "second.keras"):
+        content = (both.path / name).read_bytes()
+        (both.path / name).unlink()
+        assert training.adopt(model, run, both) is None
+        (both.path / name).write_bytes(content)
 
 
 def test_last_epoch_is_kept_on_request(tmp_path):
@@ -225,6 +233,18 @@ def test_without_validation_the_last_epoch_is_kept(tmp_path):
     history = training.fit(build(), Data(), None, tmp_path, 2, keep="last").history
     assert tuple(history.columns) == ("epoch", "loss", "accuracy", "learning_rate")
     assert (tmp_path / "model.keras").is_file()
+
+
+def test_a_line_for_every_epoch_with_its_seconds(tmp_path, monkeypatch, capsys):
+    clock = iter([1000.0, 1003.0, 1100.0, 1141.0])
+    monkeypatch.setattr(
+        training.fitting, "time", types.SimpleNamespace(monotonic=lambda: next(clock))
+    )
+    training.fit(build(), Data(), None, tmp_path, 2, keep="last")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "accuracy" in line]
+    assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
+    assert lines[0].endswith("rate 0.01  3 s")
+    assert lines[1].endswith("  41 s")
 
 
 # --- schedules ---------------------------------------------------------------------------------

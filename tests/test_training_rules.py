@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import types
+import zipfile
+
+import keras
 import numpy as np
 import pytest
 
 from common import training
 from common.errors import InputError
 from common.training.checkpoint import Checkpoint
-from common.training.fitting import _Recorder
+from common.training.fitting import _learning_rate, _Recorder
 
 # --- the best epoch -----------------------------------------------------------------------------
 
@@ -41,6 +45,97 @@ def test_what_is_better_than_the_best_so_far(tmp_path, keep, monitor, accuracy, 
 def test_accuracy_comes_first_unless_the_loss_is_asked_for():
     assert training.preference(BEST) == training.preference(BEST, "accuracy") == (0.8, -0.5)
     assert training.preference(BEST, "loss") == (-0.5,)
+
+
+def row_of(epoch, **validation):
+    return {"epoch": epoch, "loss": 0.25, "accuracy": 0.5, **validation, "learning_rate": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("keep", "best", "row", "expected"),
+    [
+        (
+            "best", True, row_of(2, **BEST),
+            "epoch  2/10  loss 0.2500  accuracy  50.0 %  |  validation 0.5000   80.0 %"
+            "  |  rate 0.01  3 s  best so far",
+        ),
+        (
+            "best", False, row_of(10, **BEST),
+            "epoch 10/10  loss 0.2500  accuracy  50.0 %  |  validation 0.5000   80.0 %"
+            "  |  rate 0.01  3 s",
+        ),
+        ("last", True, row_of(2), "epoch  2/10  loss 0.2500  accuracy  50.0 %  |  rate 0.01  3 s"),
+    ],
+)  # fmt: skip
+def test_the_line_of_an_epoch(tmp_path, capsys, keep, best, row, expected):
+    recorder = _Recorder(tmp_path, Checkpoint(tmp_path, {}), {}, 10, keep, "accuracy", None)
+    recorder._print(row, best, 3.2)
+    assert capsys.readouterr().err.splitlines() == [expected]
+
+
+def test_the_bar_follows_the_steps_and_goes_with_the_epoch(tmp_path):
+    said = []
+    bar = types.SimpleNamespace(at=said.append, end=lambda: said.append("end"))
+    recorder = _Recorder(tmp_path, Checkpoint(tmp_path, {}), {}, 9, "best", "loss", None)
+    recorder.bar = bar
+    for batch in (0, 1):
+        recorder.on_train_batch_end(batch)
+    recorder.close()
+    recorder.close()  # `fit` does, after the epoch's end has
+    assert said == [1, 2, "end"]
+    assert recorder.bar is None
+
+
+def test_the_rate_of_several_optimizers_is_that_of_the_unnamed_variables():
+    optimizers = [keras.optimizers.SGD(rate) for rate in (0.25, 0.5, 0.125)]
+    named = {"a/.*": optimizers[0], "b/.*": optimizers[1]}
+    several = keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(optimizers[2], named))
+    several.build([keras.Variable([0.0], name="a"), keras.Variable([0.0], name="c")])
+    assert _learning_rate(several) == 0.125
+    assert _learning_rate(optimizers[1]) == 0.5
+    assert _learning_rate(keras.optimizers.LossScaleOptimizer(several)) == 0.125
+
+
+def test_deterministic_kernels_unless_they_are_not_wanted(monkeypatch):
+    import tensorflow as tf
+
+    asked = []
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: asked.append(True))
+    training.set_seed(1, deterministic=False)
+    assert not asked
+    training.set_seed(1)
+    assert asked == [True]
+
+
+# --- schedules ----------------------------------------------------------------------------------
+
+
+def compiled(rate):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(rate), loss="mse")
+    return model
+
+
+def test_plateau_sets_the_rate_of_each_epoch_from_the_losses_before_it():
+    model = compiled(1.0)
+    plateau = training.Plateau([{"val_loss": 0.5}], 0.25, 0.125)
+    plateau.set_model(model)
+    rates = []
+    for epoch, loss in enumerate([0.75, 0.5, 0.25]):
+        plateau.on_epoch_begin(epoch)
+        rates.append(float(model.optimizer.learning_rate))
+        plateau.on_epoch_end(epoch, {"val_loss": loss})
+    assert rates == [0.25, 0.25, 0.125]
+    assert plateau.losses == [0.5, 0.75, 0.5, 0.25]
+
+
+def test_early_stopping_stops_the_model_at_the_epoch_that_is_one_too_many():
+    model = compiled(1.0)
+    stopping = training.EarlyStopping([{"val_loss": 0.5}], 2)
+    stopping.set_model(model)
+    for loss, stops in ((0.75, False), (0.25, False), (0.25, False), (0.375, True)):
+        stopping.on_epoch_end(0, {"val_loss": loss})
+        assert model.stop_training is stops
 
 
 # --- the checkpoint -----------------------------------------------------------------------------
@@ -146,6 +241,26 @@ def test_what_is_damaged_gives_way_to_the_state_before(tmp_path, capsys, file, h
     damage(tmp_path / state(1))
     assert checkpoint.newest() is None
     assert f"{state(1)}: damaged, or a file beside it; starting anew" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("gone", [1, 2])
+def test_a_state_needs_all_files_that_it_names(tmp_path, gone):
+    checkpoint = Checkpoint(tmp_path, {"model": [Value([1.0])]})
+    checkpoint.save(2, {}, files=[best(tmp_path, 1), best(tmp_path, 2)])
+    assert checkpoint.newest()[1]["epoch"] == 2
+    (tmp_path / f"best-{gone:06d}.keras").unlink()
+    assert checkpoint.newest() is None
+
+
+def test_an_array_may_be_larger_than_a_plain_zip_archive_can_hold(tmp_path, monkeypatch):
+    """2 GiB; here the limit is lowered, since no test writes so much."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 4096)
+    value = Value(np.arange(1024.0))
+    checkpoint = Checkpoint(tmp_path, {"model": [value]})
+    checkpoint.save(1, {})
+    value.assign(np.zeros(1024))
+    assert checkpoint.restore()["epoch"] == 1
+    np.testing.assert_array_equal(value.array, np.arange(1024))
 
 
 @pytest.mark.parametrize(

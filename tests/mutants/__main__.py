@@ -115,7 +115,9 @@ ROOMS = {
     "training": Room(
         ("common/training",), ("training_rules", "training"), ("tensorflow", "keras", "cv2"), 60
     ),
-    "gradcam": Room(("common/gradcam",), ("gradcam",), ("tensorflow", "keras", "cv2"), 60),
+    "gradcam": Room(
+        ("common/gradcam",), ("gradcam", "gradcam_models"), ("tensorflow", "keras", "cv2"), 60
+    ),
     "backbones": Room(("common/backbones",), ("backbones",), ("tensorflow", "keras"), 60),
 }
 SEED = 11
