@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import socket
 import subprocess
 import sys
 import textwrap
@@ -15,6 +17,7 @@ import pytest
 from common import networks
 from common.backbones import (
     NETWORKS,
+    build,
     classifier,
     features,
     flat,
@@ -182,6 +185,32 @@ def test_vgg19_keeps_its_dense_layers(tmp_path):
         classifier(name, 224, 2, keep_top_dense=True, weights=notop)
 
 
+def test_dense_layers_that_are_kept_have_dropout_behind_each(monkeypatch):
+    """On a small network with VGG's names, since VGG's own dense layers weigh half a gigabyte."""
+    inputs = keras.Input((224, 224, 3))
+    x = keras.layers.Conv2D(2, 1, strides=32, activation="relu", name="block5_pool")(inputs)
+    x = keras.layers.Flatten(name="flatten")(x)
+    x = keras.layers.Dense(4, activation="relu", name="fc1")(x)
+    x = keras.layers.Dense(3, activation="relu", name="fc2")(x)
+    application = keras.Model(inputs, keras.layers.Dense(1000, name="predictions")(x))
+    monkeypatch.setattr(build, "load", lambda *args, include_top: include_top and application)
+    monkeypatch.setattr(flat, "_layer_names", {})
+    for dropout, rate in ((None, 0.5), (0.25, 0.25)):
+        model = classifier("vgg16", 224, 2, keep_top_dense=True, dropout=dropout, prefix="a_")
+        names = [layer.name for layer in model.layers]
+        assert names[-8:] == [
+            "a_block5_pool", "a_flatten", "a_fc1", "a_fc1_dropout", "a_fc2", "a_fc2_dropout",
+            "logits", "probabilities",
+        ]  # fmt: skip
+        assert [model.get_layer(f"a_{name}_dropout").rate for name in ("fc1", "fc2")] == [rate] * 2
+        for name in ("fc1", "fc2"):
+            kept, given = (
+                m.get_layer(n).get_weights()[0]
+                for m, n in ((model, f"a_{name}"), (application, name))
+            )
+            np.testing.assert_array_equal(kept, given)
+
+
 def test_keep_top_dense_is_refused_elsewhere():
     with pytest.raises(InputError, match="224 px images only, not 160"):
         classifier("vgg19", 160, 2, keep_top_dense=True)
@@ -285,7 +314,9 @@ def test_freeze_knows_the_layers_of_a_loaded_model(monkeypatch):
     model = classifier("mobilenet", 64, 2)
     first = freeze(model, 30, "mobilenet")
     monkeypatch.setattr(flat, "_layer_names", {})
+    state = random.getstate()
     assert freeze(model, 30, "mobilenet") == first
+    assert random.getstate() == state
 
 
 def test_head_and_dropout():
@@ -307,6 +338,7 @@ def test_mixed_precision_ends_in_float32(keep_policy):
     assert model.get_layer("input_scaling").compute_dtype == "float32"
     assert model.get_layer("conv1").compute_dtype == "bfloat16"
     assert model.get_layer("conv1").variable_dtype == "float32"
+    assert model.get_layer("logits").compute_dtype == "float32"
     assert keras.backend.standardize_dtype(model(pixels(64)).dtype) == "float32"
 
 
@@ -332,6 +364,8 @@ def test_normalisation(normalisation, expected):
     [
         ({"normalisation": "z"}, "unknown normalisation 'z'"),
         ({"normalisation": "dataset"}, "needs the mean and std"),
+        ({"normalisation": "dataset", "mean": (0.5,) * 3}, "needs the mean and std"),
+        ({"normalisation": "dataset", "std": (0.5,) * 3}, "needs the mean and std"),
         ({"mean": (0.5,) * 3, "std": (0.1,) * 3}, "'own' uses none"),
         ({"normalisation": "dataset", "mean": (99.0,) * 3, "std": (9.0,) * 3}, "grey levels"),
     ],
@@ -427,6 +461,66 @@ def test_missing_weights_file(tmp_path):
     (tmp_path / "weights.bin").write_bytes(b"")
     with pytest.raises(InputError, match=r"must end in .weights.h5"):
         features("mobilenet", 64, weights=tmp_path / "weights.bin")
+
+
+def test_an_application_has_the_size_that_is_asked_for():
+    assert weights.construct(NETWORKS["mobilenet"], 64, None, False).input_shape == (
+        None, 64, 64, 3,
+    )  # fmt: skip
+
+
+class Donor:
+    """Weights as they come from Keras, or go into an application."""
+
+    def __init__(self):
+        self.values = ["random"]
+
+    def get_weights(self):
+        return ["downloaded"]
+
+    def set_weights(self, values):
+        self.values = values
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "values"),
+    # NASNet's come from the size that Keras documents them for; MobileNet's are the size's own.
+    [("nasnet_mobile", 224, ["downloaded"]), ("mobilenet", 160, ["random"])],
+)
+def test_where_imagenet_weights_of_another_size_come_from(monkeypatch, name, asked, values):
+    calls = []
+    monkeypatch.setattr(weights, "construct", lambda *args: Donor())
+    monkeypatch.setattr(weights, "_download", lambda *args: calls.append(args) or Donor())
+    assert weights.load(name, 160, "imagenet", include_top=False).values == values
+    assert calls == [(name, asked, False)]
+
+
+def test_a_download_has_a_time_limit_and_names_its_file(monkeypatch, tmp_path):
+    seen = []
+
+    def refused(*args):
+        seen.append((*args[1:], socket.getdefaulttimeout()))
+        raise Exception("URL fetch failure on https://host/v1/net_tf_no_top.h5: None -- no host")
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(weights, "construct", refused)
+    before = socket.getdefaulttimeout()
+    with pytest.raises(InputError, match=r"the file net_tf_no_top.h5 is not in .*/models or "):
+        weights.load("mobilenet", 64, "imagenet", include_top=False)
+    assert seen == [(64, "imagenet", False, weights.DOWNLOAD_TIMEOUT)]
+    assert socket.getdefaulttimeout() == before
+
+
+@pytest.mark.parametrize(("name", "tops"), [("mobilenet", [(160, False)]),
+                                            ("vgg16", [(160, False), (224, True)])])  # fmt: skip
+def test_what_a_download_fetches(monkeypatch, tmp_path, name, tops):
+    calls = []
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(
+        weights, "load", lambda *args, include_top: calls.append((*args, include_top))
+    )
+    assert weights.download(name, 160) == []
+    assert calls == [(name, size, "imagenet", top) for size, top in tops]
 
 
 @pytest.mark.slow

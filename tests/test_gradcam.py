@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import textwrap
+import types
 
 import keras
 import numpy as np
@@ -142,6 +143,7 @@ def test_changes_nothing(images):
         ({"layer": "maps", "logits": "logit"}, "no layer 'logit'; near names: logits"),
         ({"layer": "maps", "class_index": 2}, "classes 0 to 1"),
         ({"layer": "maps", "class_index": -1}, "classes 0 to 1"),
+        ({"layer": "maps", "class_index": [0, 0, 1, 9, 0]}, "class_index 9: the model has"),
         ({"layer": "maps", "method": "cam"}, "unknown method 'cam'"),
         ({"layer": "maps", "batch_size": 0}, "at least 1"),
     ],
@@ -371,3 +373,19 @@ def test_jax_agrees_on_an_application(name, tmp_path):
 )
 def test_stages_are_called_in_words(stage, words):
     assert gradcam.title(stage) == words
+
+
+def test_stages_are_those_that_the_model_noted_or_the_network_has():
+    run = types.SimpleNamespace(record={}, config={"network": "vgg16"})
+    assert gradcam.stages(run) == gradcam_layers("vgg16")
+    run.record = {"gradcam_layers": {"fused": "sum"}}
+    assert gradcam.stages(run) == {"fused": "sum"}
+
+
+def test_up_to_five_near_names_are_given(images):
+    inputs = x = keras.Input((4, 4, 3))
+    for i in range(6):
+        x = keras.layers.Activation("relu", name=f"maps_{i}")(x)
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    with pytest.raises(InputError, match=r"near names: (maps_\d, ){4}maps_\d$"):
+        gradcam.heatmaps(model, images, "maps_x")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import keras
 import numpy as np
 import pytest
@@ -266,6 +268,12 @@ def test_images_on_another_scale_than_the_model_s(images):
         assert len(gradcam.heatmaps(model, images / 255)) == 3
 
 
+@pytest.mark.parametrize("variance", [1.5, 10.0])
+def test_a_normalization_that_fits_neither_scale_says_nothing(images, variance):
+    model = scaled(layers.Normalization(mean=0.5, variance=variance))
+    assert len(gradcam.heatmaps(model, images)) == len(gradcam.heatmaps(model, images / 255)) == 3
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -324,3 +332,11 @@ def test_nothing_is_left_changed(images):
     assert last.activation is keras.activations.softmax
     assert "call" not in last.__dict__
     np.testing.assert_array_equal(model(images), before)
+
+
+def test_tensorflow_is_quiet_while_maps_are_made_and_as_before_afterwards():
+    logger = tf.get_logger()
+    level = logger.level
+    with gradcam.gradients._quiet_tensorflow():
+        assert logger.level == logging.ERROR
+    assert logger.level == level != logging.ERROR
