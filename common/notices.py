@@ -6,6 +6,9 @@ RESEARCH_USE = "Research use, not for diagnosis."
 SYNTHETIC = "SYNTHETIC: generated images, not a result on real tissue"
 """On every number and picture that comes from synthetic tissue."""
 
+FABRICATED = "FABRICATED: drawn at random for tests; no network and no image is behind any number"
+"""On every number that comes from runs which a test made up."""
+
 SYNTHETIC_MODEL = "SYNTHETIC: trained on synthetic tissue; means nothing on real images."
 """Beside what a network that saw synthetic tissue says about any image."""
 

@@ -34,6 +34,9 @@ TIERS = ("reproduced here", "reproduced by others", "self-reported")
 """Who vouches for a line: this repository's own runs; others' runs, checked from their predictions;
 others' word alone."""
 
+TISSUE = ("False", "True", "fabricated")
+"""What `synthetic` may be: real tissue; generated images; nothing at all, made up by a test."""
+
 Row = Mapping[str, str]
 
 
@@ -47,6 +50,9 @@ class Recorded:
     config : dict
         `seed`, `split_seed` and `fold`, as far as the lines say them.
     synthetic : bool
+        Of no real tissue: generated, or made up by a test.
+    fabricated : bool
+        Made up by a test.
     metrics : dict
         In the shape of metrics.json, with the scores that the lines have.
     """
@@ -57,6 +63,7 @@ class Recorded:
     tier: str
     config: dict[str, int]
     synthetic: bool
+    fabricated: bool
     metrics: dict[str, Any] = field(repr=False)
 
 
@@ -92,6 +99,10 @@ def read(file: str | Path) -> list[dict[str, str]]:
                 raise InputError(f"{file}, line {number}, column {name}: {line[name]!r}: no number")
         if line["tier"] not in TIERS:
             raise InputError(f"{file}, line {number}: tier {line['tier']!r}: {', '.join(TIERS)}")
+        if line["synthetic"] not in TISSUE:
+            raise InputError(
+                f"{file}, line {number}: synthetic {line['synthetic']!r}: {', '.join(TISSUE)}"
+            )
     return lines
 
 
@@ -176,7 +187,8 @@ def _recorded(lines: list[Row]) -> Recorded:
         first["config_sha256"],
         first["tier"],
         varied,
-        first["synthetic"] == "True",
+        first["synthetic"] != TISSUE[0],
+        first["synthetic"] == TISSUE[2],
         metrics,
     )
 

@@ -18,6 +18,16 @@ def real_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def whole_grid(tmp_path_factory) -> Path:
+    """Folder with a fabricated run for every training of the plan; takes 20 s."""
+    import grid
+
+    folder = tmp_path_factory.mktemp("grid") / "runs"
+    grid.make(folder)
+    return folder
+
+
 @pytest.fixture
 def reads(monkeypatch) -> list[int]:
     """CRC-32 of the files that the image cache has decoded, one after another."""

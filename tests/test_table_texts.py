@@ -124,7 +124,7 @@ def test_a_score_is_a_number(value):
 
 def test_folds_known_from_lines_alone_count_as_dependent():
     def recorded(fold):
-        return Recorded("id", "preset", "hash", "self-reported", {"fold": fold}, False, {})
+        return Recorded("id", "preset", "hash", "self-reported", {"fold": fold}, False, False, {})
 
     assert not tables.Group([recorded(0), recorded(1)], []).independent
     assert tables.Group([recorded(0), recorded(0)], []).independent

@@ -195,4 +195,5 @@ def _split(run: runs.Run) -> Finding:
 
 
 def _tissue(run: runs.Run) -> Finding:
-    return Finding("tissue", not run.synthetic, "SYNTHETIC" if run.synthetic else "real")
+    kind = "FABRICATED" if run.record.fabricated else "SYNTHETIC" if run.synthetic else "real"
+    return Finding("tissue", not run.synthetic, kind)

@@ -49,9 +49,7 @@ def collect(
         How many runs were added or renewed, and how many lines the file has.
     """
     found = [
-        run
-        for run in runs.find(place.runs_dir, paper)
-        if run.synthetic == place.synthetic and whole(run)
+        run for run in runs.find(place.runs_dir, paper) if place.takes(run.record) and whole(run)
     ]
     return len(found), add(found, folder / f"{paper}.csv", tier)
 
@@ -116,7 +114,7 @@ def lines(run: runs.Run, tier: str) -> list[dict[str, str]]:
         "split": values.get("split", ""),
         "split_hash": record.split_sha256,
         **{name: values.get(name) for name in VARIED},
-        "synthetic": record.synthetic,
+        "synthetic": results.TISSUE[2] if record.fabricated else record.synthetic,
         "leaks": "; ".join(record.leaks),
         "predictions_sha256": file_hash(predictions) if predictions.is_file() else "",
         "commit": made.get("commit"),

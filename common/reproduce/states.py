@@ -58,10 +58,13 @@ class Place:
     runs_dir : Path
     synthetic : bool
         Look at runs of the demo's tissue, which fill no row, or at the others.
+    fabricated : bool
+        Look at runs that a test made up, and no others.
     """
 
     runs_dir: Path
     synthetic: bool = False
+    fabricated: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runs_dir", expanded(self.runs_dir))
@@ -72,6 +75,17 @@ class Place:
     def folder(self) -> Path:
         """Claims, logs, failures, made: of this kind of tissue."""
         return self.runs_dir / (f"{FOLDER}-demo" if self.synthetic else FOLDER)
+
+    def takes(self, record: runs.Record) -> bool:
+        """Whether a run is of the kind that is looked at.
+
+        Parameters
+        ----------
+        record : Record
+        """
+        if self.fabricated or record.fabricated:
+            return self.fabricated and record.fabricated
+        return record.synthetic == self.synthetic
 
     def claim(self, item: Item) -> Path:
         """Who works on an item.
@@ -247,7 +261,7 @@ def _runs(package: str, kinds: Sequence[type], place: Place) -> Runs:
         except InputError:
             continue  # `python -m common.runs` says what is wrong with it
         record = run.record
-        if record.synthetic != place.synthetic or not whole(run):
+        if not place.takes(record) or not whole(run):
             continue
         for kind in kinds:
             key = _key_of(record.config, configuration.first_defaults(kind))

@@ -105,6 +105,11 @@ class Record(Mapping[str, Any]):
     no_classifier: str | None = None
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+    @property
+    def fabricated(self) -> bool:
+        """Whether a test drew its predictions: no network made them. It is synthetic, too."""
+        return bool(self.facts.get("fabricated"))
+
     @classmethod
     def from_json(cls, values: Any) -> Self:
         """Make a record of what a `config.json` holds.

@@ -48,6 +48,8 @@ class Paper:
         because that flatters.
     chains : mapping
         Preset of a row that is more than one training -> what it takes, in words.
+    fabricated : bool
+        Whether the runs are those that a test made up, and no others.
     """
 
     package: str
@@ -60,9 +62,16 @@ class Paper:
     trained_by: Mapping[str, str] = field(default_factory=dict)
     as_printed: Mapping[str, str] = field(default_factory=dict)
     chains: Mapping[str, str] = field(default_factory=dict)
+    fabricated: bool = False
 
 
-def load(package: str, runs_dir: str | Path, results_dir: str | Path | None = None) -> Paper:
+def load(
+    package: str,
+    runs_dir: str | Path,
+    results_dir: str | Path | None = None,
+    *,
+    fabricated: bool = False,
+) -> Paper:
     """Read a paper's printed numbers and presets, and sort its finished runs into rows.
 
     Synthetic runs are left out.
@@ -76,6 +85,8 @@ def load(package: str, runs_dir: str | Path, results_dir: str | Path | None = No
     results_dir : path, optional
         Folder of results (`common.results`): runs that stand there and not in `runs_dir` count
         as well.
+    fabricated : bool
+        Take the runs that a test made up, and no others.
 
     Returns
     -------
@@ -88,12 +99,13 @@ def load(package: str, runs_dir: str | Path, results_dir: str | Path | None = No
         a run is damaged.
     """
     paper = _without_runs(package, importlib.import_module(f"{package}.config"))
+    paper.fabricated = fabricated
     rows = list(dict.fromkeys(paper.table["preset"]))
     twins = [paper.honest[name] for name in rows if name in paper.honest]
     candidates = rows + [name for name in twins if name in paper.presets]
     candidates += [paper.as_printed[name] for name in rows if name in paper.as_printed]
     for run in runs.find(runs_dir, package):
-        if not run.synthetic:
+        if run.record.fabricated if fabricated else not run.synthetic:
             _sort_in(paper, run, candidates)
     if results_dir is not None:
         _add_recorded(paper, expanded(results_dir) / f"{package}.csv", candidates)
@@ -107,7 +119,8 @@ def _add_recorded(paper: Paper, file: Path, candidates: Sequence[str]) -> None:
     here = {run.record.run_id for group in paper.groups.values() for run in group.folders}
     hashes = {name: configuration.config_sha256(paper.presets[name]) for name in candidates}
     for run in results.recorded(results.read(file)):
-        if run.synthetic or run.run_id in here:
+        mine = run.fabricated if paper.fabricated else not run.synthetic
+        if not mine or run.run_id in here:
             continue
         for name in candidates:
             if hashes[name] == run.config_sha256:

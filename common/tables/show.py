@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import evaluation, runs
 from common.errors import InputError
+from common.notices import FABRICATED
 from common.tables import as_printed
 from common.tables.arithmetic import impossible
 from common.tables.comparison import compared
@@ -91,7 +92,7 @@ def markdown(paper: Paper) -> str:
     """
     table = compared(paper)
     commands, notes = Notes(), Notes()
-    out: list[str] = []
+    out: list[str] = [f"**{FABRICATED}**", ""] if paper.fabricated else []
     listed: set[str] = set()
     for name, lines in _cells(table, commands, notes):
         out += [f"## {table_title(name)}", "", *markdown_table(HEADER, lines), ""]
@@ -143,7 +144,7 @@ def latex(paper: Paper) -> str:
         To be put into a document; it needs no package.
     """
     commands, notes = Notes(), Notes()
-    out: list[str] = []
+    out: list[str] = [f"% {FABRICATED}"] if paper.fabricated else []
     for name, lines in _cells(compared(paper), commands, notes):
         out += [f"% {table_title(name)}", "\\begin{tabular}{llrrrrlrll}", "\\hline"]
         for i, line in enumerate([HEADER, *lines]):
