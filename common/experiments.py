@@ -17,7 +17,7 @@ A paper's module `experiments` says beside its presets:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Round = Mapping[str, int]
@@ -26,12 +26,12 @@ Round = Mapping[str, int]
 
 @dataclass(frozen=True)
 class Step:
-    """Commands that are given once a run is finished.
+    """Commands that are given once a run is finished, or that need none.
 
     Attributes
     ----------
     kind : str
-        What they make: "generation", "export", "bench".
+        What they make: "generation", "export", "bench"; "complexity": counts, of no run.
     commands : tuple of tuple of str
         What follows ``python``, each. ``{run}`` stands for the run's folder, ``{out}`` for the
         folder that the step fills, ``{data}`` for the data set's.
@@ -89,6 +89,9 @@ class Experiment:
         Preset of a row whose run the same training leaves as well; "" of none.
     seeds : bool
         Whether its rounds are seeds, so that another number of seeds takes their place.
+    counted : Step, optional
+        What counts its network's parameters and operations, without data; the same step for all
+        rows of the paper that print them.
     """
 
     preset: str
@@ -100,6 +103,7 @@ class Experiment:
     as_printed: bool = False
     yields: str = ""
     seeds: bool = False
+    counted: Step | None = None
 
     def repeated(self, seeds: int | None, first: int) -> tuple[Round, ...]:
         """The rounds, each with so many seeds.
@@ -164,6 +168,43 @@ def experiments(
         if own in presets:
             found[own] = Experiment(own, as_printed=True, **settings)
     return found
+
+
+def counting(module: str, *flags: str) -> Step:
+    """The step that counts a paper's networks.
+
+    Parameters
+    ----------
+    module : str
+        Its command, ``ernet.complexity``.
+    *flags : str
+        For the command.
+
+    Returns
+    -------
+    Step
+    """
+    return Step("complexity", (("-m", module, *flags, "--json", "{out}.json"),), "{out}.json")
+
+
+def counting_demo(found: Mapping[str, Experiment]) -> dict[str, Experiment]:
+    """The same experiments, those counted by the demo's networks.
+
+    Parameters
+    ----------
+    found : mapping
+        Preset -> experiment.
+
+    Returns
+    -------
+    dict
+    """
+    return {
+        name: each
+        if each.counted is None
+        else replace(each, counted=counting(each.counted.commands[0][1], "--demo"))
+        for name, each in found.items()
+    }
 
 
 def training_work(images: float, epochs: int, per_image: float) -> float:

@@ -15,6 +15,7 @@ from typing import Any
 
 from common.errors import InputError
 from common.files import read_table, write_csv
+from common.measurements import Measurement, kind_of
 
 FOLDER = Path("results")
 """Where the files lie, in the repository."""
@@ -160,10 +161,56 @@ def recorded(lines: Iterable[Row]) -> list[Recorded]:
     list of Recorded
         In the order of their first lines.
     """
+    groups = _grouped(line for line in lines if kind_of(line["metric"]) is None)
+    return [_recorded(group) for group in groups]
+
+
+def measured(lines: Iterable[Row]) -> list[Measurement]:
+    """Counts of networks and benches that lines tell of.
+
+    Parameters
+    ----------
+    lines : iterable of mapping
+        Of one paper.
+
+    Returns
+    -------
+    list of Measurement
+        In the order of their first lines.
+    """
+    groups = _grouped(line for line in lines if kind_of(line["metric"]) is not None)
+    return [_measured(group) for group in groups]
+
+
+def _grouped(lines: Iterable[Row]) -> list[list[Row]]:
     groups: dict[tuple[str, str], list[Row]] = {}
     for line in lines:
         groups.setdefault((line["run_id"], line["predictions_sha256"]), []).append(line)
-    return [_recorded(group) for group in groups.values()]
+    return list(groups.values())
+
+
+def _measured(lines: list[Row]) -> Measurement:
+    first = lines[0]
+    kind = kind_of(first["metric"]) or ""
+    timed = kind == "bench"
+    return Measurement(
+        kind,
+        {line["metric"]: _number(line["value"]) for line in lines if line["value"]},
+        {
+            line["metric"]: (float(line["low"]), float(line["high"]))
+            for line in lines
+            if line["low"] and line["high"]
+        },
+        paper=first["paper"],
+        config_sha256=first["config_sha256"],
+        run_id=first["run_id"] if timed else "",
+        device=first["hardware"] if timed else "",
+        words=f"{kind}, {first['tier']}",
+        synthetic=first["synthetic"] != "False",
+        commit=first["commit"],
+        date=first["date"],
+        sha256=first["predictions_sha256"],
+    )
 
 
 def _recorded(lines: list[Row]) -> Recorded:

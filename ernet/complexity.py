@@ -12,8 +12,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from common import backbones, backend, errors, evaluation, tables
-from ernet.config import BLOCKS, Config
+from common import backbones, backend, errors, evaluation, measurements, tables
+from common.files import path_argument
+from ernet.config import BLOCKS, HONEST, PRESETS, Config
+from ernet.experiments import DEMO_PRESETS
 
 if TYPE_CHECKING:
     import keras
@@ -42,12 +44,18 @@ def multiply_accumulates(model: keras.Model) -> int:
 
 def _printed() -> dict[tuple[str, str], str]:
     """Table 1's numbers as text, by network and by "parameters" or "flops"."""
-    table = tables.published("ernet")
-    table = table[table.metrics_key.isin(["parameters", "flops"])]
     return {
         (preset.removeprefix("T1-"), key): printed
-        for preset, key, printed in zip(table.preset, table.metrics_key, table.printed, strict=True)
+        for (preset, key), printed in _printed_rows().items()
     }
+
+
+def _printed_rows() -> dict[tuple[str, str], str]:
+    """The same by preset."""
+    table = tables.published("ernet")
+    table = table[table.metrics_key.map(measurements.kind_of) == "complexity"]
+    keys = zip(table.preset, table.metrics_key, strict=True)
+    return dict(zip(keys, table.printed, strict=True))
 
 
 HEADER = [
@@ -113,6 +121,37 @@ def _line(settings: Mapping[str, Any], printed: Mapping[tuple[str, str], str]) -
     ]
 
 
+def counts(presets: Mapping[str, Config]) -> list[tuple[Config, dict[str, int]]]:
+    """Count the networks of Table 1's rows and of their twins, as they are built.
+
+    Parameters
+    ----------
+    presets : mapping
+        Name -> config.
+
+    Returns
+    -------
+    list of (Config, dict)
+        `parameters`, those that are trained, and `flops`, which are multiply-accumulates.
+    """
+    from ernet.model import build_model
+
+    rows = [preset for preset, _ in _printed_rows()]
+    found: dict[tuple[str, int], dict[str, int]] = {}
+    table = []
+    for name in dict.fromkeys(each for row in rows for each in (row, HONEST[row])):
+        config = presets[name]
+        network = config.network, config.image_size
+        if network not in found:  # a twin differs in its split alone
+            model = build_model(config)
+            found[network] = {
+                "parameters": backbones.parameters(model)["trainable"],
+                "flops": multiply_accumulates(model),
+            }
+        table.append((config, found[network]))
+    return table
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Print the table.
 
@@ -129,8 +168,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--image-size", type=int, default=224, metavar="PX", help="default: 224")
     parser.add_argument("--er-sum", choices=("output", "input"), default="output")
     parser.add_argument("--er-block", choices=("resnet", "text"), default="resnet")
+    parser.add_argument("--json", type=path_argument, metavar="FILE",
+                        help="write the counts of Table 1's rows there, for `tables`")  # fmt: skip
+    parser.add_argument("--demo", action="store_true", help="with --json, of the demo's networks")
     options = parser.parse_args(arguments)
     backend.load()
+    if options.json is not None:
+        presets = DEMO_PRESETS if options.demo else PRESETS
+        measurements.write_counts(options.json, "ernet", counts(presets), synthetic=options.demo)
+        print(options.json)
+        return
     table = rows(options.image_size, er_sum=options.er_sum, er_block=options.er_block)
     print("\n".join(evaluation.aligned(table)))
 

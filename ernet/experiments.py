@@ -6,9 +6,18 @@ from common import experiments
 from common.datasets import breakhis
 from ernet.config import HONEST, PRESETS, Config
 
-EXPERIMENTS = experiments.experiments(
-    PRESETS, HONEST, tuple(HONEST), rounds=tuple({"fold": fold} for fold in range(Config().folds))
-)
+_COUNTS = experiments.counting("ernet.complexity")
+
+EXPERIMENTS = {
+    # Table 1 prints parameters and operations.
+    name: replace(each, counted=_COUNTS) if name.startswith("T1-") else each
+    for name, each in experiments.experiments(
+        PRESETS,
+        HONEST,
+        tuple(HONEST),
+        rounds=tuple({"fold": fold} for fold in range(Config().folds)),
+    ).items()
+}
 """Preset -> experiment."""
 
 DEMO_PRESETS = {
@@ -22,7 +31,7 @@ DEMO_PRESETS = {
 }
 """The rows with the smallest network, for synthetic tissue."""
 
-DEMO_EXPERIMENTS = EXPERIMENTS
+DEMO_EXPERIMENTS = experiments.counting_demo(EXPERIMENTS)
 """The same of them."""
 
 OPERATIONS = {

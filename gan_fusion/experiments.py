@@ -16,14 +16,18 @@ from gan_fusion.config import (
 )
 from gan_fusion.gan.config import GAN_ROWS, GanConfig
 
-_CLASSES = {"breakhis": 1, "bach": 4}
-"""How many classes the rows' GANs draw: the benign images of BreakHis, all of ICIAR's."""
+
+def _drawn(config: Config) -> tuple[GanConfig, int]:
+    """The GAN that a row's images are of, and how many classes it draws."""
+    gan = OTHER_PRESETS[config.gan.removesuffix("-changed")]
+    return gan, len(gan.labels) or gan.classes
 
 
 def _images(config: Config) -> Needed:
-    """The generated images that a row trains on."""
-    each = config.generated // _CLASSES[config.dataset]
-    labels = ("--labels", "benign") if config.dataset == "breakhis" else ()
+    """The generated images that a row trains on: as many of each class that its GAN draws."""
+    gan, classes = _drawn(config)
+    each = config.generated // classes
+    labels = ("--labels", *gan.labels) if gan.labels else ()
     command = (
         "-m", "gan_fusion.generate", "--run", "{run}", "--output", "{out}",
         "--count", str(each), *labels,
@@ -36,9 +40,17 @@ _GANS = tuple(name for name in HONEST if name in GAN_ROWS)
 _CLASSIFIERS = tuple(name for name in HONEST if name in PRESETS)
 
 
+_COUNTS = experiments.counting("gan_fusion.complexity")
+_COUNTED = tuple(
+    each for row in ("T14-breakhis-fusion", "T14-breakhis-counts") for each in (row, HONEST[row])
+)
+"""Rows whose parameters Table 6 prints, in either reading."""
+
+
 def _experiments(presets: Mapping[str, Any]) -> dict[str, Experiment]:
     """GANs, then classifiers, which say by their config which images they need."""
     found = experiments.experiments(presets, HONEST, _CLASSIFIERS, AS_PRINTED)
+    found |= {name: replace(found[name], counted=_COUNTS) for name in _COUNTED}
     return {
         **experiments.experiments(presets, HONEST, _GANS, AS_PRINTED, module="train_gan"),
         **{
@@ -74,14 +86,14 @@ def _small(config: Any) -> Any:
         image_size=32,
         epochs=1,
         gan=f"{config.gan}-changed" if wants else "none",
-        generated=8 * _CLASSES[config.dataset] if wants else 0,
+        generated=8 * _drawn(config)[1] if wants else 0,
     )
 
 
 DEMO_PRESETS = {name: _small(config) for name, config in _ALL.items() if name in EXPERIMENTS}
 """The rows with small networks, for synthetic tissue."""
 
-DEMO_EXPERIMENTS = _experiments(DEMO_PRESETS)
+DEMO_EXPERIMENTS = experiments.counting_demo(_experiments(DEMO_PRESETS))
 """The same of them."""
 
 _GENERATOR, _CRITIC = 5.726, 2.253

@@ -46,14 +46,14 @@ def test_plan_of_the_five_papers():
         ("wrn_edge", "training", "train"): 48,  # eight rows and twins by three seeds
     }
     assert Counter(item.kind for item in found if item.step) == {
-        "generation": 4, "export": 16, "bench": 16,
+        "generation": 4, "export": 16, "bench": 16, "complexity": 2,
     }  # fmt: skip
     order = [item.key for item in found]
     assert len(set(order)) == len(order)
     for item in found:
         assert all(order.index(need) < order.index(item.key) for need in item.needs)
         assert (item.amount > 0) == (item.step is None)
-        assert item.dataset in ("bci", "breakhis", "bach")
+        assert item.dataset in (("bci", "breakhis", "bach") if item.kind != "complexity" else ("",))
 
 
 def test_a_row_that_needs_generated_images_brings_its_gan():
@@ -75,6 +75,7 @@ def test_a_reduced_grid_has_the_first_rounds_of_each_row():
     found = [item.key for item in reproduce.items(demo=True, twins="no", rounds=2)]
     assert set(found) < set(whole)
     folds = Counter(key.split("/")[1] for key in found if key.startswith("ernet/"))
+    assert folds.pop("complexity") == 1
     assert set(folds.values()) == {2}
     assert "ernet/T1-ernet18/fold=1,seed=0" in found
     assert "wrn_edge/T1-40X/seed=43" in found
@@ -116,9 +117,10 @@ def test_rounds_are_the_papers_and_more_seeds_are_theirs_each():
 
 
 def test_tables_and_twins_are_chosen():
-    t1 = reproduce.items(["ernet"], table="T1", twins="no")
+    counts, *t1 = reproduce.items(["ernet"], table="T1", twins="no")
+    assert (counts.key, counts.kind) == ("ernet/complexity", "complexity")
     assert {item.preset for item in t1} == {f"T1-ernet{depth}" for depth in (18, 34, 50, 101)}
-    twins = reproduce.items(["ernet"], table="T1", twins="only")
+    _, *twins = reproduce.items(["ernet"], table="T1", twins="only")
     assert {item.preset for item in twins} == {f"{item.preset}-honest" for item in t1}
     with pytest.raises(InputError, match=r"--row T9-none: no experiment of ernet"):
         reproduce.items(["ernet"], row="T9-none")
@@ -561,7 +563,13 @@ def test_commands_beside_rows_of_several_trainings_make_the_whole_row():
             arguments, _, words = line.partition("  # ")
             given = arguments.split()[3:]
             chosen = dict(zip(given[1::2], given[2::2], strict=True))
-            found = reproduce.items([paper], row=chosen["--row"], twins=chosen["--twins"])
+            found = reproduce.items(
+                [paper], row=chosen["--row"], twins=chosen["--twins"], only=chosen.get("--only")
+            )
+            if "--only" in chosen:
+                assert chosen["--only"] in {item.kind for item in found}
+                continue
+            found = [item for item in found if item.kind != "complexity"]
             kinds = Counter(item.kind for item in found)
             assert len(found) > 1
             assert {item.preset for item in found if not item.needs} <= {

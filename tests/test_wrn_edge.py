@@ -406,13 +406,28 @@ def test_tables_3_and_4_contradict_tables_1_and_2():
     assert outside[outside].index.tolist() == ["40X WRN"]
 
 
-def test_latencies_are_never_compared():
+def test_latencies_compare_on_the_same_device_alone():
     row = tables.published("wrn_edge").set_index("table").loc["T6"].iloc[0]
-    ours = tables.Estimate(1.0, None, 1, 0.9, 1.1, None, None, 604, None)
-    assert tables.status(row, None, 0, 0, ours) == (
+    here, pi = "AMD EPYC 7R13", "Raspberry Pi 4 Model B Rev 1.4"
+
+    def verdict(value, reach, device):
+        ours = tables.Estimate(
+            value, None, 1, value - reach, value + reach, None, None, None, (reach, reach),
+            device=device,
+        )  # fmt: skip
+        return tables.status(row, None, 0, 0, ours)
+
+    assert verdict(1000.0, 1, here) == (
         "not comparable",
-        "a latency compares on the same device alone",
+        f"other device: ours on {here}, the paper's on Raspberry Pi 4 (1 GB)",
     )
+    assert verdict(500.0, 3, pi) == ("below", "")
+    assert verdict(1064.0, 3, pi) == ("consistent", "")
+    assert verdict(1064.0, 300, pi) == ("inconclusive", "")
+    memory = {**row, "unit": "MB", "metrics_key": "memory_mb"}
+    ours = tables.Estimate(18.0, None, 1, None, None, None, None, None, None, device=pi)
+    status, reason = tables.status(memory, None, 0, 0, ours)
+    assert (status, "whole process" in reason) == ("not comparable", True)
 
 
 def test_readme_shows_published_numbers():

@@ -17,7 +17,7 @@ from common.reproduce.commands import Options
 from common.reproduce.doctor import examine, measure
 from common.reproduce.doctor import text as said
 from common.reproduce.hours import estimates
-from common.reproduce.plan import entries, text
+from common.reproduce.plan import KINDS, entries, text
 from common.reproduce.runner import Runner, check_places
 from common.reproduce.show import Board, counted, summary
 from common.reproduce.states import Place, states
@@ -82,6 +82,7 @@ def _selection(parser: argparse.ArgumentParser) -> None:
                         help=f"of {', '.join(PAPERS)}; default: all")  # fmt: skip
     parser.add_argument("--table", metavar="T", help="rows of one table: T1, T2, F8")
     parser.add_argument("--row", metavar="PRESET", help="one row, and its twin")
+    parser.add_argument("--only", choices=KINDS, help="work of one kind, and what it needs")
     parser.add_argument("--twins", choices=TWINS, help="honest twins (default: yes; of --demo: no)")
     parser.add_argument("--as-printed", action="store_true", help="the papers' own ways, too, "
                         "where a row does otherwise because that flatters")  # fmt: skip
@@ -118,6 +119,7 @@ def _chosen(chosen: argparse.Namespace) -> tuple[list[Item], Place]:
         seeds=chosen.seeds,
         rounds=chosen.rounds,
         demo=chosen.demo,
+        only=chosen.only,
     )
     if chosen.rounds is not None and not chosen.demo:
         terminal.line(f"--rounds {chosen.rounds}: a row with more rounds stays incomplete")

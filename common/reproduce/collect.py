@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common import config as configuration
-from common import evaluation, results, runs, tables
+from common import evaluation, measurements, results, runs, tables
 from common.config import VARIED
 from common.files import file_hash, read_json
 from common.metrics import catalogue, shown
@@ -51,10 +51,13 @@ def collect(
     found = [
         run for run in runs.find(place.runs_dir, paper) if place.takes(run.record) and whole(run)
     ]
-    return len(found), add(found, folder / f"{paper}.csv", tier)
+    beside = measured(place, paper, found, tier)
+    return len(found), add(found, folder / f"{paper}.csv", tier, beside)
 
 
-def add(found: Sequence[runs.Run], file: Path, tier: str) -> int:
+def add(
+    found: Sequence[runs.Run], file: Path, tier: str, beside: Sequence[results.Row] = ()
+) -> int:
     """Add finished runs of one paper to a file of results.
 
     Parameters
@@ -64,6 +67,8 @@ def add(found: Sequence[runs.Run], file: Path, tier: str) -> int:
         Made if it is missing, unless there is nothing to write.
     tier : str
         One of `common.results.TIERS`. Lines that are better vouched for stay.
+    beside : sequence of mapping
+        Lines of what was measured beside runs.
 
     Returns
     -------
@@ -71,7 +76,8 @@ def add(found: Sequence[runs.Run], file: Path, tier: str) -> int:
         How many lines the file has.
     """
     before = results.read(file) if file.is_file() else []
-    after = results.merged((line for run in found for line in lines(run, tier)), before)
+    mine = [line for run in found for line in lines(run, tier)]
+    after = results.merged([*mine, *beside], before)
     if after:
         results.write(file, after)
     return len(after)
@@ -96,14 +102,71 @@ def lines(run: runs.Run, tier: str) -> list[dict[str, str]]:
     InputError
         If a file of the run is missing or damaged.
     """
-    record = run.record
     metrics = evaluation.read_metrics(run)
+    common = _identity(run, tier)
+    return [_line({**common, **score}) for score in _scores(run.record.package, metrics)]
+
+
+def measured(
+    place: Place, paper: str, found: Sequence[runs.Run], tier: str
+) -> list[dict[str, str]]:
+    """Lines of what was measured beside runs: counts of networks, benches of the runs' models.
+
+    Parameters
+    ----------
+    place : Place
+    paper : str
+    found : sequence of Run
+        Finished; a bench of any other run's model is left out.
+    tier : str
+        One of `common.results.TIERS`.
+
+    Returns
+    -------
+    list of dict
+        As `lines`. A line of counts has no run and no data; that of a bench those of its run, the
+        device as `hardware`, and the SHA-256 of its own file in place of the predictions'.
+    """
+    by_id = {run.record.run_id: run for run in found}
+    presets = {
+        configuration.config_sha256(config): name
+        for name, config in reversed(list(of_paper(paper, place.synthetic).presets.items()))
+    }
+    out = []
+    for each in measurements.find(place.folder.parent, place.folder.name):
+        if each.synthetic != place.synthetic:
+            continue
+        if each.paper == paper and each.config_sha256 in presets:
+            about: dict[str, Any] = {
+                "run_id": f"network-{each.config_sha256[:10]}",
+                "paper": paper,
+                "preset": presets[each.config_sha256],
+                "config_sha256": each.config_sha256,
+                "commit": each.commit,
+            }
+        elif each.run_id in by_id:
+            about = _identity(by_id[each.run_id], tier)
+            about |= {"seconds": None, "leaks": "", "hardware": each.device}
+            about |= {"predictions_sha256": each.sha256, "threads": each.threads}
+        else:
+            continue
+        about |= {"synthetic": each.synthetic, "tier": tier, "date": each.date}
+        for key, value in each.values.items():
+            low, high = each.intervals.get(key, (None, None))
+            score = {"metric": key, "unit": measurements.unit_of(key), "value": value}
+            out.append(_line({**about, **score, "low": low, "high": high}))
+    return out
+
+
+def _identity(run: runs.Run, tier: str) -> dict[str, Any]:
+    """What all lines of a run say."""
+    record = run.record
     made = read_json(run.path / "environment.json")
     predictions = run.path / "predictions.csv"
     kind = _kind(record.package, record.config)
     first = configuration.first_defaults(kind)
     values = {**first, **record.config}
-    common = {
+    return {
         "run_id": record.run_id,
         "paper": record.package,
         "preset": record.preset,
@@ -126,10 +189,10 @@ def lines(run: runs.Run, tier: str) -> list[dict[str, str]]:
         "tier": tier,
         "date": record.finished,
     }
-    return [
-        {name: _text({**common, **score}.get(name)) for name in results.COLUMNS}
-        for score in _scores(record.package, metrics)
-    ]
+
+
+def _line(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: _text(values.get(name)) for name in results.COLUMNS}
 
 
 def _kind(package: str, config: Mapping[str, Any]) -> type:

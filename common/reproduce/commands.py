@@ -82,8 +82,8 @@ def commands(
     data = _data(item, place, options)
     if item.step is None:
         return [_training(item, known, place, data, options)]
-    run = found[item.of].run
-    if run is None:
+    run = found[item.of].run if item.of else None
+    if item.of and run is None:
         raise InputError(f"{item.key}: its training is not done")
     stands = {**names(item, known, run, place), "data": data}
     return [[part.format(**stands) for part in command] for command in item.step.commands]
@@ -108,10 +108,10 @@ def _training(
 
 def _data(item: Item, place: Place, options: Options) -> str:
     """Folder of an item's data set."""
-    if place.synthetic:
-        return str(tissue(place, item.dataset))
     if not item.dataset:
         return options.data_dir or ""
+    if place.synthetic:
+        return str(tissue(place, item.dataset))
     return str(options.folder(item.dataset))
 
 

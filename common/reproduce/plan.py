@@ -11,8 +11,14 @@ from common.reproduce.hours import GUESSED, Estimate, disk
 from common.reproduce.states import State
 from common.reproduce.work import Item
 
-KINDS = ("training", "generation", "export", "bench")
-"""Kinds of items, in the order in which they are shown."""
+KINDS = {
+    "training": "trainings",
+    "generation": "generations",
+    "export": "exports",
+    "bench": "benches",
+    "complexity": "counts",
+}
+"""Kinds of items, in the order in which they are shown, and what several are called."""
 
 
 def entries(
@@ -77,7 +83,7 @@ def text(items: Sequence[Item], found: Mapping[str, State], hours: Mapping[str, 
 HEADER = ["experiment", "what", "rounds", "done", "needs", "hours to go", "from"]
 """Heads of a paper's table."""
 
-TOTALS = ["paper", *(f"{kind}s" for kind in KINDS), "done", "hours to go"]
+TOTALS = ["paper", *KINDS.values(), "done", "hours to go"]
 """Heads of the last table."""
 
 

@@ -192,7 +192,7 @@ def summary(items: Sequence[Item], found: Mapping[str, State], place: Place) -> 
     groups: dict[tuple[str, str], list[Item]] = {}
     for item in items:
         what = item.kind if item.step is not None else item.module
-        groups.setdefault((f"{item.paper} {item.preset}", what), []).append(item)
+        groups.setdefault((f"{item.paper} {item.preset}".strip(), what), []).append(item)
     for (name, what), group in groups.items():
         count = Counter(found[item.key].name for item in group)
         left = sum(hours[item.key].hours for item in group if not found[item.key].done)

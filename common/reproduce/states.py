@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from common import config as configuration
-from common import leases, runs, tables, writers
+from common import leases, measurements, runs, tables, writers
 from common.errors import InputError
 from common.files import expanded, read_json
 from common.reproduce.work import Item
 
-FOLDER = "reproduce"
+FOLDER = measurements.FOLDER
 """Folder under that of the runs: claims, logs, failures, and what steps make."""
 
 STATES = ("done", "stale", "running", "failed", "interrupted", "ready", "waiting")
@@ -121,7 +121,7 @@ class Place:
         ----------
         item : Item
         """
-        return self.folder / "made" / item.slug
+        return self.folder / measurements.MADE / item.slug
 
 
 def states(items: Sequence[Item], place: Place) -> dict[str, State]:
@@ -163,14 +163,15 @@ def _state(
     commit: str | None,
 ) -> State:
     source = known[item.of] if item.of else item
-    run = trained.get(_key(source.config, source.round))
+    alone = item.step is not None and not item.of  # a step of no run
+    run = None if alone else trained.get(_key(source.config, source.round))
     path = None if run is None else run.path
     if item.step is None:
         done = run is not None and run.finished
     else:
-        done = found[item.of].done and _proven(proof(item, known, found, place))
+        done = (not item.of or found[item.of].done) and _proven(proof(item, known, found, place))
     if done:
-        facts = _environment(path)
+        facts = _environment(path) if path else _read(proof(item, known, found, place))
         stale = commit is not None and facts.get("commit") not in (commit, None)
         words = f"made by commit {str(facts.get('commit'))[:10]}" if stale else ""
         return State("stale" if stale else "done", path, words, facts)
@@ -195,7 +196,7 @@ def _state(
 def proof(
     item: Item, known: Mapping[str, Item], found: Mapping[str, State], place: Place
 ) -> Path | None:
-    """The file that is there when a step is done; None before its training is.
+    """The file that is there when a step is done; None before the training that it needs is.
 
     Parameters
     ----------
@@ -208,11 +209,13 @@ def proof(
     place : Place
     """
     assert item.step is not None
-    run = found[item.of].run
-    return None if run is None else Path(item.step.proof.format(**names(item, known, run, place)))
+    run = found[item.of].run if item.of else None
+    if item.of and run is None:
+        return None
+    return Path(item.step.proof.format(**names(item, known, run, place)))
 
 
-def names(item: Item, known: Mapping[str, Item], run: Path, place: Place) -> dict[str, str]:
+def names(item: Item, known: Mapping[str, Item], run: Path | None, place: Place) -> dict[str, str]:
     """What stands for what in a step's commands: the run, its own folder, those of steps before.
 
     Parameters
@@ -220,11 +223,11 @@ def names(item: Item, known: Mapping[str, Item], run: Path, place: Place) -> dic
     item : Item
     known : mapping
         Key -> item.
-    run : Path
-        Folder of the training's run.
+    run : Path or None
+        Folder of the training's run; None of a step that needs none.
     place : Place
     """
-    found = {"run": str(run), "out": str(place.made(item))}
+    found = {"out": str(place.made(item))} | ({} if run is None else {"run": str(run)})
     for key in item.needs:
         if known[key].step is not None:
             found[known[key].kind] = str(place.made(known[key]))
@@ -285,8 +288,10 @@ def _environment(run: Path | None) -> dict[str, Any]:
     return {} if run is None else _read(run / "environment.json")
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path | None) -> dict[str, Any]:
     """A JSON object; empty if there is none."""
+    if file is None:
+        return {}
     with contextlib.suppress(OSError, InputError, ValueError):
         values = read_json(file)
         if isinstance(values, dict):

@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common import config as configuration
-from common import experiments, tables
+from common import experiments, measurements, tables
 from common.errors import InputError
 from common.experiments import Experiment, Round, Step
 from common.papers import PAPERS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TWINS = ("yes", "no", "only")
 """Rows with their honest twins, without them, or these alone."""
@@ -52,6 +55,7 @@ class Item:
     key : str
         Its name: paper, preset, round and, of a step, what it makes.
     paper, preset : str
+        The latter "" of what is made for all rows at once.
     kind : str
         "training", or the step's kind.
     config : dataclass
@@ -62,7 +66,7 @@ class Item:
         Keys of what must be done before.
     step : Step, optional
     of : str
-        Key of the training that a step belongs to.
+        Key of the training that a step belongs to; "" of one that needs none.
     module : str
         Of a training: its command.
     flag : str
@@ -137,6 +141,7 @@ def items(
     seeds: int | None = None,
     rounds: int | None = None,
     demo: bool = False,
+    only: str | None = None,
 ) -> list[Item]:
     """All work that rows take, each item after what it needs.
 
@@ -157,6 +162,8 @@ def items(
         As many first rounds (folds, trials) of each row alone; unset: all.
     demo : bool
         The rows in small, for synthetic tissue.
+    only : str, optional
+        Work of one kind alone, and what it needs: "bench", "complexity".
 
     Returns
     -------
@@ -175,11 +182,15 @@ def items(
     for package in papers:
         work = of_paper(package, demo)
         chosen = _chosen(work, table, row, twins, as_printed)
-        planner = _Planner(work, [replace(each, rounds=each.rounds[:rounds]) for each in chosen])
+        chosen = [replace(each, rounds=each.rounds[:rounds]) for each in chosen]
+        planner = _Planner(work, chosen, _counted_alone(work, table))
         for each in planner.items(seeds):
             found.setdefault(each.key, each)
+    if only is not None:
+        found = _only(found, only)
     if not found:
         asked = f"--table {table}" if row is None else f"--row {row}"
+        asked += f" --only {only}" if only is not None else ""
         raise InputError(f"{asked}: no experiment of {', '.join(papers)} with --twins {twins}")
     return list(found.values())
 
@@ -188,17 +199,10 @@ def _chosen(
     work: Work, table: str | None, row: str | None, twins: str, as_printed: bool
 ) -> list[Experiment]:
     rows = set(work.experiments)
-    settings = import_module(f"{work.paper}.config")
-    beside = [getattr(settings, name, {}) for name in ("HONEST", "AS_PRINTED")]
-
-    def with_beside(names: Set[str]) -> set[str]:
-        return set(names) | {each[name] for each in beside for name in names if name in each}
-
     if table is not None:
-        printed = tables.published(work.paper)
-        rows &= with_beside(set(printed[printed["table"] == table]["preset"]))
+        rows &= _with_beside(work, set(_printed(work, table)["preset"]))
     if row is not None:
-        rows &= with_beside({row})
+        rows &= _with_beside(work, {row})
     wanted = {
         "yes": lambda name, twin: True,
         "no": lambda name, twin: not twin or name == row,
@@ -213,6 +217,39 @@ def _chosen(
     ]
 
 
+def _with_beside(work: Work, names: Set[str]) -> set[str]:
+    """Rows with their twins, and with the papers' own ways of them."""
+    settings = import_module(f"{work.paper}.config")
+    beside = [getattr(settings, name, {}) for name in ("HONEST", "AS_PRINTED")]
+    return set(names) | {each[name] for each in beside for name in names if name in each}
+
+
+def _printed(work: Work, table: str) -> pd.DataFrame:
+    printed = tables.published(work.paper)
+    return printed[printed["table"] == table]
+
+
+def _counted_alone(work: Work, table: str | None) -> set[str]:
+    """Presets of which a table prints how large their network is, and nothing else."""
+    if table is None:
+        return set()
+    printed = _printed(work, table)
+    counts = printed["metrics_key"].map(measurements.kind_of) == "complexity"
+    alone = set(printed["preset"][counts]) - set(printed["preset"][~counts])
+    return _with_beside(work, alone)
+
+
+def _only(found: Mapping[str, Item], kind: str) -> dict[str, Item]:
+    """Items of a kind, and what they need."""
+    waiting = [key for key, item in found.items() if item.kind == kind]
+    wanted: set[str] = set()
+    while waiting:
+        key = waiting.pop()
+        wanted.add(key)
+        waiting += [need for need in found[key].needs if need not in wanted]
+    return {key: item for key, item in found.items() if key in wanted}
+
+
 class _Planner:
     """Items of a paper's experiments.
 
@@ -220,10 +257,14 @@ class _Planner:
     ----------
     work : Work
     chosen : sequence of Experiment
+    counted_alone : set of str
+        Presets of which the network is counted and nothing trained.
     """
 
-    def __init__(self, work: Work, chosen: Sequence[Experiment]) -> None:
-        self.work, self.chosen = work, chosen
+    def __init__(
+        self, work: Work, chosen: Sequence[Experiment], counted_alone: Set[str] = frozenset()
+    ) -> None:
+        self.work, self.chosen, self.counted_alone = work, chosen, counted_alone
         self.known: dict[str, str] = {}  # training -> its key
         self.yielded_by = {each.yields: each for each in chosen if each.yields}
 
@@ -236,6 +277,10 @@ class _Planner:
             As `items` takes it.
         """
         for experiment in self.chosen:
+            if experiment.counted is not None:
+                yield self._counts(experiment, experiment.counted)
+            if experiment.preset in self.counted_alone:
+                continue
             after = experiment.after
             for values in experiment.repeated(seeds, self.work.presets[experiment.preset].seed):
                 yield from self._training(experiment, values, after)
@@ -278,6 +323,12 @@ class _Planner:
             made = self._step(experiment, config, key, step, tuple({key: 0, last: 0}))
             yield made
             last = made.key
+
+    def _counts(self, experiment: Experiment, step: Step) -> Item:
+        """Counts of a paper's networks, once for all rows that print them; no data, no run."""
+        config = self.work.presets[experiment.preset]
+        key = f"{self.work.paper}/{step.kind}"
+        return Item(key, self.work.paper, "", step.kind, config, {}, step=step)
 
     def _step(
         self, experiment: Experiment, config: Any, of: str, step: Step, needs: tuple[str, ...]

@@ -49,7 +49,7 @@ def experiment_lines(paper: Paper) -> tuple[list[list[str]], list[str]]:
         )
         before = title
     missing = [
-        command(paper.package, name, paper.trained_by)
+        command(paper.package, name, paper.trained_by, paper.chains)
         for row, name in paper.as_printed.items()
         if name not in paper.groups and row in set(paper.table["preset"])
     ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common import measurements
 from common.metrics import clopper_pearson
 from common.tables.arithmetic import paper_counts, size_remarks
 from common.tables.judge import difference, status
-from common.tables.ours import Estimate, estimate
+from common.tables.ours import Estimate, estimate, measured
 from common.tables.paper import Paper, command, load
 from common.tables.printed import SCALES
 
@@ -64,8 +65,15 @@ def compared(paper: Paper) -> pd.DataFrame:
         scale = SCALES.get(row["unit"], 1)
         twin = paper.honest.get(row["preset"], "none: not set up")
         group, twin_group = paper.groups.get(row["preset"]), paper.groups.get(twin)
-        ours = estimate(group, row["metrics_key"]) if group else None
-        beside = estimate(twin_group, row["metrics_key"]) if twin_group else None
+        kind = measurements.kind_of(row["metrics_key"])
+        if kind is not None:  # no score: runs have nothing to do with it
+            ours, beside = (
+                measured(row, paper.measured.get(name, ())) for name in (row["preset"], twin)
+            )
+            group = None
+        else:
+            ours = estimate(group, row["metrics_key"]) if group else None
+            beside = estimate(twin_group, row["metrics_key"]) if twin_group else None
         rounds = group.rounds(row["metrics_key"]) if group else None
         judged, reason = status(row, possible, k, n, ours, rounds)
         apart = difference(row, possible, k, n, ours)
@@ -87,12 +95,13 @@ def compared(paper: Paper) -> pd.DataFrame:
             "difference_high": _scaled(apart.high, scale),
             "status": judged,
             "reason": reason,
+            "measured": _told(ours),
             "honest": twin,
             **{f"honest_{name}": value for name, value in _columns(beside, scale).items()},
-            "leaks": paper.leaks.get(row["preset"], ""),
-            "command": command(paper.package, row["preset"], paper.trained_by, paper.chains),
+            "leaks": "" if kind else paper.leaks.get(row["preset"], ""),
+            "command": command(paper.package, row["preset"], paper.trained_by, paper.chains, kind),
             "honest_command": (
-                command(paper.package, twin, paper.trained_by, paper.chains)
+                command(paper.package, twin, paper.trained_by, paper.chains, kind)
                 if twin in paper.presets
                 else ""
             ),
@@ -112,6 +121,13 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
         **dict.fromkeys(("honest_ours", "honest_sd", "honest_low", "honest_high"), "float64"),
     }
     return table.astype(kinds)
+
+
+def _told(ours: Estimate | None) -> str:
+    """How something that is no score was measured, and on which device."""
+    if ours is None or not ours.words:
+        return ""
+    return f"{ours.words}, on {ours.device}" if ours.device else ours.words
 
 
 def _scaled(value: float | None, scale: float) -> float | None:

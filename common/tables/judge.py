@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from common import measurements
 from common.metrics import clopper_pearson
-from common.tables.arithmetic import impossible
+from common.tables.arithmetic import impossible, rounds_to
 from common.tables.ours import Estimate
 from common.tables.printed import SCALES, unknown
 
@@ -19,8 +20,7 @@ _NO_TEST_SET = {
     "images": "a count; the shares beside it are compared",
     "FID": "FID and KID compare only over equal features and equally many images",
     "KID": "FID and KID compare only over equal features and equally many images",
-    "ms": "a latency compares on the same device alone",
-    "MB": "a memory use compares on the same device alone",
+    "MB": "of what the paper measured is not said; ours is the peak of the whole process",
 }
 
 
@@ -89,7 +89,8 @@ def difference(
         return Difference()
     printed = k / n if possible else float(row["printed"]) / SCALES.get(row["unit"], 1)
     value = ours.value - printed
-    if row["unit"] not in SCALES or ours.low is None or ours.high is None:
+    timed = bool(ours.device) and not _other_device(row, ours)
+    if not (row["unit"] in SCALES or timed) or ours.low is None or ours.high is None:
         return Difference(value)
     if possible:
         ends = clopper_pearson(k, n)
@@ -129,10 +130,11 @@ def status(
     status : str
         In this order: ``not run``, ``impossible as printed``, ``not comparable``, ``m of n
         rounds`` (the number is a mean of n, we have m different: never judged before the row is
-        whole);
-        then, by the 95 % interval of the `difference`, ``above`` or ``below`` (ours, of the
-        paper's), ``consistent`` (it contains 0, its half-width is at most 3 points) or
-        ``inconclusive`` (it contains 0 and is wider, or there is none).
+        whole); of a count, which is exact, ``consistent`` if it rounds to the printed number, else
+        ``above`` or ``below``; then, by the 95 % interval of the `difference`, ``above`` or
+        ``below`` (ours, of the paper's), ``consistent`` (it contains 0, its half-width is at most
+        3 points, or 3 % of a printed latency) or ``inconclusive`` (it contains 0 and is wider, or
+        there is none).
     reason : str
         Why, for ``not comparable``, ``impossible as printed`` and ``inconclusive`` without an
         interval; else "".
@@ -141,6 +143,8 @@ def status(
         return "not run", ""
     if possible is False:
         return "impossible as printed", impossible(row)
+    if str(row["metrics_key"]).startswith("parameters"):
+        return _of_counts(row, ours), ""
     reason = _incomparable(row, ours)
     if reason:
         return "not comparable", reason
@@ -154,11 +158,33 @@ def status(
         return "above", ""
     if high < 0:
         return "below", ""
-    return ("consistent" if (high - low) / 2 <= MARGIN else "inconclusive"), ""
+    margin = MARGIN * (1 if row["unit"] in SCALES else float(row["printed"]))
+    return ("consistent" if (high - low) / 2 <= margin else "inconclusive"), ""
+
+
+def _of_counts(row: Mapping[str, Any], ours: Estimate) -> str:
+    """Status of a count, which is exact."""
+    printed, value = float(row["printed"]), float(ours.value or 0)
+    if rounds_to(value, printed, int(row["decimals"])):
+        return "consistent"
+    return "above" if value > printed else "below"
+
+
+def _other_device(row: Mapping[str, Any], ours: Estimate) -> str:
+    """Why a measurement is not of the row's device; "" if it is."""
+    if not ours.device or measurements.of_device(str(row["row"]), ours.device):
+        return ""
+    return f"other device: ours on {ours.device}, the paper's on {row['row']}"
 
 
 def _incomparable(row: Mapping[str, Any], ours: Estimate) -> str:
     """Why a printed number and ours do not measure the same; "" if they do."""
+    if row["metrics_key"] == "flops":
+        return "by which rule the paper counted is not known; ours are multiply-accumulates"
+    if other := _other_device(row, ours):
+        return other
+    if ours.device and row["unit"] == "ms":
+        return ""
     if row["unit"] not in SCALES:
         return _NO_TEST_SET.get(row["unit"], "not a score on test images")
     if ours.value is None and ours.reason:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from common import config as configuration
-from common import evaluation, predictions
+from common import evaluation, measurements, predictions
 from common.errors import InputError
+from common.measurements import Measurement
 from common.metrics import LEVEL, catalogue, shown
 from common.results import Recorded
 from common.runs import Run
@@ -117,6 +118,10 @@ class Estimate:
         set is.
     reason : str
         Why there is no value, or a single run's value has no interval; "" where that is not said.
+    device : str
+        That was timed; "" of everything else.
+    words : str
+        How it was measured, of what is no score.
     """
 
     value: float | None
@@ -129,6 +134,18 @@ class Estimate:
     n_test: int | None
     half_widths: tuple[float, float] | None
     reason: str = ""
+    device: str = ""
+    words: str = ""
+
+
+def run_id(run: Run | Recorded) -> str:
+    """Id of a run, whether or not its folder is at hand.
+
+    Parameters
+    ----------
+    run : Run or Recorded
+    """
+    return run.run_id if isinstance(run, Recorded) else run.record.run_id
 
 
 def lookup(metrics: Mapping[str, Any], key: str) -> Any:
@@ -226,6 +243,40 @@ def estimate(group: Group, key: str) -> Estimate:
     if score is not None:  # its interval cannot leave its range
         low, high = max(low, score.lowest), min(high, score.highest)
     return Estimate(mean, sd, len(values), low, high, None, None, n_test, widths, why)
+
+
+_FACTORS = {"M": 1e-6, "G": 1e-9}
+"""Units of printed counts: what one is in them."""
+
+
+def measured(row: Mapping[str, Any], found: Sequence[Measurement]) -> Estimate | None:
+    """What was measured of a printed number that is no score: counts, latency, memory.
+
+    Parameters
+    ----------
+    row : mapping
+        A row of published.csv.
+    found : sequence of Measurement
+        Of its preset.
+
+    Returns
+    -------
+    Estimate or None
+        In the printed unit; None if nothing was measured.
+    """
+    key = str(row["metrics_key"])
+    one = measurements.chosen(str(row["row"]), key, found)
+    if one is None:
+        return None
+    factor = _FACTORS.get(row["unit"], 1)
+    low, high = one.intervals.get(key, (None, None))
+    value, widths = factor * one.values[key], None
+    if low is not None and high is not None:
+        low, high = factor * low, factor * high
+        widths = value - low, high - value
+    return Estimate(
+        value, None, 1, low, high, None, None, None, widths, device=one.device, words=one.words
+    )
 
 
 def _section(metrics: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], str]:

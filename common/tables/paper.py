@@ -11,10 +11,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from common import config as configuration
-from common import datasets, evaluation, results, runs
+from common import datasets, evaluation, measurements, results, runs
 from common.errors import InputError
 from common.files import expanded
-from common.tables.ours import Group
+from common.measurements import Measurement
+from common.tables.ours import Group, run_id
 from common.tables.printed import published
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Paper:
         Preset of a row that is more than one training -> what it takes, in words.
     fabricated : bool
         Whether the runs are those that a test made up, and no others.
+    measured : dict
+        Preset -> counts of its network, and what devices took with its model.
     """
 
     package: str
@@ -63,6 +66,7 @@ class Paper:
     as_printed: Mapping[str, str] = field(default_factory=dict)
     chains: Mapping[str, str] = field(default_factory=dict)
     fabricated: bool = False
+    measured: dict[str, list[Measurement]] = field(default_factory=dict)
 
 
 def load(
@@ -109,16 +113,33 @@ def load(
             _sort_in(paper, run, candidates)
     if results_dir is not None:
         _add_recorded(paper, expanded(results_dir) / f"{package}.csv", candidates)
+    _add_measured(paper, measurements.find(runs_dir), candidates)
     return paper
+
+
+def _add_measured(paper: Paper, found: Sequence[Measurement], candidates: Sequence[str]) -> None:
+    """Add what was measured to every preset whose network, or whose run, it is of."""
+    hashes = {name: configuration.config_sha256(paper.presets[name]) for name in candidates}
+    for each in found:
+        if each.synthetic:
+            continue
+        for name in candidates:
+            group = paper.groups.get(name)
+            ids = {run_id(run) for run in group.runs} if group else set()
+            same = (each.paper, each.config_sha256) == (paper.package, hashes[name])
+            if same or each.run_id in ids:
+                paper.measured.setdefault(name, []).append(each)
 
 
 def _add_recorded(paper: Paper, file: Path, candidates: Sequence[str]) -> None:
     """Add the runs of a file of results to every preset whose config they have."""
     if not file.is_file():
         return
-    here = {run.record.run_id for group in paper.groups.values() for run in group.folders}
+    here = {run_id(run) for group in paper.groups.values() for run in group.folders}
     hashes = {name: configuration.config_sha256(paper.presets[name]) for name in candidates}
-    for run in results.recorded(results.read(file)):
+    lines = results.read(file)
+    _add_measured(paper, results.measured(lines), candidates)
+    for run in results.recorded(lines):
         mine = run.fabricated if paper.fabricated else not run.synthetic
         if not mine or run.run_id in here:
             continue
@@ -230,6 +251,7 @@ def command(
     preset: str,
     trained_by: Mapping[str, str] | None = None,
     chains: Mapping[str, str] | None = None,
+    kind: str | None = None,
 ) -> str:
     """Command that makes a row: a training, or all rounds of it and what comes before.
 
@@ -241,12 +263,20 @@ def command(
         Its name.
     trained_by, chains : mapping, optional
         As in `Paper`.
+    kind : str, optional
+        What measures the number, of one that is no score (`common.measurements.kind_of`).
 
     Returns
     -------
     str
         To be typed, with the data's folder in place of DIR.
     """
+    if kind is not None:
+        data = "" if kind == "complexity" else " --data-dir DIR  # a training, export, bench"
+        return (
+            f"python -m common.reproduce run --paper {package} --row {preset} --twins no "
+            f"--only {kind}{data}"
+        )
     if preset in (chains or {}):
         return (
             f"python -m common.reproduce run --paper {package} --row {preset} --twins no "

@@ -49,6 +49,7 @@ _LEGEND = [
     "consistent: it holds 0 and is",
     "at most 6 points wide; inconclusive: it is wider; m of n rounds: the paper's number is a mean "
     "of n runs, ours of m.",
+    "A count of parameters is exact: consistent if it rounds to the printed one.",
 ]
 
 
@@ -250,6 +251,8 @@ def _cells(table: pd.DataFrame, commands: Notes, notes: Notes) -> list[tuple[str
 def _remarks(record: Mapping[str, Any], wrong: bool) -> list[str]:
     """What the notes say of a line."""
     texts = [*split_notes(record["note"]), *filter(None, [record["paper_remark"]])]
+    if record["measured"]:
+        texts.append(f"ours: {record['measured']}")
     if wrong:
         texts.append(f"* {impossible(record)}")
     elif record["reason"]:

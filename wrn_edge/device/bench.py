@@ -151,6 +151,8 @@ def measure(
     problem = throttle_problem(before, bits)
     return {
         "machine": machine(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
+        "run": bundle.manifest.get("run_id"),
         "model": bundle.model_id,
         "precision": bundle.manifest["model"]["precision"],
         "bytes": bundle.model.stat().st_size,
@@ -162,6 +164,7 @@ def measure(
         "runs": runs,
         "warm_up": warm_up,
         "mean_ms": float(np.mean(times)),
+        "sd_ms": float(np.std(times, ddof=1)) if runs > 1 else None,
         "median_ms": float(p50),
         "p95_ms": float(p95),
         "p99_ms": float(p99),
