@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from common.forensics.means import f1_ends, within
+from common.forensics.rounding import Printed, recover_count, rounds_to
 from common.metrics import class_scores
 from common.tables.printed import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SLACK = 1e-9
-"""Beyond half a unit of the last digit: what floating point may add to a tie."""
 
 COUNTS = ("tp", "tn", "fp", "fn")
 
@@ -45,56 +44,6 @@ class Counted(NamedTuple):
 
 UNRECOVERED = Counted(None)
 IMPOSSIBLE = Counted(False)
-
-
-def recover_count(printed: str | float, decimals: int, n: int) -> int | None:
-    """Count k for which k/n, in percent, rounds to the printed number; None if there is none.
-
-    Numbers halfway between two roundings are accepted either way. With so many images that
-    several counts fit, the nearest one is given.
-
-    Parameters
-    ----------
-    printed : str or float
-        The number as printed, in percent.
-    decimals : int
-        Its digits after the point.
-    n : int
-        Images it is a share of.
-
-    Returns
-    -------
-    int or None
-        In [0, n].
-
-    References
-    ----------
-    Brown and Heathers, The GRIM test, 2017.
-    """
-    value = float(printed)
-    k = round(value / 100 * n)
-    if not 0 <= k <= n:
-        return None
-    return k if rounds_to(100 * k / n, value, decimals) else None
-
-
-def rounds_to(exact: float, printed: float, decimals: int) -> bool:
-    """Whether an exact value may be printed so: half a unit of the last digit off is still it.
-
-    Parameters
-    ----------
-    exact : float
-        In the unit of `printed`.
-    printed : float
-        The printed number.
-    decimals : int
-        Its digits after the point.
-
-    Returns
-    -------
-    bool
-    """
-    return abs(exact - printed) <= 0.5 * 10.0**-decimals + SLACK
 
 
 def paper_count(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
@@ -328,50 +277,16 @@ def _is_printed(exact: float, row: Mapping[str, Any]) -> bool:
 def _f1_fits(row: Mapping[str, Any], siblings: pd.DataFrame, rounds: int) -> bool:
     """Whether a class' printed F1 can follow from the precision and the recall beside it.
 
-    The F1 of one round is their harmonic mean; see `f1_range` for the mean of several.
+    The F1 of one round is their harmonic mean; see `f1_ends` for the mean of several.
     """
     path = str(row["metrics_key"]).removesuffix("f1")
-    lows, highs = [], []
-    for name in ("precision", "recall"):
-        found = siblings[siblings["metrics_key"] == path + name]
-        if found.empty:
-            return True
-        value, half = float(found["printed"].iloc[0]), 0.5 * 10.0 ** -int(found["decimals"].iloc[0])
-        lows.append(max(value - half, 0) / 100)
-        highs.append(min(value + half, 100) / 100)
-    low, _ = f1_range(*lows, rounds=rounds)
-    _, high = f1_range(*highs, rounds=rounds)
-    half = 0.5 * 10.0 ** -int(row["decimals"]) + SLACK
-    return 100 * low - half <= float(row["printed"]) <= 100 * high + half
-
-
-def f1_range(precision: float, recall: float, *, rounds: int) -> tuple[float, float]:
-    """Least and largest mean F1 of rounds with these mean precision and recall.
-
-    It is at most the mean of the two, as no harmonic mean is above the arithmetic one. It is least,
-    the harmonic mean being concave, where all that is missing from 1 is missing in one round, and
-    of the two in different ones: it grows faster in one where the other is large.
-
-    Parameters
-    ----------
-    precision, recall : float
-        Means over the rounds, in [0, 1].
-    rounds : int
-        1: both ends are the harmonic mean.
-
-    Returns
-    -------
-    low, high : float
-        In [0, 1].
-    """
-    if rounds == 1:
-        return _harmonic(precision, recall), _harmonic(precision, recall)
-    worst = [1 - rounds * (1 - each) for each in (precision, recall)]
-    if min(worst) < 0:
-        return 0.0, (precision + recall) / 2
-    least = _harmonic(worst[0], 1) + _harmonic(1, worst[1]) + rounds - 2
-    return least / rounds, (precision + recall) / 2
-
-
-def _harmonic(p: float, r: float) -> float:
-    return 2 * p * r / (p + r) if p + r else 0.0
+    beside = [siblings[siblings["metrics_key"] == path + name] for name in ("precision", "recall")]
+    if any(found.empty for found in beside):
+        return True
+    precision, recall = (
+        within(Printed(str(found["printed"].iloc[0]), int(found["decimals"].iloc[0]), 100))
+        for found in beside
+    )
+    low, high = f1_ends(precision, recall, rounds)
+    f1 = Printed(str(row["printed"]), int(row["decimals"]), 100)
+    return f1.low <= high and low <= f1.high

@@ -1,0 +1,347 @@
+"""The lines of a table of printed numbers, read: what is known of each, and what it belongs to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.errors import InputError
+from common.files import read_table
+from common.forensics.rounding import Printed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = {
+    "printed": "the number as text, with the decimals that it has: 97.30",
+    "metrics_key": "what it is: accuracy, per_class.malignant.recall, f1_macro, per_class.a.tp ...",
+    "unit": "percent, fraction, images (a whole number); default: percent from a % sign, images of "
+    "a count, else fraction",
+    "decimals": "digits after the point, where the text has fewer (1.0 printed beside 0.98)",
+    "table": "where it stands; numbers of one table, system and group must agree",
+    "row": "its line there",
+    "metric": "its heading there",
+    "system": "what was measured, the same in every table; default: preset, else row",
+    "preset": "as system",
+    "n_test": "images it was measured on: 407, or a range 400-420; empty: not known",
+    "n_from": "whence n_test comes where the paper does not print it; n_test is then not relied on",
+    "n_range": "sizes that are possible where the paper prints none: 1-3421",
+    "rounds": "of how many runs it is a mean, each on n_test images",
+    "averages": "folds: the rounds share n_test images out among them; default: each has them all",
+    "sd": "the standard deviation printed beside it",
+    "classes": "names, a number, or images of each: benign=749; malignant=1500-1624",
+    "images": "name of the test set: systems with the same one were tried on the same images",
+    "merges": "system of which this one merges classes, with the same predictions",
+    "id": "a name for `equals`",
+    "equals": "a sum over ids and numbers that it must be: n0 + n1, 0.3 * total, mean(a, b)",
+    "note": "anything",
+}
+"""Columns that are known, each optional but the first; others are left alone."""
+
+UNITS = ("percent", "fraction", "images")
+"""Units of numbers that arithmetic can judge; of others, only what `equals` says."""
+
+COUNT_KEYS = ("tp", "fn", "fp", "tn", "correct", "wrong", "n")
+"""Last parts of keys that are whole numbers of images."""
+
+MOST_IMAGES = 10_000_000
+"""Of a test set."""
+
+MOST_ROUNDS = 10_000
+"""Of a mean."""
+
+_RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
+_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,12})?")
+
+
+@dataclass(frozen=True, eq=False)
+class Number:
+    """A printed number, and what is known of it.
+
+    Attributes
+    ----------
+    line : int
+        Its position in the table, from 0.
+    table, row, metric, key : str
+        As in the table of numbers.
+    unit : str
+        ``percent``, ``fraction``, ``images``, or another, which is not judged.
+    printed : Printed
+    system : str
+        What was measured.
+    path : str
+        The part of the key before ``per_class`` and the score: ``by_magnification.40X``.
+    of_class : str
+        Name of the class whose score it is, or "".
+    score : str
+        Last part of the key.
+    n : range or None
+        Sizes that its test set can have.
+    taken : int or None
+        A size that was taken where none is printed: used to say what does not fit, not to judge.
+    rounds : int
+        Of how many runs it is a mean.
+    folds : bool
+        Whether those share the images out among them.
+    sd : Printed or None
+    classes : tuple of str
+        Names of all classes, as far as known.
+    sizes : dict of str to range
+        Images of each class, as far as known.
+    n_classes : int or None
+    images, merges, id, equals : str
+    """
+
+    line: int
+    table: str
+    row: str
+    metric: str
+    key: str
+    unit: str
+    printed: Printed
+    system: str
+    path: str
+    of_class: str
+    score: str
+    n: range | None
+    taken: int | None
+    rounds: int
+    folds: bool
+    sd: Printed | None
+    classes: tuple[str, ...]
+    sizes: Mapping[str, range]
+    n_classes: int | None
+    images: str
+    merges: str
+    id: str
+    equals: str
+
+    @property
+    def n_only(self) -> int | None:
+        """Size of the test set, where only one is possible."""
+        return self.n[0] if self.n is not None and len(self.n) == 1 else None
+
+    @property
+    def exact_count(self) -> int | None:
+        """The number as a whole count of images, if it is one."""
+        whole = self.unit == "images" and self.printed.value.denominator == 1
+        return int(self.printed.value) if whole else None
+
+    @property
+    def name(self) -> str:
+        """What a message calls it: ``T2, ResNet50: accuracy 93.91``."""
+        place = ", ".join(filter(None, (self.table, self.row)))
+        what = f"{self.metric or self.key} {self.printed.text}"
+        return f"{place}: {what}" if place else what
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    """Read a file of printed numbers, as text.
+
+    Parameters
+    ----------
+    path : path
+        CSV, columns of `COLUMNS`.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    InputError
+        If it is no CSV table or lacks the numbers.
+    """
+    return read_table(path, ("printed",), repair="docs/forensics.md says how such a file looks")
+
+
+def numbers(table: pd.DataFrame, name: str = "numbers") -> list[Number]:
+    """Check every line of a table of printed numbers.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns of `COLUMNS`.
+    name : str
+        What messages call it: the file.
+
+    Returns
+    -------
+    list of Number
+        In the order of the table.
+
+    Raises
+    ------
+    InputError
+        A value is not what its column wants; names line and column.
+    """
+    import pandas as pd
+
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(f"{name} must be a table (DataFrame), not {type(table).__name__}")
+    if "printed" not in table:
+        raise InputError(f"{name}: no column printed")
+    text = {
+        column: ["" if pd.isna(value) else str(value).strip() for value in table[column]]
+        for column in COLUMNS
+        if column in table
+    }
+    if "metrics_key" not in text and "equals" not in text:
+        raise InputError(f"{name}: no column metrics_key, which says what each number is")
+    empty = [""] * len(table)
+    found = []
+    for i in range(len(table)):
+        cells = {column: text.get(column, empty)[i] for column in COLUMNS}
+        found.append(_number(i, cells, f"{name}, line {i + 2}"))
+    return found
+
+
+def _number(line: int, cells: Mapping[str, str], where: str) -> Number:
+    key, unit = cells["metrics_key"], cells["unit"]
+    parts = key.split(".")
+    score, of_class = parts[-1], ""
+    before = parts[:-1]
+    if "per_class" in before:
+        at = before.index("per_class")
+        of_class = ".".join(before[at + 1 :])
+        before = before[:at]
+        if not of_class:
+            raise InputError(f"{where}, column metrics_key: {key!r} names no class")
+    text = cells["printed"]
+    if text.endswith("%"):
+        text, unit = text[:-1].rstrip(), unit or "percent"
+    if not unit:
+        unit = "images" if score in COUNT_KEYS else "fraction"
+    if not _NUMBER.fullmatch(text):
+        raise InputError(f"{where}, column printed: {cells['printed']!r} is no number")
+    decimals = _whole(cells, "decimals", where, 0, 12)
+    has = len(text.partition(".")[2])
+    if decimals is not None and decimals < has:
+        raise InputError(f"{where}, column decimals: {decimals}, but {text} has {has}")
+    scale = 100 if unit == "percent" else 1
+    number = Printed(text, has if decimals is None else decimals, scale)
+    sd = None
+    if cells["sd"]:
+        if not _NUMBER.fullmatch(cells["sd"]):
+            raise InputError(f"{where}, column sd: {cells['sd']!r} is no number")
+        sd = Printed(cells["sd"], len(cells["sd"].partition(".")[2]), scale)
+    if cells["averages"] not in ("", "rounds", "folds"):
+        raise InputError(f"{where}, column averages: {cells['averages']!r} is not folds or rounds")
+    n = _range(cells, "n_test", where)
+    taken = None
+    if cells["n_from"] and n is not None:
+        taken = n[0] if len(n) == 1 else None
+        n = None
+    named, sizes, n_classes = _classes(cells["classes"], where)
+    return Number(
+        line=line,
+        table=cells["table"],
+        row=cells["row"],
+        metric=cells["metric"],
+        key=key,
+        unit=unit,
+        printed=number,
+        system=cells["system"] or cells["preset"] or cells["row"],
+        path=".".join(before),
+        of_class=of_class,
+        score=score,
+        n=_range(cells, "n_range", where) if n is None else n,
+        taken=taken,
+        rounds=_whole(cells, "rounds", where, 1, MOST_ROUNDS) or 1,
+        folds=cells["averages"] == "folds",
+        sd=sd,
+        classes=named,
+        sizes=sizes,
+        n_classes=n_classes,
+        images=cells["images"],
+        merges=cells["merges"],
+        id=cells["id"],
+        equals=cells["equals"],
+    )
+
+
+def _whole(cells: Mapping[str, str], column: str, where: str, least: int, most: int) -> int | None:
+    text = cells[column]
+    if not text:
+        return None
+    if not re.fullmatch(r"\d{1,9}(\.0)?", text) or not least <= int(float(text)) <= most:
+        raise InputError(f"{where}, column {column}: {text!r} is no number from {least} to {most}")
+    return int(float(text))
+
+
+def _range(cells: Mapping[str, str], column: str, where: str) -> range | None:
+    """A size or a range of sizes; pandas writes whole numbers beside gaps as 407.0."""
+    text = re.sub(r"(?<=\d)\.0$", "", cells[column])
+    return _sizes(text, f"{where}, column {column}") if text else None
+
+
+def _sizes(text: str, where: str) -> range:
+    found = _RANGE.fullmatch(text)
+    if not found or len(text) > 30:
+        raise InputError(f"{where}: {text!r} is no size such as 407, and no range such as 400-420")
+    low = int(found[1])
+    high = int(found[2] or low)
+    if not low <= high <= MOST_IMAGES:
+        raise InputError(f"{where}: {text!r} is no range of sizes up to {MOST_IMAGES}")
+    return range(low, high + 1)
+
+
+def _classes(text: str, where: str) -> tuple[tuple[str, ...], dict[str, range], int | None]:
+    """Names of the classes, images of each as far as they are given, and how many there are."""
+    if not text:
+        return (), {}, None
+    if re.fullmatch(r"\d+(\.0)?", text):
+        return (), {}, int(float(text))
+    names, sizes = [], {}
+    for part in filter(None, map(str.strip, text.split(";"))):
+        name, _, size = (piece.strip() for piece in part.partition("="))
+        names.append(name)
+        if size:
+            sizes[name] = _sizes(size, f"{where}, column classes")
+    if len(set(names)) < len(names) or not all(names):
+        raise InputError(f"{where}, column classes: {text!r} names a class twice, or none")
+    return tuple(names), sizes, len(names)
+
+
+def share_of_class(number: Number, name: str) -> tuple[Fraction, Fraction]:
+    """Least and largest share of the images that a class can have, by what is known.
+
+    Parameters
+    ----------
+    number : Number
+    name : str
+        The class.
+    """
+    size = number.sizes.get(name)
+    others = [each for other, each in number.sizes.items() if other != name]
+    low, high = Fraction(0), Fraction(1)
+    if number.n is None or not number.n:
+        return low, high
+    n_low, n_high = number.n[0], number.n[-1]
+    if size is not None and n_high:
+        low, high = Fraction(size[0], n_high), min(high, Fraction(size[-1], max(n_low, 1)))
+    if others and len(others) == (number.n_classes or 0) - 1:
+        low = max(low, 1 - Fraction(sum(each[-1] for each in others), max(n_low, 1)))
+        high = min(high, 1 - Fraction(sum(each[0] for each in others), n_high))
+    return low, high
+
+
+def by_score(group: Sequence[Number], of_class: str = "") -> dict[str, Number]:
+    """Give a group's scores in percent or as fractions, by their plain names.
+
+    Parameters
+    ----------
+    group : sequence of Number
+    of_class : str
+        Those of a class; "": those of none.
+    """
+    return {
+        {"sensitivity": "recall", "tpr": "recall", "ppv": "precision", "specificity": "tnr",
+         "balanced_accuracy": "recall_macro"}.get(n.score, n.score): n
+        for n in group
+        if n.of_class == of_class and n.unit in ("percent", "fraction")
+    }  # fmt: skip

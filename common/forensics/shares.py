@@ -1,0 +1,234 @@
+"""Numbers judged alone: their range, shares of a test set, means of shares, mean and deviation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+
+from common.forensics.finding import Finding, listing
+from common.forensics.means import fold_sizes, grimmer, mean_share_fits
+from common.forensics.reading import COUNT_KEYS, UNITS, Number
+from common.forensics.rounding import Printed, nearest_counts
+from common.forensics.scores import OUTSIDE_UNIT, SCORES
+
+OF_ALL = (
+    "accuracy", "error", "recall_micro_at_half", "precision_micro", "recall_micro", "f1_micro",
+    "recall_weighted",
+)  # fmt: skip
+"""Scores that are shares of all images."""
+
+MOST_SIZES = 1_000_000
+"""Sizes of a test set that are tried."""
+
+
+def is_score(number: Number) -> bool:
+    """Whether a number is one that cannot be below 0 or above 1.
+
+    Parameters
+    ----------
+    number : Number
+    """
+    name = number.score.removesuffix("_macro")
+    known = name in SCORES or name in ("specificity", "sensitivity", "auc")
+    known = known or number.score in OF_ALL or number.score.endswith(("_at_half", "_weighted"))
+    return known and number.unit in ("percent", "fraction") and name not in COUNT_KEYS
+
+
+def whole(number: Number) -> range | None:
+    """Sizes of what a number is a share of, if it is a share of known images.
+
+    Parameters
+    ----------
+    number : Number
+    """
+    if number.of_class:
+        if number.score in ("recall", "fnr", "sensitivity"):
+            return number.sizes.get(number.of_class)
+        rest = [size for name, size in number.sizes.items() if name != number.of_class]
+        known = len(rest) == (number.n_classes or 0) - 1
+        if known and number.score in ("tnr", "fpr", "specificity"):
+            return range(sum(each[0] for each in rest), sum(each[-1] for each in rest) + 1)
+        return None
+    if number.score in OF_ALL:
+        return number.n
+    sizes = list(number.sizes.values())
+    if number.score in ("recall_macro", "balanced_accuracy") and len(sizes) == number.n_classes:
+        # Of equally many images a class, it is the accuracy.
+        same = {each[0] for each in sizes if len(each) == 1}
+        if len(same) == 1 and all(len(each) == 1 for each in sizes):
+            total = same.pop() * len(sizes)
+            return range(total, total + 1)
+    return None
+
+
+def alone(number: Number) -> Iterator[Finding]:
+    """Give what can be said of a number without any other.
+
+    Parameters
+    ----------
+    number : Number
+
+    Yields
+    ------
+    Finding
+    """
+    if number.unit not in UNITS:
+        return
+    out = _outside(number)
+    if out:
+        yield Finding("range", (number.line,), False, out)
+        return
+    sizes = whole(number) if number.unit in ("percent", "fraction") else None
+    if number.folds and number.score not in OF_ALL:  # how many of a class each has is not known
+        sizes = None
+    if sizes is not None and len(sizes) <= MOST_SIZES and sizes[0] > 0:
+        yield of_size(number, sizes) if number.rounds == 1 else mean_of_size(number, sizes)
+    if number.sd is not None:
+        yield from _with_deviation(number, sizes)
+
+
+def _outside(number: Number) -> str:
+    """What is wrong with a number that no share or count can be; "" if nothing is."""
+    exact = number.printed
+    if is_score(number):
+        least = -1 if number.score.removesuffix("_macro") in OUTSIDE_UNIT else 0
+        if exact.high < least or exact.low > 1:
+            return f"{exact.text} is outside {least * exact.scale} to {exact.scale}"
+    if number.unit == "images" and number.score in COUNT_KEYS and number.rounds == 1:
+        if number.exact_count is None or number.exact_count < 0:
+            return f"{exact.text} is no count of images"
+        if number.n is not None and number.exact_count > number.n[-1]:
+            return f"{exact.text} is more than all {number.n[-1]} images"
+    return ""
+
+
+def of_size(number: Number, sizes: range) -> Finding:
+    """Judge a share of a known number of images, or of one in a range.
+
+    Parameters
+    ----------
+    number : Number
+    sizes : range
+        Each at least 1.
+
+    Returns
+    -------
+    Finding
+    """
+    exact = number.printed
+    if len(sizes) == 1:
+        n = sizes[0]
+        counts = exact.counts(n)
+        near = nearest_counts(exact, n)
+        if counts:
+            shown = listing(f"{k}/{n} = {exact.said(Fraction(k, n))}" for k in counts)
+            return Finding("k of n", (number.line,), True, shown, len(counts), shown)
+        said = [f"{k}/{n} = {exact.said(Fraction(k, n))}" for k in near]
+        return Finding(
+            "k of n", (number.line,), False, f"{' and '.join(said)}, not {exact.text}", 0,
+            repairs={number.line: closest(exact, [Fraction(k, n) for k in near])},
+        )  # fmt: skip
+    fitting = sizes_that_fit(exact, sizes)
+    shown = f"n from {sizes[0]} to {sizes[-1]}: "
+    if not len(fitting):
+        return Finding("k of n", (number.line,), False, shown + f"none gives {exact.text}", 0)
+    first = int(fitting[0])
+    example = f"{exact.counts(first)[0]}/{first} = {exact.said(exact.value)}"
+    return Finding(
+        "k of n", (number.line,), True, f"{shown}{len(fitting)} of {len(sizes)} give it, "
+        f"{example} first", len(fitting),
+    )  # fmt: skip
+
+
+def sizes_that_fit(exact: Printed, sizes: range) -> np.ndarray:
+    """Sizes of which a printed share is k/n.
+
+    Parameters
+    ----------
+    exact : Printed
+    sizes : range
+
+    Returns
+    -------
+    int array
+    """
+    n = np.arange(sizes.start, sizes.stop)
+    low, high = exact.low, exact.high
+    first = np.maximum(0, -(-n * low.numerator // low.denominator))
+    last = np.minimum(n, n * high.numerator // high.denominator)
+    return n[first <= last]
+
+
+def mean_of_size(number: Number, sizes: range) -> Finding:
+    """Judge a mean over rounds of shares of a known number of images, or of one in a range.
+
+    Parameters
+    ----------
+    number : Number
+    sizes : range
+        Of each round; with `folds` of all together.
+
+    Returns
+    -------
+    Finding
+    """
+    exact, rounds = number.printed, number.rounds
+    rule, line = "mean of k of n", (number.line,)
+    parts = f"{rounds} folds of {{n}}" if number.folds else f"{rounds} rounds of {{n}}"
+    if len(sizes) * rounds > MOST_SIZES or (number.folds and sizes[0] < rounds):
+        return Finding(rule, line, None, "too many sizes to try")
+    for n in sizes:
+        each = fold_sizes(n, rounds) if number.folds else [n] * rounds
+        if len(set(each)) > 1 and len(sizes) * n > MOST_SIZES:
+            return Finding(rule, line, None, "too many sizes to try")
+        if mean_share_fits(exact, each):
+            shown = f"{exact.text} is a mean of {parts.format(n=n)}"
+            if len(set(each)) == 1:
+                total = sum(each)
+                k = exact.counts(total)[0]
+                shown = f"{k}/({rounds} * {each[0]}) = {exact.said(Fraction(k, total))}"
+            return Finding(rule, line, True, shown)
+    n = sizes[0]
+    total = n if number.folds else n * rounds
+    near = nearest_counts(exact, total)
+    said = [f"{k}/{total} = {exact.said(Fraction(k, total))}" for k in near]
+    shown = f"{parts.format(n=n)}: {' and '.join(said)}, not {exact.text}"
+    if number.folds and n % rounds:
+        shown = f"no mean of {parts.format(n=n)} is {exact.text}"
+    if len(sizes) > 1:
+        shown = f"no n from {n} to {sizes[-1]} in {rounds} rounds gives {exact.text}"
+    equal = len(sizes) == 1 and not (number.folds and n % rounds)
+    if not equal:
+        return Finding(rule, line, False, shown, 0)
+    repairs = {number.line: closest(exact, [Fraction(k, total) for k in near])}
+    return Finding(rule, line, False, shown, 0, repairs=repairs)
+
+
+def closest(exact: Printed, values: list[Fraction]) -> str:
+    """Write the value that is nearest to a printed number as that would be printed.
+
+    Parameters
+    ----------
+    exact : Printed
+    values : list of Fraction
+        Not empty.
+    """
+    return exact.said(min(values, key=lambda each: abs(each - exact.value)))
+
+
+def _with_deviation(number: Number, sizes: range | None) -> Iterator[Finding]:
+    """`alone` for a standard deviation of whole counts, or of shares of one size."""
+    if number.sd is None or number.rounds < 2 or number.folds:
+        return
+    step, most = Fraction(1), None
+    if number.unit != "images":
+        if sizes is None or len(sizes) > 1:
+            return
+        step, most = Fraction(1, sizes[0]), sizes[0]
+    found = grimmer(number.printed, number.sd, number.rounds, step=step, most=most)
+    of = f"{number.rounds} whole counts" + (f" out of {most}" if most else "")
+    has = {True: "some", False: "no", None: "perhaps"}[found]
+    shown = f"{has} {of} have mean {number.printed.text} and deviation {number.sd.text}"
+    yield Finding("mean and sd", (number.line,), found, shown)
