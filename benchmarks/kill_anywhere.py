@@ -6,7 +6,8 @@ byte, but for those that say when and where they were made; nothing half-written
 finished run must be as its manifest says. Half of the kills come after a random part of the time
 that the command took. The others come while it writes: the process is stopped at one of its
 temporary files, at random which, and killed if that is still there. Of the image cache, which
-appends to one file, they come while that grows.
+appends to one file, they come while that grows. Of `reproduce run`, which starts other processes,
+any of them is killed: the runner, a worker, a training, an export; whoever writes, at a write.
 
     python -m benchmarks.kill_anywhere --kills 100
     python -m benchmarks.kill_anywhere --commands stain generate --kills 20
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fnmatch
 import os
 import random
 import re
@@ -53,6 +55,10 @@ class Command:
     """What it needs in its folder: name there -> name in the folder of all."""
     needs: tuple[str, ...] = ()
     """Commands whose results lie in the folder of all."""
+    tree: bool = False
+    """Whether any of its processes is killed; else it is one."""
+    tell_when: tuple[str, ...] = ()
+    """Patterns of further files that hold times or paths."""
 
 
 def _training(paper: str, data: str, *options: str) -> Command:
@@ -119,6 +125,14 @@ def _cache(work: Path, root: Path) -> list[str]:
     return ["-c", _CACHE, str(work / "tissue"), str(root / "cache")]
 
 
+def _reproduce(work: Path, root: Path) -> list[str]:
+    """A row's whole chain: training, export with its bundle, bench."""
+    return [
+        "common.reproduce", "run", "--demo", "--paper", "wrn_edge", "--row", "T1-200X",
+        "--rounds", "1", "--runs-dir", str(root / "runs"),
+    ]  # fmt: skip
+
+
 COMMANDS = {
     "cache": Command(_cache),
     "stain": Command(_stain),
@@ -131,6 +145,16 @@ COMMANDS = {
     "generate": Command(_generate, needs=("gan",)),
     "export": Command(_export, {"runs": "wrn_edge/runs"}, ("wrn_edge",)),
     "bundle": Command(_bundle, {"runs": "export/runs"}, ("export",)),
+    "reproduce": Command(
+        _reproduce,
+        tree=True,
+        tell_when=(
+            "*/reproduce-demo/logs/*",
+            "*/reproduce-demo/jobs/*",
+            "*/summary.md",
+            "*bench.json",
+        ),
+    ),
 }
 """By the word that names them on the command line. What others need is left alone first."""
 
@@ -205,8 +229,21 @@ def run(
     *,
     after: float | None = None,
     at_write: int | None = None,
+    tree: random.Random | None = None,
 ) -> tuple[bool, int]:
     """Start a command; kill it after some seconds or at a write.
+
+    Parameters
+    ----------
+    arguments : list of str
+    root : Path
+        Where it writes.
+    after : float, optional
+        Seconds.
+    at_write : int, optional
+        From which temporary file on.
+    tree : Random, optional
+        Draws which of its processes is killed; unset: itself.
 
     Returns
     -------
@@ -223,12 +260,14 @@ def run(
             with contextlib.suppress(OSError):  # a folder may go while it is looked through
                 found = writes.now()
                 if end is not None and time.monotonic() > end:
-                    return _killed(process), len(writes.seen)
+                    victim = process.pid if tree is None else tree.choice(family(process.pid))
+                    return _killed(process, victim), len(writes.seen)
                 if at_write is not None and found and len(writes.seen) >= at_write:
-                    os.kill(process.pid, signal.SIGSTOP)
+                    victim = process.pid if tree is None else writer(found[0])
+                    os.kill(victim, signal.SIGSTOP)
                     if writes.half(found):
-                        return _killed(process), len(writes.seen)
-                    os.kill(process.pid, signal.SIGCONT)
+                        return _killed(process, victim), len(writes.seen)
+                    os.kill(victim, signal.SIGCONT)
             time.sleep(0.001)
         said.seek(0)
         if process.returncode:
@@ -236,14 +275,49 @@ def run(
     return False, len(writes.seen)
 
 
-def _killed(process: subprocess.Popen[bytes]) -> bool:
-    process.kill()
+def _killed(process: subprocess.Popen[bytes], victim: int) -> bool:
+    """Kill a process, wait for the command's end, and for all that it had started."""
+    with_it = family(process.pid)
+    os.kill(victim, signal.SIGKILL)
     process.wait()
+    while any(_parent(number) is not None for number in with_it):
+        time.sleep(0.01)
     return True
 
 
-def require_same(root: Path, whole: Path) -> int:
+def family(number: int) -> list[int]:
+    """A process and all that it has started, and these."""
+    parents = {int(entry.name): _parent(int(entry.name)) for entry in Path("/proc").glob("[0-9]*")}
+    found = [number]
+    for each in found:
+        found.extend(child for child, parent in parents.items() if parent == each)
+    return found
+
+
+def _parent(number: int) -> int | None:
+    """Number of a living process's parent."""
+    try:
+        stat = Path(f"/proc/{number}/stat").read_text()
+    except OSError:
+        return None
+    state, parent = stat.rpartition(")")[2].split()[:2]
+    return None if state == "Z" else int(parent)
+
+
+def writer(half: Path) -> int:
+    """Who writes a temporary file, as its name says."""
+    return int(half.name.removeprefix(HALF).split("-")[1])
+
+
+def require_same(root: Path, whole: Path, tell_when: tuple[str, ...] = ()) -> int:
     """Compare what a killed command made with what the one made that was left alone.
+
+    Parameters
+    ----------
+    root, whole : Path
+        Their folders.
+    tell_when : tuple of str
+        Patterns of files that may differ.
 
     Returns
     -------
@@ -263,7 +337,12 @@ def require_same(root: Path, whole: Path) -> int:
     ]
     if names[0] != names[1]:
         raise errors.InputError(f"MISS: {root}: other files: {sorted(names[0] ^ names[1])}")
-    compared = [name for name in names[0] if Path(name).name not in TELLS_WHEN]
+    compared = [
+        name
+        for name in names[0]
+        if Path(name).name not in TELLS_WHEN
+        and not any(fnmatch.fnmatch(name, pattern) for pattern in tell_when)
+    ]
     differing = {name for name in compared if _content(root / name) != _content(whole / name)}
     if differing:
         raise errors.InputError(f"MISS: {root}: not as in {whole}: {sorted(differing)}")
@@ -328,17 +407,19 @@ def try_command(name: str, work: Path, kills: int, rng: random.Random) -> Result
         alive = True
         for _ in range(min(KILLS_PER_ROUND, kills - result.kills)):
             # A command that goes on has less to write, so of late writes fewer are met.
+            tree = rng if command.tree else None
             if result.writes <= result.moments:
-                alive, _ = run(arguments, root, at_write=rng.randint(1, max(1, round(0.8 * most))))
+                moment = rng.randint(1, max(1, round(0.8 * most)))
+                alive, _ = run(arguments, root, at_write=moment, tree=tree)
                 result.writes += alive
             else:
-                alive, _ = run(arguments, root, after=rng.uniform(0, seconds))
+                alive, _ = run(arguments, root, after=rng.uniform(0, seconds), tree=tree)
                 result.moments += alive
             if not alive:
                 break
         if alive:
             run(arguments, root)
-        result.files = require_same(root, work / name)
+        result.files = require_same(root, work / name, command.tell_when)
         shutil.rmtree(root)
     return result
 
