@@ -56,13 +56,13 @@ def rgb_statistics(
     Parameters
     ----------
     pixels : ndarray or Pixels, uint8, shape (N, H, W, 3), RGB in [0, 255]
-        May be memory-mapped; it is read `block` images at a time.
+        May be memory-mapped.
     rows : sequence of int, optional
         Which images to count, all by default. A row listed twice counts twice.
     weights : sequence of float, optional
         Weight of each entry of `rows` (how often an oversampled image occurs, for example).
     block : int
-        Images read at once.
+        Images looked at in one go; the result does not depend on it.
 
     Returns
     -------
@@ -89,14 +89,13 @@ def rgb_statistics(
     # Python numbers: integers of any size, so the products below do not overflow.
     count, total, squares = 0, [0, 0, 0], [0, 0, 0]
     for start in range(0, len(chosen), block):
-        images = np.asarray(pixels[chosen[start : start + block]])
-        if images.dtype != np.uint8:
-            raise InputError(f"RGB statistics need uint8 pixels, not {images.dtype}")
+        # One by one they are views: nothing is copied.
+        images = [np.asarray(pixels[row]) for row in chosen[start : start + block].tolist()]
+        if images[0].dtype != np.uint8:
+            raise InputError(f"RGB statistics need uint8 pixels, not {images[0].dtype}")
         for image, weight in zip(images, counted[start : start + block].tolist(), strict=True):
-            values = image.reshape(-1, 3).astype(np.uint32)
-            sums = values.sum(axis=0, dtype=np.uint64).tolist()
-            sums_of_squares = (values * values).sum(axis=0, dtype=np.uint64).tolist()
-            count += weight * len(values)
+            sums, sums_of_squares = (_histogram(image) @ _POWERS).T.tolist()
+            count += weight * image.shape[0] * image.shape[1]
             for channel in range(3):
                 total[channel] += weight * sums[channel]
                 squares[channel] += weight * sums_of_squares[channel]
@@ -107,6 +106,25 @@ def rgb_statistics(
         for s, q in zip(total, squares, strict=True)
     ]
     return np.array(mean), np.array(std)
+
+
+_POWERS = np.arange(256, dtype=np.int64)[:, None] ** np.array([1, 2])
+_COUNTED_EXACTLY = 2**24
+"""OpenCV gives counts in float32."""
+
+
+def _histogram(image: np.ndarray) -> np.ndarray:
+    """How many pixels have each value, int64 (3, 256); every sum is exact in them."""
+    import cv2
+
+    found = np.zeros((3, 256), np.int64)
+    pixels = np.ascontiguousarray(image).reshape(-1, 1, 3)
+    for start in range(0, len(pixels), _COUNTED_EXACTLY):
+        part = pixels[start : start + _COUNTED_EXACTLY]
+        for channel in range(3):
+            counts = cv2.calcHist([part], [channel], None, [256], [0, 256])
+            found[channel] += counts.ravel().astype(np.int64)
+    return found
 
 
 def _rows(rows: Any, n: int) -> np.ndarray:

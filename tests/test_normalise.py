@@ -50,6 +50,16 @@ def test_statistics_do_not_depend_on_order_or_block(images):
         )
 
 
+def test_statistics_of_many_pixels_are_exact():
+    """OpenCV counts in float32, where 2 ** 24 + 1 is 2 ** 24."""
+    pixels = np.full((1, 4100, 4100, 3), 3, np.uint8)
+    pixels[0, -1, -1] = 255, 3, 4
+    count = 4100**2
+    mean, _ = rgb_statistics(pixels)
+    expected = [3 * (count - 1) + last for last in (255, 3, 4)]
+    assert mean.tolist() == [total / count / 255 for total in expected]
+
+
 def test_statistics_of_a_memory_map(images, tmp_path):
     images.tofile(tmp_path / "pixels")
     mapped = np.memmap(tmp_path / "pixels", np.uint8, "r", shape=images.shape)
