@@ -150,6 +150,41 @@ def test_precision_and_recall_by_loops():
     assert generative.precision_recall(x, y) == (inside(y, x), inside(x, y))
 
 
+def plain(x, y, neighbours):
+    """Radii, nearest and both shares from all distances."""
+    from scipy.spatial.distance import cdist
+
+    radii = [np.sort(cdist(each, each), axis=1)[:, neighbours] for each in (x, y)]
+    between = cdist(x, y)
+    shares = (between <= radii[0][:, None]).any(axis=0), (between <= radii[1]).any(axis=1)
+    return tuple(float(each.mean()) for each in shares), (between.argmin(1), between.min(1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x,
+        np.round,  # many are equally far
+        lambda x: np.concatenate([x[:1].repeat(len(x) // 2, 0), x[len(x) // 2 :]]),  # equal ones
+        np.zeros_like,
+        lambda x: x * 1e-3 + 1e6,  # far from 0, close to each other
+        lambda x: x * 1e160,  # squares that overflow
+        lambda x: x * 1e-170,  # and that vanish
+        lambda x: x.astype(np.float32),
+    ],
+    ids=["drawn", "round", "equal", "zero", "far", "large", "small", "single"],
+)
+@pytest.mark.parametrize("n, size", [(40, 1), (60, 5), (600, 3)])
+def test_the_screen_changes_no_result(change, n, size):
+    x, y = change(normal(0, n, size)), change(normal(1, n + 3, size, shift=0.3))
+    with np.errstate(over="ignore"):
+        shares, (positions, distances) = plain(x.astype(float), y.astype(float), 3)
+        assert generative.precision_recall(x, y) == shares
+        found = generative.nearest(x, y)
+    np.testing.assert_array_equal(found[0], positions)
+    np.testing.assert_array_equal(found[1], distances)
+
+
 # --- copies ------------------------------------------------------------------------------------
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from common.errors import InputError
+from common.generative.pairs import closest, inside_each_other, radii
 
-_ROWS_AT_ONCE = 1024  # of a matrix of distances
+_ROWS_AT_ONCE = 1024  # of a kernel's matrix
 
 
 # --- Frechet distance --------------------------------------------------------------------------
@@ -105,23 +106,35 @@ def kid(real: np.ndarray, generated: np.ndarray, *, blocks: int = 10, seed: int 
         )
     rng = np.random.Generator(np.random.PCG64(seed))
     parts = [
-        np.array_split(each[np.argsort(rng.random(len(each)))], blocks)
-        for each in (real, generated)
+        np.array_split(np.argsort(rng.random(len(each))), blocks) for each in (real, generated)
     ]
-    estimates = np.array([_mmd(x, y) for x, y in zip(*parts, strict=True)])
+    estimates = np.array([_mmd(real[x], generated[y]) for x, y in zip(*parts, strict=True)])
     error = float(estimates.std(ddof=1) / np.sqrt(blocks))
     return Kid(_mmd(real, generated), error, estimates)
 
 
 def _mmd(x: np.ndarray, y: np.ndarray) -> float:
-    n, m = len(x), len(y)
-    xx, yy, xy = _kernel(x, x), _kernel(y, y), _kernel(x, y)
-    within = (xx.sum() - np.trace(xx)) / (n * (n - 1)) + (yy.sum() - np.trace(yy)) / (m * (m - 1))
-    return float(within - 2 * xy.mean())
+    within = sum(
+        (_kernel_sum(each, each) - _kernel_trace(each)) / (len(each) * (len(each) - 1))
+        for each in (x, y)
+    )
+    return float(within - 2 * _kernel_sum(x, y) / (len(x) * len(y)))
 
 
-def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (x @ y.T / x.shape[1] + 1) ** 3
+def _kernel_sum(x: np.ndarray, y: np.ndarray) -> float:
+    """Sum of the kernel over all pairs, some rows at a time."""
+    total = 0.0
+    for start in range(0, len(x), _ROWS_AT_ONCE):
+        base = x[start : start + _ROWS_AT_ONCE] @ y.T
+        base /= x.shape[1]
+        base += 1
+        total += float((base * base * base).sum())
+    return total
+
+
+def _kernel_trace(x: np.ndarray) -> float:
+    """Sum of the kernel of each vector and itself."""
+    return float(((np.einsum("ij,ij->i", x, x) / x.shape[1] + 1) ** 3).sum())
 
 
 # --- coverage ----------------------------------------------------------------------------------
@@ -160,18 +173,9 @@ def precision_recall(
             f"{neighbours} neighbours among {min(len(real), len(generated))} images: give fewer"
         )
 
-    def inside(points: np.ndarray, centres: np.ndarray) -> float:
-        radii = np.concatenate(
-            [
-                # Each vector is its own nearest, at distance 0.
-                np.partition(rows, neighbours, axis=1)[:, neighbours]
-                for rows in _distances(centres, centres)
-            ]
-        )
-        hits = [(rows <= radii).any(axis=1) for rows in _distances(points, centres)]
-        return float(np.concatenate(hits).mean())
-
-    return inside(generated, real), inside(real, generated)
+    reach = [radii(each, neighbours) for each in (real, generated)]
+    covered, precise = inside_each_other(real, generated, *reach)
+    return float(precise.mean()), float(covered.mean())
 
 
 # --- copies ------------------------------------------------------------------------------------
@@ -213,17 +217,7 @@ def nearest(
     if query_groups is not None:
         query_groups = _groups(query_groups, len(queries), "query_groups")
         reference_groups = _groups(reference_groups, len(references), "reference_groups")
-    positions, distances = [], []
-    first = 0
-    for rows in _distances(queries, references):
-        if query_groups is not None:
-            own = np.asarray(query_groups)[first : first + len(rows), None]
-            rows = np.where(own == np.asarray(reference_groups)[None, :], np.inf, rows)
-        first += len(rows)
-        chosen = rows.argmin(axis=1)
-        positions.append(chosen)
-        distances.append(rows[np.arange(len(rows)), chosen])
-    return np.concatenate(positions), np.concatenate(distances)
+    return closest(queries, references, query_groups, reference_groups)
 
 
 def memorisation(
@@ -329,11 +323,3 @@ def _whole(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
         raise InputError(f"{name} must be a whole number, not {value!r}")
     return int(value)
-
-
-def _distances(x: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:
-    """Euclidean distances, some rows of `x` at a time; exactly 0 between equal vectors."""
-    from scipy.spatial.distance import cdist
-
-    for start in range(0, len(x), _ROWS_AT_ONCE):
-        yield cdist(x[start : start + _ROWS_AT_ONCE], y)
