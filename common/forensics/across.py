@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from common.forensics.beside import matrices_of, score_finding
 from common.forensics.finding import Finding, lines, listing
 from common.forensics.groups import matrix_findings, size_of, two_classes
-from common.forensics.half import triples
+from common.forensics.half import half_of_size, triples
 from common.forensics.reading import UNITS, Number, by_score
 from common.forensics.rounding import ZERO, Printed, shown
 from common.forensics.shares import MOST_SIZES, OF_ALL, sizes_that_fit
@@ -319,6 +320,9 @@ def _against_size(
     fit = [x for x in found if len(x.printed.counts(n))]
     yield Finding("size", lines(fit), True, start, None, remark=True)
     for group in groups:
+        for finding in half_of_size(group, n) if set(group) & set(found) else ():
+            if finding.possible:
+                yield replace(finding, shown=f"if n = {n}: {finding.shown}")
         odd = [x for x in group if x in found and not len(x.printed.counts(n))]
         for number in odd:
             text, mended = _of_the_others(number, group, n)

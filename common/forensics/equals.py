@@ -119,9 +119,15 @@ def _value(node: ast.expr, known: Mapping[str, Number]) -> Interval:
         return -high, -middle, -low
     if isinstance(node, ast.BinOp):
         return _operated(node.op, _value(node.left, known), _value(node.right, known))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in (*_GROWING, "whole")
+        and node.args
+        and not node.keywords
+    ):
         parts = [_value(each, known) for each in node.args]
-        if node.func.id in _GROWING and (node.func.id != "f1" or len(parts) == 2):
+        if node.func.id != "whole" and (node.func.id != "f1" or len(parts) == 2):
             low, middle, high = (
                 _GROWING[node.func.id](*(each[i] for each in parts)) for i in range(3)
             )

@@ -108,6 +108,17 @@ def lines(numbers: Iterable[Number]) -> tuple[int, ...]:
     return tuple(sorted({number.line for number in numbers}))
 
 
+def in_words(number: int) -> str:
+    """Write a small number as a word, a larger one in digits.
+
+    Parameters
+    ----------
+    number : int
+    """
+    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    return words[number] if number < len(words) else str(number)
+
+
 def listing(names: Iterable[str], shown: int = 4) -> str:
     """Join words with commas; of many, the first ones and how many more there are.
 

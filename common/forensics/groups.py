@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from common.forensics.binary import MOST, Fits, Limits, TooManyError, blocks, matrices
-from common.forensics.finding import Finding, lines
+from common.forensics.finding import Finding, in_words, lines
 from common.forensics.reading import COUNT_KEYS, Number
 from common.forensics.scores import COUNTS, SAME, SCORES, Matrix, floats, said, values
 
@@ -47,7 +47,13 @@ class Problem:
     reading: str = ""
 
     def all_limits(self, without: Number | None = None) -> dict[str, tuple[Fraction, Fraction]]:
-        """Give the limits of all numbers but one."""
+        """Give the limits of all numbers but one.
+
+        Parameters
+        ----------
+        without : Number, optional
+            That one.
+        """
         found = dict(self.limits)
         for number, name in self.names.items():
             if number is without:
@@ -251,7 +257,7 @@ def _said(problem: Problem, fits: Fits) -> str:
         if SAME.get(name, name) not in COUNTS
     )
     reading = f" {problem.reading}" if problem.reading else ""
-    count = "one matrix" if fits.number == 1 else f"{fits.number} matrices"
+    count = "one matrix" if fits.number == 1 else f"{in_words(fits.number)} matrices"
     first = ", ".join(parts)
     return f"{count}{reading}: {first}" if fits.number == 1 else f"{count}{reading}; first: {first}"
 

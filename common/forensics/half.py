@@ -30,13 +30,26 @@ def half_findings(group: Sequence[Number]) -> Iterator[Finding]:
     ------
     Finding
     """
+    sizes = size_of(group)
+    if sizes is not None and len(sizes) == 1:
+        yield from half_of_size(group, sizes[0])
+
+
+def half_of_size(group: Sequence[Number], n: int) -> Iterator[Finding]:
+    """`half_findings` of a test set of a certain size.
+
+    Parameters
+    ----------
+    group : sequence of Number
+    n : int
+
+    Yields
+    ------
+    Finding
+    """
     scores = by_score(group)
     p, r = scores.get("precision_micro_at_half"), scores.get("recall_micro_at_half")
-    sizes = size_of(group)
-    if p is None or r is None or sizes is None or len(sizes) != 1:
-        return
-    n = sizes[0]
-    if n > MOST_IMAGES:
+    if p is None or r is None or n > MOST_IMAGES:
         return
     a = scores.get("accuracy")
     three = tuple(each for each in (p, r, a) if each is not None)

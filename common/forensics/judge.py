@@ -29,6 +29,9 @@ from common.forensics.shares import alone
 if TYPE_CHECKING:
     import pandas as pd
 
+MATRICES = ("one matrix", "one class", "above one half")
+"""Rules whose fits are matrices, or all counts of a row."""
+
 ADDED = ("verdict", "arithmetic", "shown", "fits", "counts", "repair", "remark")
 """Columns of a verdict."""
 
@@ -192,14 +195,18 @@ def _row(line: int, own: Sequence[Finding]) -> dict[str, object]:
     if verdict == "not decided" and any(each.possible for each in own):
         verdict = "possible"
     deciding = [each for each in own if each.verdict == verdict]
-    fits = [each for each in deciding if each.number is not None]
+    # Those of whole matrices first: they say the most.
+    fits = sorted(
+        (each for each in deciding if each.number is not None),
+        key=lambda each: each.rule not in MATRICES,
+    )
     remarks = [each.shown for each in own if each.remark]
     return {
         "verdict": verdict,
         "arithmetic": "; ".join(dict.fromkeys(each.rule for each in deciding)),
         "shown": "; ".join(dict.fromkeys(each.shown for each in deciding)),
-        "fits": str(fits[-1].number) if fits else "",
-        "counts": next((each.counts for each in reversed(fits) if each.counts), ""),
+        "fits": str(fits[0].number) if fits else "",
+        "counts": next((each.counts for each in fits if each.counts), ""),
         "repair": next((each.repairs[line] for each in deciding if line in each.repairs), ""),
         "remark": "; ".join(dict.fromkeys(remarks)),
     }

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common import papers
 from common.errors import InputError
 from common.files import read_table
 from common.forensics.rounding import Printed
@@ -157,6 +158,28 @@ def read(path: str | Path) -> pd.DataFrame:
         If it is no CSV table or lacks the numbers.
     """
     return read_table(path, ("printed",), repair="docs/forensics.md says how such a file looks")
+
+
+def of_paper(package: str) -> pd.DataFrame:
+    """Read all printed numbers of one of the papers: its published.csv, then its numbers.csv.
+
+    Parameters
+    ----------
+    package : str
+        Name of its package, which is not imported.
+
+    Returns
+    -------
+    DataFrame
+        As `read` gives it. numbers.csv has what is no result of a run: sizes, sums, claims.
+    """
+    import pandas as pd
+
+    folder = papers.folder(package)
+    tables = [read(folder / "published.csv")]
+    if (folder / "numbers.csv").is_file():
+        tables.append(read(folder / "numbers.csv"))
+    return pd.concat(tables, ignore_index=True).fillna("")
 
 
 def numbers(table: pd.DataFrame, name: str = "numbers") -> list[Number]:

@@ -8,7 +8,7 @@ files -> summary, data, training, results, patients, paper, making -> page, with
 """
 
 from common.report.files import DAMAGE, RunFiles, read
-from common.report.page import write, write_page
+from common.report.page import render, write, write_page
 from common.report.patients import WRONG_SHOWN
 
-__all__ = ["DAMAGE", "WRONG_SHOWN", "RunFiles", "read", "write", "write_page"]
+__all__ = ["DAMAGE", "WRONG_SHOWN", "RunFiles", "read", "render", "write", "write_page"]

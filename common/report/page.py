@@ -105,11 +105,29 @@ def write_page(
     target = files.path / "report.html"
     with runs.changing(files.path):
         known = context(files, sections) | {"page_command": command}
-        page = _templates().get_template(template).render(known)
-        # Jinja escapes what is markup; control characters of names and bytes that are no UTF-8
-        # are not.
-        write_text(target, _UNSEEN.sub(lambda found: terminal.plain(found[0]), page))
+        write_text(target, render(template, known))
     return target
+
+
+def render(template: str, known: Mapping[str, Any]) -> str:
+    """Fill a template that extends `common.report/frame.html`; nothing in it does anything.
+
+    Parameters
+    ----------
+    template : str
+        A package and a file in it, with a slash between them.
+    known : mapping of str to object
+        What it shows. Of a page that is about no run, synthetic and research use need not be said.
+
+    Returns
+    -------
+    str
+        The page; markup and control characters of what it shows are escaped.
+    """
+    about = {"synthetic": False, "research_use": notices.RESEARCH_USE}
+    page = _templates().get_template(template).render(about | dict(known))
+    # Jinja escapes what is markup; control characters of names and bytes that are no UTF-8 are not.
+    return _UNSEEN.sub(lambda found: terminal.plain(found[0]), page)
 
 
 def context(
