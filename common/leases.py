@@ -18,6 +18,7 @@ import platform
 import threading
 import time
 import uuid
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -47,16 +48,29 @@ class Lease:
         Its file.
     owner : dict
         What the file says.
+    replaced : bool
+        Whether it was taken from a predecessor that may still live (`heir` of `take`).
+
+    Attributes
+    ----------
+    lost : bool
+        Whether it was seen that another has it now.
+    on_loss : callable, optional
+        Called once when that is seen, from another thread.
     """
 
-    def __init__(self, path: Path, owner: dict[str, Any]) -> None:
-        self.path, self.owner = path, owner
+    def __init__(self, path: Path, owner: dict[str, Any], replaced: bool = False) -> None:
+        self.path, self.owner, self.replaced = path, owner, replaced
+        self.lost = False
+        self.on_loss: Callable[[], object] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beats, daemon=True)
         self._thread.start()
 
     @classmethod
-    def take(cls, path: str | Path, *, patience: float = PATIENCE, **facts: Any) -> Self | None:
+    def take(
+        cls, path: str | Path, *, patience: float = PATIENCE, heir: str = "", **facts: Any
+    ) -> Self | None:
         """Take a lease, if it is free or its owner is gone.
 
         Parameters
@@ -65,6 +79,9 @@ class Lease:
             The file; its folder must be there.
         patience : float
             Seconds without a touch after which an owner on another host is given up.
+        heir : str
+            Name that a cluster gave this work and gives it again when it is moved: an owner of the
+            same name is one that the cluster has given up, and is replaced at once, alive or not.
         **facts : object
             What the file says besides, for whoever reads it.
 
@@ -74,13 +91,16 @@ class Lease:
             None while somebody else has it.
         """
         path = Path(path)
-        owner = {"token": uuid.uuid4().hex, **_process(), **facts}
+        owner = {"token": uuid.uuid4().hex, **process(), "heir": heir, **facts}
+        replaced = False
         for _ in range(3):
             if _created(path, owner):
-                return cls(path, owner)
+                return cls(path, owner, replaced)
             held = read(path)
             if not _given_up(path, held, patience):
-                return None
+                if not heir or held is None or held.get("heir") != heir:
+                    return None
+                replaced = True
             _remove(path, held)
         return None
 
@@ -102,7 +122,7 @@ class Lease:
     def release(self) -> None:
         """Give the lease back; nothing happens if it is no longer held."""
         self._stop.set()
-        if self._mine():
+        if self.holds():
             with contextlib.suppress(OSError):
                 self.path.unlink()
 
@@ -112,12 +132,27 @@ class Lease:
     def __exit__(self, *_: object) -> None:
         self.release()
 
-    def _mine(self) -> bool:
+    def holds(self) -> bool:
+        """Whether this process still has the lease."""
         return _is(self.path, self.owner["token"])
+
+    def _taken(self) -> bool:
+        """Whether it is surely gone: a disk that does not answer for a moment says nothing."""
+        try:
+            self.path.stat()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        held = read(self.path)
+        return held is not None and held["token"] != self.owner["token"]
 
     def _beats(self) -> None:
         while not self._stop.wait(BEAT):
-            if not self._mine():
+            if self._taken():
+                self.lost = not self._stop.is_set()
+                if self.lost and self.on_loss is not None:
+                    self.on_loss()
                 return
             with contextlib.suppress(OSError):
                 os.utime(self.path)
@@ -190,19 +225,42 @@ def read(path: Path) -> dict[str, Any] | None:
     return held if isinstance(held, dict) and isinstance(held.get("token"), str) else None
 
 
-def _process() -> dict[str, Any]:
-    """What tells this process from every other one, here and elsewhere."""
+def process() -> dict[str, Any]:
+    """What tells this process from every other one, here and elsewhere.
+
+    Returns
+    -------
+    dict
+        `host`, `machine`, `pid`, `began`.
+    """
     pid = os.getpid()
     began = writers.begun(pid)
     return {"host": platform.node(), "machine": writers.machine(), "pid": pid, "began": began}
 
 
+def lives(owner: Mapping[str, Any]) -> bool | None:
+    """Whether a process lives.
+
+    Parameters
+    ----------
+    owner : mapping
+        As `process` names it.
+
+    Returns
+    -------
+    bool or None
+        None of another machine's.
+    """
+    if owner.get("machine") != writers.machine():
+        return None
+    pid = owner.get("pid")
+    return isinstance(pid, int) and pid >= 1 and writers.begun(pid) == owner.get("began")
+
+
 def _given_up(path: Path, held: dict[str, Any] | None, patience: float) -> bool:
     """Whether an owner is gone. Of a file that says nothing (it may be being written), the age."""
-    if held is not None and held.get("machine") == writers.machine():
-        pid = held.get("pid")
-        return not isinstance(pid, int) or pid < 1 or writers.begun(pid) != held.get("began")
-    return _age(path) > patience
+    here = None if held is None else lives(held)
+    return _age(path) > patience if here is None else not here
 
 
 def _age(path: Path) -> float:

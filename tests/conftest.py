@@ -29,6 +29,14 @@ def whole_grid(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def sketch(tmp_path, monkeypatch):
+    """Place of the runs of a paper that trains in no time (`tests.sketch`)."""
+    from tests.sketch import placed
+
+    yield from placed(tmp_path, monkeypatch)
+
+
+@pytest.fixture
 def reads(monkeypatch) -> list[int]:
     """CRC-32 of the files that the image cache has decoded, one after another."""
     from common.images import build

@@ -143,7 +143,7 @@ def test_of_many_who_want_what_a_dead_process_had_one_gets_it(tmp_path):
             thread.start()
         for thread in threads:
             thread.join()
-        holders = [lease for lease in got if lease is not None and lease._mine()]
+        holders = [lease for lease in got if lease is not None and lease.holds()]
         assert len(holders) == 1, got
         for lease in got:
             if lease is not None:

@@ -134,8 +134,8 @@ def _given(chosen: argparse.Namespace) -> Options:
 def _run(chosen: argparse.Namespace) -> int:
     found, place = _chosen(chosen)
     options = _given(chosen)
-    check_places(found, place, options)
     executor = executors.make(chosen, place.folder)
+    check_places(found, place, options)
     board = Board(place)
     try:
         code = Runner(found, place, options, executor, board).run()

@@ -1,6 +1,6 @@
 """Start a command as a part of the work: on some cores, and never longer than who started it.
 
-python -m common.reproduce.child --parent PID [--cores 0,1] -- COMMAND ...
+python -m common.reproduce.child --parent PID [--cores 0,1] [--deaf] -- COMMAND ...
 
 It is replaced by the command, so the command's process is the one that was started.
 """
@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m common.reproduce.child")
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--cores", default="")
+    parser.add_argument("--deaf", action="store_true")
     parser.add_argument("command", nargs="+")
     chosen = parser.parse_args(arguments)
     with contextlib.suppress(OSError, AttributeError):  # Linux has it
@@ -36,6 +37,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1)
     if chosen.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core) for core in chosen.cores.split(",")})
+    if chosen.deaf:
+        # Clusters send them to all processes of a job; only the first one knows what they mean.
+        # SIGTERM comes some time before SIGKILL: time in which an epoch may end and be kept.
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
     os.execv(chosen.command[0], chosen.command)
 
 

@@ -39,6 +39,17 @@ class Executor(Protocol):
             Its file.
         """
 
+    def knows(self, key: str, job: Path) -> bool:
+        """Whether a job that is under way was begun by an earlier `run` here: then it is ours.
+
+        Parameters
+        ----------
+        key : str
+            The item's.
+        job : Path
+            Its file.
+        """
+
     def ended(self) -> dict[str, int]:
         """Jobs that have ended since they were asked for last: key -> exit code, or `GONE`."""
 
@@ -117,6 +128,16 @@ class Local:
              "--", sys.executable, "-m", "common.reproduce.worker", str(job)],
             stdin=subprocess.DEVNULL, start_new_session=True, env=environment,
         )  # fmt: skip
+
+    def knows(self, key: str, job: Path) -> bool:
+        """Processes end with the `run` that began them.
+
+        Parameters
+        ----------
+        key : str
+        job : Path
+        """
+        return False
 
     def ended(self) -> dict[str, int]:
         """Jobs that have ended since the last call: key -> exit code."""

@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from common.errors import InputError
+from common.reproduce import slurm
 from common.reproduce.executor import Executor, Local
 
 EXECUTORS = ("local", "slurm", "ray")
@@ -26,6 +27,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument("--executor", choices=EXECUTORS, default="local", help="where: on this "
                         "machine, a Slurm or a Ray cluster (default: local)")  # fmt: skip
+    slurm.flags(parser)
 
 
 def make(chosen: argparse.Namespace, folder: Path) -> Executor:
@@ -49,4 +51,6 @@ def make(chosen: argparse.Namespace, folder: Path) -> Executor:
     """
     if chosen.executor == "local":
         return Local(chosen.jobs)
+    if chosen.executor == "slurm":
+        return slurm.make(chosen, folder)
     raise InputError(f"--executor {chosen.executor}: not in this version")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from common.errors import INTERRUPTED
 from common.files import write_json
@@ -14,7 +15,7 @@ from common.reproduce.job import Job
 from common.reproduce.show import Board
 from common.reproduce.states import Place, State, states
 from common.reproduce.work import Item
-from common.reproduce.worker import BUSY
+from common.reproduce.worker import BUSY, REPLACED
 
 LOOK = 2.0
 """Seconds between two looks at what has ended, and at what others do."""
@@ -59,6 +60,7 @@ class Runner:
         try:
             while True:
                 found = states(self.items, self.place)
+                self._take_up(found)
                 if self._over(found):
                     return int(any(not state.done for state in found.values()))
                 for item in self._next(found):
@@ -72,6 +74,16 @@ class Runner:
         """What failed in an earlier `run` is tried again."""
         for item in self.items:
             self.place.failure(item).unlink(missing_ok=True)
+
+    def _take_up(self, found: Mapping[str, State]) -> None:
+        """Jobs of an earlier `run` that was killed are ours again, if their place outlives us."""
+        for item in self.items:
+            runs = found[item.key].name == "running" and item.key not in self.mine
+            if runs and self.executor.knows(item.key, self._file(item)):
+                self.mine[item.key] = item
+
+    def _file(self, item: Item) -> Path:
+        return self.place.folder / "jobs" / f"{item.slug}.json"
 
     def _over(self, found: Mapping[str, State]) -> bool:
         """Nothing runs, here or elsewhere, and nothing can begin."""
@@ -97,7 +109,7 @@ class Runner:
             self.place.log(item),
             self.place.failure(item),
         )
-        file = self.place.folder / "jobs" / f"{item.slug}.json"
+        file = self._file(item)
         job.write(file)
         self.executor.start(item.key, file)
         self.mine[item.key] = item
@@ -116,7 +128,7 @@ class Runner:
 
     def _ended(self, item: Item, code: int) -> None:
         del self.mine[item.key]
-        if code == BUSY:
+        if code in (BUSY, REPLACED):
             self.board.elsewhere(item)
         elif code == GONE:
             self.board.lost(item)

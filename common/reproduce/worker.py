@@ -1,19 +1,23 @@
-"""Do one job: ``python -m common.reproduce.worker JOB.json``.
+"""Do one job: ``python -m common.reproduce.worker JOB.json [--heir NAME]``.
 
 It takes the job's claim, so that nobody else does the same, here or on another host; gives the
 commands one after the other, what they say going to the job's log; and notes a failure. The
 commands know the claim: when it is lost (a node that was given up lives on), the next file that
-they write stops them. Ends with 0 if all is done, 1 if a command failed, 75 if another is at it.
+they write stops them, and the worker ends them as soon as it sees it. A cluster that moves a job
+gives it the same name again: it replaces the one that was given up (`common.leases`). Ends with 0
+if all is done, 1 if a command failed, 75 if another is at it, 76 if another has replaced it.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import datetime
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -22,7 +26,7 @@ from common import errors, leases
 from common.files import write_json
 from common.reproduce.job import Job, typed
 
-FAILED, BUSY = 1, 75  # the latter is EX_TEMPFAIL of sysexits.h
+FAILED, BUSY, REPLACED = 1, 75, 76  # EX_TEMPFAIL and EX_PROTOCOL of sysexits.h
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,16 +35,21 @@ def main(arguments: list[str] | None = None) -> int:
     Parameters
     ----------
     arguments : list of str, optional
-        The job's file; that of the command line by default.
+        Command line; that of the process by default.
     """
-    (file,) = sys.argv[1:] if arguments is None else arguments
-    job = Job.read(Path(file))
+    parser = argparse.ArgumentParser(prog="python -m common.reproduce.worker")
+    parser.add_argument("job", type=Path, help="its file")
+    parser.add_argument("--heir", default="", help="its name on a cluster")
+    chosen = parser.parse_args(arguments)
+    job = Job.read(chosen.job)
     for path in (job.claim, job.log, job.failure):
         path.parent.mkdir(parents=True, exist_ok=True)
-    lease = leases.Lease.take(job.claim, key=job.key)
+    lease = leases.Lease.take(job.claim, heir=chosen.heir, key=job.key)
     if lease is None:
         return BUSY
     with lease, job.log.open("a", encoding="utf-8") as log:
+        if lease.replaced:
+            time.sleep(2 * leases.BEAT)  # in which the other one sees it, and ends its command
         return _do(job, lease, log)
 
 
@@ -49,6 +58,8 @@ def _do(job: Job, lease: leases.Lease, log: IO[str]) -> int:
         log.write(f"\n{_now()} {typed(command)}\n")
         log.flush()
         code = _run(command, lease, log)
+        if not lease.holds():
+            return REPLACED
         if code == errors.INTERRUPTED:
             log.write("interrupted; it will go on\n")
             return code
@@ -86,10 +97,15 @@ def _run(command: list[str], lease: leases.Lease, log: IO[str]) -> int:
         with contextlib.suppress(ProcessLookupError):
             child.send_signal(signal.SIGINT)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    lease.on_loss = child.kill
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # `child --deaf`
+        heard.remove(signal.SIGTERM)
+    before = {number: signal.signal(number, end) for number in heard}
     try:
         return child.wait()
     finally:
+        lease.on_loss = None
         for number, handler in before.items():
             signal.signal(number, handler)
 
