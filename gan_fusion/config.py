@@ -70,6 +70,9 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
 }
 """Arguments of `common.augment.Augmenter`, by the name of the augmentation."""
 
+EPOCHS_TRIED = (10, 20, 30, 40, 50)
+"""Numbers of epochs that Table 10 tries; one training tells of all of them (G21)."""
+
 TASK = {"breakhis": 2, "bach": 4}
 """Number of classes, by data set."""
 

@@ -3,12 +3,13 @@
 python -m gan_fusion.tables                every printed number
 python -m gan_fusion.tables per-class      Tables 11 and 12 in the paper's form
 python -m gan_fusion.tables gan-effect     runs without and with generated images
+python -m gan_fusion.tables epochs         Table 10's numbers of epochs, read off each training
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,7 +17,8 @@ import pandas as pd
 from common import errors, evaluation, metrics, tables
 from common.errors import InputError
 from common.files import path_argument
-from gan_fusion.config import HONEST
+from gan_fusion import lengths
+from gan_fusion.config import EPOCHS_TRIED, HONEST
 
 if TYPE_CHECKING:
     from common.runs import Run
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import argparse
 
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    views = {"per-class": per_class, "gan-effect": gan_effect}
+    views = {"per-class": per_class, "gan-effect": gan_effect, "epochs": by_epochs}
     if not arguments or arguments[0] not in views:
         return tables.main("gan_fusion", arguments)
     parser = argparse.ArgumentParser(prog=f"python -m gan_fusion.tables {arguments[0]}")
@@ -141,6 +143,60 @@ def gan_effect(paper: tables.Paper) -> str:
         "where they are unknown).",
     ]
     return "\n".join(out) + "\n"
+
+
+def by_epochs(paper: tables.Paper) -> str:
+    """Accuracy on the test images after 10, 20, ... 50 epochs, of each row's runs.
+
+    Parameters
+    ----------
+    paper : Paper
+        From `common.tables.load`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    lines = []
+    for row in dict.fromkeys(paper.table["preset"]):
+        for who, preset in (("paper's way", row), ("honest", HONEST[row])):
+            group = paper.groups.get(preset)
+            known = [lengths.read(run) for run in group.folders] if group else []
+            found = [each for each in known if each is not None]
+            if found:
+                trained = ", ".join(str(count) for count, _ in found)
+                lines.append([row, who, *_lengths_cells(found), trained])
+    header = ["row", "split", *(f"{n} epochs" for n in EPOCHS_TRIED), "epochs trained"]
+    out = ["## Numbers of epochs (Table 10, which prints no results)", ""]
+    if not lines:
+        return "\n".join([*out, "no finished run of a row tells of them"]) + "\n"
+    out += [
+        *tables.markdown_table(header, lines),
+        "",
+        "Accuracy on the test images (%) of what a training of so many epochs keeps, with its 95 %",
+        "interval, or mean ± standard deviation (runs). Read off one training: the rate falls by",
+        "epoch whatever their number. A training that stopped earlier keeps the same from then on.",
+        "The test images choose nothing here: which number is best is no result.",
+    ]
+    return "\n".join(out) + "\n"
+
+
+def _lengths_cells(found: Sequence[tuple[int, Mapping[int, Mapping[str, Any]]]]) -> Iterator[str]:
+    for length in EPOCHS_TRIED:
+        scores = [dict(each[length]) for _, each in found if length in each]
+        if not scores:
+            yield "–"
+            continue
+        ours = tables.estimate(tables.Group([], scores), "accuracy")
+        value = 100 * (ours.value or 0)
+        if ours.sd is not None:
+            yield f"{value:.2f} ± {100 * ours.sd:.2f} ({ours.n_runs})"
+        elif ours.low is None or ours.high is None:
+            yield f"{value:.2f} ({ours.k}/{ours.n})"
+        else:
+            ends = f"{100 * ours.low:.2f} to {100 * ours.high:.2f}"
+            yield f"{value:.2f} ({ours.k}/{ours.n}) [{ends}]"
 
 
 def _claimed(paper: tables.Paper, without: str, with_gan: str) -> str:

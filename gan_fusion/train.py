@@ -129,7 +129,7 @@ def fit(
     run : Run
         Notes the layers for Grad-CAM.
     split : DataFrame
-        Not needed here: the samples say all.
+        Whose test images `gan_fusion.lengths` judges; the samples say all else.
     samples : DataFrame
         What is trained and validated on (`gan_fusion.data.make_samples`).
     workers : int
@@ -146,6 +146,7 @@ def fit(
     from common.augment import Augmenter
     from common.backend import keras
     from common.pipeline import batches
+    from gan_fusion import lengths
     from gan_fusion.model import build_model, gradcam_layers
 
     training.set_seed(
@@ -198,7 +199,9 @@ def fit(
         keep="last" if config.select_on == "last" else "best",
         monitor="loss",
         callbacks=callbacks,
+        lengths=lengths.tried(config),
     )
+    lengths.write(run, model, fitted, split, pixels, config.batch_size)
     stopped = len(fitted.history)
     if stopped < config.epochs:
         terminal.line(

@@ -20,7 +20,7 @@ from common.config import Execution
 from common.datasets import synthetic
 from common.errors import InputError
 from common.files import write_csv, write_json
-from gan_fusion import config, data, model, train
+from gan_fusion import config, data, lengths, model, train
 from gan_fusion import tables as gan_tables
 from gan_fusion.config import PRESETS, Config
 
@@ -593,7 +593,11 @@ def test_early_stopping_stops_where_kerass_own_does():
 
 
 def test_killed_training_stops_at_the_same_epoch(tmp_path, monkeypatch):
-    """Killed after any epoch, the last one too, a run ends where an unbroken one ends."""
+    """Killed after any epoch, the last one too, a run ends where an unbroken one ends.
+
+    So does what it tells of trainings of other lengths, which is what they give themselves.
+    """
+    monkeypatch.setattr(lengths, "EPOCHS_TRIED", (1, 2, 30, 50))
     pixels = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 3), np.uint8)
     labels = ["a", "b"] * 6
 
@@ -607,6 +611,7 @@ def test_killed_training_stops_at_the_same_epoch(tmp_path, monkeypatch):
     names = [f"{i}.png" for i in range(12)]
     table = pd.DataFrame({"image": names, "op": "none", "args": "", "label": labels})
     table["part"] = ["train"] * 8 + ["validation"] * 4
+    split = table.assign(part=["train"] * 8 + ["test"] * 4)
     settings = dataclasses.replace(
         SMALL, epochs=40, patience=2, learning_rate=0.3, batch_size=4, network="mobilenet_v2"
     )
@@ -626,7 +631,7 @@ def test_killed_training_stops_at_the_same_epoch(tmp_path, monkeypatch):
         return pd.read_csv(path / "history.csv").val_loss.tolist()
 
     whole = begin(tmp_path / "whole")
-    train.fit(settings, Cached(), whole, None, table)
+    train.fit(settings, Cached(), whole, split, table)
     expected = losses(whole.path)
     assert 2 < len(expected) < 40
     assert training.exhausted(expected, 2) and not training.exhausted(expected[:-1], 2)
@@ -644,9 +649,25 @@ def test_killed_training_stops_at_the_same_epoch(tmp_path, monkeypatch):
     broken = begin(tmp_path / "broken")
     for _ in range(2):
         with pytest.raises(RuntimeError, match="killed"):
-            train.fit(settings, Cached(), broken, None, table)
-    train.fit(settings, Cached(), broken, None, table)
+            train.fit(settings, Cached(), broken, split, table)
+    train.fit(settings, Cached(), broken, split, table)
     assert losses(broken.path) == expected
+    files = ["by_epochs.json", *(f"predictions-{n}.csv" for n in (1, 2, 30))]
+    for name in files:
+        assert (broken.path / name).read_bytes() == (whole.path / name).read_bytes()
+    assert not (whole.path / "predictions-50.csv").exists()  # longer than what was asked for
+    trained, told = lengths.read(whole)
+    assert (trained, list(told)) == (len(expected), [1, 2, 30])
+    assert told[30]["best_epoch"] == whole.record.kept_epoch
+    for length in (1, 2):
+        direct = begin(tmp_path / str(length))
+        train.fit(dataclasses.replace(settings, epochs=length), Cached(), direct, split, table)
+        assert direct.record.kept_epoch == told[length]["best_epoch"]
+        own = keras.saving.load_model(direct.path / "model.keras")
+        said = pd.read_csv(whole.path / f"predictions-{length}.csv")
+        np.testing.assert_allclose(
+            said[["p_a", "p_b"]], own.predict(pixels[8:], verbose=0), rtol=1e-6
+        )
 
 
 # --- rows and tables ---------------------------------------------------------------------------
@@ -793,6 +814,41 @@ def test_tables_show_runs_in_the_papers_form(tmp_path, capsys):
     low, high = (float(value) for value in cells[4].split(" to "))
     assert 0 <= low < 5 < high < 15
     assert "T12-fusion-trad-gan | honest" in shown and "none:" not in shown
+
+
+def test_numbers_of_epochs_are_read_off_one_training(tmp_path, capsys):
+    assert gan_tables.main(["epochs", "--runs-dir", str(tmp_path)]) == 0
+    assert "no finished run of a row tells of them" in capsys.readouterr().out
+    folder = finished_run(tmp_path, "T11-densenet201", 150)
+    finished_run(tmp_path, "T11-xception", 150)  # of a version that did not tell
+    scores = json.loads((folder / "metrics.json").read_text())
+    worse = {**scores, "accuracy": 0.5, "correct": 80}
+    worse["intervals"] = {**scores["intervals"], "accuracy": [0.4, 0.6]}
+    told = {"trained": 23, "epochs": {"10": worse, "20": scores, "30": scores}}
+    write_json(folder / "by_epochs.json", told)
+    assert gan_tables.main(["epochs", "--runs-dir", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if line.startswith("| T11-")]
+    cells = [cell.strip() for cell in line.split("|")[1:-1]]
+    assert cells[:3] == ["T11-densenet201", "paper's way", "50.00 (80/160) [40.00 to 60.00]"]
+    assert cells[3] == cells[4]
+    assert cells[3].startswith("93.75 (150/160) [")
+    assert cells[5:] == ["–", "–", "23"]
+    (folder / "by_epochs.json").write_text('{"trained": 3}')
+    with pytest.raises(InputError, match=r"by_epochs\.json: damaged"):
+        gan_tables.main(["epochs", "--runs-dir", str(tmp_path)])
+
+
+def test_one_training_for_all_numbers_of_epochs():
+    from gan_fusion.config import EPOCHS_TRIED, OTHER_PRESETS
+
+    assert EPOCHS_TRIED == (10, 20, 30, 40, 50)  # Table 10
+    rows = [row for name, row in PRESETS.items() if not name.startswith("demo")]
+    assert {row.epochs for row in rows} == {50, 200}
+    for row in rows:
+        assert lengths.tried(row) == EPOCHS_TRIED
+        assert lengths.tried(dataclasses.replace(row, epochs=10)) == ()
+    assert not any("epochs" in name for name in [*PRESETS, *OTHER_PRESETS])
 
 
 def test_row_of_the_gan_is_filled_by_a_gan_run(tmp_path):

@@ -122,6 +122,34 @@ RECORD = {
 }  # fmt: skip
 
 
+def test_one_training_tells_what_shorter_ones_would_have_kept(whole, tmp_path):
+    """Stopped on its way, too; nothing else changes, and what was kept is told whole."""
+    folder, predictions, _ = whole
+    lengths = (2, 3, 5, 6, 9)
+    for epochs in (2, 4, 6):
+        model = build()
+        data = Data(slice(0, 48), training.trained_epochs(tmp_path))
+        fitted = training.fit(model, data, Data(slice(48, 64)), tmp_path, epochs, lengths=lengths)
+    np.testing.assert_array_equal(model.predict(X, verbose=0), predictions)
+    assert (tmp_path / "history.csv").read_bytes() == (folder / "history.csv").read_bytes()
+    assert set(fitted.lengths) == set(lengths)
+    for length in (2, 3, 5):
+        direct = build()
+        own = training.fit(
+            direct, Data(slice(0, 48), 0), Data(slice(48, 64)), tmp_path / str(length), length
+        )
+        kept, weights = fitted.lengths[length]
+        assert kept == own.kept_epoch
+        loaded = keras.saving.load_model(weights).predict(X, verbose=0)
+        np.testing.assert_array_equal(loaded, direct.predict(X, verbose=0))
+    # As long as the training, and longer than it was: what it kept itself.
+    assert fitted.lengths[6] == fitted.lengths[9]
+    assert fitted.lengths[6][0] == fitted.kept_epoch
+    assert len({kept for kept, _ in fitted.lengths.values()}) > 1
+    asked = training.fit(build(), data, Data(slice(48, 64)), folder, 6, lengths=lengths)
+    assert set(asked.lengths) == {6, 9}  # begun without them
+
+
 def test_second_images_choose_an_epoch_of_their_own_and_change_nothing(whole, tmp_path):
     """Stopped on its way, too; what another run adopts is what a training of its own gives."""
     _, predictions, history = whole

@@ -10,7 +10,7 @@ import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,10 +39,14 @@ class Fitted:
         One row per epoch, columns `HISTORY`.
     kept_epoch : int
         The epoch, counted from 1, whose weights `model.keras` holds.
+    lengths : dict
+        Number of epochs -> the epoch that a training of so many would have kept, and its weights,
+        a file that is gone when the run is finished; of those that `fit` was asked for.
     """
 
     history: pd.DataFrame
     kept_epoch: int
+    lengths: Mapping[int, tuple[int, Path]] = field(default_factory=dict)
 
 
 def set_seed(seed: int, *, deterministic: bool = True, mixed_precision: str = "off") -> None:
@@ -78,6 +82,7 @@ def fit(
     monitor: Literal["accuracy", "loss"] = "accuracy",
     callbacks: Sequence[keras.callbacks.Callback] = (),
     second: keras.utils.PyDataset | None = None,
+    lengths: Sequence[int] = (),
 ) -> Fitted:
     """Train `model` up to `epochs`, or on from where a killed run stopped.
 
@@ -106,6 +111,9 @@ def fit(
         Images that choose an epoch of their own, by the same rule: one training, two choices. What
         they choose is kept as `second.keras`, their losses and accuracies as `second.csv`, for
         `adopt`. They change nothing else.
+    lengths : sequence of int
+        Numbers of epochs: of each is said what a training of that length would have kept, which is
+        so where no schedule depends on the length. They change nothing else.
 
     Returns
     -------
@@ -145,7 +153,7 @@ def fit(
         terminal.line(f"resuming after epoch {start} of {epochs}")
         # A run that was killed between the two has an epoch more in the checkpoint.
         _write_history(folder, state["history"])
-    recorder = _Recorder(folder, checkpoint, state, epochs, keep, monitor, train, second)
+    recorder = _Recorder(folder, checkpoint, state, epochs, keep, monitor, train, second, lengths)
     if start < epochs:
         try:
             model.fit(
@@ -181,7 +189,23 @@ def fit(
     kept = int(best["epoch"])
     if isinstance(run, Run):
         run.note(kept_epoch=kept)
-    return Fitted(history, kept)
+    return Fitted(history, kept, _lengths(recorder.state, lengths, checkpoint.folder))
+
+
+def _lengths(
+    state: Mapping[str, Any], lengths: Sequence[int], folder: Path
+) -> dict[int, tuple[int, Path]]:
+    """What trainings of these lengths would have kept; one that ended before them, the same."""
+    kept = state.get("lengths", {})
+    found = {
+        length: state["best"] if length >= state["epoch"] else kept.get(str(length))
+        for length in lengths
+    }
+    return {
+        length: (int(each["epoch"]), folder / each["file"])
+        for length, each in found.items()
+        if each is not None  # begun without them
+    }
 
 
 def _of_second(history: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
@@ -249,9 +273,11 @@ class _Recorder(keras.callbacks.Callback):
         monitor: str,
         train: keras.utils.PyDataset,
         second: keras.utils.PyDataset | None = None,
+        lengths: Sequence[int] = (),
     ):
         super().__init__()
         self.second = second
+        self.lengths = lengths
         self.run = run
         self.checkpoint = checkpoint
         self.state = state
@@ -306,8 +332,14 @@ class _Recorder(keras.callbacks.Callback):
             seen, before = _of_second([row])[0], self.state.get("second")
             better = before is None or self._is_best(seen, _of_second([before])[0])
             chosen["second"] = self._record("best-second", row) if better else before
-        self.state = {"epoch": epoch + 1, "history": history, **chosen}
         names = [each["file"] for each in chosen.values()]
+        if self.lengths:
+            told: dict[str, dict[str, Any]] = dict(self.state.get("lengths", {}))
+            if epoch + 1 in self.lengths:
+                told[str(epoch + 1)] = chosen["best"]
+            chosen["lengths"] = told
+            names += [each["file"] for each in told.values() if each["file"] not in names]
+        self.state = {"epoch": epoch + 1, "history": history, **chosen}
         self.checkpoint.save(epoch + 1, {"history": history, **chosen}, files=names)
         _write_history(self.run, history)
         self._print(row, best, seconds)
