@@ -214,10 +214,14 @@ def nearest(
     queries, references = _features(queries, references, least=1)
     if (query_groups is None) != (reference_groups is None):
         raise InputError("query_groups and reference_groups belong together: give both or neither")
-    if query_groups is not None:
-        query_groups = _groups(query_groups, len(queries), "query_groups")
-        reference_groups = _groups(reference_groups, len(references), "reference_groups")
-    return closest(queries, references, query_groups, reference_groups)
+    if query_groups is None:
+        return closest(queries, references)
+    return closest(
+        queries,
+        references,
+        _groups(query_groups, len(queries), "query_groups"),
+        _groups(reference_groups, len(references), "reference_groups"),
+    )
 
 
 def memorisation(
