@@ -190,12 +190,12 @@ def _of_size(
     first = (mirrored if swap else straight)[0]
     size = sizes[int(swap)]
     of_class = n - count if swap else count
-    looked = int(size.sum())
-    if looked > left:
+    pairs = looked = int(size.sum())
+    if pairs > left:
         raise TooManyError
     ends = np.concatenate([[0], np.cumsum(size)])
-    for start in range(0, looked, _BLOCK):
-        stop = min(start + _BLOCK, looked)
+    for start in range(0, pairs, _BLOCK):
+        stop = min(start + _BLOCK, pairs)
         flat = np.arange(start, stop)
         which = np.searchsorted(ends, flat, side="right") - 1
         tp = first[which] + flat - ends[which]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from common import errors, papers, protocols, tables
+from common.forensics import discrepancies
 from common.protocols.show import packages
 
 
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         "names", nargs="*", metavar="NAME", help="only these: H02, batch_size, --dropout ..."
     )
     readme = commands.add_parser(
-        "readme", help="write the tables and the list of discrepancies in a paper's README anew"
+        "readme", help="write the tables and discrepancies in a paper's README anew"
     )
     readme.add_argument("packages", nargs="*", metavar="PKG", help="default: every paper")
     # `show PKG --dropout` asks for a setting by its flag.
@@ -43,7 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
     for package in packages(flags.packages):
         path = papers.folder(package) / "README.md"
         written = [
-            update(path, package) for update in (tables.update_readme, protocols.update_readme)
+            update(path, package)
+            for update in (
+                tables.update_readme,
+                protocols.update_readme,
+                discrepancies.update_readme,
+            )
         ]
         print(f"{path}: {'written' if any(written) else 'as it is'}")
     return 0

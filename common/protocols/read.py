@@ -139,6 +139,9 @@ class Discrepancy:
         What shows that; sums are written out (``195 + 906 = 1101``), and a test works them out.
     resolution : str
         What is done about it here.
+    found_by : tuple of str
+        Rules of `common.forensics` that find it from the paper's printed numbers alone; empty where
+        it takes reading.
     """
 
     id: str
@@ -148,6 +151,7 @@ class Discrepancy:
     problem: str
     evidence: str
     resolution: str
+    found_by: tuple[str, ...] = ()
 
 
 def protocol(package: str) -> Protocol:

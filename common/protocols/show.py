@@ -53,9 +53,13 @@ def _deviation(entry: Stated) -> str:
 
 def _discrepancy(each: Discrepancy) -> str:
     return (
-        f"**{each.id}** ({each.where}; {each.severity}). Printed: {each.claim}. But: "
+        f"**{each.id}** ({each.where}; {each.severity}; {_how(each)}). Printed: {each.claim}. But: "
         f"{each.problem}. Evidence: {each.evidence}. Here: {each.resolution}."
     )
+
+
+def _how(each: Discrepancy) -> str:
+    return f"by arithmetic: {', '.join(each.found_by)}" if each.found_by else "by reading"
 
 
 def update_readme(path: str | Path, package: str) -> bool:
@@ -135,7 +139,7 @@ def _keys(entry: Stated | Open | Discrepancy) -> tuple[str, ...]:
 def _paragraph(entry: Stated | Open | Discrepancy) -> str:
     if isinstance(entry, Discrepancy):
         return (
-            f"{entry.id}  {entry.severity}; {entry.where}\n"
+            f"{entry.id}  {entry.severity}; {entry.where}; {_how(entry)}\n"
             f"  printed   {entry.claim}\n  but       {entry.problem}\n"
             f"  evidence  {entry.evidence}\n  here      {entry.resolution}"
         )
