@@ -1,4 +1,6 @@
-"""Tests a mutant in a forked process, with the tests that reach its line, the fastest first.
+"""Tests a mutant in a forked process, with the tests that reach its line.
+
+Those that have failed for errors of the same function or file go first, then the fastest.
 
 What costs time is done once: libraries are imported in the first process, the tests of a room are
 collected in a fork of it. An error in the body of a function is put into the loaded function in a
@@ -82,6 +84,30 @@ class Clean:
         return not set(_span(mutant)).isdisjoint(self.imported.get(mutant.path, ()))
 
 
+class _Killers:
+    """Tests that failed last for errors of a function and of a file: they are tried first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.said = folder / "killer"
+        self.last: dict[str, list[str]] = {}
+
+    def first(self, mutant: Mutant, tests: list[str]) -> list[str]:
+        """Those of the tests that failed lately."""
+        keys = (f"{mutant.path} {mutant.function}", mutant.path)
+        wanted = set(tests)
+        return [t for t in dict.fromkeys(t for k in keys for t in self.last.get(k, ()))
+                if t in wanted]  # fmt: skip
+
+    def note(self, mutant: Mutant) -> None:
+        """Remember which test has failed."""
+        if self.said.exists():
+            test = self.said.read_text(encoding="utf-8")
+            self.said.unlink()
+            for key in (f"{mutant.path} {mutant.function}", mutant.path):
+                last = self.last.setdefault(key, [])
+                self.last[key] = [test, *(t for t in last if t != test)][:6]
+
+
 def _read(folder: Path) -> Clean:
     clean = Clean(**json.loads((folder / "clean.json").read_text(encoding="utf-8")))
     for path, lines in clean.reached.items():
@@ -123,12 +149,17 @@ def run(
         if clean.failed:
             return [], clean.failed
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        killers = _Killers(folder)
         for index, mutant in enumerate(mutants):
             if results[index] is None:
                 chosen = clean.tests(mutant)
-                limit = _limit(clean, chosen)
-                child = partial(_imported, mutant, chosen, folder / "import")
-                results[index] = _forked(child, limit)
+                first = killers.first(mutant, chosen)
+                # Few tests are collected sooner than all.
+                for some in (first, [test for test in chosen if test not in first]):
+                    if some and results[index] in (None, SURVIVED):
+                        child = partial(_imported, mutant, some, folder / "import", killers.said)
+                        results[index] = _forked(child, _limit(clean, chosen))
+                killers.note(mutant)
                 told(mutant, results[index])
             if results[index] == BROKEN:
                 results[index] = KILLED
@@ -162,15 +193,18 @@ class _Room:
             return True
         items = {item.nodeid: item for item in session.items}
         results: list[int | None] = []
+        killers = _Killers(self.folder)
         for mutant in self.mutants:
             chosen = clean.tests(mutant)
+            chosen = [*dict.fromkeys([*killers.first(mutant, chosen), *chosen])]
             if not chosen:
                 result: int | None = UNREACHED
             elif clean.at_import(mutant):
                 result = None
             else:
-                child = partial(_patched, mutant, [items[name] for name in chosen])
+                child = partial(_patched, mutant, [items[name] for name in chosen], killers.said)
                 result = _forked(child, _limit(clean, chosen))
+                killers.note(mutant)
                 if result == BROKEN:
                     result = None
             results.append(result)
@@ -217,9 +251,13 @@ class _Noted:
 class _Stop:
     """Plugin: the first failure is the end of the process."""
 
+    def __init__(self, said: Path) -> None:
+        self.said = said
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """End, if it is one."""
+        """End, if it is one, and say which."""
         if report.failed:
+            self.said.write_text(report.nodeid, encoding="utf-8")
             os._exit(KILLED)
 
 
@@ -230,11 +268,11 @@ def _pytest(tests: list[str], plugin: object, folder: Path) -> int:
     return int(pytest.main([*arguments, *tests], plugins=[plugin]))
 
 
-def _patched(mutant: Mutant, items: list[pytest.Item]) -> int:
+def _patched(mutant: Mutant, items: list[pytest.Item], said: Path) -> int:
     """Put the error into the loaded function, and run tests."""
     if not _patch(mutant):
         return BROKEN
-    items[0].config.pluginmanager.register(_Stop())
+    items[0].config.pluginmanager.register(_Stop(said))
     for item in items:
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
     return SURVIVED
@@ -273,10 +311,10 @@ def _code(code: CodeType, function: str) -> CodeType | None:
     return next((c for const in inner if (c := _code(const, function))), None)
 
 
-def _imported(mutant: Mutant, tests: list[str], folder: Path) -> int:
+def _imported(mutant: Mutant, tests: list[str], folder: Path, said: Path) -> int:
     """Import everything with the error, and run tests."""
     sys.meta_path.insert(0, _Finder(mutant))
-    return SURVIVED if _pytest(tests, _Stop(), folder) == 0 else KILLED
+    return SURVIVED if _pytest(tests, _Stop(said), folder) == 0 else KILLED
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
