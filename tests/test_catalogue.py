@@ -48,6 +48,49 @@ def test_keys_are_unique():
         assert len(set(keys)) == len(keys)
 
 
+def test_ranges_are_those_of_the_definitions():
+    """Shares lie in [0, 1]; agreement begins at -1, squared errors of a row sum to 2 at most."""
+    agreement, share = (-1, 1), (0, 1)
+    of_all, of_classes = (
+        {score.key: (score.lowest, score.highest) for score in scores}
+        for scores in (catalogue.SCORES, catalogue.PER_CLASS)
+    )
+    for ranges in (of_all, of_classes):
+        assert ranges["kappa"] == ranges["mcc"] == agreement
+    assert of_all["kappa_macro"] == of_all["mcc_macro"] == agreement
+    assert (of_all["brier"], of_all["log_loss"]) == ((0, 2), (0, np.inf))
+    others = {key for key, ends in (of_all | of_classes).items() if ends != share}
+    assert others == {"kappa", "mcc", "kappa_macro", "mcc_macro", "brier", "log_loss"}
+
+
+def test_what_a_score_cannot_do_without():
+    """Means over images need no class; of one against the rest, the denominator says what counts."""
+    assert {score.key for score in catalogue.SCORES if score.rests_on == "images"} == {
+        "accuracy", "patient_recognition_rate", "folder_recognition_rate",
+        "precision_micro_at_half", "recall_micro_at_half", "ece", "brier", "log_loss",
+    }  # fmt: skip
+    assert {score.rests_on for score in catalogue.SCORES} == {"images", "classes"}
+    assert {score.key: score.rests_on for score in catalogue.PER_CLASS} == {
+        "recall": "class", "fpr": "others", "tnr": "others",
+        **dict.fromkeys(("precision", "f1", "kappa", "mcc"), "class and others"),
+    }  # fmt: skip
+    assert {score.applies for score in catalogue.PER_CLASS} == {"per class"}
+
+
+@pytest.mark.parametrize(
+    ("key", "title", "mean", "text"),
+    [
+        ("fpr", "False positive rate", "Macro false positive rate", "-25.00 %"),
+        ("kappa", "Cohen’s kappa", "Macro kappa", "-0.250"),
+        ("mcc", "Matthews correlation", "Macro MCC", "-0.250"),
+    ],
+)
+def test_what_stands_in_no_list_has_its_name_and_form_too(key, title, mean, text):
+    one, all_classes = catalogue.find(f"per_class.a.{key}"), catalogue.find(f"{key}_macro")
+    assert (one.title, one.text(-0.25), one.line) == (title, text, None)
+    assert (all_classes.title, all_classes.text(-0.25), all_classes.line) == (mean, text, None)
+
+
 def test_what_is_shown_of_a_test_set():
     found = by_title(binary())
     assert list(found)[:5] == [

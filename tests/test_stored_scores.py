@@ -99,6 +99,7 @@ def test_what_it_cannot_lack(values, words):
         ("by_magnification/200X", {"confusion_matrix": [[1, 2], [3, 4]]}),  # of the same classes
         ("by_magnification/200X", {"classes": ["c"], "confusion_matrix": [[1]]}),
         ("per_class/a/recall", None), ("per_class/a/tp", 0), ("support/a", 0),
+        ("per_class/a/another score", -1e6), ("per_class/a/another score", 1e6),
     ],
 )  # fmt: skip
 def test_what_may_stand_there(whole, path, value):
@@ -121,6 +122,8 @@ def test_what_may_stand_there(whole, path, value):
         ("accuracy", 1.01, None), ("accuracy", "0.5", None), ("accuracy", True, None),
         ("accuracy", float("nan"), None), ("balanced_accuracy", -1.5, None),
         ("kappa", 1e6 + 0.5, None), ("log_loss", float("inf"), None), ("mcc", [0.5], None),
+        ("per_class/a/another score", -1e6 - 0.5, None),
+        ("per_class/a/another score", 1e6 + 0.5, None),
         # intervals, reasons
         ("accuracy_ci", [0.5], None), ("accuracy_ci", [0.1, 0.2, 0.3], None),
         ("accuracy_ci", [0.1, None], None), ("accuracy_ci", "ab", None),

@@ -5,17 +5,14 @@ Those that have failed for errors of the same function or file go first, then th
 What costs time is done once: libraries are imported in the first process, the tests of a room are
 collected in a fork of it. An error in the body of a function is put into the loaded function in a
 fork of that second process; one that acts at import (a default, a constant of the module, what is
-called while modules load) is imported afresh in a fork of the first. No process that forks has
-reckoned anything, so that no pool of threads is lost by it.
+called while modules load) is imported afresh in a fork of the first, unless the module of many such
+errors can be run again in its place. No process that forks has reckoned anything, so that no pool
+of threads is lost by it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import json
 import math
 import os
@@ -26,22 +23,26 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from types import CodeType, FunctionType
 
 import coverage
 import pytest
 
-from .operators import Mutant, compiled
+from .operators import Mutant
+from .placing import Finder, execute, patch
 
 KILLED, SURVIVED, TIMED_OUT, UNREACHED, BROKEN = range(5)
 
 # A mutant may use this many processor seconds beside three times what its tests need without an
 # error; on a busy machine the clock may show ten times as much.
 PATIENCE = 10.0
+
+# From this many errors at import on it pays to see whether a module can be run again in its place.
+AGAIN = 8
 
 # And so much memory of its own, in bytes: an error in a shape can ask for all there is.
 MEMORY = 6 * 2**30
@@ -175,6 +176,8 @@ class _Room:
         self, mutants: list[Mutant], folder: Path, told: Callable[[Mutant, int], None]
     ) -> None:
         self.mutants, self.folder, self.told = mutants, folder, told
+        self.several = Counter(m.path for m in mutants if not m.inside)
+        self.again: dict[str, bool] = {}
         self.files = sorted({str(Path(m.path).resolve()) for m in mutants})
         self.trace = coverage.Coverage(data_file=None, include=self.files, config_file=False)
         self.trace.start()
@@ -200,7 +203,7 @@ class _Room:
             if not chosen:
                 result: int | None = UNREACHED
             elif clean.at_import(mutant):
-                result = None
+                result = self._in_loaded_module(mutant, clean, items, chosen, killers)
             else:
                 child = partial(_patched, mutant, [items[name] for name in chosen], killers.said)
                 result = _forked(child, _limit(clean, chosen))
@@ -212,6 +215,32 @@ class _Room:
                 self.told(mutant, result)
         (self.folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
         return True
+
+    def _in_loaded_module(
+        self,
+        mutant: Mutant,
+        clean: Clean,
+        items: dict[str, pytest.Item],
+        chosen: list[str],
+        killers: _Killers,
+    ) -> int | None:
+        """KILLED if a test fails with the module run again with the error; None: not known yet.
+
+        So only for a module that may be run again without an error: all its tests are tried once.
+        """
+        if self.several[mutant.path] < AGAIN:
+            return None
+        if mutant.path not in self.again:
+            tests = {t for some in clean.reached.get(mutant.path, {}).values() for t in some}
+            child = partial(_again, mutant.path, None, [items[t] for t in tests], killers.said)
+            self.again[mutant.path] = _forked(child, _limit(clean, list(tests))) == SURVIVED
+            killers.said.unlink(missing_ok=True)
+        if not self.again[mutant.path]:
+            return None
+        child = partial(_again, mutant.path, mutant, [items[t] for t in chosen], killers.said)
+        result = _forked(child, _limit(clean, chosen))
+        killers.note(mutant)
+        return KILLED if result == KILLED else None
 
     def _clean(self, session: pytest.Session, imported: dict[str, list[int]]) -> int:
         """Run all tests without an error, and note what each reaches."""
@@ -270,7 +299,7 @@ def _pytest(tests: list[str], plugin: object, folder: Path) -> int:
 
 def _patched(mutant: Mutant, items: list[pytest.Item], said: Path) -> int:
     """Put the error into the loaded function, and run tests."""
-    if not _patch(mutant):
+    if not patch(mutant):
         return BROKEN
     items[0].config.pluginmanager.register(_Stop(said))
     for item in items:
@@ -278,70 +307,19 @@ def _patched(mutant: Mutant, items: list[pytest.Item], said: Path) -> int:
     return SURVIVED
 
 
-def _patch(mutant: Mutant) -> bool:
-    """Replace the code of one function; False if it cannot be found where it stands."""
-    found: object = importlib.import_module(_module(mutant.path))
-    for name in mutant.function.split("."):
-        found = vars(found).get(name)
-        if isinstance(found, property):
-            found = found.fget
-        elif isinstance(found, cached_property):
-            found = found.func
-        elif isinstance(found, staticmethod | classmethod):
-            found = found.__func__
-        if found is None:
-            return False
-    while hasattr(found, "__wrapped__"):
-        found = found.__wrapped__
-    code = _code(compiled(mutant), mutant.function)
-    if not isinstance(found, FunctionType) or code is None:
-        return False
-    if found.__code__.co_freevars != code.co_freevars:
-        return False
-    found.__code__ = code
-    return True
-
-
-def _code(code: CodeType, function: str) -> CodeType | None:
-    """Code of a function, by its qualified name, in that of its module."""
-    inner = [const for const in code.co_consts if isinstance(const, CodeType)]
-    for const in inner:
-        if const.co_qualname == function:
-            return const
-    return next((c for const in inner if (c := _code(const, function))), None)
+def _again(path: str, mutant: Mutant | None, items: list[pytest.Item], said: Path) -> int:
+    """Run a loaded module again, with an error or without, and run tests."""
+    execute(path, mutant)
+    items[0].config.pluginmanager.register(_Stop(said))
+    for item in items:
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+    return SURVIVED
 
 
 def _imported(mutant: Mutant, tests: list[str], folder: Path, said: Path) -> int:
     """Import everything with the error, and run tests."""
-    sys.meta_path.insert(0, _Finder(mutant))
+    sys.meta_path.insert(0, Finder(mutant))
     return SURVIVED if _pytest(tests, _Stop(said), folder) == 0 else KILLED
-
-
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds one module with its error."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        self.name, self.file = _module(mutant.path), str(Path(mutant.path).resolve())
-        self.code = compiled(mutant)
-
-    def find_spec(
-        self, name: str, path: object = None, target: object = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        """Find the module that has the error, and no other."""
-        if name != self.name:
-            return None
-        package = [str(Path(self.file).parent)] if self.file.endswith("__init__.py") else None
-        return importlib.util.spec_from_file_location(
-            name, self.file, loader=self, submodule_search_locations=package
-        )
-
-    def exec_module(self, module: object) -> None:
-        """Run its code."""
-        exec(self.code, vars(module))
-
-
-def _module(path: str) -> str:
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _relative(file: str) -> str:
