@@ -64,7 +64,7 @@ def test_ranges_are_those_of_the_definitions():
 
 
 def test_what_a_score_cannot_do_without():
-    """Means over images need no class; of one against the rest, the denominator says what counts."""
+    """A mean over images needs no class; of one class the denominator says what counts."""
     assert {score.key for score in catalogue.SCORES if score.rests_on == "images"} == {
         "accuracy", "patient_recognition_rate", "folder_recognition_rate",
         "precision_micro_at_half", "recall_micro_at_half", "ece", "brier", "log_loss",
