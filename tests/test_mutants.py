@@ -86,32 +86,38 @@ def test_changes_of_one_line(code, changes, tmp_path, monkeypatch):
 
 
 ROOM_TEST = """
-from code_under_test import share
+from measured import share
 
 def test_share():
     assert share(1, 2) == 0.5
 """
 ROOM_CODE = """
 HALF = 2
+WHOLE = 1
 
 def share(k, n, most=1):
     if k > n:
         return most
-    return k / n
+    return k / n / WHOLE
 
 def unused(x):
     return x + 1
 """
 
 
-def test_what_becomes_of_mutants(tmp_path):
-    """Killed in a patched function; at import; survived; out of reach."""
-    (tmp_path / "code_under_test.py").write_text(ROOM_CODE, encoding="utf-8")
+@pytest.mark.parametrize("again", [100, 1])
+def test_what_becomes_of_mutants(tmp_path, again):
+    """Killed in a patched function; at import; survived; out of reach.
+
+    `again`: from how many errors at import on the module is run again in its place.
+    """
+    (tmp_path / "measured.py").write_text(ROOM_CODE, encoding="utf-8")
     (tmp_path / "test_room.py").write_text(ROOM_TEST, encoding="utf-8")
     script = (
         f"import sys; sys.path[:0] = ['.', {str(ROOT / 'tests')!r}]\n"
         "from mutants import operators, running\n"
-        "found = operators.mutants('code_under_test.py')\n"
+        f"running.AGAIN = {again}\n"
+        "found = operators.mutants('measured.py')\n"
         "results, failed = running.run(found, ['test_room.py'], lambda *_: None)\n"
         "print(failed, [(m.change, r) for m, r in zip(found, results)])\n"
     )
@@ -122,11 +128,13 @@ def test_what_becomes_of_mutants(tmp_path):
     assert done.stdout.strip() == "[] " + repr(
         [
             ("2 to 3", survived),
+            ("1 to 2", killed),
             ("1 to 2", survived),
             ("if True", killed),
             ("if False", survived),
             ("> to >=", survived),
-            ("/ to *", killed),
+            ("/ to *", survived),
+            ("/ to * (2)", killed),
             ("+ to -", unreached),
             ("1 to 2", unreached),
         ]
