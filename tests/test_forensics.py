@@ -155,6 +155,19 @@ def test_parts_without_a_prediction_may_be_left_out_of_two_means():
 ONE = Fraction(1)
 
 
+def test_a_weighted_mean_f1_has_wider_ends():
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        w = rng.dirichlet([0.3] * 3)
+        p, r = rng.uniform(0.01, 1, (2, 3))
+        mean_p, mean_r, mean = (float(w @ each) for each in (p, r, 2 * p * r / (p + r)))
+        low, high = means.f1_ends((mean_p, mean_p), (mean_r, mean_r), None)
+        assert low - 1e-12 <= mean <= high + 1e-12
+    # 200 of 1390 images in the second class: outside what a plain mean of two can have
+    low, _ = means.f1_ends((Fraction("0.9693"),) * 2, (Fraction("0.9604"),) * 2, None)
+    assert low < Fraction("0.9625") < means.f1_range(0.9693, 0.9604, rounds=2)[0]
+
+
 def test_folds_of_two_sizes():
     # 3/4 and 2/3 in turn: 17/24 = 0.7083
     number = forensics.printed("0.7083", "fraction")

@@ -49,10 +49,10 @@ def f1_findings(group: Sequence[Number]) -> Iterator[Finding]:
             if ending and not f1.n_classes:
                 yield f1_finding(p, r, f1, None)
             else:
-                # Without a class and a word on means, it may be a mean over classes, too.
+                # Without a class and a word on means, it may be one over classes with any weights.
                 bare = not name and not ending
-                classes = f1.n_classes if ending or bare else 1
-                yield f1_finding(p, r, f1, classes and classes * f1.rounds)
+                classes = f1.n_classes if ending else 1
+                yield f1_finding(p, r, f1, None if bare else (classes or 1) * f1.rounds)
 
 
 def f1_finding(p: Number, r: Number, f1: Number, parts: int | None) -> Finding:

@@ -78,7 +78,7 @@ def f1_ends(
     precision, recall : (Fraction, Fraction) or (float, float)
         In [0, 1].
     parts : int or None
-        Over how many rounds and classes they are means; None: not known.
+        Over how many rounds and classes they are means, all alike; None: not known, or weighted.
 
     Returns
     -------
@@ -87,7 +87,9 @@ def f1_ends(
     (p_low, p_high), (r_low, r_high) = precision, recall
     nothing = p_low * 0
     if parts is None:
-        return nothing, harmonic(p_high, nothing + 1 if r_low < 1 else r_high)
+        # F1 is at least p + r - 1, and so is its mean, whatever the weights.
+        least = max(nothing, p_low + r_low - 1)
+        return least, harmonic(p_high, nothing + 1 if r_low < 1 else r_high)
     low = f1_range(p_low, r_low, rounds=parts)[0]
     left_out = min(math.floor(parts * (1 - r_low)), parts - 1)
     rest = parts - left_out
