@@ -13,6 +13,9 @@ EXPERIMENTS = {
 }
 """Preset -> experiment."""
 
+BESIDE = "stain"
+"""The setting whose values stand in one picture of learning curves: IHC beside H&E."""
+
 DEMO_PRESETS = {
     name: replace(
         PRESETS[name], network="mobilenet_v2", weights="none", image_size=32, head_units=(16,),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import zlib
 from pathlib import Path
 
@@ -26,6 +28,28 @@ def whole_grid(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("grid") / "runs"
     grid.make(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Open a page in Chromium with flags; give its standard output."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no chromium or google-chrome here to look at the page with")
+    profile = tmp_path_factory.mktemp("profile")
+
+    def run(page: Path, *flags: str) -> str:
+        return subprocess.run(
+            [
+                program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+                "--no-first-run", "--disable-background-networking", "--disable-component-update",
+                "--disable-sync", "--hide-scrollbars", f"--user-data-dir={profile}", *flags,
+                page.as_uri(),
+            ],
+            capture_output=True, text=True, timeout=120, check=True,
+        ).stdout  # fmt: skip
+
+    return run
 
 
 @pytest.fixture

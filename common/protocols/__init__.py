@@ -17,7 +17,7 @@ from common.protocols.read import (
     discrepancies,
     protocol,
 )
-from common.protocols.show import BEGIN, END, block, text, update_readme
+from common.protocols.show import BEGIN, END, block, deviation, text, update_readme
 
 __all__ = [
     "BEGIN",
@@ -29,6 +29,7 @@ __all__ = [
     "Protocol",
     "Stated",
     "block",
+    "deviation",
     "discrepancies",
     "protocol",
     "text",

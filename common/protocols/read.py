@@ -33,6 +33,9 @@ class Paper:
         How many one full reproduction takes.
     doi : str
         "" if none is printed.
+    headline : tuple of str
+        Table, row and metric of the printed number, an accuracy, that stands for the paper; of
+        published.csv.
     """
 
     title: str
@@ -42,6 +45,7 @@ class Paper:
     licence: str
     trainings: str
     doi: str = ""
+    headline: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def block(package: str) -> str:
     out = []
     if deviations:
         out += ["Done otherwise than the paper says:", ""]
-        out += [f"- {_deviation(entry)}" for entry in deviations] + [""]
+        out += [f"- {deviation(entry)}" for entry in deviations] + [""]
     out += [
         "What the paper leaves open, with our choice and the reason, is printed by",
         f"`python -m common.protocols show {package}`.",
@@ -43,7 +43,14 @@ def block(package: str) -> str:
     return "\n".join(out).rstrip() + "\n"
 
 
-def _deviation(entry: Stated) -> str:
+def deviation(entry: Stated) -> str:
+    """Say in Markdown what is done otherwise than a paper says.
+
+    Parameters
+    ----------
+    entry : Stated
+        With `ours`.
+    """
     setting = f" (`{flag(entry.field)}`)" if entry.field else ""
     return (
         f"**{words(entry.name)}**{setting}. {entry.where}: {_values(entry)}; {entry.says}. "

@@ -6,11 +6,12 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import pandas as pd
 
-from common import predictions, runs
+from common import charts, figures, predictions, runs
 from common.errors import RESTORE
 from common.files import read_json, read_table
 from common.metrics import read_scores
@@ -45,11 +46,19 @@ class RunFiles:
     """In the order of `config.json`, else of `predictions.csv`."""
     damaged: tuple[str, ...]
     """A sentence for each file that was left out because it is damaged."""
+    light: bool = False
+    """For a page among many: drawn in milliseconds, without pictures of tissue, without links to
+    the run's files and without the places of a machine."""
 
     @property
     def synthetic(self) -> bool:
         """Whether the run saw synthetic images."""
         return self.record.synthetic
+
+    @property
+    def charts(self) -> ModuleType:
+        """What draws its charts: `figures`, or `charts` for a light page."""
+        return charts if self.light else figures
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -72,7 +81,7 @@ class RunFiles:
         return images is None or expected is None or images == expected
 
 
-def read(run_path: str | Path, *, classifier: bool = True) -> RunFiles:
+def read(run_path: str | Path, *, classifier: bool = True, light: bool = False) -> RunFiles:
     """Read a run folder.
 
     Parameters
@@ -82,6 +91,8 @@ def read(run_path: str | Path, *, classifier: bool = True) -> RunFiles:
     classifier : bool
         Refuse another run than a classifier's. Of any other, `history.csv` and `predictions.csv`
         are not read: what they hold is its paper's business.
+    light : bool
+        For a page among many, see `RunFiles`.
 
     Returns
     -------
@@ -130,6 +141,7 @@ def read(run_path: str | Path, *, classifier: bool = True) -> RunFiles:
         test=test if test is not None and len(test) else None,
         classes=tuple(classes),
         damaged=tuple(damaged),
+        light=light,
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
 from common.report.files import RunFiles
 from common.report.words import duration, known, size, value
+
+_PLACE = re.compile(r"""((?:^|[\s=]))['"]?(?:~|[A-Za-z]:|\.{1,2})?[/\\][^\s]*""")
 
 MARKS = ("ASSUMED", "DEVIATION")
 """What the source of a setting may begin with."""
@@ -47,6 +50,25 @@ def settings(files: RunFiles) -> list[dict[str, Any]]:
          "kind": "", "source": ""}
         for name, setting in files.config.items()
     ]  # fmt: skip
+
+
+def command(files: RunFiles) -> str | None:
+    """Give the command that made the run; on a light page without the places of its machine.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    str or None
+        None where no file says it.
+    """
+    typed = files.record.command or files.environment.get("command")
+    if typed is None or not files.light:
+        return typed
+    return _PLACE.sub(lambda found: f"{found[1]}DIR", str(typed))
 
 
 def environment(files: RunFiles) -> list[tuple[str, str]]:
@@ -100,6 +122,8 @@ def listing(files: RunFiles) -> dict[str, Any]:
         `all`: name, address from the page, and size; `main`: those in no folder of their own.
     """
     root = files.path
+    if files.light:
+        return {"all": [], "main": []}
     found = [
         (path.relative_to(root).as_posix(), size(path.stat().st_size))
         for path in sorted(root.rglob("*"))

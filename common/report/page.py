@@ -104,7 +104,7 @@ def write_page(
     """
     target = files.path / "report.html"
     with runs.changing(files.path):
-        known = context(files, sections) | {"page_command": command}
+        known = context(files, sections) | {"page_command": f"{command} RUN"}
         write_text(target, render(template, known))
     return target
 
@@ -164,9 +164,9 @@ def context(
         "damaged": damaged,
         "metrics": files.metrics,
         "environment_known": bool(files.environment),
-        "command": record.command or files.environment.get("command"),
+        "command": making.command(files),
         "research_use": notices.RESEARCH_USE,
-        "synthetic_notice": notices.SYNTHETIC,
+        "synthetic_notice": notices.FABRICATED if record.fabricated else notices.SYNTHETIC,
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from common import figures, metrics, predictions
+from common import metrics, predictions
 from common.report import pictures
 from common.report.files import RunFiles
 from common.report.words import plural
@@ -39,7 +39,7 @@ def per_case(files: RunFiles) -> dict[str, Any] | None:
         f"{perfect} without any error; lowest {100 * worst['accuracy']:.1f} % "
         f"({worst['correct']} of {worst['n']} images, patient {worst['case']})."
     )
-    figure = figures.per_case(table, files.classes)
+    figure = files.charts.per_case(table, files.classes)
     return {
         "picture": pictures.draw(files, "per_case", figure, alt),
         "rows": table.to_dict("records"),

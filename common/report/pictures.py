@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common import figures
+from common.charts import Chart
 from common.report.files import RunFiles
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ Picture = dict[str, str | int]
 """`uri`, `alt`, `width` and `height` in CSS pixels, as the template shows them."""
 
 
-def draw(files: RunFiles, name: str, figure: Figure, alt: str) -> Picture:
-    """Save a figure into the run folder.
+def draw(files: RunFiles, name: str, figure: Figure | Chart, alt: str) -> Picture:
+    """Save a figure into the run folder; a chart of a light page is in that page alone.
 
     Parameters
     ----------
@@ -27,8 +28,8 @@ def draw(files: RunFiles, name: str, figure: Figure, alt: str) -> Picture:
         Of the run.
     name : str
         Of the file in `figures/`, without its ending.
-    figure : Figure
-        From `common.figures`.
+    figure : Figure or Chart
+        From `files.charts`.
     alt : str
         What it shows, for readers who do not see it.
 
@@ -42,6 +43,8 @@ def draw(files: RunFiles, name: str, figure: Figure, alt: str) -> Picture:
     WriteError
         If it cannot be written.
     """
+    if isinstance(figure, Chart):
+        return embedded(figure, alt)
     path = files.path / "figures" / f"{name}.png"
     figures.save(figure, path, synthetic=files.synthetic, description=alt)
     return _embed(path, alt)
@@ -62,10 +65,27 @@ def found(files: RunFiles, name: str, what: str) -> Picture | None:
     Returns
     -------
     dict or None
-        As the template shows it; None if the run has no such picture.
+        As the template shows it; None if the run has no such picture, or the page is light.
     """
     path = files.path / "figures" / f"{name}.png"
-    return _embed(path, what) if path.is_file() else None
+    return _embed(path, what) if path.is_file() and not files.light else None
+
+
+def embedded(chart: Chart, alt: str) -> Picture:
+    """Give a chart as a picture.
+
+    Parameters
+    ----------
+    chart : Chart
+    alt : str
+        What it shows, for readers who do not see it.
+
+    Returns
+    -------
+    dict
+        As the template shows it.
+    """
+    return {"uri": chart.uri, "alt": alt, "width": chart.width, "height": chart.height}
 
 
 def _embed(path: Path, alt: str) -> Picture:

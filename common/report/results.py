@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from common import figures, metrics, predictions
+from common import metrics, predictions
 from common.metrics import shown
 from common.metrics.catalogue import CALIBRATION
 from common.report import pictures
@@ -57,7 +57,7 @@ def confusion(files: RunFiles) -> dict[str, Any] | None:
         f"Confusion matrix of {matrix.sum()} test images, {np.trace(matrix)} on the diagonal. "
         f"Share right: {recalls}. {finding}"
     )
-    figure = figures.confusion_matrix(matrix, classes)
+    figure = files.charts.confusion_matrix(matrix, classes)
     return {
         "picture": pictures.draw(files, "confusion_matrix", figure, alt),
         "finding": finding,
@@ -138,7 +138,10 @@ def roc(files: RunFiles) -> dict[str, Any] | None:
         f"ROC curves on {len(files.test)} test images{against}. Area under the curve: "
         f"{_areas(curves)}."
     )
-    return {"picture": pictures.draw(files, "roc", figures.roc(curves), alt), "against": against}
+    return {
+        "picture": pictures.draw(files, "roc", files.charts.roc(curves), alt),
+        "against": against,
+    }
 
 
 def roc_by_magnification(files: RunFiles) -> pictures.Picture | None:
@@ -161,7 +164,7 @@ def roc_by_magnification(files: RunFiles) -> pictures.Picture | None:
     if len(curves) < 2:
         return None
     alt = f"ROC curves by magnification. Area under the curve: {_areas(curves)}."
-    return pictures.draw(files, "roc_by_magnification", figures.roc(curves), alt)
+    return pictures.draw(files, "roc_by_magnification", files.charts.roc(curves), alt)
 
 
 def _areas(curves: Mapping[str, tuple[Any, Any, float]]) -> str:
@@ -196,7 +199,7 @@ def calibration(files: RunFiles) -> dict[str, Any] | None:
     )
     alt = f"Reliability diagram of {len(labels)} test images. {finding}."
     return {
-        "picture": pictures.draw(files, "reliability", figures.reliability(bins, error), alt),
+        "picture": pictures.draw(files, "reliability", files.charts.reliability(bins, error), alt),
         "finding": finding,
         "scores": [
             f"{each.score.short or each.score.title} {score(each)}"

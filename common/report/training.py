@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from common import figures
 from common.report import pictures
 from common.report.files import RunFiles
 from common.report.words import known, number
@@ -32,7 +31,7 @@ def curves(files: RunFiles) -> dict[str, Any] | None:
     if history is None:
         return None
     columns = [name for name in COLUMNS if name in history]
-    figure = figures.learning_curves(history, files.kept_epoch)
+    figure = files.charts.learning_curves(history, files.kept_epoch)
     return {
         "picture": pictures.draw(files, "learning_curves", figure, _in_words(history, files)),
         "columns": [name.replace("val_", "validation ").replace("_", " ") for name in columns],

@@ -65,6 +65,15 @@ def main(arguments: list[str] | None = None) -> int:
     look.add_argument("runs", nargs="+", type=path_argument, metavar="FOLDER", help="run folders")
     look.add_argument("--add", type=path_argument, metavar="DIR",
                       help="write what is fine to the results files there")  # fmt: skip
+    pages = commands.add_parser("site", help="write all that is known as a static site")
+    pages.add_argument("out", type=path_argument, metavar="OUT", help="its folder; an earlier site "
+                       "there is replaced")  # fmt: skip
+    pages.add_argument("--demo", action="store_true", help="of SYNTHETIC runs: which there are, "
+                       "and their pages; they fill no row")  # fmt: skip
+    pages.add_argument("--runs-dir", type=path_argument, default="runs", metavar="DIR",
+                       help="default: runs")  # fmt: skip
+    pages.add_argument("--results", type=path_argument, default=str(results.FOLDER), metavar="DIR",
+                       help="folder of a file per paper (default: results)")  # fmt: skip
     chosen = parser.parse_args(arguments)
     actions = {
         "plan": _plan,
@@ -73,6 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
         "doctor": _doctor,
         "collect": _collect,
         "check": _check,
+        "site": _site,
     }
     return actions[chosen.command](chosen)
 
@@ -185,6 +195,14 @@ def _check(chosen: argparse.Namespace) -> int:
             total = add(mine, chosen.add / f"{paper}.csv", results.TIERS[1])
             print(f"{paper}: {len(mine)} runs added, {total} lines in {chosen.add}/{paper}.csv")
     return int(len(fine) < len(found))
+
+
+def _site(chosen: argparse.Namespace) -> int:
+    from common import site
+
+    place = Place(chosen.runs_dir, chosen.demo)
+    print(site.write(chosen.out, place, chosen.results))
+    return 0
 
 
 def _plan(chosen: argparse.Namespace) -> int:

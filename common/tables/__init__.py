@@ -9,28 +9,42 @@ printed -> arithmetic, ours -> judge, paper -> comparison, as_printed -> show ->
 """
 
 from common.tables.arithmetic import paper_count, paper_counts, recover_count, size_remarks
-from common.tables.comparison import rows
+from common.tables.comparison import compared, rows
 from common.tables.entry import main
 from common.tables.judge import MARGIN, Difference, difference, difference_interval, status
 from common.tables.ours import Estimate, Group, counts_behind, estimate, lookup, reason
 from common.tables.paper import Paper, command, load, missing_images
-from common.tables.printed import COLUMNS, SCALES, published, published_text
+from common.tables.printed import COLUMNS, SCALES, published, published_text, unknown
 from common.tables.readme import BEGIN, END, block, update_readme
-from common.tables.show import HEADER, latex, markdown, markdown_table, split_notes, table_title
+from common.tables.show import (
+    HEADER,
+    LEGEND,
+    Notes,
+    cells,
+    latex,
+    markdown,
+    markdown_table,
+    split_notes,
+    table_title,
+)
 
 __all__ = [
     "BEGIN",
     "COLUMNS",
     "END",
     "HEADER",
+    "LEGEND",
     "MARGIN",
     "SCALES",
     "Difference",
     "Estimate",
     "Group",
+    "Notes",
     "Paper",
     "block",
+    "cells",
     "command",
+    "compared",
     "counts_behind",
     "difference",
     "difference_interval",
@@ -53,5 +67,6 @@ __all__ = [
     "split_notes",
     "status",
     "table_title",
+    "unknown",
     "update_readme",
 ]

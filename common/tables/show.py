@@ -39,7 +39,7 @@ _DECIMALS = {"percent": 2, "fraction": 3}
 _DIFFERENCES = 3
 """How many differences from a row a line names."""
 
-_LEGEND = [
+LEGEND = [
     "Percentages, or in the unit that the paper prints. ours: one run with its k/n, or mean ± "
     "standard deviation (runs).",
     "Interval: bootstrap for one run, t for the mean of several. difference: ours minus the "
@@ -51,6 +51,7 @@ _LEGEND = [
     "of n runs, ours of m.",
     "A count of parameters is exact: consistent if it rounds to the printed one.",
 ]
+"""What the columns mean."""
 
 
 class Notes:
@@ -95,7 +96,7 @@ def markdown(paper: Paper) -> str:
     commands, notes = Notes(), Notes()
     out: list[str] = [f"**{FABRICATED}**", ""] if paper.fabricated else []
     listed: set[str] = set()
-    for name, lines in _cells(table, commands, notes):
+    for name, lines in cells(table, commands, notes):
         out += [f"## {table_title(name)}", "", *markdown_table(HEADER, lines), ""]
         part = table[table["table"] == name]
         presets = {*part["preset"], *part["honest"]} - listed  # once, where the row comes first
@@ -105,7 +106,7 @@ def markdown(paper: Paper) -> str:
             out += ["Runs that fill no row, with what differs:", "", *others, ""]
     out += _experiments(paper)
     out += [
-        *_LEGEND,
+        *LEGEND,
         "",
         "Notes:",
         "",
@@ -146,7 +147,7 @@ def latex(paper: Paper) -> str:
     """
     commands, notes = Notes(), Notes()
     out: list[str] = [f"% {FABRICATED}"] if paper.fabricated else []
-    for name, lines in _cells(compared(paper), commands, notes):
+    for name, lines in cells(compared(paper), commands, notes):
         out += [f"% {table_title(name)}", "\\begin{tabular}{llrrrrlrll}", "\\hline"]
         for i, line in enumerate([HEADER, *lines]):
             out.append(" & ".join(_escaped(cell) for cell in line) + " \\\\")
@@ -218,8 +219,21 @@ def split_notes(note: str) -> list[str]:
 # --- cells ---------------------------------------------------------------------------------------
 
 
-def _cells(table: pd.DataFrame, commands: Notes, notes: Notes) -> list[tuple[str, list[list[str]]]]:
-    """Tables as text: for each printed table its name and its lines."""
+def cells(table: pd.DataFrame, commands: Notes, notes: Notes) -> list[tuple[str, list[list[str]]]]:
+    """Tables as text.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `compared`.
+    commands, notes : Notes
+        Get what the cells refer to.
+
+    Returns
+    -------
+    list of (str, list of list of str)
+        For each printed table its name and its lines, a cell for each of `HEADER`.
+    """
     found = []
     for name, part in table.groupby("table", sort=False):
         lines: list[list[str]] = []

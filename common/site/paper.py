@@ -1,0 +1,253 @@
+"""What the page of a paper shows."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from common import protocols, tables
+from common.reproduce import Item
+from common.site.gather import Known
+from common.site.pictures import Runs, curves, magnifications, overview
+from common.site.run import address
+
+HEADS = ("Printed", "Ours", "95 % interval", "Difference", "Verdict", "Honest twin", "Notes")
+"""Columns beside the number's name; the first four hold numbers."""
+
+NUMERIC = 4
+LONG = 80
+"""A table of more numbers is folded."""
+
+
+def page(known: Known, made: Runs, data: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Gather what the template shows.
+
+    Parameters
+    ----------
+    known : Known
+    made : mapping
+        See `Runs`.
+    data : sequence of (str, str)
+        Names and addresses of the pages of its data sets.
+
+    Returns
+    -------
+    dict
+    """
+    demo = known.place.synthetic and not known.place.fabricated
+    notes = tables.Notes()
+    done, twins = known.done(twins=False), known.done(twins=True)
+    about = known.about
+    shown = [] if demo else overview(known)
+    return {
+        "title": about.title,
+        "kicker": f"Paper · {known.package}",
+        "claim": known.claim,
+        "cited": known.cited,
+        "doi": about.doi,
+        "licence": about.licence,
+        "data": data,
+        "demo": demo,
+        "any_results": bool(known.tiers) and not demo,
+        "run_command": f"python -m common.reproduce run --paper {known.package} --data-dir DIR",
+        "row_command": row_command(known),
+        "done": done,
+        "twins": twins,
+        "tiers": known.vouched,
+        "verdicts": {} if demo else known.verdicts,
+        "numbers": len(known.table),
+        "experiments": experiments(known, made),
+        "others": others(known),
+        "overview": shown,
+        "tables": numbers(known, notes, printed_only=demo),
+        "heads": HEADS[:1] + HEADS[-1:] if demo else HEADS,
+        "numeric": 1 if demo else NUMERIC,
+        "legend": "" if demo else " ".join(tables.LEGEND).replace("status:", "Verdict:"),
+        "notes": [_note(text) for text in notes.texts],
+        "curves": [] if demo else curves(known, made),
+        "magnifications": [] if demo else magnifications(known, made),
+        "needs_runs": needs_runs(known, made) if not demo else "",
+        "found": list(protocols.discrepancies(known.package).values()),
+        "deviations": [
+            re.sub(r"[*`]", "", protocols.deviation(each))
+            for each in protocols.protocol(known.package).deviations
+        ],
+    }
+
+
+def row_command(known: Known) -> str:
+    """The command of one row, the first that is not whole.
+
+    Parameters
+    ----------
+    known : Known
+    """
+    left = [item.preset for item in known.trainings if item.key not in known.tiers]
+    row = left[0] if left else known.trainings[0].preset
+    if known.place.synthetic and not known.place.fabricated:
+        return f"python -m common.reproduce run --demo --paper {known.package} --row {row}"
+    return f"python -m common.reproduce run --row {row} --data-dir DIR"
+
+
+# --- rounds ---------------------------------------------------------------------------------------
+
+
+def experiments(known: Known, made: Runs) -> list[dict[str, Any]]:
+    """Rounds of each experiment, with the pages of its runs.
+
+    Parameters
+    ----------
+    known : Known
+    made : mapping
+        See `Runs`.
+
+    Returns
+    -------
+    list of dict
+        As the template shows them.
+    """
+    groups: dict[tuple[str, str], list[Item]] = {}
+    for item in known.items:
+        kind = item.kind if item.step is not None else ""
+        groups.setdefault((item.preset, kind), []).append(item)
+    found = []
+    for (preset, kind), group in groups.items():
+        done = [item for item in group if _is_done(known, item)]
+        left = Counter(known.state[item.key].name for item in group if item not in done)
+        words = ", ".join(f"{count} {name}" for name, count in left.items())
+        found.append(
+            {
+                "name": preset or "all rows",
+                "kind": kind,
+                "twin": group[0].twin,
+                "done": len(done),
+                "total": len(group),
+                "words": words or "all done",
+                "runs": [
+                    (_round(item, len(group)), f"../{made[item.key][0]}")
+                    for item in group
+                    if item.key in made
+                ],
+            }
+        )
+    return found
+
+
+def _is_done(known: Known, item: Item) -> bool:
+    return item.key in known.tiers if item.step is None else known.state[item.key].done
+
+
+def _round(item: Item, count: int) -> str:
+    """What tells a round from the others."""
+    if count == 1:
+        return "run"
+    names = ("fold",) if "fold" in item.round else ("seed",)
+    return " ".join(f"{name} {item.round[name]}" for name in names if name in item.round)
+
+
+def others(known: Known) -> list[tuple[str, str, str]]:
+    """Runs that fill no row: name, address, what differs.
+
+    Parameters
+    ----------
+    known : Known
+
+    Returns
+    -------
+    list of (str, str, str)
+    """
+    return [
+        (run.path.name, f"../{address(run.path)}", "; ".join(what[:3]))
+        for _, run, what in known.paper.others
+    ]
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def numbers(known: Known, notes: tables.Notes, *, printed_only: bool) -> list[dict[str, Any]]:
+    """The paper's tables.
+
+    Parameters
+    ----------
+    known : Known
+    notes : Notes
+        Gets what the cells refer to.
+    printed_only : bool
+        Leave out all that is ours.
+
+    Returns
+    -------
+    list of dict
+        As the template shows them.
+    """
+    found = []
+    for name, lines in tables.cells(known.table, tables.Notes(), notes):
+        rows: list[dict[str, Any]] = []
+        for row, metric, printed, ours, interval, apart, status, twin, _, marks in lines:
+            if row or not rows:
+                rows.append({"name": row, "lines": []})
+            first, last = _cell(printed), _cell("", marks)
+            between = [_cell(ours), _cell(interval), _cell(_minus(apart)), _verdict(status),
+                       _marked(twin)]  # fmt: skip
+            cells = [first, last] if printed_only else [first, *between, last]
+            rows[-1]["lines"].append({"metric": metric, "cells": cells})
+        title = tables.table_title(name)
+        found.append(
+            {
+                "id": "table-" + re.sub(r"\W+", "-", name).strip("-").lower(),
+                "title": title[:1].upper() + title[1:],
+                "rows": rows,
+                "count": len(lines),
+                "long": len(lines) > LONG,
+                "caption": f"{len(lines)} printed numbers"
+                + ("." if printed_only else ", in the unit in which they are printed.")
+                + " A star: impossible as printed." * any("*" in line[2] for line in lines),
+            }
+        )
+    return found
+
+
+def _cell(text: str, marks: str = "", css: str = "", more: str = "") -> dict[str, Any]:
+    return {"text": text, "marks": re.findall(r"\d+", marks), "css": css, "more": more}
+
+
+def _marked(text: str) -> dict[str, Any]:
+    """``none [3]`` refers to a note; ``94.10 [93.00 to 95.00]`` is an interval."""
+    if found := re.fullmatch(r"(.*) \[(\d+)\]", text):
+        return _cell(found[1], found[2])
+    value, _, ends = _minus(text).partition(" [")
+    return _cell(value, more=ends.removesuffix("]"))
+
+
+def _verdict(status: str) -> dict[str, Any]:
+    return _cell(status, css=f"verdict-{status.split()[0]}" if status else "")
+
+
+def _minus(text: str) -> str:
+    return re.sub(r"-(?=\d)", "−", text)
+
+
+def _note(text: str) -> dict[str, str]:
+    found = re.fullmatch(r"([A-Z]\d\d): (.*)", text, re.S)
+    return {"id": found[1], "text": found[2]} if found else {"id": "", "text": text}
+
+
+def needs_runs(known: Known, made: Runs) -> str:
+    """Say what a page without run folders cannot show; "" if it has them all.
+
+    Parameters
+    ----------
+    known : Known
+    made : mapping
+        See `Runs`.
+    """
+    missing = sum(key not in made for key in known.tiers)
+    if not missing:
+        return ""
+    return (
+        f"Of {missing} trainings only the scores are known: paired comparisons, learning curves "
+        "and figures by magnification need the run folders (--runs-dir)."
+    )
