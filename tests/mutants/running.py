@@ -74,7 +74,10 @@ class Clean:
         lines = self.reached.get(mutant.path, {})
         found = {t for line in _span(mutant) for t in lines.get(line, [])}
         if self.at_import(mutant) and self._imports(mutant):
-            found = {t for tests in lines.values() for t in tests} or set(self.seconds)
+            # A test that only reads a constant runs no line of its file: all may meet it, those
+            # that run one first.
+            near = {t for tests in lines.values() for t in tests}
+            return sorted(self.seconds, key=lambda test: (test not in near, self.seconds[test]))
         return sorted(found, key=lambda test: self.seconds.get(test, 0))
 
     def at_import(self, mutant: Mutant) -> bool:
