@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import keras
 import numpy as np
 import pytest
@@ -69,7 +71,9 @@ def test_statistics_of_a_memory_map(images, tmp_path):
 def test_weights_are_counts_or_shares():
     pixels = np.zeros((3, 1, 1, 3), np.uint8)
     pixels[1:] = [[[[255, 51, 0]]], [[[0, 0, 255]]]]
-    for weights in ([3, 1, 0], [0.75, 0.25, 0], [1.5, 0.5, 0.0]):
+    for weights in (
+        [3, 1, 0], [0.75, 0.25, 0], [1.5, 0.5, 0.0], [Fraction(3, 4), Fraction(1, 4), 0],
+    ):  # fmt: skip
         mean, std = rgb_statistics(pixels, weights=weights)
         np.testing.assert_allclose(mean, [0.25, 0.05, 0], rtol=1e-12)
         # sqrt(p (1 - p)) of the difference between the two
@@ -83,11 +87,21 @@ def test_the_spread_of_equal_pixels_is_nothing_whatever_the_weights():
     assert (std < 1e-7).all()
 
 
+def test_an_image_of_more_pixels_than_float32_can_count():
+    """OpenCV's histogram gives 2**24 for one more."""
+    pixels = np.zeros((1, 1, 2**24 + 1, 3), np.uint8)
+    pixels[..., 1] = 255
+    mean, _ = rgb_statistics(pixels)
+    assert mean.tolist() == [0, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"rows": [0], "weights": [np.inf]}, "finite"),
         ({"rows": [0, 1], "weights": [1.0, np.nan]}, "finite"),
+        ({"rows": [0, 7]}, "rows must be from 0 to 6"),
+        ({"rows": [-1, 0]}, "rows must be from 0 to 6"),
         ({"block": True}, "block must be a whole number above 0"),
         ({"block": 2.0}, "block must be a whole number above 0"),
         ({"block": 0}, "block must be a whole number above 0"),
