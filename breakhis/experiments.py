@@ -10,7 +10,7 @@ EXPERIMENTS = experiments.experiments(PRESETS, HONEST, tuple(HONEST))
 """Preset -> experiment."""
 
 DEMO_PRESETS = {
-    name: replace(PRESETS[name], network="mobilenet_v2", weights="none", image_size=32, epochs=2)
+    name: replace(PRESETS[name], network="mobilenet", weights="none", image_size=32, epochs=2)
     for name in EXPERIMENTS
 }
 """The rows with a small network, for synthetic tissue."""

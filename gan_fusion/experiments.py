@@ -80,7 +80,7 @@ def _small(config: Any) -> Any:
     return replace(
         config,
         split=split,
-        network="mobilenet_v2",
+        network="mobilenet",
         weights="none",
         frozen="none",
         image_size=32,

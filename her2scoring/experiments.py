@@ -18,7 +18,7 @@ BESIDE = "stain"
 
 DEMO_PRESETS = {
     name: replace(
-        PRESETS[name], network="mobilenet_v2", weights="none", image_size=32, head_units=(16,),
+        PRESETS[name], network="mobilenet", weights="none", image_size=32, head_units=(16,),
         epochs=2,
     )
     for name in EXPERIMENTS

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from common import reproduce
+from common import backend, reproduce
 from common.datasets import synthetic
 from common.errors import InputError
 from common.papers import PAPERS
@@ -310,9 +310,13 @@ def test_plan_says_hours_and_from_where(sketch, capsys):
     assert Path(entry["run"]).is_dir()
 
 
-def test_shares_of_the_cores():
+def test_shares_of_the_cores(monkeypatch):
     cores = sorted(os.sched_getaffinity(0))
     assert shares(1) == [()]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert len(Local().slots) == 1
+    assert len(Local(small=True).slots) == min(len(cores), backend.cores())  # a demo's
+    assert len(Local(1, small=True).slots) == 1
     if len(cores) >= 2:
         a, b = shares(2)
         assert len(a) == len(b) == len(cores) // 2

@@ -116,7 +116,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patients", type=path_argument, metavar="CSV",
                         help="list of BACH's patients")  # fmt: skip
     parser.add_argument("--jobs", type=int, metavar="N", help="at once; each gets its share of the "
-                        "cores (default: one per graphics card, else one)")  # fmt: skip
+                        "cores (default: one per graphics card, else one; --demo: one per core)")  # fmt: skip
 
 
 def _chosen(chosen: argparse.Namespace) -> tuple[list[Item], Place]:

@@ -86,6 +86,8 @@ class Local:
     jobs : int, optional
         How many at once; unset: one per graphics card, or one alone. On a machine without one, the
         cores are divided among them.
+    small : bool
+        Jobs of a demo: unset, one per core, as most of what they do uses no more than one.
 
     Raises
     ------
@@ -93,8 +95,10 @@ class Local:
         If there are fewer cores than jobs.
     """
 
-    def __init__(self, jobs: int | None = None) -> None:
+    def __init__(self, jobs: int | None = None, *, small: bool = False) -> None:
         cards = gpus()
+        if jobs is None and small and not cards and hasattr(os, "sched_getaffinity"):
+            jobs = min(len(os.sched_getaffinity(0)), backend.cores())
         if cards:
             self.slots = [Slot(gpu=card) for card in cards[: jobs or len(cards)]]
         else:

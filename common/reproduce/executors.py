@@ -36,7 +36,7 @@ def make(chosen: argparse.Namespace, folder: Path) -> Executor:
     Parameters
     ----------
     chosen : Namespace
-        What was given: `executor`, `jobs`, and the flags of the kinds.
+        What was given: `executor`, `jobs`, `demo`, and the flags of the kinds.
     folder : Path
         Of what `run` writes down; an executor may have one of its own in it.
 
@@ -50,7 +50,7 @@ def make(chosen: argparse.Namespace, folder: Path) -> Executor:
         If it cannot be used here; the message says what is missing.
     """
     if chosen.executor == "local":
-        return Local(chosen.jobs)
+        return Local(chosen.jobs, small=chosen.demo)
     if chosen.executor == "slurm":
         return slurm.make(chosen, folder)
     raise InputError(f"--executor {chosen.executor}: not in this version")

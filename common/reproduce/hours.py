@@ -23,8 +23,11 @@ GUESSED = 30e9
 """Multiply-accumulates a second, where nothing was measured: two or three cores of a laptop; a
 graphics card does fifty times as many."""
 
+START = 20 / 3600
+"""Hours that each command takes besides: framework, compiling, pictures, page."""
+
 STEP = 0.1
-"""Hours of a generation, an export or a measurement, where none was timed."""
+"""Hours of a generation, an export or a measurement, where none was timed; of a demo, `START`."""
 
 SOURCES = ("runs", "rate", "doctor", "guess")
 """Where hours come from: runs of the same row on this machine; other runs of it here, by their
@@ -81,7 +84,10 @@ def estimates(
                 speeds.setdefault((item.paper, item.module), []).append(item.amount / seconds)
     measured = _measured(place)
     return {
-        item.key: _estimate(item, found[item.key], timed, speeds, measured, here) for item in items
+        item.key: _step(item, place)
+        if item.step is not None
+        else _estimate(item, found[item.key], timed, speeds, measured, here)
+        for item in items
     }
 
 
@@ -93,8 +99,6 @@ def _estimate(
     measured: Mapping[str, float],
     here: Mapping[str, Any],
 ) -> Estimate:
-    if item.step is not None:
-        return Estimate(STEP, "guess")
     own = _seconds(state, here)
     same = [own] if own else timed.get((item.paper, configuration.config_sha256(item.config)), [])
     if same:
@@ -104,7 +108,13 @@ def _estimate(
         return Estimate(item.amount / statistics.median(near) / 3600, "rate")
     if rate_name(item) in measured:
         return Estimate(item.amount / measured[rate_name(item)] / 3600, "doctor")
-    return Estimate(item.amount / GUESSED / 3600, "guess")
+    return Estimate(item.amount / GUESSED / 3600 + START, "guess")
+
+
+def _step(item: Item, place: Place) -> Estimate:
+    """Of what is no training: counting takes its start, and so does all that is small."""
+    small = place.synthetic or item.kind == "complexity"
+    return Estimate(START if small else STEP, "guess")
 
 
 def _seconds(state: State, here: Mapping[str, Any]) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common import tables
-from common.reproduce.hours import GUESSED, Estimate, disk
+from common.reproduce.hours import GUESSED, START, STEP, Estimate, disk
 from common.reproduce.states import State
 from common.reproduce.work import Item
 
@@ -137,7 +137,12 @@ def _totals(
         left = sum(hours[item.key].hours for item in mine if not found[item.key].done)
         done = sum(found[item.key].done for item in mine)
         lines.append(
-            [name, *(str(count[kind]) for kind in KINDS), f"{done}/{len(mine)}", f"{left:,.0f}"]
+            [
+                name,
+                *(str(count[kind]) for kind in KINDS),
+                f"{done}/{len(mine)}",
+                f"{left:,.0f}" if left >= 10 else f"{left:.1f}",
+            ]
         )
     return lines
 
@@ -150,7 +155,8 @@ def _notes(
     if "guess" in sources:
         out.append(
             f'Hours from "guess": operations at {GUESSED / 1e9:.0f} billion multiply-accumulates a '
-            "second, and 0.1 for other steps; `doctor --time` measures this machine."
+            f"second and {3600 * START:.0f} seconds for each command, {STEP} hours for other steps "
+            "on real images; `doctor --time` measures this machine."
         )
     stale = sum(found[item.key].name == "stale" for item in items)
     if stale:
