@@ -263,16 +263,45 @@ def test_without_validation_the_last_epoch_is_kept(tmp_path):
     assert (tmp_path / "model.keras").is_file()
 
 
-def test_a_line_for_every_epoch_with_its_seconds(tmp_path, monkeypatch, capsys):
+def test_what_is_seen_of_every_epoch(tmp_path, monkeypatch, capsys):
+    """A line with its seconds, a bar of its steps, its row of history.csv, its number."""
     clock = iter([1000.0, 1003.0, 1100.0, 1141.0])
     monkeypatch.setattr(
         training.fitting, "time", types.SimpleNamespace(monotonic=lambda: next(clock))
     )
-    training.fit(build(), Data(), None, tmp_path, 2, keep="last")
-    lines = [line for line in capsys.readouterr().err.splitlines() if "accuracy" in line]
+    bars, steps, begun, written = [], [], [], []
+
+    def progress(*arguments, **options):
+        bars.append((*arguments, options))
+        return types.SimpleNamespace(at=steps.append, end=lambda: steps.append("end"))
+
+    class Started(Data):
+        def start(self, epoch):
+            begun.append(epoch)
+
+    class Watched(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch:
+                written.extend(pd.read_csv(tmp_path / "history.csv").epoch)
+
+    monkeypatch.setattr(training.fitting.terminal, "progress", progress)
+    train = Started(slice(0, 16))
+    training.fit(build(), train, None, tmp_path, 2, keep="last", callbacks=[Watched()])
+    said = capsys.readouterr()
+    lines = [line for line in said.err.splitlines() if "accuracy" in line]
     assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
     assert lines[0].endswith("rate 0.01  3 s")
     assert lines[1].endswith("  41 s")
+    assert said.out == ""
+    assert bars == [(f"epoch {i} of 2", 2, "steps", {"transient": True}) for i in (1, 2)]
+    assert steps == [1, 2, "end"] * 2
+    assert (begun, written) == ([0, 1], [1])
+
+
+def test_second_images_choose_in_any_folder(tmp_path):
+    data = Data(slice(0, 16))
+    training.fit(build(), data, data, tmp_path, 1, second=Data(slice(16, 32)))
+    assert all((tmp_path / name).is_file() for name in training.fitting.SECOND)
 
 
 # --- schedules ---------------------------------------------------------------------------------
@@ -285,6 +314,8 @@ def test_plateau_halves_after_two_epochs_without_gain():
     assert plateau.rate([3, 2, 2.5, 2.1]) == 4e-4
     assert plateau.rate([3, 2, 2.5, 2.1, 1.9, 2, 2]) == 2e-4
     assert plateau.rate([3, 3, 3]) == 4e-4  # an equal loss is no gain
+    assert plateau.rate([3, 3, 3, 3]) == 4e-4  # counted anew after each halving
+    assert plateau.rate([3, 3, 3, 3, 3]) == 2e-4
     assert plateau.rate([1] * 20) == 1e-4  # never below the end
 
 

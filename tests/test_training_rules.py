@@ -252,6 +252,18 @@ def test_a_state_needs_all_files_that_it_names(tmp_path, gone):
     assert checkpoint.newest() is None
 
 
+def test_an_array_that_claims_more_than_it_holds_is_not_read(tmp_path, capsys):
+    Checkpoint(tmp_path, {}).save(1, {})
+    with (
+        zipfile.ZipFile(tmp_path / state(1), "a") as archive,
+        archive.open("model/0.npy", "w") as member,
+    ):
+        header = {"descr": "<f4", "fortran_order": False, "shape": (2**40,)}
+        np.lib.format.write_array_header_1_0(member, header)
+    assert Checkpoint(tmp_path, {"model": [Value([1.0])]}).newest() is None
+    assert f"{state(1)}: damaged" in capsys.readouterr().err
+
+
 def test_an_array_may_be_larger_than_a_plain_zip_archive_can_hold(tmp_path, monkeypatch):
     """2 GiB; here the limit is lowered, since no test writes so much."""
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 4096)
