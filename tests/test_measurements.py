@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -250,6 +251,61 @@ def test_a_bench_is_collected_and_read_again(tmp_path):
     ]  # fmt: skip
     assert found[0].intervals == {"latency_ms": (499, 501)}
     assert results.recorded(results.read(tmp_path / "x.csv")) == []
+
+
+def finished_run(runs_dir: Path) -> Path:
+    """A run of wrn_edge's row of Table 6, as a training leaves it, with one test image."""
+    import pandas as pd
+
+    from common import evaluation
+    from common.datasets import breakhis
+    from common.files import write_json
+    from wrn_edge.config import PRESETS
+
+    folder = runs_dir / "wrn_edge" / "run"
+    folder.mkdir(parents=True)
+    count = breakhis.expected_images(("200X",))
+    write_json(folder / "config.json", {
+        "schema": 1, "package": "wrn_edge", "preset": "T1-200X-aug", "run_id": BENCH["run"],
+        "config": configuration.to_dict(PRESETS["T1-200X-aug"]), "classes": ["benign", "malignant"],
+        "positive": "malignant", "n_images": count, "expected_images": count, "synthetic": False,
+        "leaks": ["patients"], "finished": "2026-01-01T00:00:00",
+    })  # fmt: skip
+    write_json(folder / "environment.json", {"cpu": "the training's", "seconds": 9, "threads": 8})
+    frame = pd.DataFrame({
+        "image": ["a.png"], "case": ["1"], "slide": "", "magnification": "200X", "part": "test",
+        "label": "benign", "p_benign": 0.9, "p_malignant": 0.1,
+    })  # fmt: skip
+    evaluation.write_predictions(folder / "predictions.csv", frame)
+    evaluation.evaluate_run(folder)
+    return folder
+
+
+def test_a_bench_stands_without_its_run_once_it_is_collected(tmp_path):
+    from common.tables.comparison import compared
+
+    runs_dir = tmp_path / "runs"
+    finished_run(runs_dir)
+    bench(runs_dir, "wrn_edge--T1-200X-aug--seed=42--bench")
+    bench(runs_dir, "of no run here", run="another")
+    here = tables.rows("wrn_edge", runs_dir)
+    for _ in range(2):
+        collect(Place(runs_dir), "wrn_edge", tmp_path / "results")
+    lines = results.read(tmp_path / "results" / "wrn_edge.csv")
+    timed = [line for line in lines if line["metric"] in ("latency_ms", "memory_mb")]
+    assert len(timed) == 2
+    for line in timed:
+        assert (line["run_id"], line["hardware"], line["threads"], line["seconds"]) == (
+            BENCH["run"], "AMD EPYC 7R13", "2", "",
+        )  # fmt: skip
+        assert line["leaks"] == ""
+    assert {line["hardware"] for line in lines if line not in timed} == {"the training's"}
+    shutil.rmtree(runs_dir)
+    alone = compared(tables.load("wrn_edge", runs_dir, tmp_path / "results"))
+    for table in (here, alone):
+        found = table[table.metrics_key == "latency_ms"]
+        assert set(found.ours) == {80.0}
+        assert found.reason.str.startswith("other device: ours on AMD EPYC 7R13").all()
 
 
 @pytest.mark.parametrize(

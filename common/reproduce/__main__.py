@@ -115,8 +115,10 @@ def _options(parser: argparse.ArgumentParser) -> None:
                         help="for decoded images")  # fmt: skip
     parser.add_argument("--patients", type=path_argument, metavar="CSV",
                         help="list of BACH's patients")  # fmt: skip
-    parser.add_argument("--jobs", type=int, metavar="N", help="at once; each gets its share of the "
-                        "cores (default: one per graphics card, else one; --demo: one per core)")  # fmt: skip
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="at once; each gets its share of the cores (default: "
+        "one per graphics card, else one; --demo: one per core)",
+    )  # fmt: skip
 
 
 def _chosen(chosen: argparse.Namespace) -> tuple[list[Item], Place]:

@@ -100,7 +100,7 @@ def _weights(left: Sequence[Item]) -> list[Finding]:
     wanted = {
         part
         for item in left
-        if getattr(item.config, "weights", "none") == "imagenet"
+        if item.step is None and getattr(item.config, "weights", "none") == "imagenet"
         for part in _networks(item)
     }
     missing = sorted(name for name in wanted if not networks.stored_weights(name))
