@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from common import forensics, tables
+from common.measurements import Measurement
 from common.metrics import clopper_pearson
 from common.tables import arithmetic
+from common.tables.ours import measured
 
 COLUMNS = ("metrics_key", "printed", "unit", "decimals", "n_test", "rounds")
 
@@ -546,6 +548,66 @@ def test_an_interval_that_touches_zero_holds_it():
     for value, beyond in ((0.5625, "above"), (0.4375, "below")):  # 1/16 off
         assert verdict(row, reaching(value, 1 / 16)) == ("inconclusive", "")
         assert verdict(row, reaching(value, 0.999 / 16)) == (beyond, "")
+
+
+PI = {**number("512", "latency_ms", unit="ms", n_test=""), "row": "Raspberry Pi 4 (1 GB)"}
+
+
+def timed(value, below, above, *, device="Raspberry Pi 4 Model B Rev 1.4"):
+    return tables.Estimate(
+        value, None, 1, value - below, value + above, None, None, None, (below, above),
+        device=device,
+    )  # fmt: skip
+
+
+def test_a_latency_is_judged_by_its_interval_on_the_same_device_alone():
+    """The paper's is taken to be as uncertain as ours; three percent of the printed are 15.36."""
+    found = tables.difference(PI, None, 0, 0, timed(500.0, 10, 6))
+    assert found == pytest.approx((-12, -12 - math.hypot(10, 6), -12 + math.hypot(6, 10)))
+    for value, reach, expected in (
+        (512, 10.8, "consistent"), (512, 10.9, "inconclusive"),  # times the square root of 2
+        (530, 10, "above"), (490, 10, "below"),
+    ):  # fmt: skip
+        assert verdict(PI, timed(value, reach, reach)) == (expected, "")
+    elsewhere = timed(500.0, 10, 6, device="AMD EPYC 7R13")
+    assert tables.difference(PI, None, 0, 0, elsewhere) == (-12, None, None)
+    assert verdict(PI, elsewhere) == (
+        "not comparable",
+        "other device: ours on AMD EPYC 7R13, the paper's on Raspberry Pi 4 (1 GB)",
+    )
+
+
+def test_a_count_is_exact():
+    row = number("23.55", "parameters", unit="M", n_test="")
+    for millions, expected in (
+        (23.551, "consistent"), (23.549, "consistent"), (23.5551, "above"), (23.5449, "below"),
+    ):  # fmt: skip
+        found = tables.Estimate(millions, None, 1, None, None, None, None, None, None)
+        assert verdict(row, found) == (expected, "")
+    for value, expected in ((0, "below"), (None, "below"), (1, "consistent")):
+        found = tables.Estimate(value, None, 1, None, None, None, None, None, None)
+        assert verdict({**row, "printed": "1", "decimals": 0}, found) == (expected, "")
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "low", "high", "expected"),
+    [
+        ("G", 3.5e9, 3e9, 4.5e9, (3.5, 3, 4.5, (0.5, 1))),
+        ("M", 3e6, 2e6, 5e6, (3, 2, 5, (1, 2))),
+        ("ms", 500, 490, 506, (500, 490, 506, (10, 6))),
+    ],
+)
+def test_a_measurement_in_the_printed_unit(unit, value, low, high, expected):
+    key = "latency_ms"
+    one = Measurement("bench", {key: value}, {key: (low, high)}, device="x", words="so")
+    found = measured({"metrics_key": key, "unit": unit, "row": "any"}, [one])
+    assert (found.value, found.low, found.high) == pytest.approx(expected[:3])
+    assert found.half_widths == pytest.approx(expected[3])
+    assert (found.n_runs, found.device, found.words) == (1, "x", "so")
+    assert measured({"metrics_key": "memory_mb", "unit": "MB", "row": "any"}, [one]) is None
+    counts = Measurement("complexity", {"parameters": 2e6}, {})
+    found = measured({"metrics_key": "parameters", "unit": "M", "row": "any"}, [counts])
+    assert (found.value, found.low, found.high, found.half_widths) == (2, None, None, None)
 
 
 def test_a_row_is_judged_when_its_rounds_are_whole():

@@ -90,7 +90,8 @@ ROOMS = {
         ("numpy", "pandas", "scipy", "cv2", "sklearn.model_selection", "PIL.Image"),
     ),
     "tables": Room(
-        ("common/tables",), ("tables", "table_rules", "table_texts", "rounds", "merged", "results")
+        ("common/tables",),
+        ("tables", "table_rules", "table_texts", "rounds", "merged", "results", "measurements"),
     ),
     "augment": Room(
         ("common/augment.py",),
