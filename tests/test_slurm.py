@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,16 +13,19 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks.kill_anywhere import TELLS_WHEN, require_same
 from common import leases, reproduce, writers
 from common.reproduce.commands import Options
+from common.reproduce.executor import Local
 from common.reproduce.runner import Runner
 from common.reproduce.show import Board
 from common.reproduce.slurm import Settings, Slurm
-from common.reproduce.states import states
+from common.reproduce.states import Place, states
 from tests.sketch import epochs, start, until
 
 SCRIPT = Path(__file__).parent / "clusters" / "slurm_two_nodes.sh"
@@ -214,3 +218,39 @@ def test_ctrl_c_and_a_killed_runner(sketch, cluster):
     process.communicate(timeout=90)
     assert process.returncode == 0
     assert list(epochs(sketch).values()) == ["0\n1\n2\n"] * 4
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_the_bytes_of_a_quiet_local_run(tmp_path, cluster, quick, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(SCRIPT.parents[2]))
+    found = [
+        replace(item, config=replace(item.config, epochs=24))
+        for item in reproduce.items(["wrn_edge"], row="T1-40X", demo=True, rounds=2, twins="no")
+        if item.kind == "training"
+    ]
+    quiet, place = Place(tmp_path / "quiet", True), Place(tmp_path / "runs", True)
+    assert run(quiet, found, Local(2)) == 0  # a core each, as on the nodes
+
+    def down():
+        until(lambda: "epoch  3/24" in said(place, found[0]), 120)
+        number = json.loads(next(place.folder.glob("jobs/*seed=42.slurm.json")).read_text())["job"]
+        scontrol("update", f"NodeName={queue()[number][1]}", "State=DOWN", "Reason=test")
+
+    try:
+        assert during(lambda: run(place, found, slurm(place)), down, 240) == 0
+    finally:
+        restore()
+    assert said(place, found[0]).count("resuming after epoch") == 1
+    for item in found:
+        trained = Counter(re.findall(r"^epoch +(\d+)/", said(place, item), re.MULTILINE))
+        assert set(trained.values()) == {1}  # none twice, none left out
+        assert len(trained) == 24
+    require_same(place.runs_dir / "wrn_edge", quiet.runs_dir / "wrn_edge")
+    for folder in (quiet.runs_dir / "wrn_edge").iterdir():
+        names = {file.name for file in folder.rglob("*")} - TELLS_WHEN
+        assert {"predictions.csv", "history.csv", "model.keras", "metrics.json"} < names
+
+
+def said(place, item):
+    log = place.log(item)
+    return log.read_text() if log.exists() else ""
