@@ -27,7 +27,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import images, notices, tissue
+from common import images, measurements, notices, tissue
 from common.errors import InputError as CommonInputError
 from wrn_edge.bundle import DEVICE
 from wrn_edge.bundle.programs import SHARED
@@ -1132,7 +1132,7 @@ def test_the_self_test_s_exit_code(copy, capsys):
 # --- measuring ---------------------------------------------------------------------------------
 
 
-def test_bench_writes_what_it_shows(infer, tmp_path, capsys, monkeypatch):
+def test_bench_writes_what_it_shows(bundle, infer, tmp_path, capsys, monkeypatch):
     bench = edge_bundle.device("bench")
     monkeypatch.setattr(bench, "start_to_answer", lambda bundle, flags: 0.5)
     assert bench.main(["--runs", "20", "--threads", "2", "--json", str(tmp_path / "b.json")]) == 0
@@ -1149,6 +1149,13 @@ def test_bench_writes_what_it_shows(infer, tmp_path, capsys, monkeypatch):
     assert "Raspberry Pi 4 (1 GB)         1065 ms" in text
     assert "May not: any other pair." in text
     assert "This is not one" in text
+    (read,) = measurements.read(tmp_path / "b.json")  # as `tables` reads it
+    assert read.synthetic
+    assert read.device == found["machine"]["device"]
+    assert read.run_id == json.loads((bundle / "manifest.json").read_text())["run_id"]
+    assert read.values["latency_ms"] == found["mean_ms"]
+    low, high = read.intervals["latency_ms"]
+    assert low < found["mean_ms"] < high
 
 
 def test_published_latencies_are_the_paper_s(bundle):
@@ -1180,6 +1187,7 @@ def test_bench_marks_a_throttled_run(infer, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(bench, "throttled_bits", lambda: next(answers))
     monkeypatch.setattr(bench, "start_to_answer", lambda bundle, flags: 0.5)
     assert bench.main(["--runs", "5", "--json", str(tmp_path / "b.json")]) == 1
+    assert json.loads((tmp_path / "b.json").read_text())["finished"] is None
     assert "INVALID: too hot during the run" in capsys.readouterr().out
     found = json.loads((tmp_path / "b.json").read_text())
     assert (found["valid"], found["throttled"]) == (False, ["0x0", "0x80008"])

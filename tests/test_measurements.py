@@ -214,6 +214,7 @@ def test_a_bench_stands_beside_all_devices_and_is_judged_on_its_own(tmp_path, mo
     found, memory = latencies()
     assert set(found.ours) == {80.0}
     assert set(found.status) == set(memory.status) == {"not comparable"}
+    assert found.difference.isna().all()
     assert found.reason.iloc[0] == (
         "other device: ours on AMD EPYC 7R13, the paper's on Raspberry Pi 4 (1 GB)"
     )
@@ -226,6 +227,8 @@ def test_a_bench_stands_beside_all_devices_and_is_judged_on_its_own(tmp_path, mo
     found, memory = latencies()
     assert shown(found)[0] == ["Raspberry Pi 4 (1 GB)", 500.0, "below"]
     assert found.low.iloc[0] == pytest.approx(500 - 1.96 * 0.5)
+    assert found.difference.iloc[0] == pytest.approx(500 - 1065)
+    assert found.difference_high.iloc[0] < 0
     assert set(found.status.iloc[1:]) == {"not comparable"}
     assert "whole process" in memory.reason.iloc[0]
     bench(tmp_path, "brought from the device", machine=pi, mean_ms=500.0, valid=False)

@@ -77,20 +77,19 @@ def difference(
     Returns
     -------
     Difference
-        Empty where we have no such number; without an interval for what is no score on test
-        images, and where nothing tells how uncertain one of the two is.
+        Empty where we have no such number, or of another device; without an interval for what is
+        no score on test images, and where nothing tells how uncertain one of the two is.
 
     Notes
     -----
     The paper's interval is Clopper-Pearson where its counts are known. Elsewhere (macro averages)
     the paper is taken to be as uncertain as one of our runs.
     """
-    if ours is None or ours.value is None:
+    if ours is None or ours.value is None or _other_device(row, ours):
         return Difference()
     printed = k / n if possible else float(row["printed"]) / SCALES.get(row["unit"], 1)
     value = ours.value - printed
-    timed = bool(ours.device) and not _other_device(row, ours)
-    if not (row["unit"] in SCALES or timed) or ours.low is None or ours.high is None:
+    if not (row["unit"] in SCALES or ours.device) or ours.low is None or ours.high is None:
         return Difference(value)
     if possible:
         ends = clopper_pearson(k, n)

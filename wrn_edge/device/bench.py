@@ -151,7 +151,8 @@ def measure(
     problem = throttle_problem(before, bits)
     return {
         "machine": machine(),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
+        # Null: it does not count, and is to be done again.
+        "finished": None if problem else time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
         "run": bundle.manifest.get("run_id"),
         "model": bundle.model_id,
         "precision": bundle.manifest["model"]["precision"],
