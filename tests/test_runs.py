@@ -164,12 +164,14 @@ def test_a_folder_of_an_earlier_version_is_found_by_what_it_says(tmp_path):
     [
         ("config", []), ("skipped", "x"), ("classes", [1, 2]), ("synthetic", "no"),
         ("n_images", True), ("sources", {}), ("gradcam_layers", ["a"]), ("kept_epoch", "3"),
+        ("classes", ["benign", "benign"]), ("positive", "../x"), ("positive", ""),
     ],
 )  # fmt: skip
 def test_a_record_of_the_wrong_types_is_refused(tmp_path, name, value):
     with runs.open_run(tmp_path, record()) as run:
         pass
-    values = json.loads((run.path / "config.json").read_text()) | {name: value}
+    values = json.loads((run.path / "config.json").read_text())
+    values |= {"classes": ["benign", "malignant"], name: value}
     write_json(run.path / "config.json", values)
     with pytest.raises(InputError, match=rf"config\.json: damaged \({name} is "):
         runs.load(run.path)

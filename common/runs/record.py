@@ -144,6 +144,11 @@ class Record(Mapping[str, Any]):
             known[name] = value
         if not str(known.get("package", "x")).isidentifier():
             raise ValueError(f"package is {_short(known['package'])}")
+        classes, positive = known.get("classes"), known.get("positive")
+        if classes is not None and len(set(classes)) < len(classes):
+            raise ValueError(f"classes is {_short(classes)}")
+        if positive is not None and classes is not None and positive not in classes:
+            raise ValueError(f"positive is {_short(positive)}, none of the classes")
         missing = [
             field.name
             for field in dataclasses.fields(cls)
