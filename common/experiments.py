@@ -10,6 +10,8 @@ A paper's module `experiments` says beside its presets:
     About how many multiply-accumulates a training takes.
 `dataset(config)`
     Name of the data set.
+`TABLES`, where needed
+    Table that prints no results -> presets whose runs tell of it.
 `BESIDE`
     The setting whose values belong in one picture of learning curves; it may be missing.
 

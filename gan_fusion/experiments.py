@@ -8,6 +8,7 @@ from common import experiments, networks
 from common.experiments import Experiment, Needed, Step
 from gan_fusion.config import (
     AS_PRINTED,
+    BASELINES,
     FUSIONS,
     HONEST,
     OTHER_PRESETS,
@@ -89,6 +90,9 @@ def _small(config: Any) -> Any:
         generated=8 * _drawn(config)[1] if wants else 0,
     )
 
+
+TABLES = {"T10": tuple(f"T11-{network}" for network in BASELINES)}
+"""Its settings are those of the single networks; each training tells of all numbers of epochs."""
 
 DEMO_PRESETS = {name: _small(config) for name, config in _ALL.items() if name in EXPERIMENTS}
 """The rows with small networks, for synthetic tissue."""

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import backbones, datasets, runs, samples, tables, training
+from common import backbones, datasets, reproduce, runs, samples, tables, training
 from common import config as configuration
 from common.augment import Augmenter
 from common.config import Execution
@@ -849,6 +849,8 @@ def test_one_training_for_all_numbers_of_epochs():
         assert lengths.tried(row) == EPOCHS_TRIED
         assert lengths.tried(dataclasses.replace(row, epochs=10)) == ()
     assert not any("epochs" in name for name in [*PRESETS, *OTHER_PRESETS])
+    found = reproduce.items(["gan_fusion"], table="T10", twins="no")
+    assert [item.preset for item in found] == [f"T11-{name}" for name in config.BASELINES]
 
 
 def test_row_of_the_gan_is_filled_by_a_gan_run(tmp_path):

@@ -37,6 +37,8 @@ class Work:
         Config -> multiply-accumulates of a training with it.
     dataset : callable
         Config -> name of its data set.
+    tables : mapping
+        Table that prints no results -> presets whose runs tell of it.
     """
 
     paper: str
@@ -44,6 +46,7 @@ class Work:
     experiments: Mapping[str, Experiment]
     amount: Callable[[Any], float]
     dataset: Callable[[Any], str]
+    tables: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,10 +125,11 @@ def of_paper(package: str, demo: bool = False) -> Work:
     presets = settings.PRESETS | getattr(settings, "OTHER_PRESETS", {})
     if find_spec(f"{package}.experiments") is not None:
         said = import_module(f"{package}.experiments")
+        more = getattr(said, "TABLES", {})
+        found = said.EXPERIMENTS
         if demo:
             presets, found = said.DEMO_PRESETS, said.DEMO_EXPERIMENTS
-            return Work(package, presets, found, said.work, said.dataset)
-        return Work(package, presets, said.EXPERIMENTS, said.work, said.dataset)
+        return Work(package, presets, found, said.work, said.dataset, more)
     rows = list(dict.fromkeys(tables.published(package)["preset"]))
     found = experiments.experiments(presets, getattr(settings, "HONEST", {}), rows)
     return Work(package, presets, found, lambda config: 0.0, lambda config: "")
@@ -200,7 +204,8 @@ def _chosen(
 ) -> list[Experiment]:
     rows = set(work.experiments)
     if table is not None:
-        rows &= _with_beside(work, set(_printed(work, table)["preset"]))
+        told = {*_printed(work, table)["preset"], *work.tables.get(table, ())}
+        rows &= _with_beside(work, told)
     if row is not None:
         rows &= _with_beside(work, {row})
     wanted = {
