@@ -29,8 +29,7 @@ KINDS = {
 }
 """First part of a key in published.csv -> what measures it; every other key is a score's."""
 
-UNITS = {"complexity": "count", "latency_ms": "ms", "memory_mb": "MB"}
-"""Unit of a value: of all counts, and of what a device gives by its key."""
+_UNITS = {"latency_ms": "ms", "memory_mb": "MB"}
 
 _MEBIBYTE = 1.048576
 """In megabytes."""
@@ -103,7 +102,7 @@ def unit_of(key: str) -> str:
     key : str
         One of which `kind_of` knows.
     """
-    return UNITS.get(key, UNITS["complexity"])
+    return _UNITS.get(key, "count")
 
 
 def write_counts(

@@ -315,7 +315,10 @@ def test_shares_of_the_cores(monkeypatch):
     assert shares(1) == [()]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert len(Local().slots) == 1
+    monkeypatch.setattr("common.reproduce.executor._free_gib", lambda: 1e6)
     assert len(Local(small=True).slots) == min(len(cores), backend.cores())  # a demo's
+    monkeypatch.setattr("common.reproduce.executor._free_gib", lambda: 1)
+    assert len(Local(small=True).slots) == 1
     assert len(Local(1, small=True).slots) == 1
     if len(cores) >= 2:
         a, b = shares(2)

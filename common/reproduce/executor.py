@@ -22,6 +22,10 @@ GONE = 69  # EX_UNAVAILABLE of sysexits.h
 priority): it did not fail, and is begun again however often that happens."""
 
 
+SMALL_GIB = 1.5
+"""Memory that a demo's job takes at most."""
+
+
 class Executor(Protocol):
     """Does jobs somewhere."""
 
@@ -87,7 +91,8 @@ class Local:
         How many at once; unset: one per graphics card, or one alone. On a machine without one, the
         cores are divided among them.
     small : bool
-        Jobs of a demo: unset, one per core, as most of what they do uses no more than one.
+        Jobs of a demo: unset, one per core as far as memory goes, since most of what they do uses
+        no more than one.
 
     Raises
     ------
@@ -98,7 +103,8 @@ class Local:
     def __init__(self, jobs: int | None = None, *, small: bool = False) -> None:
         cards = gpus()
         if jobs is None and small and not cards and hasattr(os, "sched_getaffinity"):
-            jobs = min(len(os.sched_getaffinity(0)), backend.cores())
+            cores = min(len(os.sched_getaffinity(0)), backend.cores())
+            jobs = max(1, min(cores, int(_free_gib() / SMALL_GIB)))
         if cards:
             self.slots = [Slot(gpu=card) for card in cards[: jobs or len(cards)]]
         else:
