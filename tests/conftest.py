@@ -6,9 +6,13 @@ import os
 import shutil
 import subprocess
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
+
+EXECUTORS = {"test_reproduce": "local", "test_slurm": "slurm", "test_ray": "ray"}
+"""Files of tests -> the executor that they try."""
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +78,19 @@ def reads(monkeypatch) -> list[int]:
 
     monkeypatch.setattr(build, "decode", record)
     return decoded
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Say how long the trials of each executor took."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for each in reports:
+            name = Path(getattr(each, "nodeid", "").partition("::")[0]).stem
+            if name in EXECUTORS:
+                seconds[EXECUTORS[name]] += getattr(each, "duration", 0)
+    if seconds:
+        words = ", ".join(f"{name} {taken:.0f} s" for name, taken in seconds.items())
+        terminalreporter.write_line(f"executors: {words}")
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from common.reproduce import doctor
 from common.reproduce.commands import Options
 from common.reproduce.executor import GONE, Local, shares
 from common.reproduce.hours import estimates
+from common.reproduce.job import Job
 from common.reproduce.plan import entries, text
 from common.reproduce.runner import TRIES, Runner
 from common.reproduce.show import Board, counted, summary
@@ -250,6 +253,27 @@ def test_ctrl_c_ends_it_and_says_how_on(sketch):
     names = {state.name for state in states(found, sketch).values()}
     assert "failed" not in names
     assert "running" not in names
+
+
+@pytest.mark.parametrize(
+    "ends", ["raise KeyboardInterrupt", "sys.exit('cannot be imported')", "sys.exit(0)"]
+)
+def test_told_to_end_it_has_not_failed(ends, tmp_path):
+    text = f"import signal, sys, time; from pathlib import Path\ndef end(*_): {ends}\n"
+    text += "signal.signal(signal.SIGINT, end); Path(sys.argv[1]).touch(); time.sleep(20)"
+    begun, after = tmp_path / "begun", tmp_path / "after"
+    second = ["-c", f"open({str(after)!r}, 'w')"]
+    job = Job("p/a", [["-c", text, str(begun)], second], *(tmp_path / name for name in "clf"))
+    job.write(tmp_path / "job.json")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "common.reproduce.worker", str(tmp_path / "job.json")]
+    )
+    until(begun.exists)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    assert not job.failure.exists()
+    assert not job.claim.exists()
+    assert not after.exists()
 
 
 def test_two_at_once_share_the_work(sketch):

@@ -101,7 +101,13 @@ def test_wrong_files(text, says, tmp_path):
 
 def test_the_queue_as_squeue_says_it():
     said = "17_0|RUNNING|None\n17_3|PENDING|launch failed requeued held\n18|TIMEOUT|TimeLimit\n\n"
-    assert queue.parsed(said) == {"17_0": "RUNNING", "17_3": queue.HELD, "18": "TIMEOUT"}
+    assert queue.parsed(said + "19|PENDING|Resources\n20|PENDING|PartitionTimeLimit\n") == {
+        "17_0": ("RUNNING", ""),
+        "17_3": (queue.HELD, "launch failed requeued held"),
+        "18": ("TIMEOUT", ""),
+        "19": ("PENDING", ""),
+        "20": ("PENDING", "PartitionTimeLimit"),
+    }
 
 
 SQUEUE = 'cat "$0.said"'
@@ -198,6 +204,14 @@ def test_a_job_that_slurm_holds_is_taken_out(commands, job, tmp_path):
     (commands / "squeue.said").write_text("7|PENDING|launch failed requeued held\n")
     assert {**there.ended(), **there.ended()} == {"p/a": -9}
     assert "7" in (commands / "scancel.said").read_text().split()
+
+
+def test_why_a_job_waits_is_said_once(commands, job, tmp_path, capsys):
+    (commands / "squeue.said").write_text("7|PENDING|PartitionTimeLimit\n")
+    there = slurm(tmp_path)
+    there.start("p/a", job)
+    assert {**there.ended(), **there.ended()} == {}
+    assert capsys.readouterr().err == "Slurm lets job 7 wait: PartitionTimeLimit\n"
 
 
 def test_slurms_own_words_when_it_refuses(commands, job, tmp_path):

@@ -54,15 +54,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _do(job: Job, lease: leases.Lease, log: IO[str]) -> int:
+    told: list[int] = []
     for command in job.commands:
         log.write(f"\n{_now()} {typed(command)}\n")
         log.flush()
-        code = _run(command, lease, log)
+        code = _run(command, lease, log, told)
         if not lease.holds():
             return REPLACED
-        if code == errors.INTERRUPTED:
+        # Told to end while it started or loaded, a command dies in its own way; and one that ended
+        # all the same is not followed by the next.
+        if code == errors.INTERRUPTED or (told and (code or command is not job.commands[-1])):
             log.write("interrupted; it will go on\n")
-            return code
+            return errors.INTERRUPTED
         if code:
             log.write(f"ended with {code}\n")
             lease.check()
@@ -83,8 +86,11 @@ def _do(job: Job, lease: leases.Lease, log: IO[str]) -> int:
     return 0
 
 
-def _run(command: list[str], lease: leases.Lease, log: IO[str]) -> int:
-    """Run a command as a part of this process: it is told to end when we are, and dies with us."""
+def _run(command: list[str], lease: leases.Lease, log: IO[str], told: list[int]) -> int:
+    """Run a command as a part of this process: it is told to end when we are, and dies with us.
+
+    `told` gets the signals.
+    """
     child = subprocess.Popen(
         [sys.executable, "-m", "common.reproduce.child", "--parent", str(os.getpid()), "--",
          sys.executable, *command],
@@ -94,6 +100,7 @@ def _run(command: list[str], lease: leases.Lease, log: IO[str]) -> int:
     )  # fmt: skip
 
     def end(number: int, _: FrameType | None) -> None:
+        told.append(number)
         with contextlib.suppress(ProcessLookupError):
             child.send_signal(signal.SIGINT)
 

@@ -132,7 +132,8 @@ class Slurm:
         self.begun: dict[str, Path] = {}
         self.mine: dict[str, Submitted] = {}
         self.over: dict[str, int] = {}
-        self.queue: dict[str, str] = {}
+        self.queue: dict[str, tuple[str, str]] = {}
+        self.told: set[str] = set()
         self.stopping = False
         self.looked = self.asked = self.refused = -SETTLES
 
@@ -170,7 +171,7 @@ class Slurm:
             return False
         if time.monotonic() - self.asked > LOOK:
             self._ask(time.monotonic())
-        state = self.queue.get(number := str(ticket.get("job")), "")
+        state, _ = self.queue.get(number := str(ticket.get("job")), ("", ""))
         if state in ("", queue.HELD, *queue.ENDED):
             return False
         runner = ticket.get("runner")
@@ -267,7 +268,10 @@ class Slurm:
             return
         self.queue = found
         for job in self.mine.values():
-            job.state = found.get(job.number, job.state)
+            job.state, waits = found.get(job.number, (job.state, ""))
+            if waits and waits not in self.told:
+                self.told.add(waits)
+                terminal.line(f"Slurm lets job {job.number} wait: {waits}")
             if job.state == queue.HELD:
                 queue.cancel([job.number])  # it is submitted anew, some times
             elif job.number in found and job.state not in queue.ENDED:

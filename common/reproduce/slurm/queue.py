@@ -19,18 +19,25 @@ NO_FAULT = ("BOOT_FAIL", "NODE_FAIL", "PREEMPTED", "TIMEOUT")
 HELD = "HELD"
 """State of a job that Slurm could not launch, and holds until somebody releases it."""
 
+USUAL = (
+    "None", "BeginTime", "Cleaning", "Dependency", "JobArrayTaskLimit", "Priority", "Prolog",
+    "Reservation", "Resources",
+)  # fmt: skip
+"""Reasons to wait that pass by themselves. Others may be a wrong setting: a limit longer than the
+partition's waits for ever, if Slurm is not told to refuse it."""
+
 PATIENCE = 60.0
 """Seconds in which a command must answer."""
 
 
-def states() -> dict[str, str] | None:
-    """Jobs of the user, also those that have ended lately: number -> state.
+def states() -> dict[str, tuple[str, str]] | None:
+    """Jobs of the user, also those that have ended lately: number -> state, why it waits.
 
     Returns
     -------
     dict or None
-        Numbers are 17, or 17_3 of an array; states are Slurm's, and `HELD`. None if Slurm does not
-        answer.
+        Numbers are 17, or 17_3 of an array; states are Slurm's, and `HELD`; "" is why a job waits
+        that waits for nothing unusual. None if Slurm does not answer.
     """
     # sacct would know more, but many clusters have no accounting.
     command = ["squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}"]
@@ -44,7 +51,7 @@ def states() -> dict[str, str] | None:
     return parsed(answer.stdout)
 
 
-def parsed(text: str) -> dict[str, str]:
+def parsed(text: str) -> dict[str, tuple[str, str]]:
     """Read squeue's answer.
 
     Parameters
@@ -56,7 +63,8 @@ def parsed(text: str) -> dict[str, str]:
     for line in text.splitlines():
         number, state, reason = (*line.strip().split("|", 2), "", "")[:3]
         if state:
-            found[number] = HELD if reason == "launch failed requeued held" else state
+            waits = reason if state == "PENDING" and reason.split(",")[0] not in USUAL else ""
+            found[number] = (HELD if waits == "launch failed requeued held" else state, waits)
     return found
 
 
