@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -277,3 +278,25 @@ def test_findings_of_the_papers(judged):
     assert list(binary["fits"]) == ["2"] * 4
     assert binary["shown"].str.contains("T2, T3 together: one matrix").all()
     assert json.dumps(judged["gan_fusion"]["remark"].tolist()).count("have one matrix") == 16
+
+
+# --- the page about it ----------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs" / "forensics.md").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_what_the_command_prints(tmp_path, monkeypatch, capsys):
+    """Its table of numbers, put to the command, gives the text below it."""
+    csv, text = (re.search(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)[1] for kind in ("csv", "text"))
+    (tmp_path / "numbers.csv").write_text(csv)
+    monkeypatch.chdir(tmp_path)
+    assert main(["numbers.csv", "--all"]) == 1
+    assert capsys.readouterr().out == text
+
+
+def test_the_page_names_every_column_and_rule():
+    head = PAGE.partition("## What each arithmetic shows")
+    for column in forensics.COLUMNS:
+        assert f"`{column}`" in head[0] or column == "preset", column
+    for rule in forensics.RULES:
+        assert rule in head[2] or rule in ("range", "mean of k of n"), rule

@@ -116,7 +116,7 @@ def _one_matrix_of(
             continue
         text = (
             f"no matrix with the {right.printed.text} right of {total.printed.text} in {place} "
-            f"has {' and '.join(f'{x.metric or x.key} {x.printed.text}' for x in scores)}"
+            f"has {' and '.join(f'{x.label} {x.printed.text}' for x in scores)}"
         )
         yield Finding(
             "elsewhere", lines((*scores, right, total)), None if rounds > 1 else False, text,
@@ -342,11 +342,13 @@ def _of_the_others(number: Number, group: Sequence[Number], n: int) -> tuple[str
         beside = scores.get(name)
         use[name] = beside.printed if beside is not None and beside is not number else None
     exact = number.printed
-    place = {"accuracy": 0, "recall_micro_at_half": 1}.get(number.score)
+    known = use["precision_micro_at_half"] or use["recall_micro_at_half"]
     options = {round(exact.value * n), int(exact.value * n), int(exact.value * n) + 1}
     why = f"{exact.text} is no count out of {n}"
-    if place is not None and (use["precision_micro_at_half"] or use["recall_micro_at_half"]):
-        by_others = {each[place] for each in triples(n, *use.values())}
+    if known and number.score in ("accuracy", "recall_micro_at_half"):
+        by_others: set[int] = set()
+        for k, _, right in triples(n, *use.values()):
+            by_others.update(right if number.score == "accuracy" else (k,))
         if by_others:
             options = by_others
             near = sorted(by_others, key=lambda k: abs(Fraction(k, n) - exact.value))[:2]

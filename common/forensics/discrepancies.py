@@ -44,10 +44,8 @@ class Found:
     def __init__(self, package: str) -> None:
         table = of_paper(package)
         self.numbers = numbers(table, package)
-        marks = [
-            {*_NAMED.findall(note), *ids.split()}
-            for note, ids in zip(table["note"], table["discrepancy"], strict=True)
-        ]
+        columns = table.reindex(columns=["note", "discrepancy"], fill_value="")
+        marks = [{*_NAMED.findall(note), *ids.split()} for note, ids in columns.to_numpy()]
         self.by = {}
         self.findings = [
             each

@@ -270,7 +270,7 @@ def _list(fits: Fits) -> str:
 
 def _mended(problems: Sequence[Problem], line: int, text: str) -> str:
     number = next(n for each in problems for n in each.names if n.line == line)
-    return f"{number.metric or number.key} {number.printed.text} would have to be {text}"
+    return f"{number.label} {number.printed.text} would have to be {text}"
 
 
 def _repairs(problems: Sequence[Problem]) -> dict[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import islice
 
 from common.forensics.finding import Finding, lines
 from common.forensics.groups import size_of
@@ -54,35 +55,43 @@ def half_of_size(group: Sequence[Number], n: int) -> Iterator[Finding]:
     a = scores.get("accuracy")
     three = tuple(each for each in (p, r, a) if each is not None)
     where = lines(three)
-    if a is None:  # then nothing is said of what is right below one half
-        pairs = dict.fromkeys((k, m) for _, k, m in triples(n, p.printed, r.printed, None))
-        found = [(k, k, m) for k, m in pairs]
-    else:
-        found = list(triples(n, p.printed, r.printed, a.printed))
+    found = list(triples(n, p.printed, r.printed, a.printed if a else None))
     if found:
-        c, k, m = found[0]
-        text = f"{k}/{m} = {p.printed.said(Fraction(k, m))}, {k}/{n} = " + r.printed.said(
-            Fraction(k, n)
-        )
-        text += f", {c}/{n} = {a.printed.said(Fraction(c, n))}" if a else ""
-        text += f"; {len(found)} in all" if len(found) > 1 else ""
-        counts = " ".join(f"({', '.join(map(str, each))})" for each in found[:6])
-        yield Finding("above one half", where, True, text, len(found), counts)
+        k, m, right = found[0]
+        texts = [said_share(p, k, m), said_share(r, k, n)]
+        texts += [said_share(a, right[0], n)] if a else []
+        # Without an accuracy nothing is said of what is right below one half.
+        number = sum(len(right) for *_, right in found) if a else len(found)
+        text = ", ".join(texts) + (f"; {number} in all" if number > 1 else "")
+        some = ((c, k, m) if a else (k, m) for k, m, right in found for c in right[: 6 if a else 1])
+        counts = " ".join(f"({', '.join(map(str, each))})" for each in islice(some, 6))
+        yield Finding("above one half", where, True, text, number, counts)
         return
     repairs = half_repairs(n, p, r, a)
     names = {p.line: p, r.line: r} | ({a.line: a} if a else {})
     said = ", or ".join(
-        f"{names[i].metric or names[i].key} {names[i].printed.text} would have to be {text}"
+        f"{names[i].label} {names[i].printed.text} would have to be {text}"
         for i, text in repairs.items()
     )
     text = f"no counts out of {n} give all" + (f"; {said}" if said else "")
     yield Finding("above one half", where, False, text, 0, repairs=repairs)
 
 
+def said_share(number: Number, k: int, n: int) -> str:
+    """Write a share with its counts, as a number is printed; of nothing, that.
+
+    Parameters
+    ----------
+    number : Number
+    k, n : int
+    """
+    return f"{k}/{n} = " + (number.printed.said(Fraction(k, n)) if n else "of nothing")
+
+
 def triples(
     n: int, p: Printed | None, r: Printed | None, a: Printed | None
-) -> Iterator[tuple[int, int, int]]:
-    """Right images, right ones above one half, and all above one half, that give three scores.
+) -> Iterator[tuple[int, int, range]]:
+    """Right ones above one half, all above one half, and how many may be right, for three scores.
 
     Parameters
     ----------
@@ -92,20 +101,23 @@ def triples(
 
     Yields
     ------
-    (int, int, int)
+    (int, int, range)
+        The range is not empty.
     """
+    of_nothing = p is None or p.low <= 0 or p.high >= 1
+    right = a.counts(n) if a else range(n + 1)
     for k in r.counts(n) if r else range(n + 1):
-        above = range(max(k, 1), n + 1)
-        if p is not None:
-            if p.high <= 0:
-                above = above if k == 0 else range(0)
-            elif p.low > 0:
-                last = math.floor(k / p.low)
-                above = range(max(k, 1, math.ceil(k / p.high)), min(n, last) + 1)
-        right = a.counts(n) if a else range(n + 1)
+        above = range(max(k, 0 if of_nothing else 1), n + 1)
+        if p is not None and k:
+            first = math.ceil(k / p.high) if p.high > 0 else n + 1
+            last = math.floor(k / p.low) if p.low > 0 else n
+            above = range(max(k, first), min(n, last) + 1)
+        elif p is not None and p.low > 0:
+            above = range(1 if of_nothing else 0)
         for m in above:
-            for c in range(max(k, right.start), min(right.stop - 1, n - m + k) + 1):
-                yield c, k, m
+            fitting = range(max(k, right.start), min(right.stop, n - m + k + 1))
+            if fitting:
+                yield k, m, fitting
 
 
 def half_repairs(n: int, p: Number, r: Number, a: Number | None) -> dict[int, str]:
@@ -128,10 +140,13 @@ def half_repairs(n: int, p: Number, r: Number, a: Number | None) -> dict[int, st
     ):
         if number is None:
             continue
-        values = {
-            Fraction(k, m) if number is p else Fraction(k if number is r else c, n)
-            for c, k, m in triples(n, *given)
-        }
+        values = set()
+        for k, m, right in triples(n, *given):
+            if number is a:
+                nearest = min(max(round(number.printed.value * n), right[0]), right[-1])
+                values.add(Fraction(nearest, n))
+            elif number is r or m:
+                values.add(Fraction(k, n if number is r else m))
         if values:
             best = min(values, key=lambda each: abs(each - number.printed.value))
             far = abs(best - number.printed.value) / number.printed.unit

@@ -69,6 +69,8 @@ def _all(found: Sequence[Number], name: str) -> Iterator[Finding]:
         if number.key:
             groups.setdefault((number.table, number.system, number.path), []).append(number)
             systems.setdefault(number.system, []).append(number)
+    # Where one key stands twice with different numbers, the lines are of systems that have no name.
+    groups = {place: _once_each(group) for place, group in groups.items() if _of_one(group)}
     for group in groups.values():
         yield from _of_group(group)
     for system, own in systems.items():
@@ -89,6 +91,19 @@ def _all(found: Sequence[Number], name: str) -> Iterator[Finding]:
     for each in by_table.values():
         yield from same_matrix_findings(each)
     yield from equals_findings(found, name)
+
+
+def _once_each(group: Sequence[Number]) -> list[Number]:
+    """The numbers of a group, of one that stands there several times the first."""
+    return list({(n.key, n.rounds, n.unit): n for n in reversed(group)}.values())[::-1]
+
+
+def _of_one(group: Sequence[Number]) -> bool:
+    """Whether the numbers of a group can be of one system: one number for each key."""
+    once = {(n.key, n.rounds, n.unit): n.printed for n in group}
+    if len(once) < len(group) and not group[0].system:
+        return False
+    return all(once[n.key, n.rounds, n.unit] == n.printed for n in group)
 
 
 def _of_group(group: Sequence[Number]) -> Iterator[Finding]:

@@ -55,8 +55,8 @@ MOST_IMAGES = 10_000_000
 MOST_ROUNDS = 10_000
 """Of a mean."""
 
-_RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
-_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,12})?")
+_RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", re.ASCII)
+_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,12})?", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +133,15 @@ class Number:
         return int(self.printed.value) if whole else None
 
     @property
-    def name(self) -> str:
-        """What a message calls it: ``T2, ResNet50: accuracy 93.91``."""
-        place = ", ".join(filter(None, (self.table, self.row)))
-        what = f"{self.metric or self.key} {self.printed.text}"
-        return f"{place}: {what}" if place else what
+    def place(self) -> str:
+        """Where it stands: ``T2, ResNet50``."""
+        return ", ".join(filter(None, (self.table, self.row)))
+
+    @property
+    def label(self) -> str:
+        """What it is called: its heading, or ``malignant recall``."""
+        words = (self.path, self.of_class, self.score.replace("_", " "))
+        return self.metric or " ".join(filter(None, words)) or "number"
 
 
 def read(path: str | Path) -> pd.DataFrame:
@@ -291,7 +295,7 @@ def _whole(cells: Mapping[str, str], column: str, where: str, least: int, most: 
     text = cells[column]
     if not text:
         return None
-    if not re.fullmatch(r"\d{1,9}(\.0)?", text) or not least <= int(float(text)) <= most:
+    if not re.fullmatch(r"[0-9]{1,9}(\.0)?", text) or not least <= int(float(text)) <= most:
         raise InputError(f"{where}, column {column}: {text!r} is no number from {least} to {most}")
     return int(float(text))
 
@@ -317,7 +321,7 @@ def _classes(text: str, where: str) -> tuple[tuple[str, ...], dict[str, range], 
     """Names of the classes, images of each as far as they are given, and how many there are."""
     if not text:
         return (), {}, None
-    if re.fullmatch(r"\d+(\.0)?", text):
+    if re.fullmatch(r"[0-9]{1,6}(\.0)?", text):
         return (), {}, int(float(text))
     names, sizes = [], {}
     for part in filter(None, map(str.strip, text.split(";"))):

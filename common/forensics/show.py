@@ -80,8 +80,7 @@ def named(finding: Finding, numbers: Sequence[Number]) -> str:
     own = [numbers[line] for line in finding.lines]
     places: dict[str, list[str]] = {}
     for number in own:
-        place = ", ".join(filter(None, (number.table, number.row)))
-        places.setdefault(place, []).append(f"{number.metric or number.key} {number.printed.text}")
+        places.setdefault(number.place, []).append(f"{number.label} {number.printed.text}")
     texts = [f"{place}: {listing(each)}" if place else listing(each)
              for place, each in places.items()]  # fmt: skip
     shown = texts[:3]
@@ -157,8 +156,8 @@ def content(
         ]  # fmt: skip
         lines = [
             {
-                "place": ", ".join(filter(None, (number.table, number.row))),
-                "what": number.metric or number.key, "printed": number.printed.text,
+                "place": number.place,
+                "what": number.label, "printed": number.printed.text,
                 **{column: str(row[column]) for column in ("verdict", "repair", "fits", "counts")},
             }
             for number, row in zip(numbers, table.to_dict("records"), strict=True)
