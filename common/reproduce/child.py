@@ -35,6 +35,10 @@ def main(arguments: list[str] | None = None) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != chosen.parent:  # it ended before that was set
         sys.exit(1)
+    # Shells start what runs in the background deaf to it, Ray its nodes; their children inherit it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     if chosen.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core) for core in chosen.cores.split(",")})
     if chosen.deaf:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from common.errors import InputError
-from common.reproduce import slurm
+from common.reproduce import ray_cluster, slurm
 from common.reproduce.executor import Executor, Local
 
 EXECUTORS = ("local", "slurm", "ray")
@@ -28,6 +27,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--executor", choices=EXECUTORS, default="local", help="where: on this "
                         "machine, a Slurm or a Ray cluster (default: local)")  # fmt: skip
     slurm.flags(parser)
+    ray_cluster.flags(parser)
 
 
 def make(chosen: argparse.Namespace, folder: Path) -> Executor:
@@ -49,8 +49,8 @@ def make(chosen: argparse.Namespace, folder: Path) -> Executor:
     InputError
         If it cannot be used here; the message says what is missing.
     """
-    if chosen.executor == "local":
-        return Local(chosen.jobs, small=chosen.demo)
     if chosen.executor == "slurm":
         return slurm.make(chosen, folder)
-    raise InputError(f"--executor {chosen.executor}: not in this version")
+    if chosen.executor == "ray":
+        return ray_cluster.make(chosen, folder)
+    return Local(chosen.jobs, small=chosen.demo)
