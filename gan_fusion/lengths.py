@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from common import evaluation
 from common.errors import RESTORE, InputError
 from common.files import read_json, write_json
+from common.metrics.stored import require_scores
 from gan_fusion.config import EPOCHS_TRIED, Config
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ def read(run: Run) -> tuple[int, dict[int, Mapping[str, Any]]] | None:
         return None
     said = read_json(file)
     try:
-        return int(said["trained"]), {int(n): dict(each) for n, each in said["epochs"].items()}
+        for scores in said["epochs"].values():
+            require_scores(scores)
+        return int(said["trained"]), {int(n): each for n, each in said["epochs"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{file}: damaged ({error!r}); {RESTORE}") from None
