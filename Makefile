@@ -1,4 +1,5 @@
 # make demo   install into .venv, train on synthetic tissue, write a report (5 minutes)
+# make reproduce-demo   every paper's chain on synthetic tissue (half an hour), then a site of it
 # make test   the default test suite        make test-all   the slow tests too
 # make lint   ruff, mypy, numpydoc          make bench      speed against the peers
 # make coverage   lines that the default suite reaches
@@ -11,10 +12,15 @@ BIN := $(VENV)/bin
 # Warnings are errors in the tests, and two processes fill two cores.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-all lint coverage bench mutants clean
+.PHONY: demo reproduce-demo test test-all lint coverage bench mutants clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m her2scoring.train --stain he --classes 4 --demo
+
+# A failed experiment stops no other, and the site says which: it is written all the same.
+reproduce-demo: $(VENV)/installed
+	$(BIN)/python -m common.reproduce run --demo; failed=$$?; \
+	$(BIN)/python -m common.reproduce site --demo "$(CURDIR)/site-demo" && exit $$failed
 
 test: $(VENV)/installed
 	$(PYTEST)

@@ -40,7 +40,7 @@ def overview(known: Known) -> list[Picture]:
     ].drop_duplicates(["preset", "metrics_key", "printed"])
     rows = [
         charts.Row(
-            record["row"], float(record["printed"]),
+            f"{record['table']}, {record['row']}", float(record["printed"]),
             _known(record["ours"]), _pair(record, ""),
             _known(record["honest_ours"]), _pair(record, "honest_"),
         )
