@@ -103,9 +103,9 @@ def test_a_true_table_of_three_classes_passes():
     assert "impossible together" not in verdicts(true[~true.metrics_key.str.endswith("macro")])
     found = forensics.judged(true.assign(printed=list(macro.values())))
     mean = found[found.metrics_key == "recall_macro"].iloc[0]
-    assert mean["verdict"] == "possible" and "(80.00 + 75.00 + 95.00) / 3" in mean["shown"]
+    assert mean["verdict"] == "not contradicted" and "(80.00 + 75.00 + 95.00) / 3" in mean["shown"]
     # 84.60 is (88.89 + 81.08 + 83.82) / 3
-    assert found[found.metrics_key == "precision_macro"]["verdict"].item() == "possible"
+    assert found[found.metrics_key == "precision_macro"]["verdict"].item() == "not contradicted"
     assert verdicts(true.assign(printed=[*("84.67", "83.86"), *list(macro.values())[2:]]))[1] == (
         "impossible together"
     )
@@ -117,7 +117,7 @@ def test_accuracy_lies_between_specificity_and_recall():
     assert set(verdicts(one)) == {"impossible together"}
     # of three rounds it need not, unless something is known of the classes
     three = table(*rows, n_test="", rounds="3")
-    assert set(verdicts(three)) == {"possible"}
+    assert set(verdicts(three)) == {"not contradicted"}
     known = table(*rows, n_test="", n_range="598-599", rounds="3", classes="b=150-240; m=358-449")
     assert verdicts(known)[1:] == ["impossible together"] * 2
 
@@ -154,8 +154,26 @@ def test_cut_instead_of_rounded_is_a_remark():
     rows = [("per_class.m.precision", "98.23"), ("per_class.m.recall", "93.62"),
             ("per_class.m.f1", "95.86")]  # fmt: skip
     found = forensics.judged(table(*rows))
-    assert set(found["verdict"]) == {"possible"}
+    assert set(found["verdict"]) == {"not contradicted"}
     assert found["remark"][2].endswith("= 95.87, cut to 95.86")
+
+
+def test_cut_instead_of_rounded_is_a_repair():
+    found = forensics.judged(table(("accuracy", "93.85"), n_test="407"))
+    assert found["verdict"][0] == "impossible" and found["repair"][0] == "93.86"
+    assert "cut instead of rounded: 382/407" in found["shown"][0]
+    # 382/407 and 150/160, both cut: 93.857 and 93.75
+    rows = [("accuracy", "93.85"), ("per_class.a.recall", "93.75")]
+    found = forensics.judged(table(*rows, n_test="407", classes="a=160; b"))
+    assert found["verdict"][1] == "impossible together"
+    assert "cut instead of rounded: (150, 10, 15, 232)" in found["shown"][1]
+
+
+def test_pooled_over_all_classes_they_are_the_accuracy():
+    rows = [("accuracy", "93.86"), ("precision_micro", "93.61"), ("recall_micro", "93.86")]
+    found = forensics.judged(table(*rows, n_test="407", classes="3"))
+    assert list(found["verdict"]) == ["impossible together"] * 2 + ["possible"]
+    assert found["arithmetic"][1] == "pooled"
 
 
 def test_merged_classes_and_one_value_in_two_places():

@@ -22,6 +22,9 @@ from common.forensics.reading import Number, by_score, share_of_class
 from common.forensics.rounding import ONE, ZERO, Printed, shown
 from common.forensics.scores import SAME
 
+POOLED = ("precision_micro", "recall_micro", "f1_micro", "recall_weighted")
+"""Scores that are the accuracy where each image has one class and one prediction."""
+
 Share = tuple[Fraction, Fraction]
 """Least and largest value."""
 
@@ -229,6 +232,8 @@ def macro_findings(group: Sequence[Number]) -> Iterator[Finding]:
     if accuracy is None or classes is None or classes < 2:
         return
     exact = accuracy.printed
+    if classes > 2:  # of two, the search for matrices knows it
+        yield from _pooled(accuracy, [scores[name] for name in POOLED if name in scores])
     for name, what in (("recall_macro", "recall"), ("precision_macro", "precision")):
         number = scores.get(name)
         if number is None:
@@ -249,6 +254,17 @@ def macro_findings(group: Sequence[Number]) -> Iterator[Finding]:
         yield Finding(
             "macro and accuracy", lines((accuracy, number)), possible or False,
             text, None if possible else 0, repairs=repairs,
+        )  # fmt: skip
+
+
+def _pooled(accuracy: Number, pooled: Sequence[Number]) -> Iterator[Finding]:
+    """Judge scores that are the accuracy under another name."""
+    for number in pooled:
+        one, other = accuracy.printed, number.printed
+        possible = max(one.low, other.low) <= min(one.high, other.high)
+        text = f"{number.label} {other.text} and accuracy {one.text} are one number"
+        yield Finding(
+            "pooled", lines((accuracy, number)), possible, text, None if possible else 0
         )  # fmt: skip
 
 

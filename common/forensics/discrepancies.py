@@ -50,7 +50,7 @@ class Found:
         self.findings = [
             each
             for each in findings(self.numbers, package)
-            if each.remark or each.verdict not in ("possible", "not decided")
+            if each.remark or each.verdict in ("impossible", "impossible together", "differs")
         ]
         for each in self.findings:
             for name in sorted(set().union(*(marks[line] for line in each.lines))):

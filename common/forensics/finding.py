@@ -23,6 +23,7 @@ RULES: dict[str, str] = {
     "share of positives": "accuracy, specificity, recall and precision leave one share of "
     "positive images",
     "precision and specificity": "false positives that lower the specificity lower the precision",
+    "pooled": "pooled over all classes, precision, recall and F1 are the accuracy",
     "macro and accuracy": "what the classes lack in the mean, the images lack in sum",
     "mean over classes": "a macro score is the mean of the classes' scores",
     "mean and sd": "whole counts have few standard deviations (GRIMMER)",
@@ -36,14 +37,17 @@ RULES: dict[str, str] = {
 """Every arithmetic, and what it rests on."""
 
 VERDICTS = (
-    "impossible",
-    "impossible together",
-    "differs",
-    "not decided",
-    "possible",
-    "not checked",
+    *("impossible", "impossible together", "differs", "possible", "not contradicted"),
+    *("not decided", "not checked"),
 )
 """What is said of a number, the first that applies."""
+
+
+BY_COUNTS = (
+    *("k of n", "mean of k of n", "size", "one matrix", "one class", "above one half"),
+    *("counts beside it", "sum of counts", "mean and sd", "sum"),
+)
+"""Rules that give counts where they find a number possible; others find no bound broken."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Finding:
         if self.possible is None:
             return "not decided"
         if self.possible:
-            return "possible"
+            return "possible" if self.rule in BY_COUNTS else "not contradicted"
         joint = len(self.lines) > 1 if self.together is None else self.together
         return "impossible together" if joint else "impossible"
 

@@ -11,6 +11,7 @@ import numpy as np
 from common.forensics.binary import MOST, Fits, Limits, TooManyError, blocks, matrices
 from common.forensics.finding import Finding, in_words, lines
 from common.forensics.reading import COUNT_KEYS, Number
+from common.forensics.rounding import Printed
 from common.forensics.scores import COUNTS, SAME, SCORES, Matrix, floats, said, values
 
 MOST_FOR_REPAIR = 400_000
@@ -238,10 +239,38 @@ def _search(problems: Sequence[Problem], rule: str) -> Iterator[Finding]:
     readings = ", ".join(each.reading for each in problems if each.reading)
     size = _size(problems[0].sizes)
     shown = f"no matrix of {size} images has all" + (f" ({readings})" if readings else "")
-    repairs = _repairs(problems)
-    if repairs:
+    cut = _if_cut(problems)
+    repairs = {} if cut else _repairs(problems)
+    if cut:
+        shown += f"; cut instead of rounded: {cut}"
+    elif repairs:
         shown += "; " + ", or ".join(_mended(problems, i, text) for i, text in repairs.items())
     yield Finding(rule, where, False, shown, 0, repairs=repairs)
+
+
+def _if_cut(problems: Sequence[Problem]) -> str:
+    """A matrix that gives all numbers if some were cut instead of rounded; "" if none does."""
+    for problem in problems:
+        limits = problem.all_limits()
+        for number, name in problem.names.items():
+            name = SAME.get(name, name)
+            if name not in COUNTS and name in limits:
+                exact = number.printed
+                limits[name] = (limits[name][0], max(limits[name][1], exact.value + exact.unit))
+        fits = matrices(limits, problem.sizes, problem.positives, most=MOST_FOR_REPAIR)
+        for matrix in fits.some:
+            if all(
+                _rounded_or_cut(matrix, SAME.get(name, name), number.printed)
+                for number, name in problem.names.items()
+            ):
+                return f"({', '.join(map(str, matrix))})"
+    return ""
+
+
+def _rounded_or_cut(matrix: Matrix, name: str, number: Printed) -> bool:
+    if name == "mcc" or name in COUNTS:
+        return True
+    return any(number.holds(exact) or number.cut_holds(exact) for exact in values(matrix, name))
 
 
 def _size(sizes: range) -> str:

@@ -207,8 +207,6 @@ def _row(line: int, own: Sequence[Finding]) -> dict[str, object]:
     verdict = "not checked"
     if own:
         verdict = min((each.verdict for each in own), key=VERDICTS.index)
-    if verdict == "not decided" and any(each.possible for each in own):
-        verdict = "possible"
     deciding = [each for each in own if each.verdict == verdict]
     # Those of whole matrices first: they say the most.
     fits = sorted(

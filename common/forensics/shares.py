@@ -126,8 +126,9 @@ def of_size(number: Number, sizes: range) -> Finding:
             shown = listing(f"{k}/{n} = {exact.said(Fraction(k, n))}" for k in counts)
             return Finding("k of n", (number.line,), True, shown, len(counts), shown)
         said = [f"{k}/{n} = {exact.said(Fraction(k, n))}" for k in near]
+        text = f"{' and '.join(said)}, not {exact.text}{cut_from(exact, near, n)}"
         return Finding(
-            "k of n", (number.line,), False, f"{' and '.join(said)}, not {exact.text}", 0,
+            "k of n", (number.line,), False, text, 0,
             repairs={number.line: closest(exact, [Fraction(k, n) for k in near])},
         )  # fmt: skip
     fitting = sizes_that_fit(exact, sizes)
@@ -142,6 +143,20 @@ def of_size(number: Number, sizes: range) -> Finding:
     )  # fmt: skip
 
 
+def cut_from(exact: Printed, near: list[int], n: int) -> str:
+    """Say that a number is a share that was cut instead of rounded; "" if it is none.
+
+    Parameters
+    ----------
+    exact : Printed
+    near : list of int
+        Counts to try.
+    n : int
+    """
+    cut = [k for k in near if exact.cut_holds(Fraction(k, n))]
+    return f" (cut instead of rounded: {cut[0]}/{n})" if cut else ""
+
+
 def sizes_that_fit(exact: Printed, sizes: range) -> np.ndarray:
     """Sizes of which a printed share is k/n.
 
@@ -154,11 +169,13 @@ def sizes_that_fit(exact: Printed, sizes: range) -> np.ndarray:
     -------
     int array
     """
-    n = np.arange(sizes.start, sizes.stop)
     low, high = exact.low, exact.high
+    n = np.arange(sizes.start, sizes.stop)
+    if sizes.stop * max(abs(high.numerator), abs(low.numerator)) > 2**62:
+        n = n.astype(object)  # exact, if slow
     first = np.maximum(0, -(-n * low.numerator // low.denominator))
     last = np.minimum(n, n * high.numerator // high.denominator)
-    return n[first <= last]
+    return n[(first <= last).astype(bool)].astype(int)
 
 
 def mean_of_size(number: Number, sizes: range) -> Finding:
@@ -195,6 +212,7 @@ def mean_of_size(number: Number, sizes: range) -> Finding:
     near = nearest_counts(exact, total)
     said = [f"{k}/{total} = {exact.said(Fraction(k, total))}" for k in near]
     shown = f"{parts.format(n=n)}: {' and '.join(said)}, not {exact.text}"
+    shown += cut_from(exact, near, total)
     if number.folds and n % rounds:
         shown = f"no mean of {parts.format(n=n)} is {exact.text}"
     if len(sizes) > 1:

@@ -19,7 +19,8 @@ MEANS = {
     "impossible together": "impossible together: at least one of the numbers named is wrong",
     "differs": "differs: two things that are printed do not agree, and both may be true",
     "not decided": "not decided: the search would be too large, or more would have to be known",
-    "possible": "possible: counts that give the number exist, or no bound is broken",
+    "possible": "possible: there are counts that give the number",
+    "not contradicted": "not contradicted: no bound is broken; counts were not searched",
     "not checked": "not checked: nothing is known by which it could be",
 }
 """What each verdict says."""
@@ -111,7 +112,7 @@ def text(
     """
     out = [f"{plain(name)}: {summary(table)}"]
     for verdict, group in sorted_findings(found):
-        if verdict == "possible" and not everything:
+        if verdict in ("possible", "not contradicted") and not everything:
             continue
         out += ["", MEANS.get(verdict, "worth telling: nothing is wrong by it alone")]
         for finding in group:
