@@ -227,6 +227,10 @@ def test_sums_and_shares_that_are_said_to_follow():
         ({"equals": ["b"]}, "no number has the id 'b'"),
         ({"equals": ["__import__('os')"]}, "column equals: only \\+ - \\* /"),
         ({"equals": ["1 / (2 - 2)"]}, "divides by zero"),
+        ({"equals": ["1e999"]}, "a number above 1e\\+15"),
+        ({"equals": ["-" * 400 + "1"]}, "is no sum"),
+        ({"equals": ["2 ** 9 ** 9"]}, "only"),
+        ({"equals": ["f1(1, -1)"]}, "not negative"),
         ({"metrics_key": ["per_class.f1"]}, "names no class"),
     ],
 )

@@ -19,6 +19,9 @@ Interval = tuple[Fraction, Fraction, Fraction]
 LONGEST = 500
 """Characters of an expression."""
 
+LARGEST = 1e15
+"""Number that may stand in one."""
+
 
 def _mean(*parts: Fraction) -> Fraction:
     return sum(parts, ZERO) / len(parts)
@@ -70,21 +73,21 @@ def _judged(number: Number, known: Mapping[str, Number], where: str) -> Finding:
         if tree is None:
             raise InputError(f"{where}: longer than {LONGEST} characters")
         low, middle, high = _value(tree.body, known)
+        used = [known[node.id] for node in ast.walk(tree) if isinstance(node, ast.Name)
+                and node.id in known]  # fmt: skip
+        said = _written(tree.body, known)  # which changes the tree
     except (SyntaxError, RecursionError, MemoryError):
         raise InputError(f"{where}: {text[:80]!r} is no sum over ids and numbers") from None
     except ZeroDivisionError:
         raise InputError(f"{where}: {text[:80]!r} divides by zero") from None
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    used = [known[node.id] for node in ast.walk(tree) if isinstance(node, ast.Name)
-            and node.id in known]  # fmt: skip
     least, _, most = _ends(number)
     possible = least <= high and most >= low
     exact = number.printed
     decimals = exact.decimals
     if middle.denominator != 1 and not possible:
         decimals = max(decimals, 1)
-    said = _written(tree.body, known)
     result = shown(middle, decimals)
     end = "" if possible else f", not {exact.text}"
     repairs = {} if possible else {number.line: shown(middle, exact.decimals)}
@@ -108,6 +111,8 @@ def _value(node: ast.expr, known: Mapping[str, Number]) -> Interval:
     if isinstance(node, ast.Constant):
         if isinstance(node.value, bool) or not isinstance(node.value, int | float):
             raise InputError(f"{node.value!r} is no number")
+        if not abs(node.value) <= LARGEST:
+            raise InputError(f"a number above {LARGEST:.0e}")
         exact = Fraction(str(node.value))
         return exact, exact, exact
     if isinstance(node, ast.Name):
@@ -127,6 +132,8 @@ def _value(node: ast.expr, known: Mapping[str, Number]) -> Interval:
         and not node.keywords
     ):
         parts = [_value(each, known) for each in node.args]
+        if node.func.id == "f1" and any(low < 0 for low, _, _ in parts):
+            raise InputError("f1 is of two numbers that are not negative")
         if node.func.id != "whole" and (node.func.id != "f1" or len(parts) == 2):
             low, middle, high = (
                 _GROWING[node.func.id](*(each[i] for each in parts)) for i in range(3)
