@@ -37,9 +37,9 @@ from .placing import Finder, execute, patch
 
 KILLED, SURVIVED, TIMED_OUT, UNREACHED, BROKEN = range(5)
 
-# A mutant may use this many processor seconds beside three times what its tests need without an
+# A test may use this many processor seconds beside three times what the longest needs without an
 # error; on a busy machine the clock may show ten times as much.
-PATIENCE = 10.0
+PATIENCE = 5.0
 
 # From this many errors at import on it pays to see whether a module can be run again in its place.
 AGAIN = 8
@@ -154,6 +154,7 @@ def run(
             return [], clean.failed
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         killers = _Killers(folder)
+        stop = _Stop(killers.said, clean)
         for index, mutant in enumerate(mutants):
             if results[index] is None:
                 chosen = clean.tests(mutant)
@@ -161,7 +162,7 @@ def run(
                 # Few tests are collected sooner than all.
                 for some in (first, [test for test in chosen if test not in first]):
                     if some and results[index] in (None, SURVIVED):
-                        child = partial(_imported, mutant, some, folder / "import", killers.said)
+                        child = partial(_imported, mutant, some, folder / "import", stop)
                         results[index] = _forked(child, _limit(clean, chosen))
                 killers.note(mutant)
                 told(mutant, results[index])
@@ -200,15 +201,16 @@ class _Room:
         items = {item.nodeid: item for item in session.items}
         results: list[int | None] = []
         killers = _Killers(self.folder)
+        stop = _Stop(killers.said, clean)
         for mutant in self.mutants:
             chosen = clean.tests(mutant)
             chosen = [*dict.fromkeys([*killers.first(mutant, chosen), *chosen])]
             if not chosen:
                 result: int | None = UNREACHED
             elif clean.at_import(mutant):
-                result = self._in_loaded_module(mutant, clean, items, chosen, killers)
+                result = self._in_loaded_module(mutant, clean, items, chosen, killers, stop)
             else:
-                child = partial(_patched, mutant, [items[name] for name in chosen], killers.said)
+                child = partial(_patched, mutant, [items[name] for name in chosen], stop)
                 result = _forked(child, _limit(clean, chosen))
                 killers.note(mutant)
                 if result == BROKEN:
@@ -226,6 +228,7 @@ class _Room:
         items: dict[str, pytest.Item],
         chosen: list[str],
         killers: _Killers,
+        stop: _Stop,
     ) -> int | None:
         """KILLED if a test fails with the module run again with the error; None: not known yet.
 
@@ -235,12 +238,12 @@ class _Room:
             return None
         if mutant.path not in self.again:
             tests = {t for some in clean.reached.get(mutant.path, {}).values() for t in some}
-            child = partial(_again, mutant.path, None, [items[t] for t in tests], killers.said)
+            child = partial(_again, mutant.path, None, [items[t] for t in tests], stop)
             self.again[mutant.path] = _forked(child, _limit(clean, list(tests))) == SURVIVED
             killers.said.unlink(missing_ok=True)
         if not self.again[mutant.path]:
             return None
-        child = partial(_again, mutant.path, mutant, [items[t] for t in chosen], killers.said)
+        child = partial(_again, mutant.path, mutant, [items[t] for t in chosen], stop)
         result = _forked(child, _limit(clean, chosen))
         killers.note(mutant)
         return KILLED if result == KILLED else None
@@ -281,10 +284,18 @@ class _Noted:
 
 
 class _Stop:
-    """Plugin: the first failure is the end of the process."""
+    """Plugin: the first failure is the end of the process, and a test that takes far too long."""
 
-    def __init__(self, said: Path) -> None:
+    def __init__(self, said: Path, clean: Clean) -> None:
         self.said = said
+        # Whichever test is the first to need it makes what several share.
+        self.limit = PATIENCE + 3 * max(clean.seconds.values(), default=0)
+
+    def pytest_runtest_logstart(self) -> None:
+        """Give the next test its time."""
+        _, most = resource.getrlimit(resource.RLIMIT_CPU)
+        limit = math.ceil(time.process_time() + self.limit)
+        resource.setrlimit(resource.RLIMIT_CPU, (min(limit, most), most))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """End, if it is one, and say which."""
@@ -300,29 +311,29 @@ def _pytest(tests: list[str], plugin: object, folder: Path) -> int:
     return int(pytest.main([*arguments, *tests], plugins=[plugin]))
 
 
-def _patched(mutant: Mutant, items: list[pytest.Item], said: Path) -> int:
+def _patched(mutant: Mutant, items: list[pytest.Item], stop: _Stop) -> int:
     """Put the error into the loaded function, and run tests."""
     if not patch(mutant):
         return BROKEN
-    items[0].config.pluginmanager.register(_Stop(said))
+    items[0].config.pluginmanager.register(stop)
     for item in items:
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
     return SURVIVED
 
 
-def _again(path: str, mutant: Mutant | None, items: list[pytest.Item], said: Path) -> int:
+def _again(path: str, mutant: Mutant | None, items: list[pytest.Item], stop: _Stop) -> int:
     """Run a loaded module again, with an error or without, and run tests."""
     execute(path, mutant)
-    items[0].config.pluginmanager.register(_Stop(said))
+    items[0].config.pluginmanager.register(stop)
     for item in items:
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
     return SURVIVED
 
 
-def _imported(mutant: Mutant, tests: list[str], folder: Path, said: Path) -> int:
+def _imported(mutant: Mutant, tests: list[str], folder: Path, stop: _Stop) -> int:
     """Import everything with the error, and run tests."""
     sys.meta_path.insert(0, Finder(mutant))
-    return SURVIVED if _pytest(tests, _Stop(said), folder) == 0 else KILLED
+    return SURVIVED if _pytest(tests, stop, folder) == 0 else KILLED
 
 
 def _relative(file: str) -> str:
