@@ -236,9 +236,40 @@ def merged(rng: random.Random) -> list[Row]:
     return rows
 
 
+def beside_counts(rng: random.Random) -> list[Row]:
+    """Four counts of each class, scores beside them, and means of the exact or printed scores."""
+    k = rng.choice([2, 2, 3, 4])
+    n = rng.randint(10 * k, 400)
+    sizes = sizes_of(rng, n, k)
+    matrix = drawn(rng, sizes, rng.uniform(0.4, 0.99))
+    out = Printer(rng)
+    names = list("abcd")[:k]
+    of_printed = rng.random() < 0.5
+    rows, means = [], {}
+    for i, name in enumerate(names):
+        one = one_vs_rest(matrix, i)
+        for count in ("tp", "fn", "fp", "tn"):
+            rows.append({"metrics_key": f"per_class.{name}.{count}", "unit": "images",
+                         "printed": str(getattr(one, count))})  # fmt: skip
+        for score in ("precision", "recall", "f1", "fpr", "tnr", "kappa"):
+            value = rng.choice(scores.values(one, score))
+            row = out.row(f"per_class.{name}.{score}", value)
+            rows.append(row)
+            scale = 100 if out.percent else 1
+            means.setdefault(score, []).append(
+                Fraction(row["printed"]) / scale if of_printed else value
+            )
+    for score, values in means.items():
+        rows.append(out.row(f"{score}_macro", sum(values, Fraction(0)) / k))
+    rows.append(out.row("accuracy", accuracy(matrix)))
+    told = {"n_test": out.size(n), "classes": out.classes(names, sizes), "table": "T", "row": "r"}
+    return [row | told for row in rows]
+
+
 KINDS: dict[str, Callable[[random.Random], list[Row]]] = {
     "binary": binary, "eight classes, macro": macro_8, "pooled above one half": half,
     "means of folds and rounds": means, "merged classes": merged,
+    "scores beside counts": beside_counts,
 }  # fmt: skip
 
 

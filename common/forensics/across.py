@@ -13,7 +13,7 @@ from common.forensics.beside import matrices_of, score_finding
 from common.forensics.finding import Finding, lines, listing
 from common.forensics.groups import matrix_findings, size_of, two_classes
 from common.forensics.half import half_of_size, triples
-from common.forensics.reading import UNITS, Number, by_score
+from common.forensics.reading import UNITS, Number, by_score, without_means
 from common.forensics.rounding import ZERO, Printed, shown
 from common.forensics.shares import MOST_SIZES, OF_ALL, sizes_that_fit
 
@@ -138,7 +138,7 @@ def _joined(tables: Tables) -> Iterator[Finding]:
     for each in tables.values():
         for number in each:
             seen.setdefault(number.key, number)
-    for finding in matrix_findings(list(seen.values())):
+    for finding in matrix_findings(without_means(list(seen.values()))):
         text = f"{', '.join(filter(None, tables))} together: {finding.shown}"
         yield Finding(
             finding.rule, finding.lines, finding.possible, text, finding.number, finding.counts,

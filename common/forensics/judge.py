@@ -23,7 +23,7 @@ from common.forensics.equals import equals_findings
 from common.forensics.finding import VERDICTS, Finding
 from common.forensics.groups import matrix_findings, two_classes
 from common.forensics.half import half_findings
-from common.forensics.reading import Number, numbers
+from common.forensics.reading import Number, numbers, without_means
 from common.forensics.shares import alone
 
 if TYPE_CHECKING:
@@ -110,10 +110,7 @@ def _of_group(group: Sequence[Number]) -> Iterator[Finding]:
     """Findings of one system in one table, runs and means of runs apart."""
     yield from counts_findings(group)
     known = matrices_of(group)
-    # A mean over classes whose scores stand beside it may be of those as printed, not exactly.
-    of_class = {n.score for n in group if n.of_class}
-    exact = [n for n in group if n.score.removesuffix("_macro") == n.score
-             or n.score.removesuffix("_macro") not in of_class]  # fmt: skip
+    exact = without_means(group)
     for rounds in dict.fromkeys(n.rounds for n in group):
         part = [n for n in exact if n.rounds == rounds]
         if rounds == 1:
@@ -135,7 +132,7 @@ def _of_rounds(everything: Sequence[Number]) -> Iterator[Finding]:
         if rounds == 1 and known:
             continue
         seen: dict[str, Number] = {}
-        for number in everything:
+        for number in without_means(everything):
             if number.rounds == rounds:
                 seen.setdefault(number.key, number)
         yield from between_findings(list(seen.values()))

@@ -372,3 +372,17 @@ def by_score(group: Sequence[Number], of_class: str = "") -> dict[str, Number]:
         for n in group
         if n.of_class == of_class and n.unit in ("percent", "fraction")
     }  # fmt: skip
+
+
+def without_means(group: Sequence[Number]) -> list[Number]:
+    """Leave out means over classes whose scores are printed: they may be of those, not exact.
+
+    Parameters
+    ----------
+    group : sequence of Number
+    """
+    classes: dict[str, set[str]] = {}
+    for number in group:
+        if number.of_class:
+            classes.setdefault(f"{number.score}_macro", set()).add(number.of_class)
+    return [n for n in group if n.of_class or len(classes.get(n.score, ())) < 2]

@@ -51,16 +51,8 @@ def whole(number: Number) -> range | None:
         if known and number.score in ("tnr", "fpr", "specificity"):
             return range(sum(each[0] for each in rest), sum(each[-1] for each in rest) + 1)
         return None
-    if number.score in OF_ALL:
-        return number.n
-    sizes = list(number.sizes.values())
-    if number.score in ("recall_macro", "balanced_accuracy") and len(sizes) == number.n_classes:
-        # Of equally many images a class, it is the accuracy.
-        same = {each[0] for each in sizes if len(each) == 1}
-        if len(same) == 1 and all(len(each) == 1 for each in sizes):
-            total = same.pop() * len(sizes)
-            return range(total, total + 1)
-    return None
+    # A mean over equally large classes is the accuracy, but may be one of printed scores.
+    return number.n if number.score in OF_ALL else None
 
 
 def alone(number: Number) -> Iterator[Finding]:
