@@ -177,6 +177,14 @@ def test_a_record_of_the_wrong_types_is_refused(tmp_path, name, value):
         runs.load(run.path)
 
 
+def test_what_a_record_lacks_is_said(tmp_path):
+    lacking = record().changed(classes=None, positive=None)
+    assert lacking.get("classes") is None and "classes" not in lacking
+    for error in (InputError, KeyError):
+        with pytest.raises(error, match=r"^the run's config\.json lacks classes; restore"):
+            lacking["classes"]
+
+
 def test_a_record_keeps_what_a_paper_notes(tmp_path):
     with runs.open_run(tmp_path, record()) as run:
         run.note(rgb_mean=[1.0, 2.0, 3.0], kept_epoch=4)

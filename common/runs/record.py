@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from common.errors import InputError
+from common.errors import RESTORE, InputError
 
 SCHEMA = 2
 """Raised when older code could misread what is written."""
@@ -197,7 +197,10 @@ class Record(Mapping[str, Any]):
                 self.facts[name] = value
 
     def __getitem__(self, name: str) -> Any:
-        return self.to_json()[name]
+        try:
+            return self.to_json()[name]
+        except KeyError:
+            raise Missing(f"the run's config.json lacks {name}; {RESTORE}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.to_json())
@@ -207,6 +210,13 @@ class Record(Mapping[str, Any]):
 
     def __or__(self, facts: Mapping[str, Any]) -> Self:
         return self.changed(**facts)
+
+
+class Missing(InputError, KeyError):
+    """What a record does not hold: a mapping's error, and one that a user can mend."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def _is(value: Any, hint: Any) -> bool:
