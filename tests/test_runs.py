@@ -178,7 +178,7 @@ def test_a_record_of_the_wrong_types_is_refused(tmp_path, name, value):
 
 
 def test_what_a_record_lacks_is_said(tmp_path):
-    lacking = record().changed(classes=None, positive=None)
+    lacking = runs.Record.from_json(record() | {"classes": None, "positive": None})
     assert lacking.get("classes") is None and "classes" not in lacking
     for error in (InputError, KeyError):
         with pytest.raises(error, match=r"^the run's config\.json lacks classes; restore"):

@@ -200,7 +200,7 @@ class Record(Mapping[str, Any]):
         try:
             return self.to_json()[name]
         except KeyError:
-            raise Missing(f"the run's config.json lacks {name}; {RESTORE}") from None
+            raise MissingError(f"the run's config.json lacks {name}; {RESTORE}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.to_json())
@@ -212,7 +212,7 @@ class Record(Mapping[str, Any]):
         return self.changed(**facts)
 
 
-class Missing(InputError, KeyError):
+class MissingError(InputError, KeyError):
     """What a record does not hold: a mapping's error, and one that a user can mend."""
 
     def __str__(self) -> str:
