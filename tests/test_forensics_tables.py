@@ -239,6 +239,46 @@ def test_bad_tables_are_named(columns, message):
         forensics.judged(table(("accuracy", "93.91")).assign(**columns))
 
 
+def test_numbers_as_people_write_them():
+    frame = pd.DataFrame(
+        {
+            "metric": [
+                "Accuracy",
+                "F1-score",
+                "Sensitivity",
+                "TP",
+                "Cohen's kappa",
+                "AUC",
+                "FLOPs",
+            ],
+            "printed": ["93.91 %", "0.95", "97.3", "12", "0.80", "0.99", "4.1"],
+            "n_test": ["407"] * 7,
+        }
+    )
+    found = forensics.numbers(frame)
+    assert [n.key for n in found] == ["accuracy", "f1", "sensitivity", "tp", "kappa", "auc", ""]
+    assert [n.unit for n in found] == [
+        "percent", "fraction", "percent", "images", "fraction", "fraction", "fraction",
+    ]  # fmt: skip
+    assert forensics.judged(frame)["verdict"][0] == "impossible"
+    for text in ("95.10 ± 0.35", "95.10±0.35 %", "95.10 % ± 0.35 %", "95.10 +/- 0.35"):
+        (number,) = forensics.numbers(table(("accuracy", text)))
+        assert (number.printed.text, number.sd.text, number.sd.scale) == ("95.10", "0.35", 100)
+    keys = ["acc", "per_class.a.F1 score", "sens", "per_class.a.b.tp", "by_magnification.40X.acc"]
+    found = forensics.numbers(pd.DataFrame({"metrics_key": keys, "printed": ["1"] * 5}))
+    assert [(n.path, n.of_class, n.score) for n in found] == [
+        ("", "", "accuracy"), ("", "a", "f1"), ("", "", "recall"), ("", "a.b", "tp"),
+        ("by_magnification.40X", "", "accuracy"),
+    ]  # fmt: skip
+
+
+def test_lines_without_a_name_are_of_one_system_at_most():
+    rows = [("accuracy", "93.86"), ("per_class.a.recall", "95.00"), ("specificity", "94.00")]
+    once = table(*rows, n_test="407")
+    assert "impossible together" in verdicts(once)
+    assert "impossible together" not in verdicts(pd.concat([once, once.assign(printed="93.86")]))
+
+
 def test_what_is_no_table():
     for wrong, message in (([1], "DataFrame"), (pd.DataFrame({"x": []}), "no column printed"),
                            (pd.DataFrame({"printed": []}), "no column metrics_key")):  # fmt: skip

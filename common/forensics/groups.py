@@ -9,8 +9,9 @@ from fractions import Fraction
 import numpy as np
 
 from common.forensics.binary import MOST, Fits, Limits, TooManyError, blocks, matrices
+from common.forensics.cells import COUNT_KEYS
 from common.forensics.finding import Finding, in_words, lines
-from common.forensics.reading import COUNT_KEYS, Number
+from common.forensics.reading import Number
 from common.forensics.rounding import Printed
 from common.forensics.scores import COUNTS, SAME, SCORES, Matrix, floats, said, values
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,20 +11,21 @@ from typing import TYPE_CHECKING
 from common import papers
 from common.errors import InputError
 from common.files import read_table
+from common.forensics.cells import classes_of, key_of, parts_of, printed_of, range_of, whole_of
 from common.forensics.rounding import Printed
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = {
-    "printed": "the number as text, with the decimals that it has: 97.30",
+    "printed": "the number as text, with the decimals that it has: 97.30, or 97.3 ± 0.4",
     "metrics_key": "what it is: accuracy, per_class.malignant.recall, f1_macro, per_class.a.tp ...",
-    "unit": "percent, fraction, images (a whole number); default: percent from a % sign, images of "
-    "a count, else fraction",
+    "unit": "percent, fraction, images (a whole number); default: images of a count, percent of a "
+    "score above 1 or with a % sign, else fraction",
     "decimals": "digits after the point, where the text has fewer (1.0 printed beside 0.98)",
     "table": "where it stands; numbers of one table, system and group must agree",
     "row": "its line there",
-    "metric": "its heading there",
+    "metric": "its heading there; without metrics_key, what it is: Accuracy, F1-score",
     "system": "what was measured, the same in every table; default: preset, else row",
     "preset": "as system",
     "n_test": "images it was measured on: 407, or a range 400-420; empty: not known",
@@ -46,17 +46,8 @@ COLUMNS = {
 UNITS = ("percent", "fraction", "images")
 """Units of numbers that arithmetic can judge; of others, only what `equals` says."""
 
-COUNT_KEYS = ("tp", "fn", "fp", "tn", "correct", "wrong", "n")
-"""Last parts of keys that are whole numbers of images."""
-
-MOST_IMAGES = 10_000_000
-"""Of a test set."""
-
 MOST_ROUNDS = 10_000
 """Of a mean."""
-
-_RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", re.ASCII)
-_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,12})?", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +208,7 @@ def numbers(table: pd.DataFrame, name: str = "numbers") -> list[Number]:
         for column in COLUMNS
         if column in table
     }
-    if "metrics_key" not in text and "equals" not in text:
+    if not {"metrics_key", "metric", "equals"} & text.keys():
         raise InputError(f"{name}: no column metrics_key, which says what each number is")
     empty = [""] * len(table)
     found = []
@@ -228,42 +219,17 @@ def numbers(table: pd.DataFrame, name: str = "numbers") -> list[Number]:
 
 
 def _number(line: int, cells: Mapping[str, str], where: str) -> Number:
-    key, unit = cells["metrics_key"], cells["unit"]
-    parts = key.split(".")
-    score, of_class = parts[-1], ""
-    before = parts[:-1]
-    if "per_class" in before:
-        at = before.index("per_class")
-        of_class = ".".join(before[at + 1 :])
-        before = before[:at]
-        if not of_class:
-            raise InputError(f"{where}, column metrics_key: {key!r} names no class")
-    text = cells["printed"]
-    if text.endswith("%"):
-        text, unit = text[:-1].rstrip(), unit or "percent"
-    if not unit:
-        unit = "images" if score in COUNT_KEYS else "fraction"
-    if not _NUMBER.fullmatch(text):
-        raise InputError(f"{where}, column printed: {cells['printed']!r} is no number")
-    decimals = _whole(cells, "decimals", where, 0, 12)
-    has = len(text.partition(".")[2])
-    if decimals is not None and decimals < has:
-        raise InputError(f"{where}, column decimals: {decimals}, but {text} has {has}")
-    scale = 100 if unit == "percent" else 1
-    number = Printed(text, has if decimals is None else decimals, scale)
-    sd = None
-    if cells["sd"]:
-        if not _NUMBER.fullmatch(cells["sd"]):
-            raise InputError(f"{where}, column sd: {cells['sd']!r} is no number")
-        sd = Printed(cells["sd"], len(cells["sd"].partition(".")[2]), scale)
+    key = key_of(cells)
+    path, of_class, score = parts_of(key, where)
+    number, sd, unit = printed_of(cells, score, where)
     if cells["averages"] not in ("", "rounds", "folds"):
         raise InputError(f"{where}, column averages: {cells['averages']!r} is not folds or rounds")
-    n = _range(cells, "n_test", where)
+    n = range_of(cells, "n_test", where)
     taken = None
     if cells["n_from"] and n is not None:
         taken = n[0] if len(n) == 1 else None
         n = None
-    named, sizes, n_classes = _classes(cells["classes"], where)
+    named, sizes, n_classes = classes_of(cells["classes"], where)
     return Number(
         line=line,
         table=cells["table"],
@@ -273,12 +239,12 @@ def _number(line: int, cells: Mapping[str, str], where: str) -> Number:
         unit=unit,
         printed=number,
         system=cells["system"] or cells["preset"] or cells["row"],
-        path=".".join(before),
+        path=path,
         of_class=of_class,
         score=score,
-        n=_range(cells, "n_range", where) if n is None else n,
+        n=range_of(cells, "n_range", where) if n is None else n,
         taken=taken,
-        rounds=_whole(cells, "rounds", where, 1, MOST_ROUNDS) or 1,
+        rounds=whole_of(cells, "rounds", where, 1, MOST_ROUNDS) or 1,
         folds=cells["averages"] == "folds",
         sd=sd,
         classes=named,
@@ -289,49 +255,6 @@ def _number(line: int, cells: Mapping[str, str], where: str) -> Number:
         id=cells["id"],
         equals=cells["equals"],
     )
-
-
-def _whole(cells: Mapping[str, str], column: str, where: str, least: int, most: int) -> int | None:
-    text = cells[column]
-    if not text:
-        return None
-    if not re.fullmatch(r"[0-9]{1,9}(\.0)?", text) or not least <= int(float(text)) <= most:
-        raise InputError(f"{where}, column {column}: {text!r} is no number from {least} to {most}")
-    return int(float(text))
-
-
-def _range(cells: Mapping[str, str], column: str, where: str) -> range | None:
-    """A size or a range of sizes; pandas writes whole numbers beside gaps as 407.0."""
-    text = re.sub(r"(?<=\d)\.0$", "", cells[column])
-    return _sizes(text, f"{where}, column {column}") if text else None
-
-
-def _sizes(text: str, where: str) -> range:
-    found = _RANGE.fullmatch(text)
-    if not found or len(text) > 30:
-        raise InputError(f"{where}: {text!r} is no size such as 407, and no range such as 400-420")
-    low = int(found[1])
-    high = int(found[2] or low)
-    if not low <= high <= MOST_IMAGES:
-        raise InputError(f"{where}: {text!r} is no range of sizes up to {MOST_IMAGES}")
-    return range(low, high + 1)
-
-
-def _classes(text: str, where: str) -> tuple[tuple[str, ...], dict[str, range], int | None]:
-    """Names of the classes, images of each as far as they are given, and how many there are."""
-    if not text:
-        return (), {}, None
-    if re.fullmatch(r"[0-9]{1,6}(\.0)?", text):
-        return (), {}, int(float(text))
-    names, sizes = [], {}
-    for part in filter(None, map(str.strip, text.split(";"))):
-        name, _, size = (piece.strip() for piece in part.partition("="))
-        names.append(name)
-        if size:
-            sizes[name] = _sizes(size, f"{where}, column classes")
-    if len(set(names)) < len(names) or not all(names):
-        raise InputError(f"{where}, column classes: {text!r} names a class twice, or none")
-    return tuple(names), sizes, len(names)
 
 
 def share_of_class(number: Number, name: str) -> tuple[Fraction, Fraction]:

@@ -7,9 +7,10 @@ from fractions import Fraction
 
 import numpy as np
 
+from common.forensics.cells import COUNT_KEYS
 from common.forensics.finding import Finding, listing
 from common.forensics.means import fold_sizes, grimmer, mean_share_fits
-from common.forensics.reading import COUNT_KEYS, UNITS, Number
+from common.forensics.reading import UNITS, Number
 from common.forensics.rounding import Printed, nearest_counts
 from common.forensics.scores import OUTSIDE_UNIT, SCORES
 
