@@ -107,6 +107,7 @@ def page(name: str, users: Sequence[Known], made: Mapping[str, tuple[str, Made]]
 def _counts(card: datasets.Card) -> dict[str, Any]:
     """The card's counts as a table: its first key down, its second across."""
     counts = card.EXPECTED_COUNTS
+    by = [{"label": "class", "official": "part"}.get(name, name) for name in card.COUNTED_BY]
     pairs = {key if isinstance(key, tuple) else (key, "Images"): n for key, n in counts.items()}
     rows = list(dict.fromkeys(row for row, _ in pairs))
     columns = list(dict.fromkeys(column for _, column in pairs))
@@ -115,8 +116,8 @@ def _counts(card: datasets.Card) -> dict[str, Any]:
     if many:
         cells = [(row, [*values, sum(values)]) for row, values in cells]
     return {
-        "row_head": card.COUNTED_BY[0].replace("label", "class").capitalize(),
-        "counted_by": " and ".join(card.COUNTED_BY).replace("label", "class"),
+        "row_head": by[0].capitalize(),
+        "counted_by": " and ".join(by),
         "columns": [*columns, *(["All"] if many else [])],
         "rows": cells,
         "totals": [sum(column) for column in zip(*(values for _, values in cells), strict=True)],

@@ -77,14 +77,14 @@ def headline(known: Known, *, shown: bool = True) -> dict[str, str]:
            "printed": f"{record['printed']}\xa0%"}  # fmt: skip
     for key, prefix in (("ours", ""), ("twin", "honest_")):
         value, low, high = (record[f"{prefix}{end}"] for end in ("ours", "low", "high"))
-        known_value = shown and not tables.unknown(value)
-        out[key] = f"{value:.2f}\xa0%" if known_value else UNKNOWN
+        there = shown and not tables.unknown(value)
+        out[key] = f"{value:.2f}\xa0%" if there else UNKNOWN
         out[f"{key}_more"] = "not run" if shown else "synthetic runs fill no row"
-        if known_value:
+        if there:
             ends = "" if tables.unknown(low) else f"95\xa0% interval {low:.1f} to {high:.1f}"
             out[f"{key}_more"] = ends or "no interval"
     if record["honest"].startswith("none: "):
         out["twin_more"] = "none can be made"
-    elif record["status"] and known_value and shown and not tables.unknown(record["ours"]):
+    if shown and not tables.unknown(record["ours"]):
         out["ours_more"] += f"; {record['status']}"
     return out

@@ -15,6 +15,9 @@ from common.site.run import Made
 ROWS = 22
 """How many rows one picture has at most."""
 
+LONGEST = 28
+"""Letters of a row's name beside a picture."""
+
 LINES = 6
 """How many learning curves one picture has at most."""
 
@@ -40,7 +43,7 @@ def overview(known: Known) -> list[Picture]:
     ].drop_duplicates(["preset", "metrics_key", "printed"])
     rows = [
         charts.Row(
-            f"{record['table']}, {record['row']}", float(record["printed"]),
+            _name(record), float(record["printed"]),
             _known(record["ours"]), _pair(record, ""),
             _known(record["honest_ours"]), _pair(record, "honest_"),
         )
@@ -50,6 +53,15 @@ def overview(known: Known) -> list[Picture]:
         embedded(charts.rows(part), _in_words(part))
         for part in (rows[i : i + ROWS] for i in range(0, len(rows), ROWS))
     ]
+
+
+def _name(record: Mapping[str, Any]) -> str:
+    """A row's name or, where that is long, its preset's, which tells it from others sooner."""
+    name = f"{record['table']}, {record['row']}"
+    if len(name) <= LONGEST:
+        return name
+    *_, magnification, _ = ("", *record["metrics_key"].split("."))
+    return f"{record['preset']} {magnification}".strip()
 
 
 def _in_words(rows: Sequence[charts.Row]) -> str:
