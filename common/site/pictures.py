@@ -60,8 +60,8 @@ def _name(record: Mapping[str, Any]) -> str:
     name = f"{record['table']}, {record['row']}"
     if len(name) <= LONGEST:
         return name
-    *_, magnification, _ = ("", *record["metrics_key"].split("."))
-    return f"{record['preset']} {magnification}".strip()
+    path = str(record["metrics_key"]).split(".")
+    return f"{record['preset']}" if len(path) == 1 else f"{record['preset']} {path[1]}"
 
 
 def _in_words(rows: Sequence[charts.Row]) -> str:
