@@ -113,7 +113,8 @@ def test_the_queue_as_squeue_says_it():
 SQUEUE = 'cat "$0.said"'
 SBATCH = """
 if [ -f "$0.refuses" ]; then echo "sbatch: error: invalid partition specified: no" >&2; exit 1; fi
-echo "Submitted batch job $(($(ls "$0".* 2>/dev/null | wc -l) + 7))"
+if [ -f "$0.interrupts" ]; then kill -INT $PPID; fi
+echo "Submitted batch job 7"
 """
 
 
@@ -204,6 +205,16 @@ def test_a_job_that_slurm_holds_is_taken_out(commands, job, tmp_path):
     (commands / "squeue.said").write_text("7|PENDING|launch failed requeued held\n")
     assert {**there.ended(), **there.ended()} == {"p/a": -9}
     assert "7" in (commands / "scancel.said").read_text().split()
+
+
+def test_ctrl_c_while_jobs_are_submitted_leaves_none_that_nobody_knows(commands, job, tmp_path):
+    (commands / "sbatch.interrupts").touch()
+    there = slurm(tmp_path)
+    there.start("p/a", job)
+    with pytest.raises(KeyboardInterrupt):
+        there.ended()
+    there.stop()
+    assert "--state=PENDING 7" in (commands / "scancel.said").read_text()
 
 
 def test_why_a_job_waits_is_said_once(commands, job, tmp_path, capsys):

@@ -12,8 +12,9 @@ import contextlib
 import io
 import shutil
 import signal
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -224,18 +225,18 @@ class Slurm:
             return
         files = list(self.begun.values())
         try:
-            numbers = self._sbatch(files)
+            with _whole():
+                numbers = self._sbatch(files)
+                for key, file, number in zip(self.begun, files, numbers, strict=True):
+                    write_json(_ticket(file), {"job": number, "runner": leases.process()})
+                    self.mine[key] = Submitted(number, file)
+                self.begun.clear()
         except InputError as error:
             if not self.mine:
                 raise
             if self.refused < 0:
                 terminal.line(f"{error}; again when others have ended")
             self.refused = now
-            return
-        for key, file, number in zip(self.begun, files, numbers, strict=True):
-            write_json(_ticket(file), {"job": number, "runner": leases.process()})
-            self.mine[key] = Submitted(number, file)
-        self.begun.clear()
 
     def _sbatch(self, files: Sequence[Path]) -> list[str]:
         from submitit.core.utils import FailedJobError, FailedSubmissionError
@@ -288,6 +289,22 @@ class Slurm:
         with Job.read(job.file).log.open("a", encoding="utf-8") as log:
             log.write("\n".join([*lines, f"Slurm job {job.number} ended: {job.state}", ""]))
         return -signal.SIGKILL
+
+
+@contextlib.contextmanager
+def _whole() -> Iterator[None]:
+    """Let Ctrl-C come after a block: of jobs that nobody wrote down, nobody knows."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: told.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if told:
+            raise KeyboardInterrupt
 
 
 def _ticket(job: Path) -> Path:
