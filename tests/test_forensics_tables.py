@@ -45,8 +45,11 @@ def test_a_share_names_what_it_would_have_to_be():
         ("407", {}, "impossible"),
         ("390-420", {}, "possible"),
         ("405-407", {}, "impossible"),
-        ("", {}, "not checked"),
-        ("407", {"n_from": "a guess"}, "not checked"),
+        ("", {}, "possible"),
+        ("407", {"n_from": "a guess"}, "possible"),
+        ("", {"rounds": "5"}, "not checked"),
+        ("", {"classes": "a=300; b=107"}, "impossible"),
+        ("", {"classes": "a=300; b=90-110"}, "possible"),
         ("407", {"n_from": "a guess", "n_range": "405-407"}, "impossible"),
         ("407", {"rounds": "5"}, "possible"),
         ("788", {"rounds": "2", "averages": "folds"}, "possible"),
@@ -55,6 +58,19 @@ def test_a_share_names_what_it_would_have_to_be():
 )
 def test_how_much_is_known_of_the_size(n_test, more, verdict):
     assert verdicts(table(("accuracy", "93.91"), n_test=n_test, **more)) == [verdict]
+
+
+def test_the_smallest_test_set_of_unknown_ones():
+    one = forensics.judged(table(("accuracy", "93.91"), n_test="407", n_from="a guess"))
+    # 108/115 = 0.93913; below it no share rounds so
+    assert "108/115 = 93.91" in one["shown"][0]
+    assert "n = 407, which was taken, does not give it, n = 394 would" in one["shown"][0]
+    rows = [("specificity", "66.67"), ("per_class.a.recall", "75.00"), ("accuracy", "71.43")]
+    found = forensics.judged(table(*rows))
+    assert set(found["counts"]) == {"(3, 1, 1, 2)"} and set(found["verdict"]) == {"possible"}
+    rows[2] = ("accuracy", "71.44")
+    found = forensics.judged(table(*rows))
+    assert found["verdict"][0] == "not contradicted"
 
 
 BENIGN = [

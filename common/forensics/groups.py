@@ -15,6 +15,9 @@ from common.forensics.reading import Number
 from common.forensics.rounding import Printed
 from common.forensics.scores import COUNTS, SAME, SCORES, Matrix, floats, said, values
 
+SMALL = 200
+"""Images of the largest test set that is tried where its size is not known."""
+
 MOST_FOR_REPAIR = 400_000
 """Size of the largest search for what one number would have to be."""
 
@@ -110,7 +113,11 @@ def matrix_findings(group: Sequence[Number]) -> Iterator[Finding]:
         One for two classes together, or one a class against the rest.
     """
     sizes = size_of(group)
-    if sizes is None or not len(sizes) or sizes[0] < 2:
+    if sizes is None:
+        if two_classes(group):
+            yield from _of_any_size(group)
+        return
+    if not len(sizes) or sizes[0] < 2:
         return
     if two_classes(group):
         found = list(_readings(group, sizes))
@@ -121,6 +128,22 @@ def matrix_findings(group: Sequence[Number]) -> Iterator[Finding]:
         problem = _against_the_rest(group, name, sizes)
         if len(problem.names) > 1:
             yield from _search([problem], "one class")
+
+
+def _of_any_size(group: Sequence[Number]) -> Iterator[Finding]:
+    """Search the smallest test set of which a matrix of two classes gives all numbers."""
+    problems = list(_readings(group, range(2, SMALL + 1)))
+    if not problems:
+        return
+    where = lines(number for each in problems for number in each.names)
+    for n in range(2, SMALL + 1):
+        for problem in problems:
+            fits = matrices(problem.all_limits(), [n], problem.positives)
+            if fits.number:
+                shown = f"n is not known: of {n}, the smallest test set, {_said(problem, fits)}"
+                yield Finding("one matrix", where, True, shown, None, _list(fits))
+                return
+    yield Finding("one matrix", where, None, f"n is not known: no matrix of up to {SMALL} images")
 
 
 def _readings(group: Sequence[Number], sizes: range) -> Iterator[Problem]:

@@ -206,17 +206,15 @@ def _row(line: int, own: Sequence[Finding]) -> dict[str, object]:
         verdict = min((each.verdict for each in own), key=VERDICTS.index)
     deciding = [each for each in own if each.verdict == verdict]
     # Those of whole matrices first: they say the most.
-    fits = sorted(
-        (each for each in deciding if each.number is not None),
-        key=lambda each: each.rule not in MATRICES,
-    )
+    most = sorted(deciding, key=lambda each: each.rule not in MATRICES)
+    fits = [each for each in most if each.number is not None]
     remarks = [each.shown for each in own if each.remark]
     return {
         "verdict": verdict,
         "arithmetic": "; ".join(dict.fromkeys(each.rule for each in deciding)),
         "shown": "; ".join(dict.fromkeys(each.shown for each in deciding)),
         "fits": str(fits[0].number) if fits else "",
-        "counts": next((each.counts for each in fits if each.counts), ""),
+        "counts": next((each.counts for each in most if each.counts), ""),
         "repair": next((each.repairs[line] for each in deciding if line in each.repairs), ""),
         "remark": "; ".join(dict.fromkeys(remarks)),
     }

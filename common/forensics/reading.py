@@ -230,6 +230,11 @@ def _number(line: int, cells: Mapping[str, str], where: str) -> Number:
         taken = n[0] if len(n) == 1 else None
         n = None
     named, sizes, n_classes = classes_of(cells["classes"], where)
+    if n is None:
+        n = range_of(cells, "n_range", where)
+    if n is None and sizes and len(sizes) == n_classes:
+        ends = [sum(each[end] for each in sizes.values()) for end in (0, -1)]
+        n = range(ends[0], ends[1] + 1)
     return Number(
         line=line,
         table=cells["table"],
@@ -242,7 +247,7 @@ def _number(line: int, cells: Mapping[str, str], where: str) -> Number:
         path=path,
         of_class=of_class,
         score=score,
-        n=range_of(cells, "n_range", where) if n is None else n,
+        n=n,
         taken=taken,
         rounds=whole_of(cells, "rounds", where, 1, MOST_ROUNDS) or 1,
         folds=cells["averages"] == "folds",

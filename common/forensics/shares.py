@@ -78,8 +78,26 @@ def alone(number: Number) -> Iterator[Finding]:
         sizes = None
     if sizes is not None and len(sizes) <= MOST_SIZES and sizes[0] > 0:
         yield of_size(number, sizes) if number.rounds == 1 else mean_of_size(number, sizes)
+    elif number.score in OF_ALL and not number.of_class and number.n is None:
+        yield from _of_any_size(number)
     if number.sd is not None:
         yield from _with_deviation(number, sizes)
+
+
+def _of_any_size(number: Number) -> Iterator[Finding]:
+    """Judge a share of an unknown number of images: the smallest test set that gives it."""
+    exact = number.printed
+    last = max(10 ** min(exact.decimals + 2, 6), number.taken or 0)
+    fitting = sizes_that_fit(exact, range(1, last + 1))
+    if number.rounds > 1 or number.unit == "images" or not len(fitting):
+        return
+    n = int(fitting[0])
+    k = exact.counts(n)[0]
+    shown = f"n is not known: {k}/{n} = {exact.said(Fraction(k, n))} is of the smallest test set"
+    if number.taken is not None and number.taken not in fitting:
+        near = int(min(fitting, key=lambda size: abs(size - number.taken)))
+        shown += f"; n = {number.taken}, which was taken, does not give it, n = {near} would"
+    yield Finding("k of n", (number.line,), True, shown)
 
 
 def _outside(number: Number) -> str:
