@@ -295,6 +295,13 @@ def test_lines_without_a_name_are_of_one_system_at_most():
     assert "impossible together" not in verdicts(pd.concat([once, once.assign(printed="93.86")]))
 
 
+def test_rows_of_one_name_in_two_tables_are_two_systems_unless_said():
+    frame = table(("accuracy", "97.30"), ("accuracy", "93.86"), n_test="407", row="ResNet50")
+    frame["table"] = ["T1", "T2"]
+    assert verdicts(frame) == ["possible"] * 2
+    assert verdicts(frame.assign(system="ResNet50")) == ["impossible together"] * 2
+
+
 def test_what_is_no_table():
     for wrong, message in (([1], "DataFrame"), (pd.DataFrame({"x": []}), "no column printed"),
                            (pd.DataFrame({"printed": []}), "no column metrics_key")):  # fmt: skip

@@ -387,7 +387,7 @@ def images_findings(numbers: Sequence[Sequence[Number]]) -> Iterator[Finding]:
                 continue
             counts = [n for each in (first, group) for n in each if n.of_class == name]
             text = " and ".join(
-                f"{pair[0]} + {pair[1]} = {sum(pair)} in {each[0].table or each[0].system}"
+                f"{pair[0]} + {pair[1]} = {sum(pair)} in {each[0].table or each[0].measured}"
                 for each, pair in ((first, usual), (group, size))
             )
             yield Finding("size", lines(counts), False, f"one test set: {text} images", 0)

@@ -236,12 +236,12 @@ def same_matrix_findings(groups: Sequence[Sequence[Number]]) -> Iterator[Finding
         if not key or (len(key) == 1 and not group[0].n_classes):
             continue
         before = seen.setdefault(key, group)
-        if before is group or before[0].system == group[0].system:
+        if before is group or before[0].measured == group[0].measured:
             continue
         both = [n for each in (before, group) for n in each if n.score in COUNTS]
         first = key[0][1]
         text = (
-            f"{before[0].system} and {group[0].system} have one matrix: TP, FN, FP, TN = "
+            f"{before[0].measured} and {group[0].measured} have one matrix: TP, FN, FP, TN = "
             f"{', '.join(map(str, first))}" + (f" of {key[0][0]}" if key[0][0] else "")
         )
         yield Finding("same matrix", lines(both), True, text, remark=True)

@@ -67,21 +67,23 @@ def _all(found: Sequence[Number], name: str) -> Iterator[Finding]:
     systems: dict[str, list[Number]] = {}
     for number in found:
         if number.key:
-            groups.setdefault((number.table, number.system, number.path), []).append(number)
-            systems.setdefault(number.system, []).append(number)
+            groups.setdefault((number.table, number.measured, number.path), []).append(number)
+            if number.system:
+                systems.setdefault(number.system, []).append(number)
     # Where one key stands twice with different numbers, the lines are of systems that have no name.
     groups = {place: _once_each(group) for place, group in groups.items() if _of_one(group)}
     for group in groups.values():
         yield from _of_group(group)
-    for system, own in systems.items():
-        paths = dict.fromkeys(n.path for n in own) if system else {}
-        for path in paths:
-            tables = {t: g for (t, s, p), g in groups.items() if (s, p) == (system, path)}
-            yield from system_findings(tables)
-            if len(tables) > 1:
-                yield from _of_rounds([n for each in tables.values() for n in each])
-        if system:
-            yield from part_findings(own)
+    places: dict[tuple[str, str], dict[str, list[Number]]] = {}
+    for (table, _, path), group in groups.items():
+        if group[0].system:
+            places.setdefault((group[0].system, path), {})[table] = group
+    for tables in places.values():
+        yield from system_findings(tables)
+        if len(tables) > 1:
+            yield from _of_rounds([n for each in tables.values() for n in each])
+    for own in systems.values():
+        yield from part_findings(own)
     yield from size_findings(found, list(groups.values()))
     yield from merged_findings(systems)
     yield from images_findings(list(groups.values()))
@@ -101,7 +103,7 @@ def _once_each(group: Sequence[Number]) -> list[Number]:
 def _of_one(group: Sequence[Number]) -> bool:
     """Whether the numbers of a group can be of one system: one number for each key."""
     once = {(n.key, n.rounds, n.unit): n.printed for n in group}
-    if len(once) < len(group) and not group[0].system:
+    if len(once) < len(group) and not group[0].measured:
         return False
     return all(once[n.key, n.rounds, n.unit] == n.printed for n in group)
 

@@ -26,7 +26,8 @@ COLUMNS = {
     "table": "where it stands; numbers of one table, system and group must agree",
     "row": "its line there",
     "metric": "its heading there; without metrics_key, what it is: Accuracy, F1-score",
-    "system": "what was measured, the same in every table; default: preset, else row",
+    "system": "what was measured, the same in every table; default: preset; without either a row "
+    "is compared within its table alone",
     "preset": "as system",
     "n_test": "images it was measured on: 407, or a range 400-420; empty: not known",
     "n_from": "whence n_test comes where the paper does not print it; n_test is then not relied on",
@@ -64,7 +65,7 @@ class Number:
         ``percent``, ``fraction``, ``images``, or another, which is not judged.
     printed : Printed
     system : str
-        What was measured.
+        What was measured, if it has a name in all tables.
     path : str
         The part of the key before ``per_class`` and the score: ``by_magnification.40X``.
     of_class : str
@@ -122,6 +123,11 @@ class Number:
         """The number as a whole count of images, if it is one."""
         whole = self.unit == "images" and self.printed.value.denominator == 1
         return int(self.printed.value) if whole else None
+
+    @property
+    def measured(self) -> str:
+        """What was measured, as far as its table names it: the system, else the row."""
+        return self.system or self.row
 
     @property
     def place(self) -> str:
@@ -243,7 +249,7 @@ def _number(line: int, cells: Mapping[str, str], where: str) -> Number:
         key=key,
         unit=unit,
         printed=number,
-        system=cells["system"] or cells["preset"] or cells["row"],
+        system=cells["system"] or cells["preset"],
         path=path,
         of_class=of_class,
         score=score,
