@@ -226,20 +226,21 @@ def test_what_lives_on_a_node_that_was_given_up_writes_nothing_more(sketch, clus
 
 @pytest.mark.slow
 def test_ctrl_c_and_a_killed_runner(sketch, cluster):
-    (sketch.runs_dir / "pace.txt").write_text("3")
+    (sketch.runs_dir / "pace.txt").write_text("5")
     process = start(sketch, *TIME)
     until(lambda: len(epochs(sketch)) == 2, 60)
     process.kill()
     process.communicate()
     before = set(queue())
     assert len(before) == 4  # two run, two wait
+    (sketch.folder / "summary.md").unlink()
     process = start(sketch, *TIME)
     until(lambda: (sketch.folder / "summary.md").is_file(), 60)
     time.sleep(3)
     assert set(queue()) <= before  # none twice
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert "the same command goes on" in said
     until(lambda: not queue(), 20)
     found = reproduce.items(["sketch"], row="T1-a")
@@ -247,7 +248,7 @@ def test_ctrl_c_and_a_killed_runner(sketch, cluster):
     assert names <= {"done", "interrupted", "ready"}
     (sketch.runs_dir / "pace.txt").write_text("0")
     process = start(sketch, *TIME)
-    process.communicate(timeout=90)
+    process.communicate(timeout=150)
     assert process.returncode == 0
     assert list(epochs(sketch).values()) == ["0\n1\n2\n"] * 4
 
