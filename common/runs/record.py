@@ -147,7 +147,9 @@ class Record(Mapping[str, Any]):
         classes, positive = known.get("classes"), known.get("positive")
         if classes is not None and len(set(classes)) < len(classes):
             raise ValueError(f"classes is {_short(classes)}")
-        if positive is not None and classes is not None and positive not in classes:
+        # A GAN's classes are those that it draws.
+        judged = classes if known.get("no_classifier") is None else None
+        if judged is not None and positive is not None and positive not in judged:
             raise ValueError(f"positive is {_short(positive)}, none of the classes")
         missing = [
             field.name
