@@ -297,6 +297,8 @@ def test_one_part_of_a_table_is_chosen_by_its_name():
         batches(table, stored, CLASSES, batch_size=2)
     with pytest.raises(InputError, match=f"in the part 'trian'; parts are {in_order}"):
         batches(table, stored, CLASSES, batch_size=2, part="trian")
+    one_part = table[table["part"] == "spare"]  # it needs no name
+    assert order(batches(one_part, stored, CLASSES, batch_size=2)) == [5]
     whole_table = table.drop(columns="part")
     assert order(batches(whole_table, stored, CLASSES, batch_size=2)) == list(range(7))
     with pytest.raises(InputError, match="no column image, label"):
