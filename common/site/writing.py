@@ -6,12 +6,12 @@ import contextlib
 import multiprocessing
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from common import notices, writers
+from common import notices, terminal, writers
 from common.backend import cores
 from common.errors import InputError, WriteError
 from common.files import expanded, read_json, write_json, write_text
@@ -33,7 +33,6 @@ def write(
     out: str | Path,
     place: Place,
     results_dir: Path | None = None,
-    tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Write the site of all papers.
 
@@ -45,8 +44,6 @@ def write(
         Where runs live, and which of them are shown.
     results_dir : Path, optional
         Folder of results files.
-    tell : callable
-        Told how many pages of runs are written, and of how many.
 
     Returns
     -------
@@ -64,15 +61,13 @@ def write(
     _require_ours(out)
     found = [gather(package, place, results_dir) for package in PAPERS]
     with _whole(out) as folder:
-        _pages(folder, found, place, tell)
+        _pages(folder, found, place)
     return out / "index.html"
 
 
-def _pages(
-    folder: Path, found: Sequence[Known], place: Place, tell: Callable[[int, int], None]
-) -> None:
+def _pages(folder: Path, found: Sequence[Known], place: Place) -> None:
     tasks = _tasks(folder, found)
-    shown = {task.run: made for task, made in zip(tasks, _written(tasks, tell), strict=True)}
+    shown = {task.run: made for task, made in zip(tasks, _written(tasks), strict=True)}
     made: dict[str, tuple[str, Made]] = {}
     for known in found:
         for item in known.trainings:
@@ -121,7 +116,7 @@ def _tasks(folder: Path, found: Sequence[Known]) -> list[Task]:
     return tasks
 
 
-def _written(tasks: Sequence[Task], tell: Callable[[int, int], None]) -> list[Made]:
+def _written(tasks: Sequence[Task]) -> list[Made]:
     found = []
     with contextlib.ExitStack() as stack:
         each: Iterator[Made] = map(write_page, tasks)
@@ -130,9 +125,10 @@ def _written(tasks: Sequence[Task], tell: Callable[[int, int], None]) -> list[Ma
             pool = ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"))
             stack.callback(pool.shutdown, cancel_futures=True)
             each = pool.map(write_page, tasks, chunksize=4)
+        bar = stack.enter_context(terminal.progress("writing", len(tasks), "pages of runs"))
         for made in each:
             found.append(made)
-            tell(len(found), len(tasks))
+            bar.at(len(found))
     return found
 
 
