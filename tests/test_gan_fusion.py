@@ -921,3 +921,15 @@ def test_whole_run_with_generated_images(generated, split, tissue, tmp_path, cap
     request = ask(*arguments, "--gan-images", generated)
     made = data.load_generated(generated, split, request.config)
     assert made.sha256 != run.record["generated"]["sha256"]
+
+
+def test_a_gan_that_draws_one_class_has_a_record():
+    """Its classes lack the positive one, of old folders, too."""
+    values = {
+        "package": "gan_fusion", "config": {}, "synthetic": True, "classes": ["benign"],
+        "positive": "malignant",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="positive is 'malignant', none of the classes"):
+        runs.Record.from_json(values)
+    for said in ({"no_classifier": "a GAN draws"}, {"kind": "gan"}):
+        assert runs.Record.from_json({**values, **said}).classes == ["benign"]

@@ -147,8 +147,8 @@ class Record(Mapping[str, Any]):
         classes, positive = known.get("classes"), known.get("positive")
         if classes is not None and len(set(classes)) < len(classes):
             raise ValueError(f"classes is {_short(classes)}")
-        # A GAN's classes are those that it draws.
-        judged = classes if known.get("no_classifier") is None else None
+        # A GAN's classes are those that it draws; old ones named their kind alone.
+        judged = classes if values.get("no_classifier", values.get("kind")) is None else None
         if judged is not None and positive is not None and positive not in judged:
             raise ValueError(f"positive is {_short(positive)}, none of the classes")
         missing = [
