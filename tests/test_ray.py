@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmarks.kill_anywhere import TELLS_WHEN, require_same
 from common import leases, reproduce, runs, writers
 from common.errors import INTERRUPTED, InputError
 from common.reproduce import ray_cluster, ray_node
@@ -23,7 +24,7 @@ from common.reproduce.__main__ import main
 from common.reproduce.commands import Options, commands
 from common.reproduce.executor import GONE
 from common.reproduce.job import Job
-from common.reproduce.states import states
+from common.reproduce.states import Place, states
 from tests.clusters.ray_nodes import Cluster
 from tests.sketch import ROOT, epochs, processes, until
 
@@ -245,9 +246,9 @@ def add(cluster):
 
 
 @contextlib.contextmanager
-def running(place, cluster, *more):
+def running(place, cluster, *more, script=None):
     """The command on that cluster, in a process of its own, which ends with the test."""
-    script = place.runs_dir.parent / "site" / "run.py"
+    script = script or place.runs_dir.parent / "site" / "run.py"
     process = subprocess.Popen(
         [sys.executable, str(script), "--runs-dir", str(place.runs_dir), "--executor", "ray",
          "--ray-address", cluster.address, *more],
@@ -343,7 +344,7 @@ def test_nodes_are_killed_and_stopped_and_one_experiment_fails(sketch, cluster, 
     found = reproduce.items(["sketch"])
     count = Counter(state.name for state in states(found, sketch).values())
     assert count == {"done": 8, "failed": 1, "waiting": 1}
-    assert "Ray: 4 nodes with room for 4 jobs of 1 CPUs and 0 graphics cards" in said
+    assert "Ray: nodes 4, jobs at once 4, each with CPUs 1, graphics cards 0" in said
     assert "error: this network is broken" in said
     assert said.count("lost its place") >= 3
     # Of each that was killed at most the epoch in which it was; nothing of the one that worked on.
@@ -351,3 +352,47 @@ def test_nodes_are_killed_and_stopped_and_one_experiment_fails(sketch, cluster, 
     assert [begun(claim) for claim in claims] == [2, 1, 2]
     assert not list(sketch.folder.glob(".ray-*"))
     assert not list((sketch.folder / "claims").iterdir())
+
+
+GRID = """
+import sys
+from dataclasses import replace
+
+from wrn_edge import experiments
+
+presets = experiments.DEMO_PRESETS
+experiments.DEMO_PRESETS = {name: replace(each, epochs=12) for name, each in presets.items()}
+
+from common.reproduce.__main__ import main
+
+row = ["--paper", "wrn_edge", "--row", "T1-40X", "--rounds", "2", "--only", "training"]
+sys.exit(main(["run", "--demo", *row, *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.slow
+def test_networks_end_with_the_bytes_of_a_quiet_local_run(tmp_path, cluster, add, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    script = tmp_path / "grid.py"
+    script.write_text(GRID)
+    quiet, place = Place(tmp_path / "quiet", True), Place(tmp_path / "runs", True)
+    command = [sys.executable, script, "--jobs", "2", "--runs-dir", quiet.runs_dir]  # a core each
+    subprocess.run(command, check=True, capture_output=True)
+    node = add()
+    with running(place, cluster, script=script) as process:
+        until(lambda: on(place, node), 60)
+        claim, _ = on(place, node)
+        log = place.folder / "logs" / f"{claim.stem}.txt"
+        until(lambda: log.exists() and "epoch  3/12" in log.read_text(), 120)
+        os.kill(node.raylet, signal.SIGKILL)
+        assert "lost its place" in end(process, seconds=240)
+    logs = [file.read_text() for file in place.folder.glob("logs/*.txt")]
+    assert ["resuming after epoch" in each for each in logs].count(True) == 1
+    for each in logs:
+        trained = Counter(re.findall(r"^epoch +(\d+)/", each, re.MULTILINE))
+        assert set(trained.values()) == {1}  # none twice, none left out
+        assert len(trained) == 12
+    require_same(place.runs_dir / "wrn_edge", quiet.runs_dir / "wrn_edge")
+    for folder in (quiet.runs_dir / "wrn_edge").iterdir():
+        names = {file.name for file in folder.rglob("*")} - TELLS_WHEN
+        assert {"predictions.csv", "history.csv", "model.keras", "metrics.json"} < names

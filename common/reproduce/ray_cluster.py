@@ -282,8 +282,8 @@ class RayCluster:
                 token.unlink()
         judge(answers, str(runs.commit()))
         terminal.line(
-            f"Ray: {len(fit)} nodes with room for {sum(map(self._room, fit))} jobs of {self.cpus} "
-            f"CPUs and {self.gpus} graphics cards"
+            f"Ray: nodes {len(fit)}, jobs at once {self.jobs or sum(map(self._room, fit))}, each "
+            f"with CPUs {self.cpus}, graphics cards {self.gpus}"
         )
 
 
