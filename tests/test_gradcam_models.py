@@ -226,6 +226,16 @@ def test_several_outputs(images):
         agrees(model, base, scores, images, "squash", chosen, logits=last.name)
 
 
+def test_a_model_that_takes_its_image_in_a_list_or_by_name(images):
+    """And is as still as another: nothing is dropped."""
+    inputs = keras.Input((SIZE, SIZE, 3), name="image")
+    output = head(layers.Dropout(0.5)(stem()(inputs)))
+    plain = gradcam.heatmaps(keras.Model(inputs, output), images, "squash", 1)
+    for structure in ([inputs], {"image": inputs}):
+        found = gradcam.heatmaps(keras.Model(structure, output), images, "squash", 1)
+        np.testing.assert_array_equal(found, plain)
+
+
 def test_models_that_take_something_else(images):
     one, age = keras.Input((SIZE, SIZE, 3), name="image"), keras.Input((1,), name="age")
     two = keras.Model([one, age], head(layers.Conv2D(2, 3, name="maps")(one)) + age)
