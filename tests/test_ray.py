@@ -131,12 +131,38 @@ def test_what_cannot_be_is_said(tmp_path, monkeypatch, flags, message):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_flags_of_another_executor_are_not_passed_over(tmp_path):
+    for flags in (["--ray-cpus", "4"], ["--executor", "slurm", "--ray-gpus", "0"]):
+        with pytest.raises(InputError, match=f"{flags[-2]} goes with --executor ray"):
+            main(["run", "--demo", "--runs-dir", str(tmp_path), *flags])
+    with pytest.raises(InputError, match="--slurm-time goes with --executor slurm"):
+        main(["run", "--demo", "--runs-dir", str(tmp_path), "--slurm-time", "60"])
+
+
 def test_without_ray_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(
         InputError, match=r'ray is not installed here \(pip install "histopapers\[ray'
     ):
         main(["run", "--demo", "--runs-dir", str(tmp_path), "--executor", "ray"])
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ConnectionError("no instance"), "this machine belongs to no Ray cluster; name its head"),
+        (RuntimeError("Version mismatch:\n    Ray: 2.40"), "auto: Version mismatch: Ray: 2.40$"),
+    ],
+)
+def test_what_ray_says_when_it_cannot_connect(monkeypatch, error, message):
+    def init(**_):
+        raise error
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    monkeypatch.setitem(sys.modules, "ray._private.worker", SimpleNamespace())
+    with pytest.raises(InputError, match=message):
+        ray_cluster.connected(None)
 
 
 def setting(**values):
@@ -206,7 +232,8 @@ def command(pid):
     return b""
 
 
-def test_tasks_of_one_machine_have_cores_of_their_own():
+def test_tasks_of_one_machine_have_cores_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # other tests hold cores, too
     able = sorted(os.sched_getaffinity(0))
     with ray_node.cores(1) as first:
         assert first == [able[0]]

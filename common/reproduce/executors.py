@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from common.errors import InputError
 from common.reproduce import ray_cluster, slurm
 from common.reproduce.executor import Executor, Local
 
@@ -47,8 +48,13 @@ def make(chosen: argparse.Namespace, folder: Path) -> Executor:
     Raises
     ------
     InputError
-        If it cannot be used here; the message says what is missing.
+        If it cannot be used here, the message says what is missing; or if a flag of another kind
+        was given.
     """
+    for name, value in vars(chosen).items():
+        kind = name.partition("_")[0]
+        if kind in EXECUTORS and kind != chosen.executor and value is not None:
+            raise InputError(f"--{name.replace('_', '-')} goes with --executor {kind}")
     if chosen.executor == "slurm":
         return slurm.make(chosen, folder)
     if chosen.executor == "ray":

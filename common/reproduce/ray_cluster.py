@@ -49,11 +49,12 @@ def flags(parser: argparse.ArgumentParser) -> None:
     ----------
     parser : ArgumentParser
     """
-    parser.add_argument("--ray-address", metavar="HOST:PORT", help="the cluster's head (default: "
+    group = parser.add_argument_group("Ray", "of each job, with --executor ray")
+    group.add_argument("--ray-address", metavar="HOST:PORT", help="the cluster's head (default: "
                         "$RAY_ADDRESS, or the cluster of this machine)")  # fmt: skip
-    parser.add_argument("--ray-cpus", type=int, metavar="N", help="cores of each job (default: "
+    group.add_argument("--ray-cpus", type=int, metavar="N", help="cores of each job (default: "
                         "those of the smallest node, divided by its graphics cards)")  # fmt: skip
-    parser.add_argument("--ray-gpus", type=int, metavar="N", help="graphics cards of each job "
+    group.add_argument("--ray-gpus", type=int, metavar="N", help="graphics cards of each job "
                         "(default: 1 where the cluster has any)")  # fmt: skip
 
 
@@ -352,6 +353,11 @@ def connected(address: str | None) -> Any:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
+        if address == "auto" and isinstance(error, ConnectionError):
+            raise InputError(
+                "--executor ray: this machine belongs to no Ray cluster; name its head with "
+                "--ray-address HOST:PORT"
+            ) from None
         raise InputError(f"--ray-address {address}: {_line(error)}") from None
     ray.cloudpickle.register_pickle_by_value(ray_node)
     return ray

@@ -22,9 +22,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-START = 60.0
+START = 90.0
 """Seconds within which a node must be up."""
 
 # A node that says nothing is dead for Ray after 65 s; here after 6.
@@ -96,36 +95,37 @@ class Cluster:
         ray = [str(Path(sys.executable).parent / "ray"), "start", "--block", "--num-cpus=1",
                "--node-ip-address=127.0.0.1", "--object-store-memory=80000000",
                *arguments]  # fmt: skip
-        with log.open("w") as said:
-            process = subprocess.Popen(
-                ray, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **_QUICK},
-            )  # fmt: skip
-        node = Node(process, log)
-        self.nodes.append(node)
-        end = time.monotonic() + START
-        while len(self._known()) < len(self.nodes):
-            if process.poll() is not None or time.monotonic() > end:
+        before, end = self.living(), time.monotonic() + START
+        while True:
+            with log.open("w") as said:
+                process = subprocess.Popen(
+                    ray, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **_QUICK},
+                )  # fmt: skip
+            node = Node(process, log)
+            while process.poll() is None and time.monotonic() < end:
+                if self.living() > before:
+                    self.nodes.append(node)
+                    return node
+                time.sleep(0.2)
+            node.kill()
+            if time.monotonic() > end:  # a loaded machine may need a second try
                 words = log.read_text()[-2000:]
                 self.stop()
                 raise RuntimeError(f"a node of Ray does not start: {words}")
-            time.sleep(0.2)
-        return node
 
     def living(self) -> int:
         """How many nodes the head takes for alive."""
-        return sum(node.state == 0 for node in self._known())
-
-    def _known(self) -> list[Any]:
         from ray._raylet import GcsClient
 
         host, _, port = self.address.partition(":")
         try:  # Ray itself would wait for minutes
             socket.create_connection((host, int(port)), timeout=1).close()
         except OSError:
-            return []
-        return list(GcsClient(address=self.address).get_all_node_info().values())
+            return 0
+        nodes = GcsClient(address=self.address).get_all_node_info().values()
+        return sum(node.state == 0 for node in nodes)
 
     def stop(self) -> None:
         """End all processes of all nodes, and remove their files."""
