@@ -64,7 +64,13 @@ def scontrol(*arguments):
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def idle(cluster):
+    """Wait until jobs of the test before have left the queue."""
+    until(lambda: not queue(), 30)
+
+
+@pytest.fixture
+def quick(idle, monkeypatch):
     """Ask Slurm more often than is polite."""
     monkeypatch.setattr("common.reproduce.slurm.executor.ASK", 1.0)
     monkeypatch.setattr("common.reproduce.slurm.executor.SETTLES", 3.0)
@@ -173,7 +179,8 @@ def test_what_is_killed_is_submitted_again(sketch, cluster, quick, capsys):
 
 @pytest.mark.slow
 def test_a_time_limit_is_met_over_and_over(sketch, cluster, quick):
-    (sketch.runs_dir / "pace.txt").write_text("11")
+    # Slurm looks at limits every 30 s: it meets a training of 39 s at least once.
+    (sketch.runs_dir / "pace.txt").write_text("13")
     found = reproduce.items(["sketch"], row="T1-b")[:1]
     asked = {"time": "1", "warning": 59}
     assert during(lambda: run(sketch, found, slurm(sketch, **asked)), lambda: None) == 0
@@ -225,7 +232,7 @@ def test_what_lives_on_a_node_that_was_given_up_writes_nothing_more(sketch, clus
 
 
 @pytest.mark.slow
-def test_ctrl_c_and_a_killed_runner(sketch, cluster):
+def test_ctrl_c_and_a_killed_runner(sketch, cluster, idle):
     (sketch.runs_dir / "pace.txt").write_text("5")
     process = start(sketch, *TIME)
     until(lambda: len(epochs(sketch)) == 2, 60)
