@@ -23,7 +23,7 @@ from types import FrameType
 from typing import IO
 
 from common import errors, leases
-from common.files import write_json
+from common.files import path_argument, write_json
 from common.reproduce.job import Job, typed
 
 FAILED, BUSY, REPLACED = 1, 75, 76  # EX_TEMPFAIL and EX_PROTOCOL of sysexits.h
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         Command line; that of the process by default.
     """
     parser = argparse.ArgumentParser(prog="python -m common.reproduce.worker")
-    parser.add_argument("job", type=Path, help="its file")
+    parser.add_argument("job", type=path_argument, metavar="FILE", help="its file")
     parser.add_argument("--heir", default="", help="its name on a cluster")
     chosen = parser.parse_args(arguments)
     job = Job.read(chosen.job)
