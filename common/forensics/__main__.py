@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "is impossible, 1: something is, 2: bad input.",
     )
     parser.add_argument(
-        "numbers", nargs="+", metavar="FILE",
+        "numbers", nargs="+", metavar="NUMBERS",
         help=f"a CSV file of printed numbers, or one of {', '.join(papers.PAPERS)}",
     )  # fmt: skip
     parser.add_argument("--all", action="store_true", help="print what is possible, too")
