@@ -153,6 +153,32 @@ def test_a_subclassed_model(images):
         gradcam.sanity_check(model, images, "squash", logits="last")
 
 
+def test_a_layer_that_does_not_run(images):
+    class Network(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.base, self.last, self.spare = stem(), layers.Dense(3, name="last"), stem("spare")
+            self.unused = layers.Dense(3, name="unused")
+            self.unused.build((None, 4))
+
+        def call(self, x):
+            return self.last(keras.ops.mean(self.base(x), axis=(1, 2)))
+
+    model = Network()
+    model(images)
+    for layer, logits in (("spare", "last"), ("stem", "unused")):
+        with pytest.raises(InputError, match=r"(spare|unused)' does not run when the model does"):
+            gradcam.heatmaps(model, images, layer, logits=logits)
+
+
+def test_the_class_is_chosen_in_the_precision_of_the_scores():
+    scores = np.array([[0.5, 2.0, -1.0], [3.0, 0.0, 1.0]], np.float32)
+    for wanted, expected in ((None, [1, 0]), (np.array([2, 2]), [2, 2])):
+        found = gradcam.gradients._chosen(scores, wanted)
+        assert found.dtype == scores.dtype
+        np.testing.assert_array_equal(found, np.eye(3)[expected])
+
+
 def test_an_unbuilt_model(images):
     model = keras.Sequential([layers.Conv2D(4, 3, name="maps"), layers.Flatten(), layers.Dense(3)])
     with pytest.raises(InputError, match=r"not built: begin it with an Input"):
