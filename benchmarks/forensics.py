@@ -126,11 +126,13 @@ def binary(rng: random.Random) -> list[Row]:
                                      "kappa", "f1_weighted")}  # fmt: skip
     # As a table names its means when it has no scores of a class.
     if rng.random() < 0.3:
-        ending = rng.choice(["", "_macro", "_weighted"])
-        keys = {"accuracy": "accuracy"} | {
-            name: {"recall_weighted": "accuracy"}.get(name + ending, name + ending)
+        ending = rng.choice(["", "_macro", "_weighted", "_micro"])
+        keys = {"accuracy": "accuracy", "specificity": rng.choice(["tnr", "tnr_macro"])} | {
+            name: scores.SAME.get(name + ending, name + ending)
             for name in ("precision", "recall", "f1")
         }
+        if not ending:
+            keys["specificity"] = "tnr"
     rows = []
     for key in rng.sample(list(keys), rng.randint(2, min(5, len(keys)))):
         rows.append(out.row(key, rng.choice(scores.values(matrix, keys[key]))))

@@ -105,6 +105,9 @@ def test_a_search_finds_what_trying_all_finds(seed):
         wanted[name] = number.low, number.high
     found = [Matrix(*map(int, c)) for b in binary.blocks(wanted, [n]) for c in b.T]
     assert sorted(found) == sorted(by_brute_force(wanted, n))
+    counted = forensics.matrices(wanted, [n])
+    assert counted.number == len(found)
+    assert set(counted.some) <= set(found) and len(counted.some) == min(6, len(found))
 
 
 def test_known_classes_and_a_range_of_sizes():

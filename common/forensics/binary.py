@@ -105,8 +105,8 @@ def matrices(
     number = 0
     some: list[Matrix] = []
     try:
-        for block in blocks(limits, n, positives, most=most):
-            number += block.shape[1]
+        for count, block in _blocks(limits, n, positives, most, whole=False):
+            number += count
             if len(some) < SHOWN:
                 some += [Matrix(*map(int, column)) for column in block.T[: SHOWN - len(some)]]
     except TooManyError:
@@ -134,16 +134,25 @@ def blocks(
     TooManyError
         Where the search would be too large.
     """
+    for _, block in _blocks(limits, n, positives, most, whole=True):
+        yield block
+
+
+def _blocks(
+    limits: Limits, n: Iterable[int], positives: range | None, most: int, *, whole: bool
+) -> Iterator[tuple[int, np.ndarray]]:
+    """How many matrices there are, many at a time; and all of them, or some."""
     known = normalised(limits)
     if known is None:
         return
+    whole = whole or any(name in known for name in TRIED)
     left = most
     for size in n:
         cells = max((abs(end.numerator) + end.denominator for pair in known.values()
                      for end in pair), default=1)  # fmt: skip
         if 8 * size * size * cells > _LARGEST:
             raise TooManyError
-        left -= yield from _of_size(known, size, positives, left)
+        left -= yield from _of_size(known, size, positives, left, whole)
 
 
 def normalised(limits: Limits) -> dict[str, tuple[Fraction, Fraction]] | None:
@@ -174,8 +183,8 @@ def normalised(limits: Limits) -> dict[str, tuple[Fraction, Fraction]] | None:
 
 
 def _of_size(
-    known: Limits, n: int, positives: range | None, left: int
-) -> Generator[np.ndarray, None, int]:
+    known: Limits, n: int, positives: range | None, left: int, whole: bool
+) -> Generator[tuple[int, np.ndarray], None, int]:
     """`blocks` of one number of images; returns how many cases were looked at."""
     low, high = (1, n - 1) if positives is None else (positives.start, positives.stop - 1)
     low, high = max(low, 1), min(high, n - 1)
@@ -202,7 +211,11 @@ def _of_size(
         positive = of_class[which]
         fewest, largest = _false_positives(use, positive, tp, n)
         length = np.maximum(0, largest - fewest + 1)
-        total = int(length.sum())
+        number = total = int(length.sum())
+        if not whole:
+            # Counted, and not looked at one by one.
+            length = np.where(np.cumsum(length > 0) <= SHOWN, np.minimum(length, SHOWN), 0)
+            total = int(length.sum())
         looked += total
         if looked > left:
             raise TooManyError
@@ -212,9 +225,11 @@ def _of_size(
         within = np.arange(total) - np.repeat(np.cumsum(length) - length, length)
         fp = fewest[each] + within
         found = np.stack([tp[each], (positive - tp)[each], fp, (n - positive)[each] - fp])
-        found = _kept(use, found)
-        if found.shape[1]:
-            yield found[[3, 2, 1, 0]] if swap else found
+        if whole:
+            found = _kept(use, found)
+            number = found.shape[1]
+        if number:
+            yield number, found[[3, 2, 1, 0]] if swap else found
     return looked
 
 

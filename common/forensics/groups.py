@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -22,6 +22,7 @@ MOST_FOR_REPAIR = 400_000
 """Size of the largest search for what one number would have to be."""
 
 _BARE = ("precision", "recall", "f1", "sensitivity", "ppv", "tpr")
+_BARE_TOO = ("specificity", "tnr", "fpr", "npv")
 
 
 @dataclass(frozen=True)
@@ -74,16 +75,13 @@ class Problem:
 
 
 def two_classes(group: Sequence[Number]) -> bool:
-    """Whether the system of a group tells two classes apart.
+    """Whether the system of a group is known to tell two classes apart.
 
     Parameters
     ----------
     group : sequence of Number
     """
-    known = {number.n_classes for number in group if number.n_classes}
-    if known:
-        return known == {2}
-    return any(n.score == "specificity" and not n.of_class for n in group)
+    return {number.n_classes for number in group if number.n_classes} == {2}
 
 
 def size_of(group: Sequence[Number]) -> range | None:
@@ -147,33 +145,50 @@ def _of_any_size(group: Sequence[Number]) -> Iterator[Finding]:
 
 
 def _readings(group: Sequence[Number], sizes: range) -> Iterator[Problem]:
-    """Ways to read the scores of a group as those of two classes."""
+    """Ways to read the scores of a group as those of two classes.
+
+    One that names no class may be of either, or a mean over both.
+    """
     named = list(dict.fromkeys(n.of_class for n in group if n.of_class))
     classes = next((n.classes for n in group if n.classes), tuple(named))
-    bare = [n for n in group if not n.of_class and n.score in _BARE]
+    # Beside scores of one class, a specificity is of that class.
+    bare = [
+        n for n in group
+        if not n.of_class and (n.score in _BARE or (n.score in _BARE_TOO and not named))
+    ]  # fmt: skip
     rest = [n for n in group if n not in bare]
-    positives = [n for n in named if len(named) == 1] or list(classes[-1:]) or [""]
     if not bare:
+        positives = [n for n in named if len(named) == 1] or list(classes[-1:]) or [""]
         problem = _problem(rest, positives[0], sizes, classes)
         if len(problem.names) > 1:
             yield problem
         return
-    ways: list[tuple[str, str, str]] = [("macro", "_macro", positives[0])]
-    ways.append(("weighted", "_weighted", positives[0]))
-    if any(n.score == "specificity" and not n.of_class for n in group) and named:
-        ways.insert(0, (f"of {named[0]}", "", named[0]))
-    else:
-        for name in classes or ("",):
-            ways.insert(0, (f"of {name}" if name else "of one class", "", name))
-    for reading, ending, positive in ways:
-        problem = _problem(rest, positive, sizes, classes)
-        for number in bare:
-            base = {"sensitivity": "recall", "tpr": "recall", "ppv": "precision"}
-            problem.names[number] = base.get(number.score, number.score) + ending
-        if len(problem.names) > 1:
-            yield Problem(
-                problem.names, positive, problem.limits, sizes, problem.positives, reading
-            )
+    specific = any(n.score in _BARE_TOO for n in bare)
+    seen = []
+    for positive in named if len(named) == 1 else classes or ("",):
+        for mean in ("", "_macro", "_weighted", "_micro"):
+            for other in ("", mean) if specific and mean else (mean,):
+                reading = mean[1:] or (f"of {positive}" if positive else "of one class")
+                problem = _problem(rest, positive, sizes, classes)
+                for number in bare:
+                    name = _read_as(number, mean, other)
+                    if name is not None:
+                        problem.names[number] = name
+                what = (sorted(problem.names.values()), problem.positives)
+                if len(problem.names) > 1 and what not in seen:
+                    seen.append(what)
+                    yield replace(problem, reading=reading)
+
+
+def _read_as(number: Number, mean: str, other: str) -> str | None:
+    """Name of a score without a class, read as one of a class or as a mean; None if unknown."""
+    base = {"sensitivity": "recall", "tpr": "recall", "ppv": "precision", "specificity": "tnr"}
+    score = base.get(number.score, number.score)
+    ending = other if number.score in _BARE_TOO else mean
+    if ending == "_micro":
+        return "accuracy" if score != "fpr" else "error"
+    name = score + ending
+    return name if SAME.get(name, name) in SCORES else None
 
 
 def _problem(
