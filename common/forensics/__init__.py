@@ -5,8 +5,8 @@ keep within what their parts allow. Each number is judged by every arithmetic th
 it allows, exactly. Where a search would be too large, or more would have to be known, nothing is
 called impossible.
 
-rounding -> scores, means -> binary; cells -> reading -> finding -> shares, groups -> half, bounds,
-beside -> across, equals -> judge -> show
+rounding -> scores, means -> binary; cells -> reading -> finding -> shares, readings -> groups ->
+half, bounds, beside -> across, equals -> judge -> show
 
 >>> import pandas as pd
 >>> from common import forensics

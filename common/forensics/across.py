@@ -11,9 +11,10 @@ import numpy as np
 
 from common.forensics.beside import matrices_of, score_finding
 from common.forensics.finding import Finding, lines, listing
-from common.forensics.groups import matrix_findings, size_of, two_classes
+from common.forensics.groups import matrix_findings
 from common.forensics.half import half_of_size, triples
 from common.forensics.reading import UNITS, Number, by_score, without_means
+from common.forensics.readings import size_of, two_classes
 from common.forensics.rounding import ZERO, Printed, shown
 from common.forensics.shares import MOST_SIZES, OF_ALL, sizes_that_fit
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from common.forensics.finding import Finding, lines
-from common.forensics.groups import counts_of, size_of
+from common.forensics.groups import counts_of
 from common.forensics.reading import Number
+from common.forensics.readings import size_of
 from common.forensics.rounding import ZERO
 from common.forensics.scores import COUNTS, SAME, SCORES, Matrix, holds, mcc_shown, said, values
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from common.forensics.finding import Finding, lines
-from common.forensics.groups import size_of, two_classes
 from common.forensics.means import (
     error_range,
     f1_ends,
@@ -19,6 +18,7 @@ from common.forensics.means import (
     within,
 )
 from common.forensics.reading import Number, by_score, share_of_class
+from common.forensics.readings import size_of, two_classes
 from common.forensics.rounding import ONE, ZERO, Printed, shown
 from common.forensics.scores import SAME
 

@@ -8,8 +8,8 @@ from fractions import Fraction
 from itertools import islice
 
 from common.forensics.finding import Finding, lines
-from common.forensics.groups import size_of
 from common.forensics.reading import Number, by_score
+from common.forensics.readings import size_of
 from common.forensics.rounding import Printed
 
 MOST_IMAGES = 20_000

@@ -21,9 +21,10 @@ from common.forensics.bounds import (
 )
 from common.forensics.equals import equals_findings
 from common.forensics.finding import VERDICTS, Finding
-from common.forensics.groups import matrix_findings, two_classes
+from common.forensics.groups import matrix_findings
 from common.forensics.half import half_findings
 from common.forensics.reading import Number, numbers, without_means
+from common.forensics.readings import two_classes
 from common.forensics.shares import alone
 
 if TYPE_CHECKING:
