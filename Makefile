@@ -25,8 +25,10 @@ reproduce-demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(PYTEST)
 
+# What happens when is tested on clusters: beside other tests nodes would be too slow.
 test-all: $(VENV)/installed
-	$(PYTEST) -m "not gpu"
+	$(PYTEST) -m "not gpu and not cluster"
+	$(BIN)/python -m pytest -m cluster
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -178,9 +178,13 @@ def start(place: Place, *more: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+PATIENCE = 3
+"""How much longer than usual something may take on a machine that does other things, too."""
+
+
 def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Wait for something."""
-    end = time.monotonic() + seconds
+    """Wait for something that usually takes less than that."""
+    end = time.monotonic() + PATIENCE * seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)

@@ -325,6 +325,7 @@ def begun(claim):
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_ctrl_c_and_kill_end_all_tasks_and_the_same_command_goes_on(sketch, cluster, add):
     add()
     row = ("--row", "T1-a", "--twins", "no")
@@ -351,6 +352,7 @@ def test_ctrl_c_and_kill_end_all_tasks_and_the_same_command_goes_on(sketch, clus
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_nodes_are_killed_and_stopped_and_one_experiment_fails(sketch, cluster, add):
     pace(sketch, 5)
     killed, stopped, waking = nodes = add(), add(), add()
@@ -398,6 +400,7 @@ sys.exit(main(["run", "--demo", *row, *sys.argv[1:]]))
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_networks_end_with_the_bytes_of_a_quiet_local_run(tmp_path, cluster, add, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     script = tmp_path / "grid.py"

@@ -138,6 +138,7 @@ def owners(place):
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_all_rows_as_arrays_and_one_that_fails_stops_only_what_needs_it(sketch, cluster, quick):
     found = reproduce.items(["sketch"])
     assert during(lambda: run(sketch, found, slurm(sketch)), lambda: None) == 1
@@ -153,6 +154,7 @@ def test_all_rows_as_arrays_and_one_that_fails_stops_only_what_needs_it(sketch, 
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_what_is_killed_is_submitted_again(sketch, cluster, quick, capsys):
     (sketch.runs_dir / "pace.txt").write_text("2")
     found = reproduce.items(["sketch"], row="T1-a", twins="no")
@@ -178,6 +180,7 @@ def test_what_is_killed_is_submitted_again(sketch, cluster, quick, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_a_time_limit_is_met_over_and_over(sketch, cluster, quick):
     # Slurm looks at limits every 30 s: it meets a training of 39 s at least once.
     (sketch.runs_dir / "pace.txt").write_text("13")
@@ -190,6 +193,7 @@ def test_a_time_limit_is_met_over_and_over(sketch, cluster, quick):
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_a_node_is_taken_down(sketch, cluster, quick):
     (sketch.runs_dir / "pace.txt").write_text("4")
     found = reproduce.items(["sketch"], row="T1-a", twins="no")
@@ -209,6 +213,7 @@ def test_a_node_is_taken_down(sketch, cluster, quick):
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_what_lives_on_a_node_that_was_given_up_writes_nothing_more(sketch, cluster, quick):
     (sketch.runs_dir / "pace.txt").write_text("5")
     found = reproduce.items(["sketch"], row="T1-b")[:1]
@@ -232,6 +237,7 @@ def test_what_lives_on_a_node_that_was_given_up_writes_nothing_more(sketch, clus
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_ctrl_c_and_a_killed_runner(sketch, cluster, idle):
     (sketch.runs_dir / "pace.txt").write_text("5")
     process = start(sketch, *TIME)
@@ -261,6 +267,7 @@ def test_ctrl_c_and_a_killed_runner(sketch, cluster, idle):
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_the_demo_ends_with_the_bytes_of_a_quiet_local_run(tmp_path, cluster, quick, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(SCRIPT.parents[2]))
     found = [
