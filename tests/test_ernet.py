@@ -445,7 +445,7 @@ def test_printed_numbers_that_cannot_be():
     # As means of five rounds; as a single count the accuracy at 400x would be impossible too.
     assert {each[1:] for each in wrong if each[0] == "T2"} == {
         ("40x", "accuracy"), ("100x", "accuracy"), ("200x", "accuracy"),
-        ("100x", "F1"), ("200x", "F1"), ("400x", "F1"),
+        ("40x", "F1"), ("100x", "F1"), ("200x", "F1"), ("400x", "F1"),
     }  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def test_more_true_tables_are_possible(kind):
 NAMES = {
     "acc": ("accuracy", "accuracy"),
     "sens": ("per_class.a.recall", "recall"),
-    "spec": ("specificity", "tnr"),
+    "spec": ("per_class.a.tnr", "tnr"),
     "ppv": ("per_class.a.precision", "precision"),
     "npv": ("per_class.a.npv", "npv"),
     "f1": ("per_class.a.f1", "f1"),

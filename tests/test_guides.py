@@ -223,7 +223,7 @@ def test_a_sixth_paper(copy, monkeypatch):
     assert "not run" in printed["python -m cellcount.tables"]
     assert "90.88" in printed["python -m cellcount.tables"]
     page = (copy / "cellcount" / "README.md").read_text()
-    assert "| Small network | 90.88" in page and "**C02** (2; high)" in page
+    assert "| Small network | 90.88" in page and "**C02** (2; high; by reading)" in page
 
     # It trained on synthetic tissue.
     (demo,) = (copy / "runs" / "cellcount").iterdir()
