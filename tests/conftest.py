@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import zlib
 from collections import Counter
@@ -78,6 +79,12 @@ def reads(monkeypatch) -> list[int]:
 
     monkeypatch.setattr(build, "decode", record)
     return decoded
+
+
+def pytest_configure() -> None:
+    """Tests that were started in the background press Ctrl-C, too: there it would not be heard."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
