@@ -1,5 +1,5 @@
 # make demo   install into .venv, train on synthetic tissue, write a report (5 minutes)
-# make reproduce-demo   every paper's chain on synthetic tissue (half an hour), then a site of it
+# make reproduce-demo   every paper's chain on synthetic tissue (a quarter of an hour on two cores), then a site of it
 # make test   the default test suite        make test-all   the slow tests too
 # make lint   ruff, mypy, numpydoc          make bench      speed against the peers
 # make coverage   lines that the default suite reaches

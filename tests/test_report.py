@@ -231,6 +231,9 @@ def test_unknown_patients_read_unknown_and_partly_known_ones_say_so(copy):
     write_json(copy / "leakage.json", found)
     text = parse(report.write(copy)).text
     assert "Patients in both train and test, as far as known000.0 %" in text
+    write_json(copy / "leakage.json", {**found, "notes": ["", "two files are equal"]})
+    text = parse(report.write(copy)).text
+    assert "Two files are equal." in text
 
 
 def test_mistakes_are_listed_surest_first(finished):

@@ -109,7 +109,7 @@ def leakage(files: RunFiles) -> dict[str, Any] | None:
     return {
         "text": str(compared.get("text") or ""),
         "rows": rows,
-        "notes": [str(note) for note in compared.get("notes") or []],
+        "notes": [str(note) for note in compared.get("notes") or [] if str(note)],
         "picture": picture,
     }
 
