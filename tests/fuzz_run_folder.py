@@ -46,6 +46,8 @@ from common import tables as papers
 from common.figures import png
 from common.files import file_hash, write_csv
 from common.metrics.__main__ import main as metrics_command
+from common.reproduce.__main__ import main as reproduce_command
+from common.runs.__main__ import main as runs_command
 from common.splits.__main__ import main as splits_command
 
 SECONDS, MEGABYTES = 20, 1000
@@ -112,6 +114,22 @@ def _predict(run: Path, other: Path) -> None:
     print(len(pixels), classification._text(table), found.record["classes"])
 
 
+def _runs(run: Path, other: Path) -> None:
+    """The commands on runs; of a damaged one `list` says so, and `show` and `diff` refuse it."""
+    runs_command(["list", "--runs-dir", str(run.parent.parent)])
+    runs_command(["show", str(run)])
+    runs_command(["diff", str(run), str(other)])
+
+
+def _reproduce(run: Path, other: Path) -> None:
+    """What `reproduce` reads of runs: for its states, for the results, of a stranger."""
+    where = ["--runs-dir", str(run.parent.parent)]
+    reproduce_command(["status", "--paper", "breakhis", *where])
+    results = str(run.parent.parent / "results")
+    reproduce_command(["collect", "--paper", "breakhis", "--results", results, *where])
+    reproduce_command(["check", str(run)])
+
+
 COMMANDS: dict[str, Callable[[Path, Path], Any]] = {
     "tables": _tables,
     "report": lambda run, other: print(report.write(run)),
@@ -122,16 +140,18 @@ COMMANDS: dict[str, Callable[[Path, Path], Any]] = {
     "samples": lambda run, other: samples.from_csv(run / "samples.csv"),
     "resume": _resume,
     "predict": _predict,
+    "runs": _runs,
+    "reproduce": _reproduce,
 }
 READ_BY = {
     "config.json": (
-        "tables", "report", "evaluate", "compare", "resume", "predict",
+        "tables", "report", "evaluate", "compare", "resume", "predict", "runs", "reproduce",
     ),
-    "metrics.json": ("tables", "report"),
-    "environment.json": ("report", "resume"),
+    "metrics.json": ("tables", "report", "runs", "reproduce"),
+    "environment.json": ("report", "resume", "runs", "reproduce"),
     "leakage.json": ("report",),
-    "predictions.csv": ("report", "evaluate", "compare"),
-    "split.csv": ("report", "evaluate", "splits", "split file"),
+    "predictions.csv": ("report", "evaluate", "compare", "reproduce"),
+    "split.csv": ("report", "evaluate", "splits", "split file", "reproduce"),
     "samples.csv": ("samples",),
     "images.csv": ("resume",),
     "history.csv": ("report",),

@@ -122,3 +122,11 @@ def test_a_split_that_names_an_image_twice_is_said(changed):
 def test_no_image_is_made_larger_than_one_that_is_read():
     with pytest.raises(InputError, match="more than 128 megapixels"):
         images.resize(np.zeros((4, 4, 3), np.uint8), 100_000)
+
+
+def test_what_says_nothing_is_left_out(changed, capsys):
+    run = changed("config.json", ("sources",), [{"name": ["seed"], "default": 0}])
+    (run / "environment.json").write_text('{"packages": "keras"}')
+    fuzz.COMMANDS["runs"](run, run)
+    fuzz.COMMANDS["reproduce"](run, run)
+    assert run.name in capsys.readouterr().out

@@ -246,8 +246,10 @@ def _paths(package: str, metrics: Mapping[str, Any]) -> list[str]:
 
 def _versions(made: Mapping[str, Any]) -> str:
     """Versions of what reckons: ``keras 3.15.1, numpy 2.4.6``."""
-    packages = made.get("packages") or {}
-    reckon = [made.get("backend"), "keras", "numpy"]
+    packages = made.get("packages")
+    if not isinstance(packages, Mapping):  # damaged
+        return ""
+    reckon = [str(made.get("backend")), "keras", "numpy"]
     return ", ".join(f"{name} {packages[name]}" for name in reckon if name in packages)
 
 

@@ -159,7 +159,7 @@ def _show(path: Path) -> int:
     ]
     _facts(facts)
     _heading("settings (with the default, where it is another)")
-    defaults = {row.get("name"): row.get("default") for row in record.sources}
+    defaults = {str(row.get("name")): row.get("default") for row in record.sources}
     _facts(
         [
             (name, f"{_text(value)}{_default(value, defaults.get(name, value))}")
