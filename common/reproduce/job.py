@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,21 @@ class Job:
             return cls(values["key"], [list(map(str, c)) for c in values["commands"]], **paths)
         except (KeyError, TypeError) as error:
             raise InputError(f"{path}: not a job ({error})") from None
+
+
+def noted(file: Path | None) -> dict[str, Any]:
+    """What a note says, a JSON object; empty where there is none, or it is damaged.
+
+    Parameters
+    ----------
+    file : Path, optional
+    """
+    if file is not None:
+        with contextlib.suppress(OSError, InputError, ValueError):
+            values = read_json(file)
+            if isinstance(values, dict):
+                return values
+    return {}
 
 
 def typed(command: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 from common import config as configuration
 from common import leases, measurements, runs, tables, writers
 from common.errors import InputError
-from common.files import expanded, read_json
+from common.files import expanded
+from common.reproduce.job import noted
 from common.reproduce.work import Item
 
 FOLDER = measurements.FOLDER
@@ -171,7 +171,7 @@ def _state(
     else:
         done = (not item.of or found[item.of].done) and _proven(proof(item, known, found, place))
     if done:
-        facts = _environment(path) if path else _read(proof(item, known, found, place))
+        facts = _environment(path) if path else noted(proof(item, known, found, place))
         stale = commit is not None and facts.get("commit") not in (commit, None)
         words = f"made by commit {str(facts.get('commit'))[:10]}" if stale else ""
         return State("stale" if stale else "done", path, words, facts)
@@ -181,7 +181,7 @@ def _state(
         return State("running", path, words)
     if item.step is None and path is not None and writers.is_held(path):
         return State("running", path, "by a command of its own")
-    failure = _read(place.failure(item))
+    failure = noted(place.failure(item))
     if failure:
         return State("failed", path, str(failure.get("reason", "")))
     missing = [each for each in item.needs if not found[each].done]
@@ -239,7 +239,7 @@ def _proven(file: Path | None) -> bool:
         return False
     if file.suffix != ".json":
         return True
-    values = _read(file)
+    values = noted(file)
     return bool(values) and values.get("finished", True) is not None
 
 
@@ -285,15 +285,4 @@ def _key_of(config: Mapping[str, Any], first: Mapping[str, Any]) -> Key:
 
 
 def _environment(run: Path | None) -> dict[str, Any]:
-    return {} if run is None else _read(run / "environment.json")
-
-
-def _read(file: Path | None) -> dict[str, Any]:
-    """A JSON object; empty if there is none."""
-    if file is None:
-        return {}
-    with contextlib.suppress(OSError, InputError, ValueError):
-        values = read_json(file)
-        if isinstance(values, dict):
-            return values
-    return {}
+    return {} if run is None else noted(run / "environment.json")

@@ -14,16 +14,15 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from common import leases, terminal
 from common.errors import INTERRUPTED, InputError
-from common.files import read_json, write_json
+from common.files import write_json
 from common.reproduce.executor import GONE
-from common.reproduce.job import Job
+from common.reproduce.job import Job, noted
 from common.reproduce.slurm import node, queue
 from common.reproduce.slurm.settings import Settings, settings
 from common.reproduce.worker import tail
@@ -167,7 +166,7 @@ class Slurm:
         job : Path
             Its file.
         """
-        ticket = _read(_ticket(job))
+        ticket = noted(_ticket(job))
         if not ticket:
             return False
         if time.monotonic() - self.asked > LOOK:
@@ -254,7 +253,7 @@ class Slurm:
         if self.mine and now - self.asked > ASK:
             self._ask(now)
         for key, job in self.mine.items():
-            said = _read(node.note(job.file))
+            said = noted(node.note(job.file))
             if said.get("job") == job.number:
                 self.over[key] = int(said["code"])
             elif job.left is not None and self.stopping and job.state == "CANCELLED":
@@ -310,9 +309,3 @@ def _whole() -> Iterator[None]:
 def _ticket(job: Path) -> Path:
     """The file that says as which job of Slurm one was submitted, and by whom."""
     return job.with_suffix(".slurm.json")
-
-
-def _read(file: Path) -> Mapping[str, Any]:
-    with contextlib.suppress(OSError, InputError):
-        return read_json(file)
-    return {}
