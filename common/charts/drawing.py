@@ -9,12 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from common import terminal
-
-INK, GREY, PALE = "#1a1a1a", "#595959", "#d9d9d9"
-COLOURS = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A7A00",
-)  # fmt: skip
-"""Of `figures`, in the same order."""
+from common.figures.canvas import INK, PALE
 
 DASHES = ("", "5 3", "7 2 1.5 2", "1.5 2", "8 2", "4 2 1 2 1 2", "1 1.5", "11 3")
 """A line's dashes by its number, so that colour alone tells nothing."""

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from common.charts.drawing import DASHES, GREY, INK, SIZE, Drawing, breadth
+from common.charts.drawing import DASHES, SIZE, Drawing, breadth
+from common.figures.canvas import GREY, INK
 
 
 @dataclass(frozen=True)

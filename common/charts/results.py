@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.charts.drawing import COLOURS, GREY, INK, Chart, Drawing, breadth, fitting
+from common.charts.drawing import Chart, Drawing, breadth, fitting
 from common.charts.plot import Plot, legend, ticks
+from common.figures.canvas import COLOURS, GREY, INK
 
 if TYPE_CHECKING:
     import pandas as pd

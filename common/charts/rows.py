@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.charts.drawing import COLOURS, GREY, PALE, Chart, Drawing, fitting
+from common.charts.drawing import Chart, Drawing, fitting
 from common.charts.plot import ticks
+from common.figures.canvas import COLOURS, GREY, PALE
 
 PRINTED, OURS, TWIN = "#000000", COLOURS[0], COLOURS[1]
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common.charts.drawing import COLOURS, GREY, Chart, Drawing, fitting
+from common.charts.drawing import Chart, Drawing, fitting
 from common.charts.plot import Plot, legend, ticks
+from common.figures.canvas import COLOURS, GREY
 
 if TYPE_CHECKING:
     import pandas as pd
