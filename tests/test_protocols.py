@@ -64,6 +64,17 @@ def mentioning():
     yield from ROOT.glob("*.md")
 
 
+@pytest.mark.parametrize("package", PAPERS)
+def test_every_discrepancy_is_told_in_a_document(package):
+    """With all that is said of it, in the paper's README; and none that the data lack."""
+    readme = (ROOT / package / "README.md").read_text(encoding="utf-8")
+    told = re.findall(r"^- \*\*([A-Z]\d\d)\*\* \(", readme, re.M)
+    assert told == list(protocols.discrepancies(package))
+    for each in protocols.discrepancies(package).values():
+        for said in (each.where, each.claim, each.problem, each.evidence, each.resolution):
+            assert said in readme, each.id
+
+
 NUMBER = r"\d+(?:\.\d+)?(?:e\d+)?"
 SUM = re.compile(rf"((?:\(\s*)*{NUMBER}(?:\)*\s*[-+*/]\s*\(*{NUMBER})+\)*)\s=\s(-?{NUMBER})")
 

@@ -187,6 +187,13 @@ def test_tables_are_those_of_the_tables_command(out, few):
     assert [text.strip() for text in shown] == notes.texts
 
 
+@pytest.mark.parametrize("package", PAPERS)
+def test_every_discrepancy_is_on_its_paper_s_page(empty, package):
+    page = parse(empty / "papers" / f"{package}.html")
+    for each in protocols.discrepancies(package).values():
+        assert each.problem in page.text and each.resolution in page.text, each.id
+
+
 def test_discrepancies_and_curves_are_on_the_paper_s_page(out):
     page = parse(out / "papers" / "her2scoring.html")
     for each in protocols.discrepancies("her2scoring").values():
