@@ -68,6 +68,7 @@ def test_what_a_score_cannot_do_without():
     assert {score.key for score in catalogue.SCORES if score.rests_on == "images"} == {
         "accuracy", "patient_recognition_rate", "folder_recognition_rate",
         "precision_micro_at_half", "recall_micro_at_half", "ece", "brier", "log_loss",
+        "aurc", "error_at_80_coverage", "coverage_at_5_error",
     }  # fmt: skip
     assert {score.rests_on for score in catalogue.SCORES} == {"images", "classes"}
     assert {score.key: score.rests_on for score in catalogue.PER_CLASS} == {
@@ -125,6 +126,7 @@ above 0.5, pooled  precision 80.00 %  (8/10), recall 80.00 %  (8/10)
 kappa, MCC         0.583, 0.583
 AUC                0.8125  (positive class, malignant)
 calibration        ECE 0.265, Brier 0.333, log loss 0.505
+abstaining         AURC 0.1460, error at 80 % coverage 25.00 %, coverage at 5 % error 20.00 %
 
 score                         95 % interval
 Patient recognition rate  66.67 to 100.00 %
@@ -186,8 +188,9 @@ def test_intervals_are_found_at_their_path():
     assert found["Macro F1"].interval == tuple(intervals["f1_macro"])
     assert found["Area under the ROC curve"].interval == tuple(intervals["auc"])
     assert [title for title, each in found.items() if each.interval is None] == [
-        "Expected calibration error"
-    ]
+        "Expected calibration error", "Area under the risk-coverage curve",
+        "Error at 80 % coverage", "Coverage at 5 % error",
+    ]  # fmt: skip
     assert shown.of_class(result, "benign")[0].interval == tuple(
         intervals["per_class.benign.precision"]
     )

@@ -937,7 +937,8 @@ def test_keys_their_order_and_values_stay_as_they_were():
     """Pinned before the catalogue was made: runs that are finished must read the same.
 
     New since then are the intervals of AUC, patient rate, specificity, Brier score and log loss,
-    and ``reasons``; the MCC of 100X, 1 in every sample but for rounding, has no interval any more.
+    ``reasons``, and what is said of abstaining; the MCC of 100X, 1 in every sample but for
+    rounding, has no interval any more.
     """
     expected = json.loads((Path(__file__).parent / "golden_metrics.json").read_text())
     found = {

@@ -64,18 +64,30 @@ from common.metrics.probabilities import (
     reliability,
     roc_curve,
 )
+from common.metrics.selective import (
+    COVERAGE,
+    RISK,
+    aurc,
+    coverage_at_risk,
+    error_at_coverage,
+    risk_coverage,
+    threshold_at_risk,
+)
 from common.metrics.stored import read_scores
 from common.predictions import correct, predicted_classes
 
 __all__ = [
     "BINS",
+    "COVERAGE",
     "LEVEL",
     "REPLICATES",
+    "RISK",
     "THRESHOLD",
     "Draws",
     "accuracy",
     "auc",
     "auc_of",
+    "aurc",
     "balanced_accuracy",
     "brier",
     "case_table",
@@ -85,8 +97,10 @@ __all__ = [
     "compute",
     "confusion_matrix",
     "correct",
+    "coverage_at_risk",
     "draw",
     "ece",
+    "error_at_coverage",
     "f1",
     "kappa",
     "log_loss",
@@ -106,6 +120,8 @@ __all__ = [
     "recall",
     "reliability",
     "resample",
+    "risk_coverage",
     "roc_by_magnification",
     "roc_curve",
+    "threshold_at_risk",
 ]

@@ -39,10 +39,14 @@ from common.metrics.probabilities import (
     squared_errors,
     surprises,
 )
-from common.metrics.score import Score
+from common.metrics.score import Images, Score
+from common.metrics.selective import aurc, coverage_at_risk, error_at_coverage
 
 CALIBRATION = "calibration"
 """Line of the scores that say how far the probabilities can be believed."""
+
+ABSTAINING = "abstaining"
+"""Line of the scores that say what remains wrong when only the surest images are answered."""
 
 PER_CLASS = (
     Score(
@@ -123,6 +127,10 @@ PER_CLASS = (
     ),
 )
 """Scores of each class against the rest, at ``per_class.<class>.<key>`` in metrics.json."""
+
+
+def _confidence(images: Images) -> np.ndarray:
+    return images.probabilities.max(axis=1)
 
 
 def _mean(score: Score) -> Score:
@@ -307,6 +315,37 @@ SCORES = (
         from_draws=lambda images, draws: replicates.mean(
             surprises(images.labels, images.probabilities), draws
         ),
+    ),
+    # No intervals: each sample would choose a threshold of its own. That of a threshold which was
+    # chosen on other images stands in the section `confidence`.
+    Score(
+        key="aurc",
+        title="Area under the risk-coverage curve",
+        short="AURC",
+        meaning="mean share of errors when only the surest images are answered, over all shares",
+        line=ABSTAINING,
+        percent=False,
+        decimals=4,
+        rests_on="images",
+        from_images=lambda images: aurc(images.correct, _confidence(images)),
+    ),
+    Score(
+        key="error_at_80_coverage",
+        title="Error at 80 % coverage",
+        short="error at 80 % coverage",
+        meaning="share of errors among the 80 % of the images on which it is surest",
+        line=ABSTAINING,
+        rests_on="images",
+        from_images=lambda images: error_at_coverage(images.correct, _confidence(images)),
+    ),
+    Score(
+        key="coverage_at_5_error",
+        title="Coverage at 5 % error",
+        short="coverage at 5 % error",
+        meaning="largest share of the images, the surest, of which at most 5 % are wrong",
+        line=ABSTAINING,
+        rests_on="images",
+        from_images=lambda images: coverage_at_risk(images.correct, _confidence(images)),
     ),
 )
 """Scores of a whole test set, and of each magnification."""
