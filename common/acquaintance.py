@@ -16,7 +16,7 @@ from common.report.words import known, plural
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["introduction", "oddities", "tell"]
+__all__ = ["introduction", "oddities", "tell", "trained_size"]
 
 _OTHER_SIZE = 0.1  # logarithm of a side by that of the data set's images: about a tenth
 
@@ -38,7 +38,7 @@ def oddities(run: runs.Run) -> Callable[[Path, np.ndarray], list[str]]:
     train = _part(run, "train")
     trained = set() if train is None else set(train.get("magnification", ())) - {""}
     trained_on = appearance.checked(run.record.get("appearance"))
-    height, width = (0, 0) if run.synthetic else _size(run)
+    height, width = trained_size(run) or (0, 0)
     # Immunohistochemistry has other colours than the rule knows.
     may_judge = run.config.get("stain") != "ihc"
     size, filter = run.setting("image_size", int), run.setting("resize_filter", str)
@@ -63,12 +63,30 @@ def oddities(run: runs.Run) -> Callable[[Path, np.ndarray], list[str]]:
     return find
 
 
-def _size(run: runs.Run) -> tuple[int, int]:
-    """Height and width of the data set's images; (0, 0) where no card says it."""
+def trained_size(run: runs.Run) -> tuple[int, int] | None:
+    """Height and width of the images that a run was trained on, before they were resized.
+
+    Parameters
+    ----------
+    run : Run
+        Of one that did not note it, the data set's card says it, unless it is synthetic.
+
+    Returns
+    -------
+    (int, int) or None
+        In px.
+    """
+    noted = run.record.get("trained_size")
+    if isinstance(noted, list) and len(noted) == 2:
+        height, width = noted
+        if all(isinstance(side, int) and 0 < side <= images.MAX_SIDE for side in noted):
+            return height, width
+    if run.synthetic:
+        return None
     try:
         return datasets.get(run.record.dataset or "").IMAGE_SIZE
     except InputError:
-        return 0, 0
+        return None
 
 
 def _part(run: runs.Run, part: str) -> pd.DataFrame | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from common import appearance, datasets, evaluation, runs, terminal
+from common import appearance, datasets, evaluation, images, runs, terminal
 from common.config import PaperConfig, Request
 from common.datasets import Card, synthetic
 from common.errors import RESTORE, InputError, listed
@@ -130,8 +130,11 @@ def complete(
             run.note_machine()
             from common import evidence
 
-            rows = pixels.rows(split.image[split.part == "train"])
-            run.note(appearance=appearance.of_training(pixels, rows))
+            trained = split.image[split.part == "train"]
+            run.note(
+                appearance=appearance.of_training(pixels, pixels.rows(trained)),
+                trained_size=images.commonest_size([data_dir / name for name in trained]),
+            )
             _tell_leaks(run, evidence.compare_parts(run, split, data_dir, pixels))
             model, judged = fit(run, split, samples)
             evaluation.predict_run(run, model, split, judged, request.config.batch_size)

@@ -193,3 +193,16 @@ def test_real_images(real_data):
         np.testing.assert_array_equal(images.read(path), np.asarray(Image.open(path)))
     source = images.read(real_data / "data/stain_pairs/source.png")  # RGBA
     assert source.shape[2] == 3
+
+
+def test_the_commonest_size_is_told_by_the_files_and_damage_is_passed_over(tmp_path):
+    paths = []
+    for i, size in enumerate([(20, 30), (20, 31), (20, 31), (20, 30), (20, 31)]):
+        paths.append(tmp_path / f"{i}.png")
+        cv2.imwrite(str(paths[-1]), np.zeros((*size, 3), np.uint8))
+    assert images.commonest_size(paths) == (20, 31)
+    for path in paths[2:]:
+        path.write_bytes(b"no image")
+    assert images.commonest_size(paths) == (20, 30)  # the first of two
+    assert images.commonest_size(paths[2:]) is None
+    assert images.commonest_size([]) is None

@@ -87,6 +87,7 @@ def info(card: Card, data_dir: Path | None) -> int:
             + f"; most are {card.IMAGE_SIZE[1]} x {card.IMAGE_SIZE[0]} px",
         ),
         *(("at", ", ".join(card.MAGNIFICATIONS)) for _ in card.MAGNIFICATIONS[:1]),
+        *(("scale", _scales(card)) for _ in list(card.MICRONS)[:1]),
         ("tasks", "; ".join(f"{n} classes: {', '.join(c)}" for n, c in card.CLASSES.items())),
         *(("note", note) for note in card.NOTES),
     ):
@@ -97,6 +98,12 @@ def info(card: Card, data_dir: Path | None) -> int:
         print(f"\n{name}: {_summary(index)}")
         print(_table(card, index).to_string())
     return 0
+
+
+def _scales(card: Card) -> str:
+    """Micrometres per px, of each magnification where there are several."""
+    told = (f"{value:.3g} at {name}".removesuffix(" at ") for name, value in card.MICRONS.items())
+    return f"micrometres per px: {', '.join(told)}"
 
 
 def download(options: argparse.Namespace) -> int:

@@ -45,6 +45,7 @@ LAYOUT = """\
 PREFIXES = {"n": "Normal", "b": "Benign", "is": "InSitu", "iv": "Invasive"}
 MAGNIFICATIONS: tuple[str, ...] = ()  # one, 200X
 IMAGE_SIZE = (1536, 2048)
+MICRONS: dict[str, float] = {"": 0.42}
 NO_PATIENTS = "BACH's file names carry no patient"
 SELECTED_BY: tuple[str, ...] = ()
 SERIES: dict[str, dict[str, Any]] = {TITLE: {}}

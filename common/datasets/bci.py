@@ -41,6 +41,7 @@ SCORES = ("0", "1+", "2+", "3+")
 STAINS = {"he": "HE", "ihc": "IHC"}
 MAGNIFICATIONS: tuple[str, ...] = ()  # one, 20X
 IMAGE_SIZE = (1024, 1024)
+MICRONS: dict[str, float] = {"": 0.46}
 NO_PATIENTS = "BCI's file names carry no slide or patient"
 SELECTED_BY: tuple[str, ...] = ("stain",)
 SERIES: dict[str, dict[str, Any]] = {

@@ -49,6 +49,8 @@ class Card(Protocol):
         () where it has one, or they are unknown.
     IMAGE_SIZE : (int, int)
         Height and width of its images in px.
+    MICRONS : dict
+        Magnification ("" where it has one) -> micrometres per px of its images; {} where unknown.
     NO_PATIENTS : str
         Why an image's patient is unknown; "" where it is known.
     SELECTED_BY : tuple of str
@@ -86,6 +88,7 @@ class Card(Protocol):
     POSITIVE: dict[int, str | None]
     MAGNIFICATIONS: tuple[str, ...]
     IMAGE_SIZE: tuple[int, int]
+    MICRONS: dict[str, float]
     NO_PATIENTS: str
     SELECTED_BY: tuple[str, ...]
     SERIES: dict[str, dict[str, Any]]

@@ -7,21 +7,23 @@ files, `cached` decodes and resizes those of a data set once and gives them as `
 """
 
 from common.images.cache import cache_folder, cached
-from common.images.formats import MAX_PIXELS, ImageError
+from common.images.formats import MAX_PIXELS, MAX_SIDE, ImageError
 from common.images.pixels import Pixels
-from common.images.reading import FILTERS, MAX_BYTES, check, read, resize
+from common.images.reading import FILTERS, MAX_BYTES, check, commonest_size, read, resize
 from common.images.store import VERSION
 
 __all__ = [
     "FILTERS",
     "MAX_BYTES",
     "MAX_PIXELS",
+    "MAX_SIDE",
     "VERSION",
     "ImageError",
     "Pixels",
     "cache_folder",
     "cached",
     "check",
+    "commonest_size",
     "read",
     "resize",
 ]

@@ -11,12 +11,21 @@ import struct
 from collections.abc import Callable
 
 from common.images.bmp import bmp_header
-from common.images.header import AGAIN, CUT, MAX_PIXELS, RESAVE, Header, ImageError
+from common.images.header import AGAIN, CUT, MAX_PIXELS, MAX_SIDE, RESAVE, Header, ImageError
 from common.images.jpeg import jpeg_header
 from common.images.png import png_header
 from common.images.tiff import tiff_header
 
-__all__ = ["AGAIN", "EXTENSIONS", "MAX_PIXELS", "RESAVE", "Header", "ImageError", "inspect"]
+__all__ = [
+    "AGAIN",
+    "EXTENSIONS",
+    "MAX_PIXELS",
+    "MAX_SIDE",
+    "RESAVE",
+    "Header",
+    "ImageError",
+    "inspect",
+]
 
 EXTENSIONS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".tif": "TIFF", ".tiff": "TIFF",

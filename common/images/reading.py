@@ -6,10 +6,12 @@ RGB image is an error that names the file, says what is wrong and what to do.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -199,6 +201,28 @@ def check(paths: Sequence[str | Path], workers: int | None = None) -> list[tuple
     with ThreadPoolExecutor(workers or cores()) as pool:
         found = list(pool.map(problem, paths))
     return [(path, text) for path, text in zip(paths, found, strict=True) if text]
+
+
+def commonest_size(paths: Sequence[str | Path], most: int = 9) -> tuple[int, int] | None:
+    """Height and width that most images have, by what their files say.
+
+    Parameters
+    ----------
+    paths : sequence of path
+    most : int
+        How many files are looked at, evenly spaced.
+
+    Returns
+    -------
+    (int, int) or None
+        In px, the first of several; None where no file can be read.
+    """
+    found: Counter[tuple[int, int]] = Counter()
+    for place in dict.fromkeys(np.linspace(0, len(paths) - 1, min(most, len(paths))).astype(int)):
+        with contextlib.suppress(ImageError):
+            header = inspect(load(paths[place])[0], Path(paths[place]).suffix)
+            found[header.height, header.width] += 1
+    return found.most_common(1)[0][0] if found else None
 
 
 def resize(image: np.ndarray, size: int | tuple[int, int], filter: str = "area") -> np.ndarray:

@@ -14,15 +14,17 @@ import pandas as pd
 
 from common import terminal
 from common.backend import cores
+from common.datasets.bach import MICRONS as BACH_MICRONS
+from common.datasets.bci import MICRONS as BCI_MICRONS
+from common.datasets.breakhis import MICRONS as BREAKHIS_MICRONS
 from common.datasets.synthetic import files
 from common.errors import InputError
 from common.files import write_csv
 
-# px per micrometre. BreakHis: read off nuclei and red cells of real images at 100X, the other
-# magnifications in proportion. BCI: 20x scans, 0.46 micrometres per px. BACH: 0.42.
-BREAKHIS_SCALE = {"40X": 0.64, "100X": 1.6, "200X": 3.2, "400X": 6.4}
-BCI_SCALE = 1 / 0.46
-BACH_SCALE = 1 / 0.42
+# px per micrometre, as the cards say of the real images.
+BREAKHIS_SCALE = {name: 1 / microns for name, microns in BREAKHIS_MICRONS.items()}
+BCI_SCALE = 1 / BCI_MICRONS[""]
+BACH_SCALE = 1 / BACH_MICRONS[""]
 
 SLIDES_CSV = "synthetic_slides.csv"
 SIGNAL_CSV = "synthetic_signal.csv"
