@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from common.datasets.card import Card
@@ -13,6 +15,7 @@ from common.datasets.folder import data_folder
 from common.datasets.index import assemble, warn_two_labels
 from common.datasets.listing import ENDING, looks_like_image, scan
 from common.errors import InputError
+from common.files import csv_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +92,10 @@ TYPES = {
     "MC": "mucinous carcinoma",
     "PC": "papillary carcinoma",
 }
+CASES = (
+    "A case number may be one patient: letters behind it (22549AB, 22549CD) may mark slides of one."
+)
+"""What is to be said where two parts share a case number."""
 NOTES: tuple[str, ...] = (
     "82 patients are 82 slide folders: 81 slide ids (14-22549AB), 70 case numbers (22549). Letters "
     "after a number may mark slides of one patient, so `case` is the safe unit to split by.",
@@ -97,11 +104,18 @@ NOTES: tuple[str, ...] = (
 )
 
 _BENIGN = ("A", "F", "PT", "TA")
+_SLIDE = r"(?P<year>\d+)-(?P<case>\d+)(?P<letters>[A-Z]*)"
+_FIELD = r"-(?P<magnification>40|100|200|400)-(?P<number>\d+)"
 _PATTERN = re.compile(
-    r"SOB_(?P<side>[BM])_(?P<type>A|F|PT|TA|DC|LC|MC|PC)-(?P<year>\d+)-(?P<case>\d+)"
-    r"(?P<letters>[A-Z]*)-(?P<magnification>40|100|200|400)-(?P<number>\d+)" + ENDING,
+    rf"SOB_(?P<side>[BM])_(?P<type>A|F|PT|TA|DC|LC|MC|PC)-{_SLIDE}{_FIELD}{ENDING}", re.IGNORECASE
+)
+# A folder has an underscore where a file name has a hyphen; lists of folders have either.
+_LIKE = re.compile(
+    rf"SOB_(?P<side>[BM])_(?P<type>A|F|PT|TA|DC|LC|MC|PC)[-_]{_SLIDE}(?:{_FIELD})?(?![0-9A-Z])",
     re.IGNORECASE,
 )
+_ID = re.compile(r"(?:\d+-)?\d+[A-Z]*", re.IGNORECASE)
+_FOLDERS = "breakhis_folders.csv"
 
 
 def index(
@@ -155,14 +169,9 @@ def index(
         if magnification not in wanted:
             other.add(magnification)
             continue
-        slide = f"{match['year']}-{match['case']}{match['letters'].upper()}"
-        benign = kind in _BENIGN
         rows[file.path] = {
-            "label": kind if classes == 8 else CLASSES[2][0 if benign else 1],
-            "type": kind,
-            "case": match["case"],
-            "slide": slide,
-            "folder": f"SOB_{'B' if benign else 'M'}_{kind}_{slide}",
+            "label": kind if classes == 8 else CLASSES[2][0 if kind in _BENIGN else 1],
+            **_groups(match),
             "magnification": magnification,
             "official": "",
         }
@@ -174,6 +183,73 @@ def index(
     table = assemble(_CARD, root, rows, found, near_misses, strict=strict)
     warn_two_labels(table, strict=strict)
     return table
+
+
+def _groups(match: re.Match[str]) -> dict[str, str]:
+    """Type, case, slide and folder that a name tells."""
+    kind = match["type"].upper()
+    slide = f"{match['year']}-{match['case']}{match['letters'].upper()}"
+    folder = f"SOB_{'B' if kind in _BENIGN else 'M'}_{kind}_{slide}"
+    return {"type": kind, "case": match["case"], "slide": slide, "folder": folder}
+
+
+def named(name: str) -> dict[str, str] | None:
+    """Tell what an image, a folder or a slide of a list is, by its name alone.
+
+    Parameters
+    ----------
+    name : str
+        The path or name of an image, with or without ending and with whatever was added behind its
+        number (`..-001_flip.png`, a copy or a piece of it); of a slide's folder, with a hyphen or
+        an underscore before the slide; a slide's id, with or without the year (`14-22549AB`,
+        `22549AB`); a case number.
+
+    Returns
+    -------
+    dict or None
+        `image` (the original's name without ending), `type`, `case`, `slide`, `folder` and
+        `magnification`, "" where the name does not tell them; None if it is no name of BreakHis.
+    """
+    unknown = dict.fromkeys(("image", "type", "case", "slide", "folder", "magnification"), "")
+    parts = [part.strip() for part in re.split(r"[/\\]", name)]
+    for part in reversed(parts):  # a renamed image may still lie in the folder of its slide
+        match = _LIKE.match(part)
+        if match is None:
+            continue
+        found = unknown | _groups(match)
+        if (match["side"].upper() == "B") != (found["type"] in _BENIGN):
+            return None
+        if match["magnification"]:
+            field = f"-{match['magnification']}-{match['number']}"
+            found["image"] = f"{found['folder'].rpartition('_')[0]}-{found['slide']}{field}"
+            found["magnification"] = f"{match['magnification']}X"
+        return found
+    if len(parts) > 1 or not _ID.fullmatch(name.strip()):
+        return None
+    return _by_id(name.strip().upper(), unknown)
+
+
+def _by_id(name: str, unknown: dict[str, str]) -> dict[str, str] | None:
+    """What a slide's id or a case number stands for; one that BreakHis lacks for nothing."""
+    known = [_LIKE.match(folder) for folder in folders()]
+    matches = [match for match in known if match is not None]
+    slides = [m for m in matches if name in (f"{m['case']}{m['letters']}", _groups(m)["slide"])]
+    if slides:
+        found = unknown | _groups(slides[0])
+        # Slide 13412 has two folders, of two types.
+        return found if len(slides) == 1 else found | {"type": "", "folder": ""}
+    return unknown | {"case": name} if name in {match["case"] for match in matches} else None
+
+
+@functools.cache
+def folders() -> dict[str, tuple[int, ...]]:
+    """List the 82 folders of slides, with their images at each of `MAGNIFICATIONS`.
+
+    Counted in public listings of the data set; they add up to `EXPECTED_COUNTS`.
+    """
+    lines = csv_lines(Path(__file__).with_name(_FOLDERS), repair="install the package again")
+    next(lines)
+    return {name: tuple(map(int, counts)) for _, (name, *counts) in lines}
 
 
 def expected_images(magnifications: Sequence[str] | None = None) -> int:

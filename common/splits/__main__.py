@@ -1,4 +1,4 @@
-"""`python -m common.splits report`: what the parts of a split share."""
+"""`python -m common.splits report|audit|public`: what the parts of a split share."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from common import errors
+from common import datasets, errors
 from common.datasets import DATA_VARIABLE
 from common.errors import InputError
-from common.files import path_argument, write_json
-from common.splits import leakage
+from common.files import path_argument, write_json, write_sheet, write_text
+from common.splits import audit, forms, leakage, public, shown
 from common.splits.files import read
+from common.splits.parts import PARTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
+    """Run a command.
 
     Parameters
     ----------
@@ -25,15 +26,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code.
+        Exit code: of `audit` 1 where something is shared; of bad input 2.
     """
     parser = argparse.ArgumentParser(
         prog="python -m common.splits",
         description="Which images train, validate and test, and what leaks between these parts.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_report(commands)
+    _add_audit(commands)
+    command = commands.add_parser("public", help="audit the public splits that are known by name")
+    command.add_argument(
+        "--page", type=path_argument, metavar="FILE", help="write them as a page (docs/audits.md)"
+    )
+    command.set_defaults(run=_public)
+    options = parser.parse_args(arguments)
+    return options.run(options)
+
+
+def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser(
-        "report", help="what the parts of a split share: patients, slides, duplicate images"
+        "report", help="what the parts of a split.csv share: patients, slides, duplicate images"
     )
     command.add_argument(
         "--split-file", required=True, type=path_argument, help="a run's split.csv"
@@ -50,8 +63,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument(
         "--picture", type=path_argument, metavar="FILE", help="write a PNG of the worst pairs here"
     )
-    options = parser.parse_args(arguments)
+    command.set_defaults(run=_report)
 
+
+def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "audit",
+        help="what the parts of anybody's split share, in whatever form it comes",
+        description="Name the cases, slides, folders and images that lie in two parts of a split, "
+        "and copies of images where the images are at hand. Exit code 0: nothing is shared, "
+        "1: something is, 2: bad input.",
+    )
+    command.add_argument(
+        "files", nargs="*", type=path_argument, metavar="FILE",
+        help="a table with a column of parts or folds, a column for each part, fold files "
+        "(dsfold1.txt, Folds.csv), JSON lists, lists named train.txt, test.txt ..., or a folder "
+        "with a folder for each part",
+    )  # fmt: skip
+    for part in PARTS:
+        command.add_argument(
+            f"--{part}", type=path_argument, metavar="LIST", help=f"names of the {part} part"
+        )
+    command.add_argument(
+        "--dataset", choices=datasets.MODULES, help="whose names they are (default: as they look)"
+    )
+    command.add_argument(
+        "--data-dir", type=path_argument, help="folder of the images: their pixels are compared"
+    )
+    command.add_argument(
+        "--names-only", action="store_true", help="compare no pixels, also of a folder of images"
+    )
+    command.add_argument(
+        "--csv", type=path_argument, metavar="OUT", help="write all that is shared as a table"
+    )
+    command.set_defaults(run=_audit)
+
+
+def _report(options: argparse.Namespace) -> int:
     if options.picture and not options.data_dir:
         raise InputError("--picture needs the images: give --data-dir")
     split = read(options.split_file)
@@ -67,6 +115,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("no picture: no pair of duplicates lies across parts")
         else:
             figures.save(picture, options.picture, synthetic=bool(found["synthetic"]))
+    return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    import pandas as pd
+
+    lists = {part: getattr(options, part) for part in PARTS if getattr(options, part)}
+    if not options.files and not lists:
+        raise InputError("nothing to audit: give a file or a folder, or --train and --test lists")
+    card = datasets.get(options.dataset) if options.dataset else None
+    found = [
+        audit.audit(split, card, options.data_dir, images=not options.names_only)
+        for split in forms.read_all(options.files, lists)
+    ]
+    print("\n\n".join(shown.text(each) for each in found))
+    if options.csv:
+        write_sheet(options.csv, pd.DataFrame(shown.table(found), columns=list(shown.COLUMNS)))
+        print(f"\n{options.csv}")
+    return int(not all(each.clean for each in found))
+
+
+def _public(options: argparse.Namespace) -> int:
+    if options.page:
+        write_text(options.page, public.page())
+        print(options.page)
+    else:
+        print("\n\n".join(shown.text(public.audited(each)) for each in public.protocols()))
     return 0
 
 

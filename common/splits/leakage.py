@@ -42,6 +42,7 @@ __all__ = [
     "NEAR_BITS",
     "PAIRS_OF_PARTS",
     "SHOWN_PAIRS",
+    "copies",
     "fingerprints",
     "report",
     "shared",
@@ -56,6 +57,8 @@ __all__ = [
 # unrelated pairs (mean 128, sd 9.4 bits at the lower end) it is 6.8 sd away, so that the 250
 # million comparisons of 7,909 images in eight orientations give no chance hit.
 NEAR_BITS = 64
+
+_VERBS = {"train": "is also trained on", "validation": "is also validated on"}
 
 
 def report(
@@ -184,8 +187,21 @@ def text(report: Mapping[str, Any]) -> str:
             if pair["groups"] and (group == "case" or name == "train-test"):
                 lines.append(
                     f"        {pair['images']} of {parts[second]} {second} images "
-                    f"({pair['share']:.1%}) belong to a {group} that {_verb(first)}"
+                    f"({pair['share']:.1%}) belong to a {group} that {_VERBS[first]}"
                 )
+    lines += copies(report) + [f"note: {note}" for note in report["notes"]]
+    return "\n".join(lines)
+
+
+def copies(report: Mapping[str, Any]) -> list[str]:
+    """Say what a report tells of duplicates, in lines for a terminal.
+
+    Parameters
+    ----------
+    report : mapping
+        As `report` gives it.
+    """
+    parts, lines = report["parts"], []
     for kind, title in (("exact", "exact duplicates"), ("near", "near duplicates")):
         found = report[kind]
         if found is None:
@@ -216,7 +232,7 @@ def text(report: Mapping[str, Any]) -> str:
                 f"        {_file(pair['a'])} ({pair['a_part']}) and {_file(pair['b'])} "
                 f"({pair['b_part']}): {pair['bits']} bits{turned}"
             )
-    return "\n".join(lines + [f"note: {note}" for note in report["notes"]])
+    return lines
 
 
 def shared(report: Mapping[str, Any]) -> list[str]:
@@ -374,10 +390,6 @@ def _set_report(split: pd.DataFrame, sets: Sequence[np.ndarray]) -> dict[str, An
             for rows in largest
         ],
     }
-
-
-def _verb(part: str) -> str:
-    return {"train": "is also trained on", "validation": "is also validated on"}[part]
 
 
 def _many(n: int, word: str) -> str:
