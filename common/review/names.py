@@ -1,0 +1,192 @@
+"""Columns, classes and images under the names that people give them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROLES: dict[str, tuple[str, ...]] = {
+    "image": (
+        *("image", "file", "filename", "file_name", "image_name", "image_path", "img", "path"),
+        *("image_id", "img_name", "img_path", "filepath", "file_path", "name", "id", "sample"),
+    ),
+    "case": (
+        *("case", "patient", "patient_id", "patientid", "case_id", "caseid", "subject"),
+        *("subject_id", "pid", "patient_number", "case_number", "donor", "group"),
+    ),
+    "slide": ("slide", "slide_id", "wsi", "wsi_id"),
+    "folder": ("folder",),
+    "magnification": ("magnification", "mag", "zoom"),
+    "part": ("part", "split", "subset", "partition", "set", "phase", "usage"),
+    "label": (
+        *("label", "truth", "true", "y_true", "true_label", "true_class", "ground_truth", "gt"),
+        *("target", "targets", "labels", "actual", "class", "reference", "diagnosis", "y"),
+    ),
+    "predicted": (
+        *("prediction", "predicted", "y_pred", "pred", "predicted_label", "predicted_class"),
+        *("pred_label", "pred_class", "preds", "predictions", "y_hat", "output", "decision"),
+    ),
+}
+"""Usual names of each column, in small letters, the likeliest first."""
+
+POSITIVE_SCORE = (
+    *("p", "prob", "proba", "probability", "score", "y_prob", "y_proba", "y_score", "pred_prob"),
+    *("pred_proba", "y_pred_proba", "y_pred_prob", "probabilities", "positive_probability"),
+)
+"""Names of one column of probabilities: of the positive class of two."""
+
+CONFIDENCE = ("confidence", "conf", "max_prob", "max_probability", "predicted_probability")
+"""Names of a column with the probability of the predicted class."""
+
+POSITIVE = (
+    *("malignant", "positive", "pos", "tumor", "tumour", "cancer", "carcinoma", "invasive"),
+    *("diseased", "abnormal", "yes", "true", "m", "1"),
+)
+"""Names of a class of two that is taken for the positive one."""
+
+PARTS = {
+    "train": "train", "training": "train", "trn": "train", "development": "train",
+    "validation": "validation", "val": "validation", "valid": "validation", "dev": "validation",
+    "tuning": "validation",
+    "test": "test", "testing": "test", "tst": "test", "holdout": "test", "hold_out": "test",
+    "evaluation": "test", "external": "test", "": "",
+}  # fmt: skip
+"""Names of the parts, in small letters."""
+
+_BREAKHIS = re.compile(
+    r"SOB_(?P<side>[BM])_(?P<type>A|F|PT|TA|DC|LC|MC|PC)-(?P<year>\d+)-(?P<case>\d+)"
+    r"(?P<letters>[A-Z]*)-(?P<magnification>40|100|200|400)-\d+",
+    re.IGNORECASE,
+)
+_BEFORE = re.compile(r"(?:p|prob|proba|probability|score|softmax|pred|prediction|output)_(.+)")
+_AFTER = re.compile(r"(.+)_(?:p|prob|proba|probability|score|softmax)")
+
+
+def plain(name: str) -> str:
+    """Give a name in small letters, words joined by underscores.
+
+    Parameters
+    ----------
+    name : str
+    """
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())
+    return re.sub(r"[^\w+]+", "_", spaced.lower()).strip("_")
+
+
+def roles(columns: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Find which column is what.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Of the file.
+    given : mapping of str to str
+        Role -> column, where the user says so.
+
+    Returns
+    -------
+    dict of str to str
+        Role -> column, of those that are there.
+    """
+    found = dict(given)
+    free = [column for column in columns if column not in found.values()]
+    by_name = {plain(column): column for column in reversed(free)}
+    for role, names in ROLES.items():
+        if role not in found:
+            match = next((by_name[n] for n in names if n in by_name), None)
+            if match is not None and match not in found.values():
+                found[role] = match
+    return found
+
+
+def class_of_column(column: str, known: Iterable[str]) -> str:
+    """Give the class that a column has probabilities of, by its name.
+
+    Parameters
+    ----------
+    column : str
+    known : iterable of str
+        Classes that labels and predictions name; these count whatever stands around them.
+
+    Returns
+    -------
+    str
+        "" if it is none.
+    """
+    by_name = {plain(name): name for name in known}
+    name = plain(column)
+    before, after = _BEFORE.fullmatch(name), _AFTER.fullmatch(name)
+    for candidate in (before and before[1], after and after[1], name):
+        if candidate and candidate in by_name:
+            return by_name[candidate]
+    if column.startswith("p_") and len(column) > 2:
+        return column[2:]
+    if before and not name.startswith(("pred_", "prediction_", "output_")):
+        return before[1]
+    return after[1] if after else ""
+
+
+def stem(image: str) -> str:
+    """Name of an image without folder and ending.
+
+    Parameters
+    ----------
+    image : str
+    """
+    name = image.replace("\\", "/").rpartition("/")[2]
+    return re.sub(r"\.(png|jpe?g|jpe|tiff?|bmp|npy|webp)$", "", name, flags=re.IGNORECASE)
+
+
+def told_by_names(frame: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
+    """Fill in what names of images tell where columns are empty, as those of BreakHis do.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        `image, case, slide, folder, magnification`.
+
+    Returns
+    -------
+    frame : DataFrame
+    by_name : bool
+        Whether cases are read off names.
+    """
+    told = [named(image) for image in frame["image"]]
+    filled = frame.copy()
+    for column in ("case", "slide", "folder", "magnification"):
+        if (frame[column] == "").all():
+            filled[column] = [each.get(column, "") for each in told]
+    by_name = bool((frame["case"] == "").all() and (filled["case"] != "").any())
+    return filled, by_name
+
+
+def named(image: str) -> dict[str, str]:
+    """Tell what an image of BreakHis is, by its name; nothing of another.
+
+    Parameters
+    ----------
+    image : str
+        With or without folder and ending.
+
+    Returns
+    -------
+    dict of str to str
+        `case`, `slide`, `folder`, `magnification`, `type` and the class of two, `side`.
+    """
+    match = _BREAKHIS.match(stem(image))
+    if match is None:
+        return {}
+    kind = match["type"].upper()
+    slide = f"{match['year']}-{match['case']}{match['letters'].upper()}"
+    return {
+        "case": match["case"],
+        "slide": slide,
+        "folder": f"SOB_{match['side'].upper()}_{kind}_{slide}",
+        "magnification": f"{match['magnification']}X",
+        "type": kind,
+        "side": "benign" if match["side"].upper() == "B" else "malignant",
+    }

@@ -1,0 +1,136 @@
+"""Printed numbers: what forensics finds in them, and which rows cannot be told apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from common import files, forensics, papers
+from common.errors import InputError
+from common.forensics import Number
+from common.forensics.show import named
+from common.review.finding import Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = {
+    "impossible": "wrong", "impossible together": "wrong", "differs": "doubt",
+    "not decided": "told",
+}  # fmt: skip
+"""Verdict of forensics -> level of a finding; others are no finding."""
+
+ASK = {
+    "impossible": "Which count of images gives this number?",
+    "impossible together": "Which of these numbers is wrong, or what are they means of?",
+    "differs": "Which of the two is right, and what is each of?",
+}
+"""Verdict of forensics -> what to ask about it."""
+
+
+@dataclass
+class Printed:
+    """Printed numbers, judged.
+
+    Attributes
+    ----------
+    name : str
+        The file, or the paper.
+    numbers : list of Number
+    table : DataFrame
+        With the verdicts.
+    found : list of Finding
+    apart : list of tuple
+        Table, metric, best row, its number, how many rows, how many of them cannot be told from
+        it, the difference that could be, in the unit of the number.
+    """
+
+    name: str
+    numbers: list[Number]
+    table: pd.DataFrame
+    found: list[Finding]
+    apart: list[tuple[str, str, str, str, int, int, str]]
+
+
+def read(name: str) -> Printed:
+    """Read printed numbers and judge them.
+
+    Parameters
+    ----------
+    name : str
+        A file of numbers as `common.forensics` takes it, or the name of one of the papers.
+
+    Returns
+    -------
+    Printed
+
+    Raises
+    ------
+    InputError
+        As `forensics.read` and `forensics.numbers`.
+    """
+    if name in papers.PAPERS:
+        table = forensics.of_paper(name)
+    else:
+        path = files.path_argument(name)
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; {', '.join(papers.PAPERS)} are known by name")
+        table = forensics.read(path)
+    numbers = forensics.numbers(table, name)
+    judged = forensics.findings(numbers, name)
+    found = [
+        Finding(
+            LEVEL[each.verdict], "numbers", each.rule,
+            f"{named(each, numbers)}: {each.verdict}", each.shown, ASK.get(each.verdict, ""),
+        )
+        for each in judged
+        if each.verdict in LEVEL and not each.remark
+    ]  # fmt: skip
+    found += [
+        Finding("doubt", "numbers", each.rule, named(each, numbers), each.shown,
+                "Is that so by chance?")
+        for each in judged if each.remark
+    ]  # fmt: skip
+    apart = _apart(numbers)
+    found += [
+        Finding(
+            "doubt", "numbers", "rows cannot be told apart",
+            f"{table}, {metric}: {near} of {rows - 1} other rows are too near to the best one, "
+            f"{row} ({best}), to be told from it by one test set of this size",
+            f"two systems on other images of this many differ by chance by up to {width}",
+            "Is the best row better than the others beyond chance, compared in pairs and over "
+            "patients?",
+        )
+        for table, metric, row, best, rows, near, width in apart
+        if near
+    ]  # fmt: skip
+    return Printed(name, numbers, forensics.with_verdicts(table, judged), found, apart)
+
+
+def _apart(numbers: Sequence[Number]) -> list[tuple[str, str, str, str, int, int, str]]:
+    """Rows of each table whose accuracies cannot be told apart, by their images alone."""
+    groups: dict[tuple[str, str, int], list[Number]] = {}
+    for number in numbers:
+        if number.score == "accuracy" and not number.of_class and number.unit != "images":
+            size = number.n_only or number.taken
+            if size and number.rounds == 1:
+                groups.setdefault((number.table, number.label, size), []).append(number)
+    found = []
+    for (table, metric, n), group in groups.items():
+        rows = {number.row: number for number in group}
+        if len(rows) < 2:
+            continue
+        best = max(rows.values(), key=lambda number: number.printed.value)
+        share = float(best.printed.value)
+        width = 1.96 * math.sqrt(2 * max(share * (1 - share), 1 / n) / n)
+        near = sum(
+            number is not best and float(best.printed.value - number.printed.value) < width
+            for number in rows.values()
+        )
+        scale = best.printed.scale
+        unit = " points" if scale == 100 else ""
+        text = f"{scale * width:.2f}{unit}"
+        found.append((table, metric, best.row, best.printed.text, len(rows), near, text))
+    return found

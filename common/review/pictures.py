@@ -1,0 +1,159 @@
+"""Images at hand: copies within and across parts, files that are missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.datasets import is_synthetic, looks_like_image, scan
+from common.errors import InputError, listed
+from common.review.finding import Finding, many, of_all
+from common.review.names import PARTS, plain, stem
+from common.review.parts import WORDS
+from common.splits import leakage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class Looked:
+    """What the images show.
+
+    Attributes
+    ----------
+    folder : Path
+    images : int
+        How many were compared.
+    report : dict
+        Of `leakage.report`.
+    synthetic : bool
+    found : list of Finding
+    """
+
+    folder: Path
+    images: int
+    report: dict[str, Any]
+    synthetic: bool
+    found: list[Finding] = field(default_factory=list)
+
+
+def look(folder: Path, frame: pd.DataFrame | None) -> Looked:
+    """Compare images.
+
+    Parameters
+    ----------
+    folder : Path
+        With the images, at any depth.
+    frame : DataFrame, optional
+        `image, part, label` of those that matter; default: all in the folder, whose parts are
+        told by folders named train, validation and test.
+
+    Returns
+    -------
+    Looked
+
+    Raises
+    ------
+    InputError
+        If the folder is not there, has no image of these, or one cannot be read.
+    """
+    import pandas as pd
+
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    there = [file.path for file in scan(folder)[0] if looks_like_image(file.name)]
+    if not there:
+        raise InputError(f"{folder}: no image in it")
+    found: list[Finding] = []
+    if frame is None:
+        parts = [_part_of(path) for path in there]
+        used = pd.DataFrame({"image": there, "part": parts, "label": ""})
+    else:
+        known, by_name = set(there), _unique(there)
+        paths = [
+            image if image in known else by_name.get(stem(image), "") for image in frame["image"]
+        ]
+        used = frame.assign(image=paths)[["image", "part", "label"]]
+        lost = frame["image"][(used["image"] == "").to_numpy()]
+        used = used[used["image"] != ""].drop_duplicates("image")
+        if used.empty:
+            raise InputError(
+                f"{folder}: holds none of {many(len(frame), 'image')}, {frame['image'].iloc[0]} "
+                "for example; give the folder above them"
+            )
+        if len(lost):
+            found.append(
+                Finding("doubt", "images", "images are missing",
+                        f"{of_all(len(lost), len(frame))} are not in the folder", listed(lost),
+                        "Where are these images?")
+            )  # fmt: skip
+    used = used.reset_index(drop=True)
+    report = leakage.report(used, folder)
+    found += _copies(report)
+    synthetic = is_synthetic(folder, list(used["image"]))
+    return Looked(folder, len(used), report, synthetic, found)
+
+
+def _part_of(path: str) -> str:
+    """Part of an image by a folder above it; all images are one part where nothing tells."""
+    for name in path.split("/")[:-1]:
+        if (part := PARTS.get(plain(name))) is not None and part:
+            return part
+    return "test"
+
+
+def _unique(paths: list[str]) -> dict[str, str]:
+    """Name without folder and ending -> path, of names that stand once."""
+    found: dict[str, str] = {}
+    for path in paths:
+        found[stem(path)] = "" if stem(path) in found else path
+    return found
+
+
+def _copies(report: dict[str, Any]) -> list[Finding]:
+    found = []
+    for kind, noun in (("exact", "equal"), ("near", "nearly equal")):
+        told = report[kind]
+        if not told or not told["pairs"]:
+            continue
+        pairs = listed(
+            f"{each['a'].rpartition('/')[2]} ({each['a_part']}) and "
+            f"{each['b'].rpartition('/')[2]} ({each['b_part']})"
+            for each in told["worst"]
+        )
+        sets = listed(each["first"].rpartition("/")[2] for each in told.get("largest_sets") or [])
+        if told["across"]:
+            across = ", ".join(
+                f"{n} between {' and '.join(WORDS[part] for part in name.split('-'))}"
+                for name, n in told["by_parts"].items()
+                if n
+            )
+            tested = ""
+            if told["test_images"]:
+                tested = of_all(told["test_images"], report["parts"]["test"], "test image")
+                tested = f"; {tested} have a copy that is trained on"
+            found.append(
+                Finding("wrong", "images", f"{noun} images in two parts",
+                        f"{many(told['across'], 'pair')} of {noun} images lie in different parts "
+                        f"({across}){tested}", pairs,
+                        "Were copies removed before the images were divided?")
+            )  # fmt: skip
+        within = told["pairs"] - told["across"]
+        if within:
+            # Copies among training images cost little; those that are tested on count twice.
+            tested_twice = any(each["parts"]["test"] > 1 for each in told.get("largest_sets") or [])
+            found.append(
+                Finding("wrong" if tested_twice else "doubt", "images", f"{noun} images",
+                        f"{many(within, 'pair')} of {noun} images lie in one part",
+                        sets,
+                        "Why does one image stand there several times?")
+            )  # fmt: skip
+        if told["label_conflicts"]:
+            found.append(
+                Finding("wrong", "images", f"{noun} images with two labels",
+                        f"{many(told['label_conflicts'], 'pair')} of {noun} images have different "
+                        "labels", pairs or sets, "Which of the labels is right?")
+            )  # fmt: skip
+    return found

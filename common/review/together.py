@@ -1,0 +1,165 @@
+"""Files beside each other: predictions, split, printed numbers, and what names say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from common.datasets.breakhis import TYPES
+from common.errors import listed
+from common.review.finding import Finding, many, of_all
+from common.review.names import named, plain, stem
+from common.review.parts import WORDS, Split
+from common.review.predicted import Predictions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# --- predictions and split --------------------------------------------------------------------
+
+
+def beside_split(given: Predictions, split: Split) -> list[Finding]:
+    """Compare predictions with the split that they are said to be of.
+
+    Parameters
+    ----------
+    given : Predictions
+    split : Split
+
+    Returns
+    -------
+    list of Finding
+    """
+    frame, parts = given.frame, split.frame
+    if (frame["image"] == "").all():
+        return [
+            Finding("doubt", "together", "no names",
+                    "predictions name no image: they cannot be found in the split", "",
+                    "Which prediction is of which image?")
+        ]  # fmt: skip
+    ours, theirs = frame["image"], parts["image"]
+    if not ours.isin(set(theirs)).any():
+        ours, theirs = ours.map(stem), theirs.map(stem)
+    if not ours.isin(set(theirs)).any():
+        return [
+            Finding("wrong", "together", "no name in common",
+                    f"none of {many(len(frame), 'prediction')} is of an image of the split",
+                    f"predictions: {frame['image'].iloc[0]}; split: {parts['image'].iloc[0]}",
+                    "Are predictions and split of one study?")
+        ]  # fmt: skip
+    found = []
+    by_part = {part: set(theirs[parts["part"] == part]) for part in WORDS}
+    for part in ("train", "validation"):
+        seen = sorted(set(ours[ours.isin(by_part[part])]))
+        if seen:
+            found.append(
+                Finding("wrong", "together", f"tested on {WORDS[part]} images",
+                        f"{of_all(len(seen), ours.nunique(), 'predicted image')} are in the "
+                        f"{WORDS[part]} part of the split", listed(seen),
+                        f"Why is the model tested on {WORDS[part]} images?")
+            )  # fmt: skip
+    missing = sorted(by_part["test"] - set(ours))
+    if missing and by_part["test"]:
+        found.append(
+            Finding("wrong", "together", "test images without a prediction",
+                    f"{of_all(len(missing), len(by_part['test']), 'test image')} have no "
+                    "prediction", listed(missing),
+                    "Why were test images left out, and how was it decided which?")
+        )  # fmt: skip
+    foreign = sorted(set(ours) - set(theirs))
+    if foreign:
+        found.append(
+            Finding("doubt", "together", "images that the split lacks",
+                    f"{of_all(len(foreign), ours.nunique(), 'predicted image')} are not in the "
+                    "split", listed(foreign), "Where do these images come from?")
+        )  # fmt: skip
+    found += _labels(frame.assign(image=ours), parts.assign(image=theirs))
+    return found + _patients(frame, parts, by_part, ours)
+
+
+def _labels(frame: pd.DataFrame, parts: pd.DataFrame) -> list[Finding]:
+    """Images with one label in the split and another beside the prediction."""
+    there = parts[parts["label"] != ""].drop_duplicates("image").set_index("image")["label"]
+    pairs = frame.assign(other=frame["image"].map(there)).dropna(subset="other")
+    if pairs.empty:
+        return []
+    spelled = _spelling(pairs["other"], pairs["label"])
+    if spelled is None:
+        return [
+            Finding("doubt", "together", "classes have other names",
+                    "the split names other classes than the predictions: labels cannot be compared",
+                    f"{listed(sorted(set(pairs['other'])))}; {listed(sorted(set(pairs['label'])))}",
+                    "Which class of the split is which of the predictions?")
+        ]  # fmt: skip
+    return _contradicted(pairs.assign(other=pairs["other"].map(spelled)), "in the split")
+
+
+def _spelling(theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str] | None:
+    """Class of one file -> class of the other, by names; None if none is the same."""
+    by_name = {plain(name): name for name in ours}
+    found = {name: by_name.get(plain(name), name) for name in set(theirs)}
+    return found if set(found.values()) & set(by_name.values()) else None
+
+
+def _contradicted(pairs: pd.DataFrame, where: str) -> list[Finding]:
+    """Say which labels (`label`) are others somewhere else (`other`)."""
+    wrong = pairs[pairs["other"] != pairs["label"]]
+    if wrong.empty:
+        return []
+    kinds = wrong.groupby(["label", "other"]).size().sort_values(ascending=False)
+    shown = ", ".join(f"{n} {a} are {b} there" for (a, b), n in kinds.head(4).items())
+    rule, what = "labels differ", f"{of_all(len(wrong), len(pairs))} have another label {where}"
+    ask = "Which labels are right?"
+    names = sorted(set(wrong["label"]))
+    if len(wrong) > 0.9 * len(pairs[pairs["label"].isin(names)]) and len(names) > 1:
+        rule, what = "labels exchanged", f"{what}: classes are exchanged"
+        ask = f"Are {listed(names)} exchanged in one of the files?"
+    images = listed(wrong["image"].map(lambda name: name.rpartition("/")[2]))
+    return [Finding("wrong", "together", rule, what, f"{shown}: {images}", ask)]
+
+
+def _patients(
+    frame: pd.DataFrame, parts: pd.DataFrame, by_part: Mapping[str, set[str]], ours: pd.Series
+) -> list[Finding]:
+    """Patients of predicted images that are trained on, where the split does not show it itself."""
+    test = set(parts.loc[parts["part"] == "test", "case"])
+    trained = set(parts.loc[parts["part"] == "train", "case"]) - {""}
+    rows = frame[~ours.isin(by_part["train"]).to_numpy() & frame["case"].isin(trained)]
+    rows = rows[~rows["case"].isin(test)]
+    if rows.empty:
+        return []
+    cases = sorted(set(rows["case"]))
+    return [
+        Finding("wrong", "together", "tested on patients of the training",
+                f"{of_all(len(rows), len(frame), 'predicted image')} are of "
+                f"{many(len(cases), 'patient')} that are also trained on", listed(cases, 12),
+                "What are the scores on patients that were not trained on?")
+    ]  # fmt: skip
+
+
+# --- labels and names -------------------------------------------------------------------------
+
+
+def beside_names(frame: pd.DataFrame, what: str) -> list[Finding]:
+    """Compare labels with what the names of BreakHis' images say.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        `image` and `label`.
+    what : str
+        What they are of, for the message.
+
+    Returns
+    -------
+    list of Finding
+    """
+    told = [named(image) for image in frame["image"]]
+    labels = {plain(label): label for label in frame["label"] if label}
+    for kind, classes in (("side", ("benign", "malignant")), ("type", tuple(TYPES))):
+        if labels and labels.keys() <= set(map(plain, classes)):
+            names = [each.get(kind, "") for each in told]
+            pairs = frame.assign(other=[labels.get(plain(name), name) for name in names])
+            pairs = pairs[(pairs["other"] != "") & (pairs["label"] != "")]
+            return _contradicted(pairs, f"by their names ({what})")
+    return []

@@ -1,0 +1,357 @@
+"""A review finds every planted fault, passes what is clean, and names what it cannot read."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from pages import parse
+from submissions import Submission
+
+from common.errors import InputError
+from common.papers import PAPERS
+from common.review import TOPICS, resolvable, review
+from common.review.__main__ import main
+
+RNG = np.random.default_rng(7)
+
+
+def reviewed(submission, folder, *more):
+    """A review of a submission's files."""
+    given = dict(zip(*[iter(submission.write(folder))] * 2, strict=True))
+    return review(
+        printed=given.get("--numbers"),
+        split=given.get("--split"),
+        predictions=given.get("--predictions"),
+        images=next((folder for flag in more if flag == "--images"), None),
+    )
+
+
+# --- what is clean ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_clean_submission_passes(tmp_path, seed):
+    found = reviewed(Submission(seed), tmp_path)
+    assert [each for each in found.found if each.level != "told"] == []
+    assert [each.rule for each in found.found] == ["predictions give the numbers"]
+
+
+def test_a_clean_submission_passes_with_images(tmp_path, capsys):
+    clean = Submission()
+    given = [*clean.write(tmp_path), *clean.draw(tmp_path)]
+    assert main([str(tmp_path / "page.html"), *given]) == 0
+    assert "nothing wrong, nothing in doubt" in capsys.readouterr().out
+
+
+# --- planted faults -----------------------------------------------------------------------------
+
+
+def _patients_in_two_parts(s):
+    rows = s.split.index[s.split["patient_id"] == "P03"]
+    s.split.loc[rows[:2], "part"] = "test"
+    s.predictions = None
+
+
+def _image_in_two_parts(s):
+    again = s.split[s.split["part"] == "test"].head(3).assign(part="train")
+    s.split = pd.concat([s.split, again])
+
+
+def _impossible(s):
+    s.numbers.loc[0, "printed"] = "93.11"  # 111/120 = 92.50, 112/120 = 93.33
+    s.predictions = None
+
+
+def _impossible_together(s):
+    s.numbers.loc[3, "printed"] = "99.17"
+    s.predictions = None
+
+
+def _other_numbers(s):
+    s.predictions["prob_malignant"] = s.predictions["prob_malignant"].sample(
+        frac=1, random_state=0, ignore_index=True
+    )
+    s.predictions["prob_benign"] = 1 - s.predictions["prob_malignant"]
+
+
+def _sums(s):
+    s.predictions.loc[5:9, "prob_benign"] += 0.05
+
+
+def _negative(s):
+    s.predictions[["prob_benign", "prob_malignant"]] = RNG.normal(0, 3, (120, 2)).round(4)
+
+
+def _nan(s):
+    s.predictions["prob_benign"] = s.predictions["prob_benign"].astype(object)
+    s.predictions.loc[3, "prob_benign"] = "n/a"
+
+
+def _exchanged(s):
+    other = {"benign": "malignant", "malignant": "benign"}
+    s.predictions["y_true"] = s.predictions["y_true"].map(other)
+    s.split = s.numbers = None
+
+
+def _exchanged_beside_split(s):
+    _exchanged(s)
+    s.split = Submission().split
+
+
+def _one_label(s):
+    s.predictions.loc[2, "y_true"] = "malignant"
+
+
+def _training_images(s):
+    s.predictions.loc[:4, "filename"] = s.split["image"][:5].tolist()
+
+
+def _validation_images(s):
+    s.split.loc[s.split["patient_id"] == "P40", "part"] = "validation"
+
+
+def _training_patients(s):
+    s.predictions.loc[:4, "filename"] = [f"img/new_{i}.png" for i in range(5)]
+    s.predictions.loc[:4, "patient_id"] = "P01"
+
+
+def _left_out(s):
+    s.predictions = s.predictions.drop(index=range(10, 20))
+
+
+def _foreign(s):
+    s.predictions.loc[len(s.predictions)] = ["img/X.png", "P99", "benign", 0.9, 0.1]
+
+
+def _twice(s):
+    s.predictions = pd.concat([s.predictions, s.predictions.head(6)])
+
+
+def _copies(s):
+    columns = ["prob_benign", "prob_malignant"]
+    s.predictions.loc[20:24, columns] = s.predictions.loc[10:14, columns].to_numpy()
+
+
+def _one_class(s):
+    s.predictions[["prob_benign", "prob_malignant"]] = [0.2, 0.8]
+
+
+def _no_patients(s):
+    s.predictions = s.predictions.drop(columns="patient_id")
+    s.split = s.split.drop(columns="patient_id")
+
+
+def _other_names(s):
+    s.predictions["filename"] = [f"case{i}.png" for i in range(120)]
+
+
+def _said_otherwise(s):
+    s.predictions["prediction"] = np.where(np.arange(120) % 3, "benign", "malignant")
+
+
+def _too_sure(s):
+    for column in ("prob_benign", "prob_malignant"):
+        s.predictions[column] = (s.predictions[column] > 0.5) * 0.99998 + 0.00001
+
+
+def _small(s):
+    s.numbers["n_test"] = 60
+    s.numbers.loc[:, "printed"] = ["93.33", "93.33", "93.33", "93.33"]
+
+
+FAULTS = {
+    "patients in two parts": (_patients_in_two_parts, "wrong"),
+    "an image in two parts": (_image_in_two_parts, "wrong"),
+    "k of n": (_impossible, "wrong"),
+    "one matrix": (_impossible_together, "wrong"),
+    "predictions do not give the numbers": (_other_numbers, "wrong"),
+    "probabilities do not add up": (_sums, "wrong"),
+    "no probability": (_negative, "wrong"),
+    "no number": (_nan, "wrong"),
+    "classes exchanged": (_exchanged, "wrong"),
+    "labels exchanged": (_exchanged_beside_split, "wrong"),
+    "labels differ": (_one_label, "wrong"),
+    "tested on training images": (_training_images, "wrong"),
+    "tested on validation images": (_validation_images, "wrong"),
+    "tested on patients of the training": (_training_patients, "wrong"),
+    "test images without a prediction": (_left_out, "wrong"),
+    "images that the split lacks": (_foreign, "doubt"),
+    "an image twice": (_twice, "wrong"),
+    "equal probabilities": (_copies, "doubt"),
+    "the same for every image": (_one_class, "wrong"),
+    "patients unknown": (_no_patients, "doubt"),
+    "no name in common": (_other_names, "wrong"),
+    "prediction is not the most probable": (_said_otherwise, "wrong"),
+    "calibration": (_too_sure, "doubt"),
+    "another number of images": (_small, "wrong"),
+}
+
+
+@pytest.mark.parametrize("rule", FAULTS)
+def test_a_planted_fault_is_found(tmp_path, rule):
+    plant, level = FAULTS[rule]
+    submission = Submission()
+    plant(submission)
+    found = reviewed(submission, tmp_path)
+    (named,) = {(each.level, each.rule) for each in found.found if each.rule == rule}
+    assert named == (level, rule)
+    assert all(each.question for each in found.found if each.rule == rule)
+    assert all(each.topic in TOPICS for each in found.found)
+
+
+def _copied(folder, names, change=lambda image: image):
+    first, second = (str(folder / name) for name in names)
+    cv2.imwrite(second, change(cv2.imread(first)))
+
+
+@pytest.mark.parametrize(
+    ("names", "change", "rule"),
+    [
+        (("P00_0.png", "P40_0.png"), None, "equal images in two parts"),
+        (("P00_0.png", "P40_0.png"), "turned", "nearly equal images in two parts"),
+        (("P41_0.png", "P41_1.png"), None, "equal images"),
+        (("P41_0.png", "P42_1.png"), None, "equal images with two labels"),
+    ],
+)
+def test_copies_among_the_images_are_found(tmp_path, names, change, rule):
+    submission = Submission()
+    submission.draw(tmp_path)
+    turned = (lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE)) if change else None
+    _copied(tmp_path / "img", names, *([turned] if turned else []))
+    found = reviewed(submission, tmp_path, "--images")
+    assert rule in {each.rule for each in found.wrong}
+    assert any(names[0] in each.shown for each in found.wrong if each.rule == rule)
+
+
+def test_breakhis_names_tell_cases_and_labels(tmp_path):
+    """Slides AB and CD of a case in two parts; a benign name with a malignant label."""
+    split = tmp_path / "split.csv"
+    split.write_text(
+        "image,label,part\n"
+        "SOB_B_A-14-22549AB-40-001.png,benign,train\n"
+        "SOB_B_A-14-22549CD-40-001.png,benign,test\n"
+        "SOB_M_DC-14-2523-40-010.png,malignant,train\n"
+        "SOB_B_F-14-9133-40-001.png,malignant,test\n"
+    )
+    rules = {each.rule: each for each in review(split=split).wrong}
+    assert rules.keys() == {"patients in two parts", "labels differ"}
+    assert rules["patients in two parts"].shown == "22549"
+    assert "a case number may be one patient" in rules["patients in two parts"].what
+    assert "SOB_B_F-14-9133-40-001.png" in rules["labels differ"].shown
+
+
+# --- files as others write them -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "lines"),
+    [
+        ("label,p_benign,p_malignant", ["benign,0.9,0.1", "malignant,0.2,0.8", "benign,0.3,0.7"]),
+        ("y_true,y_pred", ["benign,benign", "malignant,malignant", "benign,malignant"]),
+        ("Ground Truth,Predicted Class", ["0,0", "1,1", "0,1"]),
+        ("target,probability", ["0,0.1", "1,0.8", "0,0.7"]),
+        ("y_true,y_pred", ["0,0.1", "1,0.8", "0,0.7"]),
+        ("label,benign,malignant", ["benign,90,10", "malignant,20,80", "benign,30,70"]),
+        ("label,p_benign,p_malignant", ["0,0.9,0.1", "1,0.2,0.8", "0,0.3,0.7"]),
+        ("truth,prediction,confidence", ["a,a,0.9", "b,b,0.8", "a,b,0.7"]),
+        ("label,malignant_prob", ["benign,0.1", "malignant,0.8", "benign,0.7"]),
+        ("Label,Prediction", ["Benign,benign", "Malignant,malignant", "Benign,malignant"]),
+        ("label,prediction", ["1.0,1", "0.0,0", "1.0,0"]),
+    ],
+)
+def test_usual_columns_are_understood(tmp_path, header, lines):
+    path = tmp_path / "predictions.csv"
+    path.write_text("\n".join([header, *lines]) + "\n")
+    judged = review(predictions=path).judged
+    assert (judged.metrics["correct"], judged.metrics["n"]) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no header"),
+        ("a,b\n1,2\n", "no column of true labels among a, b"),
+        ("label;prediction\n1;2\n", "separate columns by commas"),
+        ("label\na\n", "neither a column of predictions nor one of probabilities"),
+        ("label,prediction\n", "no line below the header"),
+        ("label,prediction\na,x\n", "no prediction \\(x\\) is one of the labels \\(a\\)"),
+        ("label,prediction\n,\n", "no prediction"),
+        ("label,p\na,0.1\nb,0.9\n", "nothing says of which; give --positive"),
+        ("label,prediction\na,a,a\n", "line 2: 3 values, not 2"),
+    ],
+)
+def test_predictions_that_cannot_be_read_are_named(tmp_path, text, said):
+    path = tmp_path / "predictions.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said) as error:
+        review(predictions=path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("image\na.png\n", "no column of parts"),
+        ("image,part\na.png,odd\n", "odd is no part"),
+        ("image,part\na.png,\n", "no image is in any part"),
+    ],
+)
+def test_splits_that_cannot_be_read_are_named(tmp_path, text, said):
+    path = tmp_path / "split.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        review(split=path)
+
+
+def test_nothing_given_is_refused():
+    with pytest.raises(InputError, match="nothing to review: give --numbers"):
+        review()
+
+
+# --- scores, page, command ----------------------------------------------------------------------
+
+
+def test_what_a_test_set_resolves():
+    """Two proportions of 100 images at one half, then the same where patients are all or none."""
+    right = np.arange(100) % 2 == 0
+    share = 52 / 104
+    expected = 1.96 * (2 * share * (1 - share) / 100) ** 0.5
+    assert resolvable(right) == pytest.approx(expected)
+    cases = np.repeat(np.arange(10), 10).astype(str)
+    whole = np.repeat(np.arange(10) % 2 == 0, 10)
+    # Ten patients of ten images, off by five images each: sqrt(10/9 * 10 * 25) / 100.
+    assert resolvable(whole, cases) == pytest.approx(
+        1.96 * 2**0.5 * (10 / 9 * 10 * 25) ** 0.5 / 100
+    )
+    assert resolvable(right, np.full(100, "a")) is None
+
+
+def test_the_page_holds_all_in_itself(tmp_path, capsys):
+    submission = Submission()
+    _one_label(submission)
+    out, table, json_ = (tmp_path / name for name in ("page.html", "found.csv", "found.json"))
+    given = submission.write(tmp_path)
+    assert main([str(out), *given, "--csv", str(table), "--json", str(json_)]) == 1
+    said = capsys.readouterr().out
+    text = out.read_text(encoding="utf-8")
+    assert not re.search(r"<script|https?://|src=\"(?!data:)", text)
+    page = parse(out)
+    found = json.loads(json_.read_text())["findings"]
+    assert len(found) == len(pd.read_csv(table)) > 1
+    for each in found:
+        assert each["what"] in page.text
+        assert each["rule"] in said
+    for item in ("TRIPOD+AI (2024)", "CLAIM (2024)", "items are seen"):
+        assert item in page.text
+    assert len(page.all("img")) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", PAPERS)
+def test_our_papers_are_reviewed(tmp_path, package):
+    assert main([str(tmp_path / "page.html"), "--numbers", package]) == 1
