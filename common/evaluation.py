@@ -5,6 +5,7 @@ Predictions are the evidence: they are written once, and everything else is comp
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common import confidence, notices, runs, splits, terminal
 from common import metrics as scores
-from common import notices, runs, splits, terminal
 from common.errors import RESTORE, InputError
 from common.files import path_argument, read_json, write_json
 from common.metrics.summary import aligned, percent, summary
@@ -294,25 +295,25 @@ def recomputed(run: runs.Run) -> dict[str, Any]:
     ----------
     run : Run
     """
+    predictions, positive = read_run(run), run.record.get("positive")
+    split, folders = None, None
+    with contextlib.suppress(InputError):
+        split = splits.read(run.path / "split.csv")
+    if split is not None and "folder" in split:
+        folders = dict(zip(split["image"], split["folder"], strict=True))
     result = evaluate(
-        read_run(run),
+        predictions,
         run.record.get("classes"),
-        positive=run.record.get("positive"),
+        positive=positive,
         split=str(run.config.get("split", "")),
         synthetic=run.synthetic,
-        folders=_folders(run),
+        folders=folders,
     )
     result["best_epoch"] = best_epoch(run)
+    result["confidence"] = confidence.of_predictions(
+        predictions, result["classes"], positive=positive, split=split
+    )
     return result
-
-
-def _folders(run: runs.Run) -> dict[str, str]:
-    """Slide folder of each image, as far as the run's split.csv is there and says."""
-    try:
-        split = splits.read(run.path / "split.csv")
-    except InputError:
-        return {}
-    return dict(zip(split["image"], split["folder"], strict=True)) if "folder" in split else {}
 
 
 def best_epoch(run: runs.Run) -> int | None:
@@ -356,9 +357,11 @@ def read_metrics(run: runs.Run | str | Path) -> dict[str, Any]:
     repair = f"python -m common.metrics recompute {run.path}"
     if not path.is_file():
         raise InputError(f"{path}: missing; {repair}")
-    if (run.path / "predictions.csv").is_file():
-        return scores.read_scores(path, repair=repair)
-    return read_json(path, repair=repair)
+    if not (run.path / "predictions.csv").is_file():
+        return read_json(path, repair=repair)
+    found = scores.read_scores(path, repair=repair)
+    confidence.checked(found, path, repair=repair)
+    return found
 
 
 # --- command -----------------------------------------------------------------------------------
