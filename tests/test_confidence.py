@@ -367,7 +367,7 @@ def test_a_damaged_section_is_named(place, value):
     for name in way:
         inner = inner[name]
     inner[last] = value
-    with pytest.raises(InputError, match=rf"metrics.json: damaged \(confidence"):
+    with pytest.raises(InputError, match=r"metrics.json: damaged \(confidence"):
         confidence.kept({"confidence": found})
     with pytest.raises(InputError, match="damaged"):
         confidence.checked({"confidence": None})
