@@ -2,6 +2,9 @@
 # make reproduce-demo   every paper's chain on synthetic tissue (a quarter of an hour on two cores), then a site of it
 # make test   the default test suite        make test-all   the slow tests too
 # make lint   ruff, mypy, numpydoc          make bench      speed against the peers
+# make docs   the documentation as a site: build/docs/index.html (a minute, no network after the installation)
+# make notebooks   execute them for the site (minutes)
+# make picture     the README's picture, from the demo, by Chromium
 # make coverage   lines that the default suite reaches
 # make mutants    does a test fail for each small error in the code? ROOM=metrics for one room
 
@@ -12,7 +15,7 @@ BIN := $(VENV)/bin
 # Warnings are errors in the tests, and two processes fill two cores.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo reproduce-demo test test-all lint coverage bench mutants clean
+.PHONY: demo reproduce-demo test test-all lint docs notebooks picture coverage bench mutants clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m her2scoring.train --stain he --classes 4 --demo
@@ -37,6 +40,15 @@ lint: $(VENV)/installed
 	cd wrn_edge/device && MYPYPATH=../.. $(abspath $(BIN))/mypy --config-file ../../pyproject.toml \
 		--cache-dir ../../.mypy_cache --explicit-package-bases *.py
 	$(BIN)/numpydoc lint $$(git ls-files '*.py' ':!tests' ':!benchmarks')
+
+docs: $(VENV)/installed-docs
+	$(BIN)/python docs/site/documents.py build/docs
+
+notebooks: $(VENV)/installed
+	$(BIN)/python -m pytest -m "" tests/test_notebooks.py
+
+picture: demo
+	$(BIN)/python docs/site/picture.py runs/her2scoring/SYNTHETIC-demo-*/report.html docs/report.png
 
 # Commands that tests start count, too.
 coverage: $(VENV)/installed
@@ -71,6 +83,10 @@ $(VENV)/installed: setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 # compat: a data folder named like a package, in the folder where a command is given, hides nothing.
 	$(BIN)/python -m pip install --quiet --config-settings editable_mode=compat --editable ".[test]"
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --config-settings editable_mode=compat --editable ".[docs]"
 	@touch $@
 
 clean:

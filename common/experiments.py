@@ -149,7 +149,7 @@ def experiments(
     presets : mapping
         Name -> config.
     honest : mapping
-        Row's preset -> that of its twin, or ``none: `` and why there is none.
+        Row's preset -> that of its twin, or ``none:`` and why there is none.
     rows : sequence of str
         The rows' presets.
     as_printed : mapping, optional

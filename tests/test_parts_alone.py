@@ -98,9 +98,9 @@ def test_public_names_of_a_room_exist(room):
 
 
 @pytest.mark.slow
-def test_the_parts_that_readme_shows_run_as_they_stand(tmp_path, monkeypatch):
+def test_the_parts_that_getting_started_shows_run_as_they_stand(tmp_path, monkeypatch):
     """On synthetic tissue and, for time, without pretrained weights and in small batches."""
-    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parent.parent / "docs" / "getting-started.md").read_text("utf-8")
     text = text[text.index("## Use a part of it") :]
     blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 2

@@ -2,7 +2,8 @@
 
 Works on any layer with a feature map, in any built model of one image, on the TensorFlow
 and the JAX backend. The layer's output is caught while the whole model runs, so that skip
-connections and dense concatenations around the layer count.
+connections and dense concatenations around the layer count. The methods are those of [1]_ and [2]_,
+`sanity_check` follows [3]_, `pointing_game` [4]_.
 
 References
 ----------

@@ -203,7 +203,7 @@ def reliability(
 
 
 def ece(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
-    """Expected calibration error: mean |accuracy - confidence| over bins, weighted by images.
+    """Expected calibration error: mean distance of accuracy and confidence over bins, by images.
 
     Parameters
     ----------

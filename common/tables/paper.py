@@ -35,9 +35,9 @@ class Paper:
     presets : mapping
         Name -> Config, of every training command.
     honest : mapping
-        Row's preset -> that of its honest twin, or ``none: `` and why there is none.
+        Row's preset -> that of its honest twin, or ``none:`` and why there is none.
     leaks : mapping
-        Row's preset -> what may flatter it, joined by ``; ``.
+        Row's preset -> what may flatter it, joined by semicolons.
     groups : dict
         Preset -> the runs that fill it.
     others : list of (str, Run, list of str)

@@ -1,0 +1,52 @@
+"""Settings of Sphinx for `make docs`; `documents.py` puts the pages together that it reads."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+from typing import Any
+
+from pygments.lexers.special import TextLexer
+
+_setup = configparser.ConfigParser()
+_setup.read(Path(__file__).parents[2] / "setup.cfg")
+
+project = _setup["metadata"]["name"]
+release = version = _setup["metadata"]["version"]
+copyright = "the histopapers authors, Apache-2.0. Research use, not for diagnosis"
+
+extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc"]
+root_doc = "docs/README"
+default_role = "code"  # docstrings write `name`
+myst_heading_anchors = 4
+myst_enable_extensions = ["colon_fence"]
+nb_execution_mode = "off"  # documents.py takes executed notebooks
+nb_ipywidgets_js: dict[str, Any] = {}  # otherwise scripts are fetched from elsewhere
+numpydoc_show_class_members = False
+autodoc_typehints = "none"  # numpydoc's sections say them
+autodoc_member_order = "bysource"
+
+html_theme = "pydata_sphinx_theme"
+html_title = "histopapers"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "show_nav_level": 1,
+    "header_links_before_dropdown": 8,
+    "navbar_end": ["theme-switcher"],
+    "footer_start": ["copyright"],
+    "footer_end": ["sphinx-version"],
+    "secondary_sidebar_items": ["page-toc"],
+}
+
+
+def setup(app: Any) -> None:
+    """Let Sphinx know the kinds of blocks that our pages have and Pygments has not.
+
+    Parameters
+    ----------
+    app : Sphinx
+        The application.
+    """
+    app.add_lexer("csv", TextLexer)
