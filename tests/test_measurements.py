@@ -74,6 +74,10 @@ def test_counts_fill_their_rows_with_and_without_the_folder(counted, tmp_path):
     shown = tables.markdown(tables.load("gan_fusion", counted))
     assert "| 37494676 | 71577620 | –             | +34082944  | above " in shown
     assert "ours: counted on the built network" in shown
+    counts = table[table.metrics_key == "parameters.trainable"]
+    assert set(counts.measured) == {"counted on the built network"}
+    assert not counts.leaks.any()  # what flatters a score
+    assert set(counts.command.str.split(" --only ").str[1]) == {"complexity"}  # needs no data
     # Collected twice it is the same, and tables stand without the folder.
     for _ in range(2):
         collect(Place(counted), "gan_fusion", tmp_path / "results")
@@ -97,6 +101,10 @@ def test_counts_of_a_demo_or_of_another_network_fill_nothing(tmp_path):
     file = made(tmp_path) / "ernet--complexity.json"
     measurements.write_counts(file, "ernet", [(row, {"parameters": 23_550_000})], synthetic=True)
     assert not tables.load("ernet", tmp_path).measured
+    real = made(tmp_path) / "later.json"
+    measurements.write_counts(real, "ernet", [(row, {"parameters": 1})], synthetic=False)
+    assert list(tables.load("ernet", tmp_path).measured) == ["T1-ernet50"]
+    real.unlink()
     other = replace(row, network="ernet18")
     measurements.write_counts(file, "ernet", [(other, {"parameters": 1})], synthetic=False)
     table = tables.rows("ernet", tmp_path)

@@ -166,3 +166,26 @@ def test_a_file_that_lacks_a_column(tmp_path):
     (tmp_path / "x.csv").write_text("run_id,paper\n1,2\n")
     with pytest.raises(InputError, match=r"x\.csv"):
         results.read(tmp_path / "x.csv")
+
+
+def test_made_up_runs_are_shown_when_asked_for_and_alone(finished, tmp_path):
+    """With their folders and from their lines; the page says so at its head."""
+    folder = finished.runs_dir / "fakepaper" / "small-0"
+    config = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", {**config, "synthetic": True, "fabricated": True})
+    assert set(table(finished, fabricated=True)["n_runs"]) == {0, 1}
+    assert table(finished)["n_runs"].max() == 1
+    made_up = Place(finished.runs_dir, fabricated=True)
+    count, _ = collecting.collect(made_up, "fakepaper", tmp_path / "results")
+    assert count == 1
+    shutil.rmtree(finished.runs_dir)
+    assert table(finished, results_dir=tmp_path / "results")["n_runs"].max() == 0
+    found = tables.load(
+        "fakepaper", finished.runs_dir, results_dir=tmp_path / "results", fabricated=True
+    )
+    assert compared(found)["n_runs"].max() == 1
+    assert tables.markdown(found).startswith("**FABRICATED")
+    assert tables.latex(found).startswith("% FABRICATED")
+    found.fabricated = False
+    assert not tables.latex(found).startswith("% FABRICATED")
+    assert tables.markdown(found).startswith("## ")

@@ -134,6 +134,8 @@ def test_no_f1_above_certainty():
     none = number("0.0", "per_class.a.precision"), number("0.0", "per_class.a.recall")
     assert counted(number("0.0", "per_class.a.f1"), *none) == UNRECOVERED
     assert counted(number("-0.1", "per_class.a.f1"), *none) == IMPOSSIBLE
+    # 0.05, the most that the two can be, is the least that rounds to 0.1
+    assert counted(number("0.1", "per_class.a.f1"), *none) == UNRECOVERED
 
 
 @pytest.mark.parametrize(
@@ -608,6 +610,9 @@ def test_a_measurement_in_the_printed_unit(unit, value, low, high, expected):
     counts = Measurement("complexity", {"parameters": 2e6}, {})
     found = measured({"metrics_key": "parameters", "unit": "M", "row": "any"}, [counts])
     assert (found.value, found.low, found.high, found.half_widths) == (2, None, None, None)
+    half = Measurement("bench", {key: value}, {key: (low, None)})  # type: ignore[dict-item]
+    found = measured({"metrics_key": key, "unit": unit, "row": "any"}, [half])
+    assert found.half_widths is None
 
 
 def test_a_row_is_judged_when_its_rounds_are_whole():
