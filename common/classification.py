@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,8 @@ def predict(run: runs.Run, paths: Sequence[Path], *, batch_size: int = 16) -> pd
     InputError
         Naming every file that cannot be used.
     """
-    return _table(run, paths, read(run, paths), runs.load_model(run), batch_size)
+    pixels = read(run, paths)
+    return _table(run, paths, _probabilities(runs.load_model(run), pixels, batch_size))
 
 
 def read(run: runs.Run, paths: Sequence[Path]) -> np.ndarray:
@@ -119,16 +120,17 @@ def _stain(run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
     return stain.from_state(state).transform
 
 
-def _table(
-    run: runs.Run, paths: Sequence[Path], pixels: np.ndarray, model: keras.Model, batch_size: int
-) -> pd.DataFrame:
+def _probabilities(model: keras.Model, pixels: np.ndarray, batch_size: int) -> np.ndarray:
     step, found = 16 * batch_size, []  # whole batches, so that parts change no result
     with terminal.progress("predicting", len(pixels), "images") as bar:
         for start in range(0, len(pixels), step):
             part = pixels[start : start + step]
             found.append(model.predict(part, batch_size=batch_size, verbose=0))
             bar.advance(len(part))
-    probabilities = np.concatenate(found)
+    return np.concatenate(found)
+
+
+def _table(run: runs.Run, paths: Sequence[Path], probabilities: np.ndarray) -> pd.DataFrame:
     classes = list(run.record.classes or [])
     if len(classes) != probabilities.shape[1]:
         raise InputError(
@@ -209,14 +211,18 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     acquaintance.tell(odd, len(paths))
     backend.load()
     model = runs.load_model(run)
-    table = _table(run, paths, pixels, model, 16)
+    if flags.gradcam:
+        probabilities, maps = _explained(run, model, pixels)
+    else:
+        probabilities = _probabilities(model, pixels, 16)
+    table = _table(run, paths, probabilities)
     if run.synthetic:
         print(notices.SYNTHETIC_MODEL)
     print(_text(table))
     if flags.output:
         write_sheet(flags.output, table)
     if flags.gradcam:
-        for path in _overlays(run, paths, pixels, model, table, flags.gradcam):
+        for path in _overlays(run, paths, pixels, maps, table, flags.gradcam):
             print(terminal.plain(path))
     print(f"{notices.RESEARCH_USE} Data set: {run.record.dataset}, {run.record.licence}.")
     if bad:
@@ -264,34 +270,44 @@ def _text(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def _explained(
+    run: runs.Run, model: keras.Model, pixels: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Probabilities of images, and their Grad-CAM at every stage of the network."""
+    from common import gradcam
+
+    stages = {gradcam.title(stage): layer for stage, layer in gradcam.stages(run).items()}
+    outputs: list[np.ndarray] = []
+    maps: dict[str, list[np.ndarray]] = {stage: [] for stage in stages}
+    with terminal.progress("predicting, with Grad-CAM", len(pixels), "images") as bar:
+        for probabilities, found in gradcam.by_stage(model, pixels, stages):
+            outputs.append(probabilities)
+            for stage, each in found.items():
+                maps[stage].append(each)
+            bar.advance(len(probabilities))
+    return np.concatenate(outputs), {each: np.concatenate(maps[each]) for each in maps}
+
+
 def _overlays(
     run: runs.Run,
     paths: Sequence[Path],
     pixels: np.ndarray,
-    model: keras.Model,
+    maps: Mapping[str, np.ndarray],
     table: pd.DataFrame,
     folder: Path,
 ) -> list[Path]:
     """Write each image beside its Grad-CAM at every stage of the network, as PNG."""
-    from common import figures, gradcam
+    from common import figures
 
-    stages = gradcam.stages(run)
-    with terminal.progress("Grad-CAM", len(stages), "layers") as bar:
-        maps = {
-            gradcam.title(stage): gradcam.heatmaps(model, pixels, stages[stage])
-            for stage in bar.over(stages)
-        }
     written: list[Path] = []
+    overlays = figures.Overlays()
     rows = table.to_dict("records")
     with terminal.progress("drawing maps", len(paths), "images") as bar:
         for i, (path, row) in enumerate(zip(bar.over(paths), rows, strict=True)):
-            figure = figures.gradcam_gallery(
-                pixels[i : i + 1],
-                {stage: each[i : i + 1] for stage, each in maps.items()},
-                [f"{path.name}\n{row['predicted']}, {100 * row['probability']:.1f} %"],
-            )
-            written.append(folder / _overlay_name(path, i, {each.name for each in written}))
-            figures.save(figure, written[-1], synthetic=run.synthetic)
+            target = folder / _overlay_name(path, i, {each.name for each in written})
+            title = f"{path.name}\n{row['predicted']}, {100 * row['probability']:.1f} %"
+            found = {stage: each[i] for stage, each in maps.items()}
+            written.append(overlays.save(target, pixels[i], found, title, run.synthetic))
     return written
 
 

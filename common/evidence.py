@@ -198,10 +198,9 @@ def gallery(run: runs.Run, model: keras.Model, test: pd.DataFrame, pixels: Pixel
         f"true {test.label[i]}, said {said[i]} ({100 * probabilities[i].max():.0f} %)"
         for i in chosen
     ]
-    maps = {
-        gradcam.title(stage): gradcam.heatmaps(model, shown, layer)
-        for stage, layer in gradcam.stages(run).items()
-    }
+    stages = {gradcam.title(stage): layer for stage, layer in gradcam.stages(run).items()}
+    # Of eight classes, eight images at once.
+    _, maps = next(gradcam.by_stage(model, shown, stages, batch_size=len(shown)))
     figure = figures.gradcam_gallery(list(shown), maps, titles)
     figures.save(figure, _target(run, "gradcam"), synthetic=run.synthetic)
 

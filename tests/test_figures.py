@@ -387,6 +387,28 @@ def test_pictures_of_two_shapes_in_one_gallery_are_not_distorted():
     assert heights[1] / heights[0] == pytest.approx(3, rel=0.05)
 
 
+@pytest.mark.parametrize("shape", [(40, 60), (300, 200), (224, 224)])
+def test_overlays_are_galleries_of_one_image_to_the_last_pixel(shape, tmp_path):
+    """Also for the second image of a shape, and for titles of other lengths and lines."""
+    rng = np.random.default_rng(0)
+    overlays = figures.Overlays()
+    titles = ["a.png\nbenign, 90.1 %", "$b$_y.png\nmalignant, 50 %", "x " * 90 + "\nend", "one"]
+    for number, title in enumerate(titles):
+        image = rng.integers(0, 256, (*shape, 3), np.uint8)
+        maps = {f"Stage {n}": rng.random((n, n + 1), np.float32) for n in (1, 5, 9)}
+        figure = figures.gradcam_gallery([image], {k: [v] for k, v in maps.items()}, [title])
+        expected = png.pixels(figure)
+        np.testing.assert_array_equal(overlays.draw(image, maps, title), expected)
+        synthetic = number == 1
+        ours = overlays.save(tmp_path / "ours.png", image, maps, title, synthetic)
+        theirs = figures.save(figure, tmp_path / "theirs.png", synthetic)
+        with Image.open(ours) as mine, Image.open(theirs) as other:
+            np.testing.assert_array_equal(np.asarray(mine), np.asarray(other))
+            mine.load()
+            assert mine.text == other.text and set(mine.text) >= {"Description"}
+            assert mine.info["dpi"] == other.info["dpi"]
+
+
 @pytest.mark.parametrize("stages", [1, 2, 4])
 def test_the_words_below_a_gradcam_gallery_are_apart(stages):
     maps = {f"Stage {i}": [np.eye(4)] for i in range(stages)}

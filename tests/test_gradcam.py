@@ -325,7 +325,7 @@ JAX = textwrap.dedent("""
     classes = np.arange(len(images)) % 3
     for layer in sys.argv[2:]:
         for method in gradcam.METHODS:
-            maps = gradcam.heatmaps(model, images, layer, classes, method, normalise=False)
+            maps = gradcam.heatmaps(model, images, layer, classes, method, 2, normalise=False)
             np.save(folder / f"{layer}-{method}.npy", maps)
     assert "tensorflow" not in sys.modules
 """)

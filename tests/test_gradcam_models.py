@@ -174,9 +174,36 @@ def test_a_layer_that_does_not_run(images):
 def test_the_class_is_chosen_in_the_precision_of_the_scores():
     scores = np.array([[0.5, 2.0, -1.0], [3.0, 0.0, 1.0]], np.float32)
     for wanted, expected in ((None, [1, 0]), (np.array([2, 2]), [2, 2])):
-        found = gradcam.gradients._chosen(scores, wanted)
+        found = np.asarray(gradcam.gradients._one_hot(scores, wanted))
         assert found.dtype == scores.dtype
         np.testing.assert_array_equal(found, np.eye(3)[expected])
+        chosen = gradcam.gradients._checked_classes(scores, wanted)
+        np.testing.assert_array_equal(chosen, expected)
+    level = np.array([[1.0, 2.0, 2.0]], np.float32)  # the first of equal ones
+    np.testing.assert_array_equal(gradcam.gradients._one_hot(level, None), np.eye(3)[[1]])
+
+
+def test_all_layers_in_one_pass(images):
+    """Compiled from the second batch on, the last of which is filled: as layer by layer."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    first = layers.Conv2D(4, 3, padding="same", activation="relu", name="first")(inputs)
+    second = layers.Conv2D(5, 3, strides=2, activation="relu", name="second")(first)
+    x = layers.GlobalAveragePooling2D()(layers.BatchNormalization()(second))
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
+    many = np.concatenate([images, images[::-1], images])
+    # In another order than they run in, and one of them twice.
+    stages = {"b": "second", "a": "first", "c": "second"}
+    for method in gradcam.METHODS:
+        for batch_size in (4, 100):
+            found = list(gradcam.by_stage(model, many, stages, None, method, batch_size))
+            outputs = np.concatenate([each for each, _ in found])
+            np.testing.assert_allclose(outputs, model.predict(many, verbose=0), atol=1e-6)
+            for name, layer in stages.items():
+                maps = np.concatenate([each[name] for _, each in found])
+                expected = gradcam.heatmaps(model, many, layer, method=method, batch_size=1)
+                np.testing.assert_allclose(maps, expected, atol=1e-5)
+    with pytest.raises(InputError, match="class_index 3"):
+        list(gradcam.by_stage(model, many, stages, 3, batch_size=4))
 
 
 def test_an_unbuilt_model(images):

@@ -34,6 +34,7 @@ from common.figures.canvas import (
     WIDTH,
     YELLOW,
 )
+from common.figures.overlays import Overlays
 from common.figures.settings import own
 
 confusion_matrix = own(results.confusion_matrix)
@@ -51,8 +52,38 @@ roc = own(results.roc)
 save = own(png.save)
 
 __all__ = [
-    "BLACK", "BLUE", "COLOURS", "DPI", "FONT", "GREEN", "GREY", "HEAT", "INK", "MARKERS", "ORANGE",
-    "PALE", "PURPLE", "SKY", "SMALL", "STYLES", "TEXT", "VERMILLION", "WIDTH", "YELLOW",
-    "confusion_matrix", "curves", "data_uri", "examples", "gradcam_gallery", "learning_curves",
-    "mistakes", "mosaic", "pairs", "per_case", "reliability", "roc", "save",
+    "BLACK",
+    "BLUE",
+    "COLOURS",
+    "DPI",
+    "FONT",
+    "GREEN",
+    "GREY",
+    "HEAT",
+    "INK",
+    "MARKERS",
+    "ORANGE",
+    "PALE",
+    "PURPLE",
+    "SKY",
+    "SMALL",
+    "STYLES",
+    "TEXT",
+    "VERMILLION",
+    "WIDTH",
+    "YELLOW",
+    "Overlays",
+    "confusion_matrix",
+    "curves",
+    "data_uri",
+    "examples",
+    "gradcam_gallery",
+    "learning_curves",
+    "mistakes",
+    "mosaic",
+    "pairs",
+    "per_case",
+    "reliability",
+    "roc",
+    "save",
 ]  # fmt: skip

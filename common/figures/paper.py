@@ -14,6 +14,32 @@ from common.figures.canvas import DPI, INK, SMALL, empty, font
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+
+def scaled(
+    image: NDArray[np.uint8], wide: int, tall: int, *, exact: bool = False
+) -> NDArray[np.uint8]:
+    """Scale a picture to its place on a sheet.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3), RGB
+    wide, tall : int
+        Pixels on the sheet.
+    exact : bool
+        Keep the edges of its pixels.
+
+    Returns
+    -------
+    uint8 array (tall, wide, 3)
+    """
+    import cv2
+
+    smooth = cv2.INTER_AREA if wide < image.shape[1] else cv2.INTER_LINEAR
+    how = cv2.INTER_NEAREST if exact else smooth
+    drawn = cv2.resize(np.ascontiguousarray(image), (wide, tall), interpolation=how)
+    return np.asarray(drawn, dtype=np.uint8)
 
 
 class Sheet:
@@ -66,9 +92,6 @@ class Sheet:
         uint8 array (h, w, 3)
             The picture as it stands on the sheet.
         """
-        import cv2
-
-        image = np.ascontiguousarray(image)
         shape = image.shape[0] / image.shape[1]
         if height is None:
             height = width * shape
@@ -77,11 +100,7 @@ class Sheet:
             height = width * shape
         left, top = round(x * DPI), round(y * DPI)
         wide, tall = max(1, round(width * DPI)), max(1, round(height * DPI))
-        smooth = cv2.INTER_AREA if wide < image.shape[1] else cv2.INTER_LINEAR
-        how = cv2.INTER_NEAREST if exact else smooth
-        drawn: NDArray[np.uint8] = np.asarray(
-            cv2.resize(image, (wide, tall), interpolation=how), dtype=np.uint8
-        )
+        drawn = scaled(image, wide, tall, exact=exact)
         if frame is not None:
             from matplotlib.colors import to_rgb
 
@@ -101,7 +120,7 @@ class Sheet:
         weight: str = "normal",
         align: Literal["left", "center"] = "left",
         upright: bool = False,
-    ) -> None:
+    ) -> Text:
         """Set words on the sheet.
 
         Parameters
@@ -117,13 +136,22 @@ class Sheet:
         align : {"left", "center"}
         upright : bool
             Turn them to be read from below.
+
+        Returns
+        -------
+        Text
+            May be set anew while only the words are drawn.
         """
         turned = {"rotation": 90, "va": "center", "ha": "left"} if upright else {"va": "bottom"}
-        self._figure.text(
+        return self._figure.text(
             x / self.width, 1 - y / self.height, words, color=INK, parse_math=False,
             fontproperties=font(size, weight),
             **({"ha": align, "multialignment": align} | turned),
         )  # fmt: skip
+
+    def words(self) -> Figure:
+        """Give the words alone, on white."""
+        return self._figure
 
     def figure(self, description: str) -> Figure:
         """Give the sheet as a figure.

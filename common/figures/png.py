@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,56 @@ def save(figure: Figure, path: str | Path, synthetic: bool = False, description:
     with atomic_path(path) as temporary:
         temporary.write_bytes(_png(figure, synthetic, description or str(figure.get_label())))
     return path
+
+
+def save_pixels(
+    drawn: NDArray[np.uint8], path: str | Path, synthetic: bool = False, description: str = ""
+) -> Path:
+    """Write a picture of photographs as PNG, whole or not at all; the same one the same bytes.
+
+    Parameters
+    ----------
+    drawn : uint8 (H, W, 3), RGB
+        As `Overlays.draw` gives it.
+    path, synthetic, description
+        As in `save`, but for the description, of which there is none by default.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    WriteError
+        If it cannot be written.
+    """
+    import cv2
+
+    if synthetic:
+        drawn = np.concatenate([_strip(drawn.shape[1]), drawn])
+    # A third of Pillow's time, a tenth larger.
+    how = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
+           cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]  # fmt: skip
+    _, encoded = cv2.imencode(".png", drawn[..., ::-1], how)
+    data = encoded.tobytes()
+    density = round(DPI / 0.0254).to_bytes(4, "big")
+    chunks = _chunk(b"pHYs", density + density + b"\x01")
+    if synthetic:
+        chunks += _chunk(b"tEXt", b"SYNTHETIC\0" + SYNTHETIC.encode("latin-1"))
+    if description:
+        chunks += _chunk(b"iTXt", b"Description\0\0\0\0\0" + description.encode("utf-8"))
+    path = Path(path)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data[:_HEADER] + chunks + data[_HEADER:])
+    return path
+
+
+_HEADER = 33  # bytes of the signature and IHDR, behind which other chunks may stand
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
 
 
 def data_uri(source: Figure | str | Path, limit: int = 300_000) -> str:

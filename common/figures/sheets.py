@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 GAP = 0.1
 """Inches between pictures."""
 
+HEADINGS, SCALE = 0.3, 0.45
+"""Inches of a Grad-CAM gallery above its first image and its title, and below the last."""
+
 Image = NDArray[np.uint8]
 """RGB, shape (H, W, 3), uint8."""
 
@@ -97,7 +100,7 @@ def _sheet(
         y = number // columns * (tall + head + GAP) + head
         sheet.paste(image, x, y, side - GAP, frame=frame)
         sheet.write(title, x, y - 0.05, TINY)
-    return sheet.figure(_listing(what, titles))
+    return sheet.figure(listing(what, titles))
 
 
 def pairs(
@@ -147,7 +150,7 @@ def pairs(
             sheet.write(text, x, y + head - 0.05)
         y += tall + head + GAP
     told = [f"{a}; {b}: {note}" for (a, b), note in zip(titles, notes, strict=True)]
-    return sheet.figure(_listing("Pairs of images", told))
+    return sheet.figure(listing("Pairs of images", told))
 
 
 def gradcam_gallery(
@@ -179,30 +182,86 @@ def gradcam_gallery(
         If there are no images.
     """
     _some(images)
-    columns = 1 + len(heatmaps)
-    side = min(1.7, (WIDTH - 0.1) / columns)
-    wide, width = side - GAP, side * columns
+    side, width = gallery_columns(len(heatmaps))
+    wide = side - GAP
     drawn = [words(title, SMALL, width - 0.1) for title in titles]
-    head = 0.08 + 0.16 * max(title.count("\n") + 1 for title in drawn)
+    head = title_height(max(title.count("\n") + 1 for title in drawn))
     heights = [wide * np.shape(image)[0] / np.shape(image)[1] for image in images]
-    sheet = Sheet(width, 0.3 + sum(heights) + len(images) * (head + GAP) + 0.45)
+    sheet = Sheet(width, gallery_height(heights, head))
     for column, name in enumerate(["Image", *heatmaps]):
         sheet.write(words(name, TEXT, side), GAP / 2 + side * column + wide / 2, 0.27, TEXT,
                     weight="bold", align="center")  # fmt: skip
-    y = 0.3
+    y = HEADINGS
     for row, (image, tall) in enumerate(zip(images, heights, strict=True)):
         y += head
         sheet.write(drawn[row], GAP / 2, y - 0.05)
         plain = sheet.paste(image, GAP / 2, y, wide)
         for column, maps in enumerate(heatmaps.values(), 1):
-            sheet.paste(_hot(plain, maps[row]), GAP / 2 + side * column, y, wide)
+            sheet.paste(hot(plain, maps[row]), GAP / 2 + side * column, y, wide)
         y += tall + GAP
     _scale(sheet, y + 0.05)
-    return sheet.figure(_listing(f"Grad-CAM of {', '.join(heatmaps)}", titles))
+    return sheet.figure(listing(f"Grad-CAM of {', '.join(heatmaps)}", titles))
 
 
-def _hot(image: Image, heatmap: NDArray[np.floating]) -> Image:
-    """Lay a map over the whole of its image: where it is 0 the image shows, where 1 a quarter."""
+def gallery_columns(stages: int) -> tuple[float, float]:
+    """Widths in a Grad-CAM gallery.
+
+    Parameters
+    ----------
+    stages : int
+        Maps beside each image.
+
+    Returns
+    -------
+    column, all : float
+        Inches.
+    """
+    side = min(1.7, (WIDTH - 0.1) / (1 + stages))
+    return side, side * (1 + stages)
+
+
+def gallery_height(images: Sequence[float], title: float) -> float:
+    """Height of a Grad-CAM gallery.
+
+    Parameters
+    ----------
+    images : sequence of float
+        Heights of its images, in inches.
+    title : float
+        Height of each one's title.
+
+    Returns
+    -------
+    float
+        Inches.
+    """
+    return HEADINGS + sum(images) + len(images) * (title + GAP) + SCALE
+
+
+def title_height(lines: int) -> float:
+    """Inches of a title in a Grad-CAM gallery.
+
+    Parameters
+    ----------
+    lines : int
+        Of the title.
+    """
+    return 0.08 + 0.16 * lines
+
+
+def hot(image: Image, heatmap: NDArray[np.floating]) -> Image:
+    """Lay a map over the whole of its image: where it is 0 the image shows, where 1 a quarter.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3), RGB
+    heatmap : float (h, w)
+        In [0, 1]; enlarged bilinearly.
+
+    Returns
+    -------
+    uint8 array (H, W, 3)
+    """
     import cv2
     from matplotlib import colormaps
 
@@ -283,6 +342,18 @@ def _some(images: Sized) -> None:
         raise InputError("no images to draw")
 
 
-def _listing(what: str, titles: Sequence[str]) -> str:
-    """Say in words what a sheet of pictures shows."""
+def listing(what: str, titles: Sequence[str]) -> str:
+    """Say in words what a sheet of pictures shows.
+
+    Parameters
+    ----------
+    what : str
+        Kind of sheet.
+    titles : sequence of str
+
+    Returns
+    -------
+    str
+        As alternative text.
+    """
     return f"{what}: " + "; ".join(str(title).replace("\n", ", ") for title in titles)

@@ -2,8 +2,8 @@
 
 Works on any layer with a feature map, in any built model of one image, on the TensorFlow
 and the JAX backend. The layer's output is caught while the whole model runs, so that skip
-connections and dense concatenations around the layer count. The methods are those of [1]_ and [2]_,
-`sanity_check` follows [3]_, `pointing_game` [4]_.
+connections and dense concatenations around the layer count; one run serves any number of
+layers. The methods are those of [1]_ and [2]_, `sanity_check` follows [3]_, `pointing_game` [4]_.
 
 References
 ----------
@@ -17,12 +17,13 @@ References
 
 from common.gradcam.checks import pointing_game, sanity_check
 from common.gradcam.layers import stages, title
-from common.gradcam.maps import METHODS, Method, heatmaps
+from common.gradcam.maps import METHODS, Method, by_stage, heatmaps
 from common.gradcam.picture import overlay
 
 __all__ = [
     "METHODS",
     "Method",
+    "by_stage",
     "heatmaps",
     "overlay",
     "pointing_game",

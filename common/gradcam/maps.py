@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from common.gradcam.arguments import classes_of, pixels_of, require_choice, require_model
-from common.gradcam.gradients import activation_and_gradient
+from common.gradcam.gradients import Pass, passes
 from common.gradcam.layers import find, last_feature_map, scores_layer
 
 if TYPE_CHECKING:
@@ -75,10 +76,52 @@ def heatmaps(
     Selvaraju et al. 2017, equations 1 and 2; Chattopadhyay et al. 2018, equation 19.
     """
     result, _ = explained(model, images, layer, class_index, method, batch_size, logits)
-    if normalise:
-        peak = result.max(axis=(1, 2), keepdims=True)
-        result = np.divide(result, peak, out=np.zeros_like(result), where=peak > 0)
-    return result
+    return _normalised(result) if normalise else result
+
+
+def by_stage(
+    model: keras.Model,
+    images: ArrayLike,
+    stages: Mapping[str, str],
+    class_index: ArrayLike | None = None,
+    method: Method = "gradcam",
+    batch_size: int = 16,
+    *,
+    logits: str | None = None,
+) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Run a network once, there and back, for its outputs and its maps at several layers.
+
+    A map for each layer by `heatmaps` runs it as often as there are layers.
+
+    Parameters
+    ----------
+    model, images, class_index, method, batch_size, logits
+        As in `heatmaps`.
+    stages : mapping of str to str
+        What a map is called, to its layer; `common.gradcam.stages` gives a run's.
+
+    Yields
+    ------
+    outputs : ndarray
+        What the model gives for a batch of the images.
+    maps : dict of str to ndarray, float32, shape (n, h, w)
+        Its maps, each divided by its maximum.
+
+    Raises
+    ------
+    InputError
+        As `heatmaps`.
+    """
+    targets = {name: find(model, layer) for name, layer in stages.items()}
+    distinct = list({id(each): each for each in targets.values()}.values())
+    for found in _batches(model, images, distinct, class_index, method, batch_size, logits):
+        maps = {
+            id(layer): _normalised(_combine(activation, gradient, method))
+            for layer, activation, gradient in zip(
+                distinct, found.activations, found.gradients, strict=True
+            )
+        }
+        yield found.outputs, {name: maps[id(layer)] for name, layer in targets.items()}
 
 
 def explained(
@@ -100,34 +143,58 @@ def explained(
     require_choice(method, METHODS, batch_size)
     require_model(model)
     target = last_feature_map(model) if layer is None else find(model, layer)
+    maps, classes = [], []
+    for found in _batches(model, images, [target], class_index, method, batch_size, logits):
+        maps.append(_combine(found.activations[0], found.gradients[0], method))
+        classes.append(found.classes)
+    return np.concatenate(maps), np.concatenate(classes)
+
+
+def _batches(
+    model: keras.Model,
+    images: ArrayLike,
+    targets: Sequence[keras.Operation],
+    class_index: ArrayLike | None,
+    method: str,
+    batch_size: int,
+    logits: str | None,
+) -> Iterator[Pass]:
+    """What a pass over each batch gives."""
+    require_choice(method, METHODS, batch_size)
+    require_model(model)
     scores = scores_layer(model, logits)
     pixels = pixels_of(model, images)
-    wanted = classes_of(class_index, len(pixels))
-    maps, classes = [], []
-    for start in range(0, len(pixels), batch_size):
-        batch = slice(start, start + batch_size)
-        activation, gradient, chosen = activation_and_gradient(
-            model,
-            pixels[batch].astype(np.float32),
-            target,
-            scores,
-            None if wanted is None else wanted[batch],
-        )
-        maps.append(_combine(activation, gradient, method))
-        classes.append(chosen)
-    return np.concatenate(maps), np.concatenate(classes)
+    count = len(pixels)
+    wanted = classes_of(class_index, count)
+    several = count > batch_size
+    run = passes(model, targets, scores, compiled=several)
+    for start in range(0, count, batch_size):
+        # Compiled code is for one size: the last batch is filled with its last image.
+        rows = np.arange(start, start + batch_size if several else count)
+        rows = np.minimum(rows, count - 1)
+        found = run(pixels[rows].astype(np.float32), None if wanted is None else wanted[rows])
+        yield found.first(count - start)
 
 
 def _combine(activation: np.ndarray, gradient: np.ndarray, method: str) -> np.ndarray:
     """Weighted sum over the channels, then ReLU: (N, h, w, K) twice -> (N, h, w)."""
     if method == "gradcam":
-        weights = gradient.mean(axis=(1, 2))  # Eq. 1 of Selvaraju et al.
+        weights = gradient.mean(axis=(1, 2), dtype=np.float64)  # Eq. 1 of Selvaraju et al.
     else:
+        # The third power of a gradient underflows in float32.
+        activation, gradient = activation.astype(np.float64), gradient.astype(np.float64)
         # Eq. 19 of Chattopadhyay et al.: for Y = exp(S) the derivatives are exp(S) times powers of
         # dS/dA, and exp(S) cancels. The sum runs over A alone: the cube stays at its own place.
         square, cube = gradient**2, gradient**3
         denominator = 2 * square + activation.sum(axis=(1, 2), keepdims=True) * cube
         alpha = np.divide(square, denominator, out=np.zeros_like(square), where=denominator != 0)
         weights = (alpha * np.maximum(gradient, 0)).sum(axis=(1, 2))
-    maps = np.einsum("nhwk,nk->nhw", activation, weights)
-    return np.maximum(maps, 0).astype(np.float32)  # Eq. 2
+    # Of the activation's own precision: what is float32 makes no copy of it in float64.
+    maps = activation @ weights.astype(activation.dtype)[:, None, :, None]  # Eq. 2
+    return np.maximum(maps[..., 0], 0).astype(np.float32)
+
+
+def _normalised(maps: np.ndarray) -> np.ndarray:
+    """Each divided by its maximum; a map without any evidence stays 0."""
+    peak = maps.max(axis=(1, 2), keepdims=True)
+    return np.divide(maps, peak, out=np.zeros_like(maps), where=peak > 0)
