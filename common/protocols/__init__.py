@@ -10,6 +10,7 @@
 from common.protocols.read import (
     SEVERITIES,
     Discrepancy,
+    NotBuilt,
     Open,
     Paper,
     Protocol,
@@ -17,13 +18,14 @@ from common.protocols.read import (
     discrepancies,
     protocol,
 )
-from common.protocols.show import BEGIN, END, block, deviation, text, update_readme
+from common.protocols.show import BEGIN, END, block, deviation, left_out, text, update_readme
 
 __all__ = [
     "BEGIN",
     "END",
     "SEVERITIES",
     "Discrepancy",
+    "NotBuilt",
     "Open",
     "Paper",
     "Protocol",
@@ -31,6 +33,7 @@ __all__ = [
     "block",
     "deviation",
     "discrepancies",
+    "left_out",
     "protocol",
     "text",
     "update_readme",

@@ -103,6 +103,28 @@ class Open:
 
 
 @dataclass(frozen=True)
+class NotBuilt:
+    """One thing that the paper claims or announces and never describes; it is not built here.
+
+    Attributes
+    ----------
+    name : str
+        Key within the paper.
+    where : str
+        Section, table or figure.
+    says : str
+        What it says, in words.
+    why : str
+        Why it is not built.
+    """
+
+    name: str
+    where: str
+    says: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Protocol:
     """All that a paper's protocol.toml holds.
 
@@ -111,11 +133,13 @@ class Protocol:
     paper : Paper
     stated : dict of str to Stated
     open : dict of str to Open
+    not_built : dict of str to NotBuilt
     """
 
     paper: Paper
     stated: dict[str, Stated]
     open: dict[str, Open]
+    not_built: dict[str, NotBuilt]
 
     @property
     def deviations(self) -> list[Stated]:
@@ -177,7 +201,7 @@ def protocol(package: str) -> Protocol:
     """
     name = "protocol.toml"
     content = _load(package, name)
-    unknown = set(content) - {"paper", "stated", "open"}
+    unknown = set(content) - {"paper", "stated", "open", "not_built"}
     if unknown:
         raise InputError(f"{package}/{name}: unknown section [{min(unknown)}]")
     stated = {}
@@ -196,6 +220,10 @@ def protocol(package: str) -> Protocol:
         {
             key: _record(Open, f"{package}/{name} [open.{key}]", {"name": key, **entry})
             for key, entry in content.get("open", {}).items()
+        },
+        {
+            key: _record(NotBuilt, f"{package}/{name} [not_built.{key}]", {"name": key, **entry})
+            for key, entry in content.get("not_built", {}).items()
         },
     )
 

@@ -7,7 +7,14 @@ from typing import Any
 
 from common import files, papers
 from common.errors import InputError
-from common.protocols.read import Discrepancy, Open, Stated, discrepancies, protocol
+from common.protocols.read import (
+    Discrepancy,
+    NotBuilt,
+    Open,
+    Stated,
+    discrepancies,
+    protocol,
+)
 
 BEGIN, END = "<!-- discrepancies:begin -->", "<!-- discrepancies:end -->"
 """What the block in a README stands between."""
@@ -24,14 +31,17 @@ def block(package: str) -> str:
     Returns
     -------
     str
-        Two lists, made of protocol.toml and discrepancies.toml alone.
+        Lists, made of protocol.toml and discrepancies.toml alone.
     """
-    deviations = protocol(package).deviations
+    read = protocol(package)
     found = discrepancies(package).values()
     out = []
-    if deviations:
+    if read.deviations:
         out += ["Done otherwise than the paper says:", ""]
-        out += [f"- {deviation(entry)}" for entry in deviations] + [""]
+        out += [f"- {deviation(entry)}" for entry in read.deviations] + [""]
+    if read.not_built:
+        out += ["Claimed or announced by the paper, and not built:", ""]
+        out += [f"- {left_out(entry)}" for entry in read.not_built.values()] + [""]
     out += [
         "What the paper leaves open, with our choice and the reason, is printed by",
         f"`python -m common.protocols show {package}`.",
@@ -56,6 +66,16 @@ def deviation(entry: Stated) -> str:
         f"**{words(entry.name)}**{setting}. {entry.where}: {_values(entry)}; {entry.says}. "
         f"Here: {_value(entry.ours)}; {entry.why}."
     )
+
+
+def left_out(entry: NotBuilt) -> str:
+    """Say in Markdown what a paper claims and is not built here, and why.
+
+    Parameters
+    ----------
+    entry : NotBuilt
+    """
+    return f"**{words(entry.name)}**. {entry.where}: {entry.says}. Not built: {entry.why}."
 
 
 def _discrepancy(each: Discrepancy) -> str:
@@ -113,9 +133,10 @@ def text(package: str, names: list[str] | None = None) -> str:
         If one of `names` is nowhere.
     """
     read, found = protocol(package), discrepancies(package)
-    entries: list[Stated | Open | Discrepancy] = [
+    entries: list[Stated | Open | NotBuilt | Discrepancy] = [
         *read.stated.values(),
         *read.open.values(),
+        *read.not_built.values(),
         *found.values(),
     ]
     for name in names or []:
@@ -136,20 +157,24 @@ def text(package: str, names: list[str] | None = None) -> str:
     return "\n\n".join([*out, *map(_paragraph, chosen)]) + "\n"
 
 
-def _keys(entry: Stated | Open | Discrepancy) -> tuple[str, ...]:
+def _keys(entry: Stated | Open | NotBuilt | Discrepancy) -> tuple[str, ...]:
     """Names by which an entry can be asked for."""
     if isinstance(entry, Discrepancy):
         return (entry.id,)
+    if isinstance(entry, NotBuilt):
+        return (entry.name,)
     return (entry.name, entry.field, flag(entry.field)) if entry.field else (entry.name,)
 
 
-def _paragraph(entry: Stated | Open | Discrepancy) -> str:
+def _paragraph(entry: Stated | Open | NotBuilt | Discrepancy) -> str:
     if isinstance(entry, Discrepancy):
         return (
             f"{entry.id}  {entry.severity}; {entry.where}; {_how(entry)}\n"
             f"  printed   {entry.claim}\n  but       {entry.problem}\n"
             f"  evidence  {entry.evidence}\n  here      {entry.resolution}"
         )
+    if isinstance(entry, NotBuilt):
+        return f"{words(entry.name)}\n  {entry.where}: {entry.says}\n  not built: {entry.why}"
     setting = f"  {flag(entry.field)}" if entry.field else ""
     if isinstance(entry, Open):
         return f"{words(entry.name)}{setting}\n  left open: {_value(entry.default)}; {entry.why}"

@@ -69,6 +69,11 @@ def page(known: Known, made: Runs, data: Sequence[tuple[str, str]]) -> dict[str,
         "curves": [] if demo else curves(known, made),
         "magnifications": [] if demo else magnifications(known, made),
         "needs_runs": needs_runs(known, made) if not demo else "",
+        "quoted": tables.quoted(known.package),
+        "not_built": [
+            re.sub(r"[*`]", "", protocols.left_out(each))
+            for each in protocols.protocol(known.package).not_built.values()
+        ],
         "found": list(protocols.discrepancies(known.package).values()),
         "deviations": [
             re.sub(r"[*`]", "", protocols.deviation(each))

@@ -5,7 +5,8 @@ fills a row only if its whole config equals the row's preset (seed, split seed a
 it saw every image of the data set; any other run is listed with what differs. Synthetic runs never
 appear.
 
-printed -> arithmetic, ours -> judge, paper -> comparison, as_printed -> show -> readme, entry
+printed -> arithmetic, ours -> judge, paper -> comparison, as_printed -> show -> readme, quoted
+-> entry
 """
 
 from common.tables.arithmetic import paper_count, paper_counts, recover_count, size_remarks
@@ -15,6 +16,7 @@ from common.tables.judge import MARGIN, Difference, difference, difference_inter
 from common.tables.ours import Estimate, Group, counts_behind, estimate, lookup, reason
 from common.tables.paper import Paper, command, load, missing_images
 from common.tables.printed import COLUMNS, SCALES, published, published_text, unknown
+from common.tables.quoted import HEADING, Quoted, quoted, quoted_markdown
 from common.tables.readme import BEGIN, END, block, update_readme
 from common.tables.show import (
     HEADER,
@@ -33,6 +35,7 @@ __all__ = [
     "COLUMNS",
     "END",
     "HEADER",
+    "HEADING",
     "LEGEND",
     "MARGIN",
     "SCALES",
@@ -41,6 +44,7 @@ __all__ = [
     "Group",
     "Notes",
     "Paper",
+    "Quoted",
     "block",
     "cells",
     "command",
@@ -60,6 +64,8 @@ __all__ = [
     "paper_counts",
     "published",
     "published_text",
+    "quoted",
+    "quoted_markdown",
     "reason",
     "recover_count",
     "rows",

@@ -6,6 +6,7 @@ from common.errors import InputError
 from common.files import path_argument, sheet_text, write_text
 from common.tables.comparison import compared
 from common.tables.paper import load
+from common.tables.quoted import quoted_markdown
 from common.tables.show import latex, markdown
 
 
@@ -48,6 +49,8 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         text = sheet_text(compared(paper))
     else:
         text = {"markdown": markdown, "latex": latex}[flags.format](paper)
+    if flags.format == "markdown" and (more := quoted_markdown(package)):
+        text = f"{text.rstrip()}\n\n{more}"
     if flags.output:
         write_text(flags.output, text)
     else:
