@@ -5,6 +5,7 @@
 # make docs   the documentation as a site: build/docs/index.html (a minute, no network after the installation)
 # make notebooks   execute them for the site (minutes)
 # make picture     the README's picture, from the demo, by Chromium
+# make dist   wheel and sdist, checked     make extras    the wheel with each extra in an empty environment
 # make coverage   lines that the default suite reaches
 # make mutants    does a test fail for each small error in the code? ROOM=metrics for one room
 
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 # Warnings are errors in the tests, and two processes fill two cores.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo reproduce-demo test test-all lint docs notebooks picture coverage bench mutants clean
+.PHONY: demo reproduce-demo test test-all lint docs notebooks picture dist extras coverage bench mutants clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m her2scoring.train --stain he --classes 4 --demo
@@ -46,6 +47,15 @@ docs: $(VENV)/installed-docs
 
 notebooks: $(VENV)/installed
 	$(BIN)/python -m pytest -m "" tests/test_notebooks.py
+
+dist: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet "build>=1.2" "twine>=6"
+	rm -rf dist build/lib
+	$(BIN)/python -m build --outdir dist . >/dev/null
+	$(BIN)/python -m twine check --strict dist/*
+
+extras: dist
+	$(BIN)/python -m tests.extras dist/*.whl $(EXTRAS)
 
 picture: demo
 	$(BIN)/python docs/site/picture.py runs/her2scoring/SYNTHETIC-demo-*/report.html docs/report.png

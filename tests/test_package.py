@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import extras
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -54,6 +55,10 @@ def test_the_wheel_works_elsewhere(tmp_path):
         "import common; print(common.__file__)", cwd=tmp_path, env=environment
     ).stdout.strip()
     assert where == str(site / "common" / "__init__.py")
+
+
+def test_every_extra_is_tried_with_a_command():
+    assert set(extras.COMMANDS) == set(extras.extras())
 
 
 @pytest.mark.parametrize("module", ["datasets", "metrics", "tables", "splits", "runs", "config"])
