@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from common import acquaintance, backend, images, notices, predictions, runs, terminal
+from common import acquaintance, backend, confidence, images, notices, predictions, runs, terminal
 from common.errors import InputError
 from common.files import path_argument, write_sheet
 
@@ -43,7 +43,9 @@ def predict(run: runs.Run, paths: Sequence[Path], *, batch_size: int = 16) -> pd
     Returns
     -------
     DataFrame
-        One row per image: image, predicted, probability, p_<class>...
+        One row per image: image, predicted, probability, p_<class>..., with the run's temperature;
+        where validation images told it, ``abstain`` (whether no answer should be given) and
+        ``set`` (classes with ``|`` between them, of which one is promised to be the true one).
 
     Raises
     ------
@@ -137,15 +139,20 @@ def _table(run: runs.Run, paths: Sequence[Path], probabilities: np.ndarray) -> p
             f"{run.path / 'config.json'}: names {len(classes)} classes, and the model has "
             f"{probabilities.shape[1]}; take the file as the training wrote it"
         )
-    best = predictions.predicted_classes(probabilities)
-    return pd.DataFrame(
+    kept = confidence.read(run.path)
+    best = predictions.predicted_classes(probabilities)  # no temperature changes it
+    sure = kept.calibrated(probabilities).astype(probabilities.dtype)
+    table = pd.DataFrame(
         {
             "image": [path.as_posix() for path in paths],
             "predicted": [classes[i] for i in best],
-            "probability": probabilities.max(axis=1),
-            **{predictions.column(name): probabilities[:, i] for i, name in enumerate(classes)},
+            "probability": sure.max(axis=1),
+            **{predictions.column(name): sure[:, i] for i, name in enumerate(classes)},
         }
     )
+    for name, column in kept.columns(probabilities, classes).items():
+        table[name] = column
+    return table
 
 
 def main(package: str, arguments: list[str] | None = None) -> int:
@@ -219,6 +226,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     if run.synthetic:
         print(notices.SYNTHETIC_MODEL)
     print(_text(table))
+    terminal.line(str(confidence.read(run.path)))
     if flags.output:
         write_sheet(flags.output, table)
     if flags.gradcam:
@@ -264,9 +272,10 @@ def _text(table: pd.DataFrame) -> str:
     lines = []
     for name, row in zip(shown, table.to_dict("records"), strict=True):
         others = "  ".join(f"{each} {row[predictions.column(each)]:.3f}" for each in classes)
-        lines.append(
-            f"{name:<{width}}  {row['predicted']}  {100 * row['probability']:.1f} %  ({others})"
-        )
+        told = f"{name:<{width}}  {row['predicted']}  {100 * row['probability']:.1f} %  ({others})"
+        if "set" in row:
+            told += f"  set {{{row['set'].replace('|', ', ')}}}"
+        lines.append(told + ("  abstains" if row.get("abstain") == "yes" else ""))
     return "\n".join(lines)
 
 

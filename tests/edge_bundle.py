@@ -24,6 +24,7 @@ from wrn_edge.bundle.programs import device_module
 SIZE = 32
 CLASSES = ("benign", "malignant")
 BIAS = np.array([0.4, -0.4], np.float32)
+TEMPERATURE = 1.6
 RUNTIME = '''"""Stands in for the runtime: the model's file is JSON."""
 import enum, json
 import numpy as np
@@ -165,7 +166,7 @@ def exported_run(root: Path) -> runs.Run:
     import pandas as pd
 
     from common import config as configuration
-    from common import export, predictions
+    from common import evaluation, export, predictions
     from wrn_edge import config
     from wrn_edge.model import build_model
 
@@ -203,6 +204,9 @@ def exported_run(root: Path) -> runs.Run:
     test = split[split.part == "test"].reset_index(drop=True)
     outputs = _keras(made, [data / image for image in test.image])
     predictions.write(folder / "predictions.csv", predictions.table(test, outputs, CLASSES))
+    scores = evaluation.evaluate_run(folder)
+    scores["confidence"]["temperature"] = TEMPERATURE  # as validation images would have told it
+    write_json(folder / "metrics.json", scores)
     arguments = ["--run", str(folder), "--precision", "int8", "float32", "--heldout", "8"]
     assert export.main("wrn_edge", [*arguments, "--converter", "tensorflow"]) == 0
     return made

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common import evaluation, figures, metrics, runs
+from common import confidence, evaluation, figures, metrics, runs
 from common import predictions as tables
 from common.files import write_csv, write_json
 from common.splits import leakage
@@ -100,6 +100,9 @@ def make(
     best = history.sort_values(["val_accuracy", "val_loss"], ascending=[False, True]).epoch.iloc[0]
     runs.load(folder).note(kept_epoch=int(best))
     scores["best_epoch"] = evaluation.best_epoch(runs.load(folder))
+    scores["confidence"] = confidence.of_predictions(
+        predictions, classes, positive=positive, split=split
+    )
     write_json(folder / "metrics.json", scores)
     if pictures:
         _pictures(rng, folder, classes, synthetic)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import notices, runs
+from common import confidence, notices, runs
 from common.errors import InputError
 from common.files import file_hash
 from wrn_edge import bundle
@@ -78,6 +78,8 @@ def test_a_bundle_holds_what_a_device_needs(made, run):
     assert (preprocessing["image_size"], preprocessing["threshold"]) == (32, 0.5)
     about = (made / "ABOUT.txt").read_text()
     assert about.startswith(notices.SYNTHETIC_MODEL)
+    assert "calibrated on validation pictures, with temperature 1.6." in about
+    assert export["temperature"] == 1.6
     assert notices.RESEARCH_USE in about
 
 
@@ -92,13 +94,17 @@ def test_golden_pictures_are_held_out_pictures_of_each_class_and_of_two_patients
                 (image,) = [name for name in frame.index if name.endswith(each["source"])]
                 assert (made / "golden" / each["file"]).read_bytes() == (data / image).read_bytes()
                 assert frame.part[image] == "test"
-                assert each["keras"] == frame.loc[image, ["p_benign", "p_malignant"]].tolist()
+                answer = frame.loc[[image], ["p_benign", "p_malignant"]].to_numpy(float)
+                sure = confidence.apply_temperature(answer, edge_bundle.TEMPERATURE)
+                assert each["keras"] == sure[0].tolist() != answer[0].tolist()
                 cases.add(frame.case[image])
         assert len(cases) == 2
     assert [each["file"] for each in expected(made) if not each["tissue"]] == ["blank.png"]
 
 
 def test_the_device_answers_as_keras_does(made, run):
+    """Keras with the run's temperature, which lies in the exported model."""
+    assert manifest(made)["temperature"] == edge_bundle.TEMPERATURE
     limit = manifest(made)["model"]["agreement"]["max_abs_probability_error"]
     for each in expected(made):
         if each["truth"]:
@@ -122,9 +128,22 @@ def test_the_mean_of_the_activation_maps_is_the_logits(run, tmp_path, precision,
         assert np.array_equal(probabilities, np.float32(each["outputs"][model.family]))
         maps = model.activation_maps()
         assert maps.shape == (4, 4, 2)
-        logits = maps.mean(axis=(0, 1)) + edge_bundle.BIAS
+        logits = maps.mean(axis=(0, 1)) + edge_bundle.BIAS / edge_bundle.TEMPERATURE
         odds = np.exp(logits - logits.max())
         assert np.allclose(odds / odds.sum(), probabilities, atol=tolerance)
+
+
+def test_a_model_without_logits_takes_no_temperature():
+    import keras
+
+    from common.export.preparing import divide_logits
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
+    before = [each.copy() for each in model.get_weights()]
+    divide_logits(model, None)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    with pytest.raises(InputError, match="no dense layer logits"):
+        divide_logits(model, 2.0)
 
 
 def test_the_second_output_changes_no_probability(run, made):
@@ -142,7 +161,7 @@ def test_the_weights_of_the_maps_are_the_last_layers(run):
 
     opened = maps.open_up((run.path / "export/model-float32.tflite").read_bytes())
     weights = runs.load_model(run).get_layer("logits").get_weights()[0]
-    assert np.allclose(opened.weights, weights, atol=1e-6)
+    assert np.allclose(opened.weights, weights / edge_bundle.TEMPERATURE, atol=1e-6)
     assert opened.logit_step is None
 
 

@@ -13,7 +13,17 @@ import pandas as pd
 import pytest
 import run_folder
 
-from common import classification, files, generative, images, lifecycle, runs, splits, stain
+from common import (
+    classification,
+    confidence,
+    files,
+    generative,
+    images,
+    lifecycle,
+    runs,
+    splits,
+    stain,
+)
 from common.errors import InputError
 from common.report import data as report_data
 from common.report.files import read as read_files
@@ -239,6 +249,15 @@ def test_predict_leaves_out_bad_images_and_says_so(tmp_path, monkeypatch, capsys
     assert "c\\x1b[2J.png" in said.out
     assert "LEFT OUT 1 of 5 images" in said.err
     assert "grey.png" in said.err
+    kept = confidence.read(folder)
+    sure = kept.calibrated(np.array([[0.25, 0.75]]))[0]
+    table = pd.read_csv(output)
+    np.testing.assert_allclose(table[["p_benign", "p_malignant"]], np.tile(sure, (4, 1)))
+    assert table.columns[-2:].tolist() == ["abstain", "set"]
+    assert set(table.abstain) == {"yes" if sure[1] < kept.below else "no"}
+    assert set(table.set) == {"benign|malignant" if kept.limit >= 0.75 else "malignant"}
+    assert "set {" in said.out
+    assert f"with temperature {kept.temperature:.3g}; abstains below" in said.err
     with output.open(newline="") as lines:
         assert [line.split(",")[0] for line in lines] == [
             "image", "a.png", "'=b.png", "c\x1b[2J.png", "d.png"

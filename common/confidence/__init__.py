@@ -18,11 +18,11 @@ from common.confidence.conformal import (
 )
 from common.confidence.patients import Patients, by_patient, threshold
 from common.confidence.section import of_predictions
-from common.confidence.stored import Kept, checked, kept
+from common.confidence.stored import Kept, checked, kept, read
 from common.confidence.temperature import HIGHEST, LOWEST, apply_temperature, fit_temperature
 
 __all__ = [
     "HIGHEST", "LEVEL", "LOWEST", "Kept", "Patients", "apply_temperature", "by_patient", "checked",
     "fit_temperature", "kept", "lac_scores", "needed_patients", "of_predictions",
-    "prediction_sets", "quantile", "threshold",
+    "prediction_sets", "quantile", "read", "threshold",
 ]  # fmt: skip

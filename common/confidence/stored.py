@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 from common.confidence.conformal import prediction_sets
 from common.confidence.temperature import HIGHEST, LOWEST, apply_temperature
 from common.errors import RESTORE, InputError
+from common.metrics import RISK, read_scores
 
 _SHARE = (0.0, 1.0)
 _COUNT = (0, 2**53)
@@ -51,6 +52,26 @@ class Kept(NamedTuple):
     """Of the prediction sets."""
     level: float | None = None
 
+    def __str__(self) -> str:
+        if not self.abstains:
+            return "probabilities as the network gives them, without a temperature"
+        share = f"{100 * RISK:g} %"
+        told = [
+            "probabilities as the network gives them, without a temperature"
+            if self.temperature is None
+            else f"probabilities with temperature {self.temperature:.3g}",
+            f"abstains from all: no confidence left {share} errors on validation images"
+            if self.below is None
+            else f"abstains below {100 * self.below:.1f} %, above which at most {share} of the "
+            "validation images were wrong",
+        ]
+        if self.level is not None:
+            told.append(
+                f"sets are to hold the class of {100 * self.level:g} % of the images of a new "
+                "patient like those of the validation"
+            )
+        return "; ".join(told)
+
     def calibrated(self, probabilities: np.ndarray) -> np.ndarray:
         """Apply the temperature.
 
@@ -86,6 +107,29 @@ class Kept(NamedTuple):
         sure = self.calibrated(probabilities).max(axis=1)
         return sure < (np.inf if self.below is None else self.below)
 
+    def columns(self, probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, list[str]]:
+        """Give what stands beside the probabilities of new images.
+
+        Parameters
+        ----------
+        probabilities : float array (n, K)
+            Of the network, before the temperature.
+        classes : sequence of str
+            K class names.
+
+        Returns
+        -------
+        dict of str to list of str
+            ``abstain``, yes or no, and ``set``, classes with ``|`` between them; each only where
+            something was chosen.
+        """
+        found, left, sets = {}, self.left_open(probabilities), self.sets(probabilities)
+        if left is not None:
+            found["abstain"] = ["yes" if each else "no" for each in left]
+        if sets is not None:
+            found["set"] = ["|".join(np.asarray(classes)[inside]) for inside in sets]
+        return found
+
     def sets(self, probabilities: np.ndarray) -> np.ndarray | None:
         """Say which classes are in the set of each image.
 
@@ -100,6 +144,32 @@ class Kept(NamedTuple):
             None where no set can be given.
         """
         return None if self.limit is None else prediction_sets(probabilities, self.limit)
+
+
+def read(folder: Path) -> Kept:
+    """Give what a run keeps for new images.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's.
+
+    Returns
+    -------
+    Kept
+        Nothing where an earlier version made the run, or metrics.json is missing.
+
+    Raises
+    ------
+    InputError
+        If metrics.json is damaged: whether there is a temperature cannot be told then.
+    """
+    path, repair = folder / "metrics.json", f"python -m common.metrics recompute {folder}"
+    if not path.is_file():
+        return Kept()
+    found = read_scores(path, repair=repair)
+    checked(found, path, repair=repair)
+    return kept(found)
 
 
 def kept(metrics: Mapping[str, Any]) -> Kept:

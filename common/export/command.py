@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import backend, datasets, notices, runs
+from common import backend, confidence, datasets, notices, runs
 from common.backend import cores
 from common.errors import InputError
+from common.export import preparing
 from common.export.conversion import CONVERTERS, PRECISIONS
 from common.export.writing import export, table
 from common.files import path_argument, read_table
@@ -104,13 +105,15 @@ def export_run(
         images.append(turned)
         if len(names) >= heldout:
             break
+    model, temperature = runs.load_model(run), confidence.read(run.path).temperature
+    preparing.divide_logits(model, temperature)
     return export(
-        runs.load_model(run),
+        model,
         out,
         calibration=pixels[: len(train)],
         heldout=np.concatenate(images)[:heldout],
         heldout_names=names[:heldout],
-        facts=_facts(run),
+        facts=_facts(run) | {"temperature": temperature},
         **options,
     )
 

@@ -52,6 +52,31 @@ def check_model(model: keras.Model) -> None:
         )
 
 
+def divide_logits(model: keras.Model, temperature: float | None) -> None:
+    """Build a temperature into a model: its last weights are divided by it.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A run's: a layer "logits", linear, and a softmax. It is changed.
+    temperature : float or None
+        Above 0; None changes nothing.
+
+    Raises
+    ------
+    InputError
+        If the model has no such layer.
+    """
+    if temperature is None:
+        return
+    layer = next((each for each in model.layers if each.name == "logits"), None)
+    if layer is None or not hasattr(layer, "kernel"):
+        raise InputError(
+            f"{model.name}: no dense layer logits, whose weights a temperature divides"
+        )
+    layer.set_weights([each / temperature for each in layer.get_weights()])
+
+
 def in_float32(model: keras.Model) -> keras.Model:
     """See a model in float32: a copy where layers compute or keep weights otherwise.
 

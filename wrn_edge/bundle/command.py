@@ -61,6 +61,7 @@ def bundle(
         "classes": run.record["classes"],
         "positive": run.record["positive"],
         "threshold": export["threshold"],
+        "temperature": export.get("temperature"),
         "image_size": run.config["image_size"],
         "resize_filter": run.config["resize_filter"],
         "tolerance": tolerance(precision, opened.logit_step),
@@ -69,7 +70,7 @@ def bundle(
         "model": {**entry, "exported_sha256": entry["sha256"]},
     }
     del about["model"]["sha256"]  # of the file as it is here, see `files`
-    golden = choose_golden(run, find_data(run, data_dir))
+    golden = choose_golden(run, find_data(run, data_dir), about["temperature"])
     given = out
     out = out or run.path / f"{notices.SYNTHETIC_PREFIX if run.synthetic else ''}bundle"
     with runs.changing(run.path) if run.path in out.parents else contextlib.nullcontext():

@@ -140,6 +140,11 @@ def _about_text(about: Mapping[str, Any], golden: Sequence[Golden]) -> str:
         f"probability of {about['threshold']} on.",
         f"Made from run {about['run_id']} of wrn_edge (histopapers), as {model['precision']}.",
     ]
+    if about.get("temperature") is not None:
+        lines.append(
+            "Its probabilities were calibrated on validation pictures, with temperature "
+            f"{about['temperature']:.3g}."
+        )
     agreement = model.get("agreement")
     if agreement:
         lines.append(

@@ -30,7 +30,7 @@ class Golden:
     keras: tuple[float, ...]
 
 
-def choose_golden(run: runs.Run, data_dir: Path) -> list[Golden]:
+def choose_golden(run: runs.Run, data_dir: Path, temperature: float | None = None) -> list[Golden]:
     """Take the first test pictures of each class, each of another patient where that can be.
 
     Parameters
@@ -39,6 +39,8 @@ def choose_golden(run: runs.Run, data_dir: Path) -> list[Golden]:
         Its predictions.csv says what was tested and what Keras answered.
     data_dir : Path
         The folder that the predictions name their pictures in.
+    temperature : float, optional
+        That the exported model was built with.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def choose_golden(run: runs.Run, data_dir: Path) -> list[Golden]:
     InputError
         If the pictures are not in `data_dir`.
     """
-    from common import predictions
+    from common import confidence, predictions
 
     frame = predictions.of_part(predictions.read(run.path / "predictions.csv"))
     frame = frame.sort_values("image")
@@ -65,8 +67,9 @@ def choose_golden(run: runs.Run, data_dir: Path) -> list[Golden]:
                 raise InputError(
                     f"{path}: missing; name the folder that the run was trained on with --data-dir"
                 )
-            keras = tuple(float(row[predictions.column(name)]) for name in run.record["classes"])
-            found.append(Golden(path, label, keras))
+            answer = [[float(row[predictions.column(name)]) for name in run.record["classes"]]]
+            keras = confidence.apply_temperature(np.array(answer), temperature)[0]
+            found.append(Golden(path, label, tuple(keras.tolist())))
     if not found:
         raise InputError(f"{run.path / 'predictions.csv'}: holds no test pictures")
     return found
