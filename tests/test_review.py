@@ -245,6 +245,39 @@ def test_breakhis_names_tell_cases_and_labels(tmp_path):
     assert "SOB_B_F-14-9133-40-001.png" in rules["labels differ"].shown
 
 
+def test_splits_of_any_form_are_reviewed(tmp_path):
+    """Lists of folders; folds dealt to patients, of which the predictions belong to one."""
+    lists = tmp_path / "split.json"
+    lists.write_text(json.dumps({"train": ["SOB_B_TA_14-16184"], "test": ["SOB_B_TA_14-16184CD"]}))
+    (shared,) = review(split=lists).wrong
+    assert shared.rule == "patients in two parts" and shared.shown == "16184"
+    predictions = tmp_path / "p.csv"
+    predictions.write_text("image,label,prediction\nSOB_B_TA-14-16184-40-001.png,benign,benign\n")
+    rules = {each.rule for each in review(split=lists, predictions=predictions).wrong}
+    assert "tested on training images" in rules
+
+    folds = tmp_path / "folds.csv"
+    rows = [f"img{i}.png,P{i // 2},{i // 2 % 3}" for i in range(12)]
+    folds.write_text("\n".join(["image,patient,fold", *rows]) + "\n")
+    assert review(split=folds).wrong == []
+    predictions.write_text("image,label,prediction\nimg2.png,a,a\nimg3.png,b,a\n")
+    made = review(split=folds, predictions=predictions)
+    assert made.split.name.endswith("fold 1 against the others")
+    assert {each.rule for each in made.wrong} == {
+        "one class alone", "test images without a prediction"
+    }  # fmt: skip
+    folds.write_text("\n".join(["image,patient,fold", *rows, "img12.png,P0,1"]) + "\n")
+    assert {each.rule for each in review(split=folds).wrong} == {"patients in two parts"}
+
+
+def test_a_changed_copy_of_a_training_image_is_found_by_its_name(tmp_path):
+    split = tmp_path / "split.csv"
+    split.write_text(
+        "image,part\nSOB_B_A-14-22549AB-40-001.png,train\nSOB_B_A-14-22549AB-40-001_flip.png,test\n"
+    )
+    assert "an image in two parts" in {each.rule for each in review(split=split).wrong}
+
+
 # --- files as others write them -----------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,12 +120,18 @@ def review(
         made.printed = numbers.read(printed)
         made.found += made.printed.found
     if split is not None:
-        made.split = parts.read(split)
-        made.found += made.split.found + together.beside_names(made.split.frame, "the split")
+        splits = parts.read(split)
+        made.split = splits[0]
+        for each in splits:
+            for finding in each.found:
+                what = finding.what if len(splits) == 1 else f"{each.name}: {finding.what}"
+                made.found.append(replace(finding, what=what))
+        made.found += together.beside_names(made.split.frame, "the split")
     if predictions is not None:
         given = reading.read(predictions, columns or {}, positive)
         given.frame, _ = told_by_names(given.frame)
         if made.split is not None:
+            made.split = max(splits, key=lambda each: together.tested(given, each))
             given.frame = _with_cases(given.frame, made.split.frame)
         made.predictions, made.judged = given, judged.judge(given)
         made.found += given.found + made.judged.found

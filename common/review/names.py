@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from common.datasets import breakhis
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -48,20 +50,6 @@ POSITIVE = (
 )
 """Names of a class of two that is taken for the positive one."""
 
-PARTS = {
-    "train": "train", "training": "train", "trn": "train", "development": "train",
-    "validation": "validation", "val": "validation", "valid": "validation", "dev": "validation",
-    "tuning": "validation",
-    "test": "test", "testing": "test", "tst": "test", "holdout": "test", "hold_out": "test",
-    "evaluation": "test", "external": "test", "": "",
-}  # fmt: skip
-"""Names of the parts, in small letters."""
-
-_BREAKHIS = re.compile(
-    r"SOB_(?P<side>[BM])_(?P<type>A|F|PT|TA|DC|LC|MC|PC)-(?P<year>\d+)-(?P<case>\d+)"
-    r"(?P<letters>[A-Z]*)-(?P<magnification>40|100|200|400)-\d+",
-    re.IGNORECASE,
-)
 _BEFORE = re.compile(r"(?:p|prob|proba|probability|score|softmax|pred|prediction|output)_(.+)")
 _AFTER = re.compile(r"(.+)_(?:p|prob|proba|probability|score|softmax)")
 
@@ -175,18 +163,10 @@ def named(image: str) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        `case`, `slide`, `folder`, `magnification`, `type` and the class of two, `side`.
+        As `breakhis.named`, and the class of two as `side`.
     """
-    match = _BREAKHIS.match(stem(image))
-    if match is None:
+    told = breakhis.named(image)
+    # A bare number may be a case, and is as likely the number of an image of another data set.
+    if told is None or not told["folder"]:
         return {}
-    kind = match["type"].upper()
-    slide = f"{match['year']}-{match['case']}{match['letters'].upper()}"
-    return {
-        "case": match["case"],
-        "slide": slide,
-        "folder": f"SOB_{match['side'].upper()}_{kind}_{slide}",
-        "magnification": f"{match['magnification']}X",
-        "type": kind,
-        "side": "benign" if match["side"].upper() == "B" else "malignant",
-    }
+    return {**told, "side": "benign" if told["folder"].startswith("SOB_B") else "malignant"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from common.errors import InputError, listed
 from common.files import read_table
 from common.review.finding import Finding, many, of_all
-from common.review.names import PARTS, plain, roles, told_by_names
-from common.splits import leakage
+from common.review.names import plain, roles, told_by_names
+from common.splits import GROUPS, forms, leakage
+from common.splits.audit import Audit, audit
+from common.splits.lists import Listed, part_of
+from common.splits.pairs import PAIRS_OF_PARTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 REPAIR = "docs/review.md says how such a file looks"
 
 NOUNS = {"case": "patient", "slide": "slide", "folder": "folder"}
+
+COLUMNS = ("image", "case", "slide", "folder", "magnification", "label")
 
 WORDS = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -29,11 +35,12 @@ class Split:
     Attributes
     ----------
     name : str
-        The file.
+        The file, and which of its folds where it has several.
     frame : DataFrame
-        `image, case, slide, folder, magnification, label, part`, str, "" where unknown.
+        `image, case, slide, folder, magnification, label, part`, str, "" where unknown. `image` may
+        be a slide, a folder or a patient, where the file lists those.
     by_name : bool
-        Whether cases were read off file names.
+        Whether cases were read off names.
     report : dict
         Of `leakage.report`, by names alone.
     found : list of Finding
@@ -46,106 +53,128 @@ class Split:
     found: list[Finding] = field(default_factory=list)
 
 
-def read(path: str | Path) -> Split:
-    """Read a split.
+def read(path: str | Path) -> list[Split]:
+    """Read a split in any form, or several: lists of folds have one for each.
 
     Parameters
     ----------
     path : path
-        CSV with a line for each image and its part.
+        CSV with a line for each image and its part; or any other form of `common.splits.forms`.
 
     Returns
     -------
-    Split
+    list of Split
 
     Raises
     ------
     InputError
-        If it is no CSV table, or has no images, no parts, or unknown ones.
+        If it is in none of the forms, or has no images, no parts, or unknown ones.
     """
-    table = read_table(path, repair=REPAIR)
-    columns = roles(list(table), {})
-    missing = [role for role in ("image", "part") if role not in columns]
-    if missing:
-        raise InputError(
-            f"{path}: no column of {' and of '.join(f'{m}s' for m in missing)} among "
-            f"{listed(table)}; {REPAIR}"
-        )
+    path = Path(path)
+    if path.suffix.lower() == ".csv" and path.is_file():
+        table = read_table(path, repair=REPAIR)
+        columns = roles(list(table), {})
+        folds = {"fold", "folds", "kfold", "fold_id", "cv_fold"} & set(map(plain, table))
+        if {"image", "part"} <= columns.keys() and not folds:
+            frame = _of_table(path, table, columns)
+            return [_looked_at(str(path), *told_by_names(frame))]
+        if "image" in columns and not folds and not any(map(part_of, table)):
+            raise InputError(f"{path}: no column of parts among {listed(table)}; {REPAIR}")
+    frames = {each.title: _of_list(each) for each in forms.read_all([path])}
+    many_of = len(frames) > 1
+    return [
+        _looked_at(f"{path}, {title}" if many_of else str(path), *told_by_names(frame))
+        for title, frame in frames.items()
+    ]
+
+
+def _of_table(path: Path, table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Rows of a CSV that says all of an image in its line."""
     table = table.apply(lambda column: column.str.strip())
-    parts = table[columns["part"]].map(lambda part: PARTS.get(plain(part)))
-    if parts.isna().any():
-        names = sorted(set(table[columns["part"]][parts.isna()]))
+    parts = table[columns["part"]].map(part_of)
+    strange = (parts == "") & (table[columns["part"]] != "")
+    if strange.any():
+        names = sorted(set(table[columns["part"]][strange]))
         raise InputError(
             f"{path}, column {columns['part']}: {listed(names)} is no part; parts are "
             "train, validation, test"
         )
     if not (parts != "").any():
         raise InputError(f"{path}: no image is in any part")
-    wanted = ("image", "case", "slide", "folder", "magnification", "label")
-    frame = table.assign(**{r: table[columns[r]] if r in columns else "" for r in wanted})
-    frame = frame[list(wanted)].assign(part=parts.to_numpy())
-    frame, by_name = told_by_names(frame)
-    found = _twice(frame)
-    once = frame[frame["part"] != ""].drop_duplicates(["image", "part"])
+    frame = table.assign(**{r: table[columns[r]] if r in columns else "" for r in COLUMNS})
+    return frame[list(COLUMNS)].assign(part=parts.to_numpy())
+
+
+def _of_list(split: Listed) -> pd.DataFrame:
+    import pandas as pd
+
+    known = {"image": split.names, "part": split.parts, **split.groups}
+    frame = pd.DataFrame({name: known.get(name, "") for name in (*COLUMNS, "part")}, dtype=str)
+    return frame[frame["image"] != ""].reset_index(drop=True)
+
+
+def _looked_at(name: str, frame: pd.DataFrame, by_name: bool) -> Split:
+    used = frame[frame["part"] != ""]
+    once = used.drop_duplicates(["image", "part"])
     # An image in two parts, which is told on its own, counts in both.
     names = once["image"].where(~once["image"].duplicated(), once["image"] + " " + once["part"])
     report = leakage.report(once.assign(image=names))
-    return Split(str(path), frame, by_name, report, [*found, *_shared(report, by_name),
-                 *_sizes(once, report)])  # fmt: skip
+    groups = {group: list(once[group]) for group in GROUPS if (once[group] != "").any()}
+    audited = audit(Listed(name, list(once["image"]), list(once["part"]), groups), images=False)
+    found = [*_shared(audited, by_name), *_twice(used), *_sizes(once, report)]
+    return Split(name, frame, by_name, report, found)
 
 
-def _twice(frame: pd.DataFrame) -> list[Finding]:
-    used = frame[frame["part"] != ""]
-    parts = used.groupby("image")["part"].nunique()
-    both = parts[parts > 1].index
-    found = []
-    if len(both):
-        pairs = (
-            used[used["image"].isin(both)]
-            .groupby("image")["part"]
-            .agg(lambda parts: " and ".join(sorted(set(parts), key=list(WORDS).index)))
-        )
-        found.append(
-            Finding(
-                "wrong", "split", "an image in two parts",
-                f"{of_all(len(both), len(parts))} stand in more than one part "
-                f"({listed(sorted(set(pairs)))})", listed(both),
-                "Why are some images in more than one part?",
-            )
-        )  # fmt: skip
-    again = used[used.duplicated(["image", "part"])]["image"].unique()
-    if len(again):
-        found.append(
-            Finding("doubt", "split", "an image twice",
-                    f"{many(len(again), 'image')} stand twice in one part", listed(again),
-                    "Why do some images stand twice in the split?")
-        )  # fmt: skip
-    return found
-
-
-def _shared(report: dict[str, Any], by_name: bool) -> list[Finding]:
-    """Patients in two parts; slides and folders where patients say nothing."""
+def _shared(audited: Audit, by_name: bool) -> list[Finding]:
+    """Patients in two parts; slides and folders where patients say nothing; and images."""
     found: list[Finding] = []
-    told: set[str] = set()
-    for group, noun in NOUNS.items():
-        for pair, shared in report["groups"][group]["pairs"].items():
-            first, second = pair.split("-")
-            if not shared["groups"] or pair in told:
+    told: set[tuple[str, str]] = set()
+    for group in (*NOUNS, audited.kind):
+        for pair in PAIRS_OF_PARTS:
+            shared = [each for each in audited.shared if (each.group, each.parts) == (group, pair)]
+            if not shared or (group in NOUNS and pair in told):
                 continue
             told.add(pair)
+            first, second = (WORDS[part] for part in pair)
+            names = [each.name for each in shared]
+            tested = {name for each in shared for name in each.names[1]}
+            total = audited.parts[pair[1]]
+            if group not in NOUNS:
+                found.append(
+                    Finding(
+                        "wrong", "split", f"an {group} in two parts" if group == "image" else
+                        f"a {group} in two parts",
+                        f"{of_all(len(tested), total, f'{second} {group}')} are also in {first}, "
+                        "or are copies of one that is, by their names", listed(names),
+                        f"Why are some {group}s both in {first} and in {second}?",
+                    )
+                )  # fmt: skip
+                continue
+            noun = NOUNS[group]
             called = "case number" if by_name and group == "case" else noun
-            images = of_all(shared["images"], report["parts"][second], f"{WORDS[second]} image")
             more = "; a case number may be one patient" if called == "case number" else ""
             found.append(
                 Finding(
                     "wrong", "split", f"{noun}s in two parts",
-                    f"{many(shared['groups'], called)} have images both in {WORDS[first]} and in "
-                    f"{WORDS[second]}: {images}{more}", listed(shared["names"], 12),
-                    f"Why are {noun}s shared between {WORDS[first]} and {WORDS[second]}, and what "
-                    f"are the scores without them?",
+                    f"{many(len(shared), called)} lie both in {first} and in {second}: "
+                    f"{of_all(len(tested), total, f'{second} {audited.kind}')}{more}",
+                    listed(names, 12),
+                    f"Why are {noun}s shared between {first} and {second}, and what are the "
+                    "scores without them?",
                 )
             )  # fmt: skip
     return found
+
+
+def _twice(used: pd.DataFrame) -> list[Finding]:
+    again = used[used.duplicated(["image", "part"])]["image"].unique()
+    if not len(again):
+        return []
+    return [
+        Finding("doubt", "split", "an image twice",
+                f"{many(len(again), 'image')} stand twice in one part", listed(again),
+                "Why do some images stand twice in the split?")
+    ]  # fmt: skip
 
 
 def _sizes(frame: pd.DataFrame, report: dict[str, Any]) -> list[Finding]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from common.datasets import is_synthetic, looks_like_image, scan
 from common.errors import InputError, listed
 from common.review.finding import Finding, many, of_all
-from common.review.names import PARTS, plain, stem
+from common.review.names import stem
 from common.review.parts import WORDS
 from common.splits import leakage
+from common.splits.lists import part_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +100,7 @@ def look(folder: Path, frame: pd.DataFrame | None) -> Looked:
 def _part_of(path: str) -> str:
     """Part of an image by a folder above it; all images are one part where nothing tells."""
     for name in path.split("/")[:-1]:
-        if (part := PARTS.get(plain(name))) is not None and part:
+        if part := part_of(name):
             return part
     return "test"
 

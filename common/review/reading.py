@@ -15,7 +15,6 @@ from common.predictions import SUM_TOLERANCE, predicted_classes
 from common.review.finding import Finding, of_all
 from common.review.names import (
     CONFIDENCE,
-    PARTS,
     POSITIVE,
     POSITIVE_SCORE,
     class_of_column,
@@ -31,6 +30,7 @@ from common.review.predicted import (
     has_numbers,
     threshold,
 )
+from common.splits.lists import part_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,7 +153,7 @@ class _Reading:
         """Keep the test part, and rows that have a label."""
         keep = np.ones(len(self.table), bool)
         if "part" in self.columns:
-            parts = self.table[self.columns["part"]].map(lambda part: PARTS.get(plain(part), part))
+            parts = self.table[self.columns["part"]].map(part_of)
             self.table[self.columns["part"]] = parts
             if (parts == "test").any():
                 keep = (parts == "test").to_numpy()

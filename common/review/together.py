@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from common.datasets import looks_like_image
 from common.datasets.breakhis import TYPES
 from common.errors import listed
 from common.review.finding import Finding, many, of_all
@@ -37,9 +38,7 @@ def beside_split(given: Predictions, split: Split) -> list[Finding]:
                     "predictions name no image: they cannot be found in the split", "",
                     "Which prediction is of which image?")
         ]  # fmt: skip
-    ours, theirs = frame["image"], parts["image"]
-    if not ours.isin(set(theirs)).any():
-        ours, theirs = ours.map(stem), theirs.map(stem)
+    ours, theirs = _keys(frame, parts)
     if not ours.isin(set(theirs)).any():
         return [
             Finding("wrong", "together", "no name in common",
@@ -75,6 +74,32 @@ def beside_split(given: Predictions, split: Split) -> list[Finding]:
         )  # fmt: skip
     found += _labels(frame.assign(image=ours), parts.assign(image=theirs))
     return found + _patients(frame, parts, by_part, ours)
+
+
+def tested(given: Predictions, split: Split) -> int:
+    """Count predicted images that a split tests on.
+
+    Parameters
+    ----------
+    given : Predictions
+    split : Split
+    """
+    ours, theirs = _keys(given.frame, split.frame)
+    return int(ours.isin(set(theirs[split.frame["part"] == "test"])).sum())
+
+
+def _keys(frame: pd.DataFrame, parts: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """What images of both are known by: paths, names, or the folder, slide or case of each."""
+    pairs = [(frame["image"], parts["image"])]
+    pairs.append((pairs[0][0].map(stem), pairs[0][1].map(stem)))
+    # A split may list folders, slides or patients; of images these would be no names of theirs.
+    if not (parts["magnification"] != "").any() and not any(map(looks_like_image, parts["image"])):
+        for group in ("folder", "slide", "case"):
+            pairs += [(frame[group], parts[group]), (frame[group], parts["image"])]
+    for ours, theirs in pairs:
+        if ours.isin(set(theirs) - {""}).any():
+            return ours, theirs
+    return pairs[0]
 
 
 def _labels(frame: pd.DataFrame, parts: pd.DataFrame) -> list[Finding]:
