@@ -16,7 +16,10 @@ from common.report.words import known, plural
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["introduction", "oddities", "tell", "trained_size"]
+__all__ = ["UNLIKE", "introduction", "oddities", "tell", "trained_size"]
+
+UNLIKE = "unlike the training images: "
+"""Begins a kind that says in which ways an image looks otherwise than those."""
 
 _OTHER_SIZE = 0.1  # logarithm of a side by that of the data set's images: about a tenth
 
@@ -57,7 +60,7 @@ def oddities(run: runs.Run) -> Callable[[Path, np.ndarray], list[str]]:
         if may_judge and tissue.judge(small)[1]:
             kinds.append("no stained tissue, it seems")
         elif ways := appearance.unlike(trained_on, small):
-            kinds.append(f"unlike the training images: {', '.join(ways)}")
+            kinds.append(UNLIKE + ", ".join(ways))
         return kinds
 
     return find

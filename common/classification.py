@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from common import acquaintance, backend, confidence, images, notices, predictions, runs, terminal
+from common import (
+    acquaintance,
+    backend,
+    confidence,
+    images,
+    notices,
+    predictions,
+    runs,
+    slides,
+    terminal,
+)
 from common.errors import InputError
 from common.files import path_argument, write_sheet
 
@@ -203,8 +213,12 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         action="store_true",
         help="classify the other images where some cannot be used, and say why these cannot",
     )
+    slides.add_flags(parser)
     flags = parser.parse_args(arguments)
+    slides.require_tiles(flags)
     run = runs.load_classifier(flags.run, package)
+    if flags.tiles:
+        return slides.predict(run, flags, _stain(run))
     paths, bad = _files(flags.images, skip=flags.skip_bad)
     terminal.line(acquaintance.introduction(run))
     count = len(paths)

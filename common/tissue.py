@@ -30,12 +30,23 @@ _LITTLE_RED = 0.15
 _FOREIGN = -0.10  # green below red or blue by as much: yellow, green, cyan
 
 
-def _light(pixels: np.ndarray) -> np.ndarray:
-    """What the light that met no tissue has in each channel, (3,)."""
-    light = np.percentile(pixels.reshape(-1, 3), _BRIGHT, axis=0)
-    if 2 * light[1] < _PALEST * (light[0] + light[2]):  # purple: all of the picture is tissue
-        light[:] = light.max()
-    return light.clip(LEAST_WHITE, WHITE_LEVEL)
+def light(pixels: np.ndarray) -> np.ndarray:
+    """Estimate what the light that met no tissue has in each channel.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        RGB, shape (..., 3), uint8.
+
+    Returns
+    -------
+    ndarray, float, (3,)
+        What the brightest pixels have, from `LEAST_WHITE` to `WHITE_LEVEL`.
+    """
+    found = np.percentile(pixels.reshape(-1, 3), _BRIGHT, axis=0)
+    if 2 * found[1] < _PALEST * (found[0] + found[2]):  # purple: all of the picture is tissue
+        found[:] = found.max()
+    return found.clip(LEAST_WHITE, WHITE_LEVEL)
 
 
 def judge(pixels: np.ndarray) -> tuple[dict[str, float], str]:
@@ -67,9 +78,9 @@ def judge(pixels: np.ndarray) -> tuple[dict[str, float], str]:
     problem : str
         Empty if it may be tissue.
     """
-    light = _light(pixels)
-    levels = np.minimum(np.arange(256)[:, None], light)
-    tables = -np.log((levels + 1) / (light + 1)).astype(np.float32)
+    white = light(pixels)
+    levels = np.minimum(np.arange(256)[:, None], white)
+    tables = -np.log((levels + 1) / (white + 1)).astype(np.float32)
     density = np.stack([tables[:, c][pixels[..., c]] for c in range(3)], axis=-1)
     mean = density.mean(axis=2)
     dark = mean > TISSUE_DENSITY

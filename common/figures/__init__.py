@@ -11,7 +11,7 @@ References
 M. Okabe and K. Ito, "Color Universal Design", 2008.
 """
 
-from common.figures import png, results, sheets, training
+from common.figures import png, results, sheets, slides, training
 from common.figures.canvas import (
     BLACK,
     BLUE,
@@ -36,12 +36,15 @@ from common.figures.canvas import (
 )
 from common.figures.overlays import Overlays
 from common.figures.settings import own
+from common.figures.slides import colour_of
 
+class_map = own(slides.class_map)
 confusion_matrix = own(results.confusion_matrix)
 curves = own(training.curves)
 data_uri = own(png.data_uri)
 examples = own(sheets.examples)
 gradcam_gallery = own(sheets.gradcam_gallery)
+heat_map = own(slides.heat_map)
 learning_curves = own(training.learning_curves)
 mistakes = own(sheets.mistakes)
 mosaic = own(sheets.mosaic)
@@ -73,11 +76,14 @@ __all__ = [
     "WIDTH",
     "YELLOW",
     "Overlays",
+    "class_map",
+    "colour_of",
     "confusion_matrix",
     "curves",
     "data_uri",
     "examples",
     "gradcam_gallery",
+    "heat_map",
     "learning_curves",
     "mistakes",
     "mosaic",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import struct
 from collections.abc import Iterator
 
@@ -43,8 +44,25 @@ _LISTS = frozenset((
 ))  # fmt: skip
 
 
-def _tiff_pages(data: bytes) -> Iterator[dict[int, tuple[int, ...]]]:
-    """The `_TAGS` of every page of a TIFF, or of EXIF data."""
+def tiff_pages(data: bytes | mmap.mmap) -> Iterator[dict[int, tuple[int, ...]]]:
+    """Read the tags that decide the pixels of every page of a TIFF, or of EXIF data.
+
+    Parameters
+    ----------
+    data : bytes or mmap
+        The whole file.
+
+    Yields
+    ------
+    dict
+        Tag -> values.
+
+    Raises
+    ------
+    ImageError
+        If it claims more than it holds. A file that is cut short may also raise `struct.error`,
+        `IndexError` or `OverflowError`.
+    """
     order = "<" if data[:2] == b"II" else ">"
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     word, count_format, entry_size, field = ("Q", "Q", 20, 8) if big else ("I", "H", 12, 4)
@@ -96,7 +114,7 @@ def exif_orientation(exif: bytes) -> int:
     """
     # Damaged EXIF data is the writer's slip, not a fault of the pixels.
     with contextlib.suppress(struct.error, IndexError, OverflowError, ImageError):
-        for tags in _tiff_pages(exif):
+        for tags in tiff_pages(exif):
             return tags.get(_ORIENTATION, (1,))[0]
     return 1
 
@@ -120,7 +138,7 @@ def tiff_header(data: bytes) -> Header:
         `IndexError` or `OverflowError`.
     """
     # Pages marked as reduced copies (NewSubfileType bit 0) are previews of the first one.
-    pages = [page for page in _tiff_pages(data) if not page.get(_SUBFILE, (0,))[0] & 1]
+    pages = [page for page in tiff_pages(data) if not page.get(_SUBFILE, (0,))[0] & 1]
     if not pages or _WIDTH not in pages[0] or _HEIGHT not in pages[0]:
         raise ImageError(CUT)
     if len(pages) > 1:

@@ -47,7 +47,7 @@ def draw(files: RunFiles, name: str, figure: Figure | Chart, alt: str) -> Pictur
         return embedded(figure, alt)
     path = files.path / "figures" / f"{name}.png"
     figures.save(figure, path, synthetic=files.synthetic, description=alt)
-    return _embed(path, alt)
+    return embed(path, alt)
 
 
 def found(files: RunFiles, name: str, what: str) -> Picture | None:
@@ -68,7 +68,7 @@ def found(files: RunFiles, name: str, what: str) -> Picture | None:
         As the template shows it; None if the run has no such picture, or the page is light.
     """
     path = files.path / "figures" / f"{name}.png"
-    return _embed(path, what) if path.is_file() and not files.light else None
+    return embed(path, what) if path.is_file() and not files.light else None
 
 
 def embedded(chart: Chart, alt: str) -> Picture:
@@ -88,7 +88,21 @@ def embedded(chart: Chart, alt: str) -> Picture:
     return {"uri": chart.uri, "alt": alt, "width": chart.width, "height": chart.height}
 
 
-def _embed(path: Path, alt: str) -> Picture:
+def embed(path: Path, alt: str) -> Picture:
+    """Give a picture's file as a picture.
+
+    Parameters
+    ----------
+    path : Path
+        A PNG.
+    alt : str
+        What it shows, if it does not say it itself.
+
+    Returns
+    -------
+    dict
+        As the template shows it.
+    """
     from PIL import Image
 
     with Image.open(path, formats=["PNG"]) as image:

@@ -1,0 +1,325 @@
+"""What reads a slide's file: tiffslide, OpenSlide, or a decoder of whole pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import re
+import threading
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import InputError
+from common.images import ImageError
+from common.slides.structure import AGAIN, TILED, check_file, check_level, is_plain
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
+
+Image = NDArray[np.uint8]
+"""RGB, shape (H, W, 3), uint8."""
+
+EXTRA = "pip install 'histopapers[slides]'"
+
+_BAND = 160 * 2**20  # bytes of whole rows that are kept, where a file has strips
+_PICTURES = (".png", ".jpg", ".jpeg", ".jpe", ".bmp")
+# Bytes for a px while a picture is decoded and checked, the file beside; of a JPEG, Pillow's
+# 4-byte px and the second decoding that finds a cut file, and the coefficients of several passes.
+_PICTURE_BYTES = {"PNG": 4, "BMP": 4, "JPEG": 14, "passes": 20}
+PICTURE_ROOM = 300 * 2**20
+"""Bytes that a PNG, JPEG or BMP may take while it is decoded whole."""
+
+
+class Source(Protocol):
+    """What a file is read by.
+
+    Attributes
+    ----------
+    kind : str
+        In words, for pages.
+    levels : list of (int, int)
+        Width and height of each level in px; the first is the full size.
+    mpp : (float, float) or None
+        Micrometres per px of the first level, across and down, where the file says it.
+    rows : bool
+        Whether the file lies in whole rows, so that a narrow piece costs as much as a wide one.
+    synthetic : bool
+        Whether the file says of itself that it was drawn by a program.
+    """
+
+    kind: str
+    levels: list[tuple[int, int]]
+    mpp: tuple[float, float] | None
+    rows: bool
+    synthetic: bool
+
+    def pixels(self, level: int, x: int, y: int, width: int, height: int) -> Image:
+        """Read a rectangle that lies inside a level, in the level's own px.
+
+        Parameters
+        ----------
+        level, x, y, width, height : int
+        """
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+def source_of(path: Path) -> Source:
+    """Choose what reads a file, and open it.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    InputError
+        Naming the file, what is wrong and what to do.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name the slide's file")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if path.suffix.lower() in _PICTURES:
+        return _Picture(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if not start:
+        raise InputError(f"{path}: is empty (0 bytes); {AGAIN}")
+    tiff = start in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+    if vendor := _for_openslide(path):
+        return _OpenSlide(path, vendor)
+    if tiff:
+        return _Tiff(path)
+    raise InputError(
+        f"{path}: is no TIFF, PNG or JPEG, and OpenSlide does not know it or is not installed "
+        f"(pip install openslide-python openslide-bin); or {TILED}"
+    )
+
+
+# --- TIFF by tiffslide -------------------------------------------------------------------------
+
+
+class _Tiff:
+    """A TIFF as tiffslide understands its pyramid."""
+
+    def __init__(self, path: Path):
+        try:
+            import tifffile
+            import tiffslide
+        except ImportError:
+            raise InputError(f"{path}: slides need tiffslide: {EXTRA}") from None
+        check_file(path)
+        # What it finds wrong is found here, too, and told in one line.
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
+        self.path = path
+        self._file = path.open("rb")
+        try:
+            self._open(tiffslide, tifffile)
+        except BaseException:
+            self._file.close()
+            raise
+        self._bands: dict[int, tuple[int, Image]] = {}
+        self._lock = threading.Lock()
+
+    def _open(self, tiffslide: Any, tifffile: Any) -> None:
+        path = self.path
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._slide: Any = tiffslide.TiffSlide(self._file)
+                properties = self._slide.properties
+                composed = properties.get("tiffslide.series-composition") is not None
+                series = self._slide.ts_tifffile.series[properties["tiffslide.series-index"]]
+                pages = [level.keyframe for level in series.levels]
+        except (tifffile.TiffFileError, NotImplementedError) as error:
+            raise InputError(f"{path}: no TIFF that can be read ({error}); {AGAIN}") from None
+        except Exception as error:  # damaged tags make the libraries raise almost anything
+            raise InputError(
+                f"{path}: its pyramid cannot be read ({type(error).__name__}: {error}); {AGAIN}"
+            ) from None
+        size = path.stat().st_size
+        self._pages: list[TiffPage] = pages
+        self._left_out = [
+            check_level(path, number, page, size) for number, page in enumerate(pages)
+        ]
+        if composed or properties.get("tiffslide.series-axes") != "YXS":
+            raise InputError(f"{path}: holds several images side by side; {TILED}")
+        said = str(properties.get("tiff.ImageDescription") or "")
+        self.kind = f"TIFF ({properties.get('tiffslide.vendor') or 'generic'}), by tiffslide"
+        self.levels = [(page.imagewidth, page.imagelength) for page in pages]
+        self.mpp = _both(properties.get("tiffslide.mpp-x"), properties.get("tiffslide.mpp-y"))
+        self.mpp = self.mpp or _ome(said)
+        self.rows = not pages[0].is_tiled
+        self.synthetic = "SYNTHETIC" in said
+
+    def pixels(self, level: int, x: int, y: int, width: int, height: int) -> Image:
+        page = self._pages[level]
+        if page.is_tiled:
+            return self._whitened(level, x, y, self._decoded(level, x, y, width, height))
+        with self._lock:
+            top, band = self._bands.get(level, (0, np.empty((0, 0, 3), np.uint8)))
+            if not top <= y <= y + height <= top + len(band):
+                if 3 * page.imagewidth * height > _BAND:
+                    raise InputError(
+                        f"{self.path}: is stored in whole rows, {height} of which have "
+                        f"{3 * page.imagewidth * height >> 20} MB; {TILED}"
+                    )
+                self._bands.clear()
+                read = self._rows if is_plain(page) else self._decoded_rows
+                top, band = y, self._whitened(level, 0, y, read(level, y, height))
+                self._bands[level] = top, band
+            return band[y - top : y - top + height, x : x + width].copy()
+
+    def _rows(self, level: int, y: int, height: int) -> Image:
+        page = self._pages[level]
+        stride = 3 * page.imagewidth
+        with self.path.open("rb") as file:
+            file.seek(page.dataoffsets[0] + y * stride)
+            return np.frombuffer(file.read(height * stride), np.uint8).reshape(height, -1, 3)
+
+    def _decoded_rows(self, level: int, y: int, height: int) -> Image:
+        return self._decoded(level, 0, y, self._pages[level].imagewidth, height)
+
+    def _decoded(self, level: int, x: int, y: int, width: int, height: int) -> Image:
+        # tiffslide takes places of the full size and rounds down.
+        factor = self._slide.level_downsamples[level]
+        place = math.ceil(x * factor), math.ceil(y * factor)
+        found = self._slide.read_region(place, level, (width, height), as_array=True, padding=False)
+        if found.shape != (height, width, 3) or found.dtype != np.uint8:
+            raise ValueError(f"{found.shape} px of {found.dtype}")
+        return np.asarray(found, np.uint8)
+
+    def _whitened(self, level: int, x: int, y: int, image: Image) -> Image:
+        """Paint white what the file leaves out, which decodes to black."""
+        if not self._left_out[level].any():
+            return image
+        page = self._pages[level]
+        wide = page.tilewidth if page.is_tiled else page.imagewidth
+        tall = page.tilelength if page.is_tiled else page.rowsperstrip
+        image = image.copy()
+        first, before = y // tall, x // wide
+        last, behind = -(-(y + len(image)) // tall), -(-(x + image.shape[1]) // wide)
+        for row, column in np.argwhere(self._left_out[level][first:last, before:behind]):
+            top, left = (first + row) * tall - y, (before + column) * wide - x
+            image[max(top, 0) : top + tall, max(left, 0) : left + wide] = 255
+        return image
+
+    def close(self) -> None:
+        self._slide.close()
+        self._file.close()
+
+
+def _both(x: Any, y: Any) -> tuple[float, float] | None:
+    """Micrometres per px, if a file says a number of both directions."""
+    with contextlib.suppress(TypeError, ValueError):
+        pair = float(x), float(y)
+        if all(math.isfinite(each) and each > 0 for each in pair):
+            return pair
+    return None
+
+
+def _ome(description: str) -> tuple[float, float] | None:
+    """Micrometres per px as an OME-TIFF says it."""
+    found = [
+        re.search(rf'PhysicalSize{axis}="([0-9.eE+-]+)"', description[:100_000]) for axis in "XY"
+    ]
+    unit = re.search(r'PhysicalSizeXUnit="([^"]*)"', description[:100_000])
+    if not all(found) or (unit and unit[1] not in ("µm", "um", "μm")):
+        return None
+    return _both(*(each[1] for each in found if each))
+
+
+# --- OpenSlide, pictures -----------------------------------------------------------------------
+
+
+def _for_openslide(path: Path) -> str:
+    """OpenSlide's name of a format that it alone reads well; "" for others, or without it."""
+    try:
+        import openslide
+    except (ImportError, OSError):  # the package, or its library
+        return ""
+    try:
+        vendor = openslide.OpenSlide.detect_format(str(path)) or ""
+    except openslide.OpenSlideError:
+        return ""
+    return "" if vendor in ("aperio", "generic-tiff", "philips") else vendor
+
+
+class _OpenSlide:
+    """What OpenSlide reads and tiffslide does not, or in part."""
+
+    rows = False
+    synthetic = False
+
+    def __init__(self, path: Path, vendor: str):
+        import openslide
+
+        try:
+            self._slide = openslide.OpenSlide(str(path))
+            self.levels = [(int(w), int(h)) for w, h in self._slide.level_dimensions]
+            properties = self._slide.properties
+        except openslide.OpenSlideError as error:
+            raise InputError(f"{path}: cannot be opened ({error}); {AGAIN}") from None
+        self.kind = f"{vendor}, by OpenSlide"
+        self.mpp = _both(properties.get("openslide.mpp-x"), properties.get("openslide.mpp-y"))
+
+    def pixels(self, level: int, x: int, y: int, width: int, height: int) -> Image:
+        factor = self._slide.level_downsamples[level]
+        place = round(x * factor), round(y * factor)
+        found = np.asarray(self._slide.read_region(place, level, (width, height)))
+        opaque = found[..., 3:] == 255
+        return np.where(opaque, found[..., :3], np.uint8(255)).astype(np.uint8)
+
+    def close(self) -> None:
+        self._slide.close()
+
+
+class _Picture:
+    """A picture that has to be decoded whole."""
+
+    rows = False
+    mpp: tuple[float, float] | None = None
+
+    def __init__(self, path: Path):
+        from common.datasets.marks import is_synthetic_png
+        from common.images.formats import inspect
+        from common.images.reading import decode, load
+
+        room = f"at most {PICTURE_ROOM >> 20} MB are taken; {TILED}"
+        if path.stat().st_size > PICTURE_ROOM:
+            raise InputError(f"{path}: has {path.stat().st_size >> 20} MB, {room}")
+        try:
+            data = load(path)[0]
+            header = inspect(data, path.suffix)
+        except ImageError as problem:
+            raise InputError(f"{path}: {problem}") from None
+        each = _PICTURE_BYTES["passes" if header.passes > 1 else header.kind]
+        needed = each * header.width * header.height + len(data)
+        if needed > PICTURE_ROOM:
+            raise InputError(
+                f"{path}: {header.width}x{header.height} px can only be decoded whole, which takes "
+                f"{needed >> 20} MB; {room}"
+            )
+        self.kind = f"{header.kind}, decoded whole"
+        self.levels = [(header.width, header.height)]
+        self.synthetic = is_synthetic_png(path)
+        try:
+            self._image = decode(data, path.suffix)
+        except ImageError as problem:
+            raise InputError(f"{path}: {problem}") from None
+
+    def pixels(self, level: int, x: int, y: int, width: int, height: int) -> Image:
+        return self._image[y : y + height, x : x + width]
+
+    def close(self) -> None:
+        pass
