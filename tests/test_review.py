@@ -346,6 +346,14 @@ def test_nothing_given_is_refused():
         review()
 
 
+def test_scores_of_predictions_alone_need_no_probability(tmp_path):
+    path = tmp_path / "predictions.csv"
+    path.write_text("label,prediction\nbenign,benign\nmalignant,benign\nmalignant,malignant\n")
+    keys = {each.score.key for each in review(predictions=path).judged.scores()}
+    assert {"accuracy", "specificity", "per_class.{positive_class}.recall", "mcc"} <= keys
+    assert not {"auc", "ece", "brier", "recall_micro_at_half"} & keys
+
+
 # --- scores, page, command ----------------------------------------------------------------------
 
 

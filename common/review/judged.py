@@ -49,7 +49,6 @@ class Judged:
 
     def scores(self) -> list[shown.Shown]:
         """Scores that are shown: of the predicted classes, then of the probabilities."""
-        # Tests that count scores by predictions need no probability.
         counted = [each for each in shown.of_test(self.metrics) if _is_counted(each)]
         others = [] if self.of_probabilities is None else shown.of_test(self.of_probabilities)
         return counted + [each for each in others if not _is_counted(each)]
@@ -123,7 +122,9 @@ def resolvable(correct: np.ndarray, cases: np.ndarray | None = None) -> float | 
 
 
 def _is_counted(each: shown.Shown) -> bool:
-    return each.score.from_matrix is not None or each.score.applies in ("patients", "folders")
+    score = each.score
+    of_images = score.from_images is not None and score.applies == "always"
+    return score.from_counts is None and not of_images
 
 
 def _twice(given: Predictions) -> list[Finding]:

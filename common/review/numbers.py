@@ -23,9 +23,9 @@ LEVEL = {
 """Verdict of forensics -> level of a finding; others are no finding."""
 
 ASK = {
-    "impossible": "Which count of images gives this number?",
-    "impossible together": "Which of these numbers is wrong, or what are they means of?",
-    "differs": "Which of the two is right, and what is each of?",
+    "impossible": "which count of images gives this number?",
+    "impossible together": "which of these numbers is wrong, or what are they means of?",
+    "differs": "which is right, and what is each of?",
 }
 """Verdict of forensics -> what to ask about it."""
 
@@ -83,14 +83,15 @@ def read(name: str) -> Printed:
     found = [
         Finding(
             LEVEL[each.verdict], "numbers", each.rule,
-            f"{named(each, numbers)}: {each.verdict}", each.shown, ASK.get(each.verdict, ""),
+            f"{named(each, numbers)}: {each.verdict}", each.shown,
+            f"{named(each, numbers)}: {ASK[each.verdict]}" if each.verdict in ASK else "",
         )
         for each in judged
         if each.verdict in LEVEL and not each.remark
     ]  # fmt: skip
     found += [
         Finding("doubt", "numbers", each.rule, named(each, numbers), each.shown,
-                "Is that so by chance?")
+                f"{named(each, numbers)}: is that so by chance?")
         for each in judged if each.remark
     ]  # fmt: skip
     apart = _apart(numbers)
@@ -100,7 +101,7 @@ def read(name: str) -> Printed:
             f"{table}, {metric}: {near} of {rows - 1} other rows are too near to the best one, "
             f"{row} ({best}), to be told from it by one test set of this size",
             f"two systems on other images of this many differ by chance by up to {width}",
-            "Is the best row better than the others beyond chance, compared in pairs and over "
+            f"{table}: is {row} better than the others beyond chance, compared in pairs and over "
             "patients?",
         )
         for table, metric, row, best, rows, near, width in apart
