@@ -51,33 +51,34 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
     """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
     from breakhis import data
-    from common import images, lifecycle
+    from common import images, lifecycle, material
     from common.datasets import breakhis
 
     request = configuration.request(Config, PRESETS, config, package="breakhis", **settings)
-    config, execution = request.config, request.execution
-    data_dir = lifecycle.data_folder(request, breakhis)
-    index = data.load_index(config, data_dir)
+    execution = request.execution
+    found = material.gather(request, breakhis, data.load_index)
+    request, config = found.request, found.request.config
     pixels = images.cached(
-        data_dir,
-        index.image,
+        found.data_dir,
+        found.index.image,
         config.image_size,
         filter=config.resize_filter,
         cache_dir=execution.cache_dir,
         skip_bad=execution.skip_bad,
     )
-    index = pixels.kept(index)
+    index = found.checked(found.index, pixels)
 
     def draw() -> tuple[pd.DataFrame, pd.DataFrame]:
-        split = data.make_split(index, config, execution)
+        split = found.split(index, lambda index: data.make_split(index, config, execution))
         samples, split = data.make_samples(split, config)
         return split, samples
 
     return lifecycle.complete(
-        "breakhis", request, breakhis, data_dir, index, pixels,
+        "breakhis", request, found.card, found.data_dir, index, pixels,
+        material=found,
         draw=draw,
         fit=functools.partial(fit, config, pixels, workers=execution.workers),
-        leaks=leaks(config),
+        leaks=found.leaks(leaks),
     )  # fmt: skip
 
 

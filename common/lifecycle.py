@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from common import appearance, datasets, evaluation, images, runs, terminal
+from common import appearance, evaluation, images, runs, terminal
 from common.config import PaperConfig, Request
-from common.datasets import Card, synthetic
+from common.datasets import Card
 from common.errors import RESTORE, InputError, listed
+from common.material import Material
+from common.material import data_folder as data_folder
 from common.runs import Run
 from common.splits import PARTS, leakage
 
@@ -25,28 +27,6 @@ if TYPE_CHECKING:
     from common.images import Pixels
 
 
-def data_folder(request: Request[Any], card: Card) -> Path:
-    """Where a run's images lie: the folder asked for, or a demo's synthetic tissue.
-
-    Parameters
-    ----------
-    request : Request
-        Its `data_dir`; unset, the demo grows its tissue in the runs folder, and every other run
-        reads the folder that $HISTOPAPERS_DATA names.
-    card : Card
-        The data set.
-
-    Raises
-    ------
-    InputError
-        If there is no such folder; the message says how the data are obtained.
-    """
-    execution = request.execution
-    if execution.data_dir is None and request.preset.startswith("demo"):
-        return synthetic.demo(execution.runs_dir, card.NAME)
-    return datasets.data_folder(card, execution.data_dir)
-
-
 def complete(
     package: str,
     request: Request[PaperConfig],
@@ -55,6 +35,7 @@ def complete(
     index: pd.DataFrame,
     pixels: Pixels,
     *,
+    material: Material[Any] | None = None,
     draw: Callable[[], tuple[pd.DataFrame, pd.DataFrame]],
     fit: Callable[[Run, pd.DataFrame, pd.DataFrame], tuple[keras.Model, Pixels]],
     leaks: Sequence[str] = (),
@@ -78,6 +59,8 @@ def complete(
         The images used, one row each (`common.datasets.COLUMNS`).
     pixels : Pixels
         The images decoded, as they are in the files but for their size.
+    material : Material, optional
+        Where `card`, `data_dir` and `index` come from; unset, a public data set.
     draw : callable
         Gives the split (index with `part`) and the samples trained and validated on. It must give
         the same whenever it is called: a run that goes on is refused another draw.
@@ -104,6 +87,7 @@ def complete(
     InputError
         If the folder cannot be written or has another draw; whatever `draw` and `fit` raise.
     """
+    own = {} if material is None else material.facts()
     record = runs.describe(
         package,
         request,
@@ -112,8 +96,8 @@ def complete(
         leaks=leaks,
         skipped=pixels.skipped,
         expected_images=expected_images,
-        more_data=more_data,
-    ).changed(**(facts or {}))
+        more_data=more_data if material is None else material.more(index, more_data),
+    ).changed(**own, **(facts or {}))
     execution = request.execution
     with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=pixels) as run:
         if run.finished:
@@ -143,7 +127,7 @@ def complete(
             run.record_environment()
             report.write(run.path)
             run.finish()
-    tell(run)
+    tell(run, *(["images of your own: this run fills no row of the paper's tables"] if own else []))
     return run
 
 

@@ -50,15 +50,15 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
         Finished; the same call finds it again.
     """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
-    from common import images, lifecycle
+    from common import images, lifecycle, material
     from common.datasets import breakhis
     from ernet import data
 
     request = configuration.request(Config, PRESETS, config, package="ernet", **settings)
-    config, execution = request.config, request.execution
-    check(config)
-    data_dir = lifecycle.data_folder(request, breakhis)
-    index = data.load_index(config, data_dir)
+    check(request.config)
+    execution = request.execution
+    found = material.gather(request, breakhis, data.load_index)
+    request, config, data_dir = found.request, found.request.config, found.data_dir
     decode = functools.partial(
         images.cached,
         data_dir,
@@ -66,11 +66,11 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
         filter=config.resize_filter,
         cache_dir=execution.cache_dir,
     )
-    raw = decode(index.image, skip_bad=execution.skip_bad)
-    index = raw.kept(index)
+    raw = decode(found.index.image, skip_bad=execution.skip_bad)
+    index = found.checked(found.index, raw)
 
     def draw() -> tuple[pd.DataFrame, pd.DataFrame]:
-        split = data.make_split(index, config, execution)
+        split = found.split(index, lambda index: data.make_split(index, config, execution))
         return split, data.make_samples(split)
 
     def fit_stained(
@@ -81,10 +81,11 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
         return fit(config, samples, trained, judged, run, workers=execution.workers), judged
 
     return lifecycle.complete(
-        "ernet", request, breakhis, data_dir, index, raw,
+        "ernet", request, found.card, data_dir, index, raw,
+        material=found,
         draw=draw,
         fit=fit_stained,
-        leaks=leaks(config),
+        leaks=found.leaks(leaks),
     )  # fmt: skip
 
 

@@ -83,7 +83,12 @@ class Config:
 
     # Data
     dataset: DataSet = hp(
-        "breakhis", "breakhis: benign, malignant; bach: ICIAR 2018's four classes", "datasets"
+        "breakhis",
+        "breakhis: benign, malignant; bach: ICIAR 2018's four classes; own: those of --images",
+        "datasets",
+    )
+    own_classes: int = hp(
+        0, "number of classes of --images", ASSUMED + "none of the data sets named", flag=False
     )
     magnifications: tuple[str, ...] = hp(
         ("40X", "100X", "200X", "400X"),
@@ -200,7 +205,7 @@ class Config:
     @property
     def classes(self) -> int:
         """Number of classes of the data set's task."""
-        return TASK[self.dataset]
+        return self.own_classes or TASK[self.dataset]
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import pandas as pd
 from common import datasets, images, samples
 from common.errors import InputError
 from common.files import file_hash
-from gan_fusion.config import TASK
 from gan_fusion.gan import folder as generated_folder
 from gan_fusion.gan.config import OWN_WAY
 from gan_fusion.gan.folder import Generated
 from gan_fusion.parts import card, load_index, make_split, training_hash
 
 if TYPE_CHECKING:
+    from common.datasets import Card
     from gan_fusion.config import Config
 
 __all__ = [
@@ -100,7 +100,7 @@ def load_generated(folder: str | Path, split: pd.DataFrame, config: Config) -> G
     return generated
 
 
-def read_generated(folder: str | Path, config: Config) -> Generated:
+def read_generated(folder: str | Path, config: Config, of: Card | None = None) -> Generated:
     """Read a folder of generated images, of this data set and its classes.
 
     Parameters
@@ -109,6 +109,8 @@ def read_generated(folder: str | Path, config: Config) -> Generated:
         See `gan_fusion.gan.folder`.
     config : Config
         Names the data set.
+    of : Card, optional
+        That data set, where it is the user's own.
 
     Raises
     ------
@@ -118,12 +120,13 @@ def read_generated(folder: str | Path, config: Config) -> Generated:
         other classes.
     """
     generated = generated_folder.read(Path(folder))
-    if generated.record["dataset"] != config.dataset:
+    of = of or card(config)
+    if generated.record["dataset"] != of.NAME:
         raise InputError(
             f"{folder}: generated from {generated.record['dataset']}, the run uses "
-            f"{config.dataset}; give --gan-images a folder made from a GAN of {config.dataset}"
+            f"{of.NAME}; give --gan-images a folder made from a GAN of {of.NAME}"
         )
-    known = card(config).CLASSES[TASK[config.dataset]]
+    known = of.CLASSES[config.classes]
     unknown = sorted(set(generated.table["label"]) - set(known))
     if unknown:
         raise InputError(
@@ -249,7 +252,9 @@ def load_pixels(
         folder = generated.folder.resolve()
         files |= {str(folder / name): _PREFIX + name for name in generated.table["image"]}
     pixels = images.cached(
-        datasets.data_folder(card(config), data_dir),
+        Path(data_dir or "")
+        if config.dataset == "own"
+        else datasets.data_folder(card(config), data_dir),
         list(files),
         config.image_size,
         filter=config.resize_filter,

@@ -10,6 +10,7 @@ import pandas as pd
 
 from common import datasets, splits
 from common.datasets import bach
+from common.datasets.patients import with_patients
 from common.errors import InputError
 from common.files import as_bytes
 
@@ -72,6 +73,8 @@ def card(config: DataSettings) -> Card:
     config : Config or GanConfig
         Names the data set.
     """
+    if config.dataset == "own":
+        raise InputError("--dataset own: give your images with --images FILE.csv, or a folder")
     return datasets.get(config.dataset)
 
 
@@ -87,22 +90,19 @@ def load_index(
     data_dir : path, optional
         See `common.datasets.data_folder`.
     patients : path, optional
-        List of BACH's patients, see `common.datasets.bach.with_patients`; without it they are
+        List of patients, see `common.datasets.patients.with_patients`; without it BACH's are
         unknown.
 
     Raises
     ------
     InputError
-        For a list that cannot be used, or of another data set.
+        For a list that cannot be used, or that contradicts the file names.
     """
     if config.dataset == "bach":
         index = card(config).index(data_dir)
-        return index if patients is None else bach.with_patients(index, patients)
-    if patients is not None:
-        raise InputError(
-            f"--patients is for BACH; {card(config).TITLE}'s file names carry the patients"
-        )
-    return card(config).index(data_dir, classes=2, magnifications=config.magnifications)
+    else:
+        index = card(config).index(data_dir, classes=2, magnifications=config.magnifications)
+    return index if patients is None else with_patients(index, patients)
 
 
 def make_split(index: pd.DataFrame, config: DataSettings, execution: Execution) -> pd.DataFrame:

@@ -54,26 +54,33 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
         Finished; the same call finds it again.
     """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
-    from common import lifecycle
+    from common import lifecycle, material
     from gan_fusion import data
 
     request = configuration.request(
         Config, PRESETS, config,
         package="gan_fusion", execution_class=TrainExecution, **settings,
     )  # fmt: skip
-    config, execution = request.config, cast(TrainExecution, request.execution)
-    data.require_generated(execution.gan_images, config)
-    card = data.card(config)
-    data_dir = lifecycle.data_folder(request, card)
-    index = data.load_index(config, data_dir, execution.patients)
+    asked = request.config
+    if request.execution.images is None:  # before the images are looked for, which takes time
+        data.require_generated(cast(TrainExecution, request.execution).gan_images, asked)
+    found = material.gather(request, functools.partial(data.card, asked), data.load_index)
+    request = found.request
+    config = chosen = request.config
+    execution = cast(TrainExecution, request.execution)
+    if found.own and execution.gan_images is None and not {"gan", "preset"} & request.asked:
+        terminal.line("no --gan-images: trained without generated images (--gan none)")
+    else:
+        data.require_generated(execution.gan_images, config)
     generated = None
     if execution.gan_images is not None:
-        generated = data.read_generated(execution.gan_images, config)
+        generated = data.read_generated(execution.gan_images, config, found.card)
     pixels = data.load_pixels(
-        index, generated, config, data_dir, execution.cache_dir, skip_bad=execution.skip_bad
-    )
-    index = pixels.kept(index)
-    split = data.make_split(index, config, execution)
+        found.index, generated, config, found.data_dir, execution.cache_dir,
+        skip_bad=execution.skip_bad,
+    )  # fmt: skip
+    index = found.checked(found.index, pixels)
+    split = found.split(index, lambda index: data.make_split(index, chosen, execution))
     if generated is not None:
         data.require_same_training(generated, split, config)
     own_way = generated is not None and config.gan in OWN_WAY
@@ -81,11 +88,14 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
     config = request.config
 
     return lifecycle.complete(
-        "gan_fusion", request, card, data_dir, index, pixels,
+        "gan_fusion", request, found.card, found.data_dir, index, pixels,
+        material=found,
         draw=lambda: (split, data.make_samples(split, generated)),
         fit=functools.partial(fit, config, pixels, workers=execution.workers),
-        leaks=leaks(config, listed=execution.patients is not None, own_way=own_way),
-        more_data=data.more_data(execution.patients, generated),
+        leaks=replace(found, request=request).leaks(
+            functools.partial(leaks, listed=execution.patients is not None, own_way=own_way)
+        ),
+        more_data=data.more_data(None if found.own else execution.patients, generated),
         facts={} if generated is None else {"generated": generated.describe()},
     )  # fmt: skip
 
@@ -105,6 +115,8 @@ def with_generated(
     config = replace(request.config, gan=gan, generated=number)
     if config == request.config:
         return request
+    if config.dataset == "own":
+        return replace(request, config=config)
     asked = request.preset.removesuffix("-changed")
     name = configuration.preset_name(config, PRESETS, asked if asked in PRESETS else None)
     return replace(request, config=config, preset=name)

@@ -76,7 +76,11 @@ def make_split(index: pd.DataFrame, config: Config, execution: Execution) -> pd.
         case "file":
             return splits.from_file(index, execution.split_file)
         case "patient":
-            raise datasets.no_patients(bci)
+            if not (index["case"] != "").any():
+                raise datasets.no_patients(bci)
+            return splits.by_group(
+                index, test=config.test, validation=config.validation, seed=config.split_seed
+            )
 
 
 def make_samples(split: pd.DataFrame, config: Config) -> pd.DataFrame:

@@ -54,36 +54,39 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
         chosen on validation images is made of the same training, and lies beside it.
     """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
-    from common import images, lifecycle
+    from common import images, lifecycle, material
     from common.datasets import bci
     from her2scoring import data
 
     request = configuration.request(Config, PRESETS, config, package="her2scoring", **settings)
-    config, execution = request.config, request.execution
-    data_dir = lifecycle.data_folder(request, bci)
-    index = data.load_index(config, data_dir)
+    execution = request.execution
+    found = material.gather(request, bci, data.load_index)
+    request, config = found.request, found.request.config
     pixels = images.cached(
-        data_dir,
-        index.image,
+        found.data_dir,
+        found.index.image,
         config.image_size,
         filter=config.resize_filter,
         cache_dir=execution.cache_dir,
         skip_bad=execution.skip_bad,
     )
-    index = data.keep_tissue(pixels.kept(index), pixels, config.min_tissue)
+    index = data.keep_tissue(found.checked(found.index, pixels), pixels, config.min_tissue)
 
     def complete(request: Request[Config], fit: Callable[..., tuple[keras.Model, Pixels]]) -> Run:
         asked = request.config
 
         def draw() -> tuple[pd.DataFrame, pd.DataFrame]:
-            split = data.make_split(index, asked, execution)
+            split = found.split(index, lambda index: data.make_split(index, asked, execution))
             return split, data.make_samples(split, asked)
 
         return lifecycle.complete(
-            "her2scoring", request, bci, data_dir, index, pixels,
+            "her2scoring", request, found.card, found.data_dir, index, pixels,
+            material=found,
             draw=draw,
             fit=functools.partial(fit, asked, pixels, workers=execution.workers),
-            leaks=leaks(asked),
+            leaks=replace(found, request=request).leaks(
+                functools.partial(leaks, own=found.own)
+            ),
         )  # fmt: skip
 
     run = complete(request, fit)

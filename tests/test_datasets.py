@@ -501,16 +501,16 @@ def test_bach_patients_of_a_list(four, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no CSV table .it has no header"),
-        ("image,case\nb001,1\n", "line 1: .*found image, case"),
-        ("image,patient,image\nb001,1,\n", "a column stands there twice: 'image'"),
-        ("image,patient\nb001,1\nb002\n", "line 3: 1 values, not 2"),
-        ("image,patient\nb001, \n", "line 2: no patient; leave out"),
-        ("image,patient\n,3\n", "line 2: no image; leave out"),
+        ("", "is empty; a list of images has"),
+        ("image,case\nb001,1\n", "line 1: the column 'case' is not read; rename it to patient"),
+        ("image,patient,image\nb001,1,\n", "line 1: the column image stands there twice"),
+        ("image,patient\nb001,1\nb002\n", "line 3: 1 values under 2 columns"),
+        ("image,patient\nb001, \n", "line 2: no patient"),
+        ("image,patient\n,3\n", "line 2: no image"),
         ("image,patient\nb001,1\nn001,2\nb001.tif,2\n",
          "line 4: b001.tif is of patient 2 here and of 1 in line 2"),
         ("image,patient\nx1,1\nx2,1\n", r"names no image of these data \(of the list: x1, x2\)"),
-        ('image,patient\n"b001,1\n', "no CSV table"),
+        ('image,patient\n"b001,1\n', "line 2: no CSV table"),
         ("image,patient\nb\xe9,1\n", "names no image of these data"),
     ],
 )  # fmt: skip

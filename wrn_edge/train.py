@@ -51,36 +51,39 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
         Finished; the same call finds it again.
     """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
-    from common import images, lifecycle
+    from common import images, lifecycle, material
     from common.datasets import breakhis
     from wrn_edge import data
 
     request = configuration.request(Config, PRESETS, config, package="wrn_edge", **settings)
-    config, execution = request.config, request.execution
-    if config.weights == "imagenet":
+    execution = request.execution
+    if request.config.weights == "imagenet":
         raise errors.InputError(
             "--weights imagenet: no ImageNet weights of a wide residual network of this size were "
             "ever published; give none, or the model.keras that python -m wrn_edge.pretrain makes"
         )
-    data_dir = lifecycle.data_folder(request, breakhis)
-    index = data.load_index(config, data_dir)
+    found = material.gather(request, breakhis, data.load_index)
+    request, config = found.request, found.request.config
     pixels = images.cached(
-        data_dir,
-        index.image,
+        found.data_dir,
+        found.index.image,
         config.image_size,
         filter=config.resize_filter,
         cache_dir=execution.cache_dir,
         skip_bad=execution.skip_bad,
     )
-    index = pixels.kept(index)
-    split = data.make_split(index, config, execution)
+    index = found.checked(found.index, pixels)
+    split = found.split(index, lambda index: data.make_split(index, config, execution))
 
     return lifecycle.complete(
-        "wrn_edge", request, breakhis, data_dir, index, pixels,
+        "wrn_edge", request, found.card, found.data_dir, index, pixels,
+        material=found,
         draw=lambda: (split, data.make_samples(split, config, pixels)),
         fit=functools.partial(fit, config, pixels, workers=execution.workers),
-        leaks=[*leaks(config), *data.pretraining_leaks(config, split)],
-        expected_images=breakhis.expected_images((config.magnification,)),
+        leaks=[*found.leaks(leaks), *data.pretraining_leaks(config, split)],
+        expected_images=(
+            None if found.own else breakhis.expected_images((config.magnification,))
+        ),
     )  # fmt: skip
 
 

@@ -92,6 +92,7 @@ def parse(
         execution_class(**_with_homes(shallow(parsed.execution))),
         preset_name(config, presets, name),
         shlex.join(["python", "-m", f"{package}.{module}", *arguments]),
+        _asked(config_class, rest) | ({"preset"} if name else frozenset()),
     )
 
 
@@ -173,7 +174,8 @@ def request(
     base = preset or (name if name in presets else "")
     command = ["python", "-m", f"{package}.{module}", *typed(final, presets.get(base), base)]
     command += typed(execution, execution_class())
-    return Request(final, execution, name, shlex.join(command))
+    asked = frozenset({*settings, *(["preset"] if preset else [])})
+    return Request(final, execution, name, shlex.join(command), asked)
 
 
 def typed(values: Any, base: Any, preset: str = "") -> list[str]:
@@ -222,6 +224,17 @@ def _without_aliases(config_class: type[Any], settings: Mapping[str, Any]) -> di
                 (value,) = value
             settings[field.name] = value
     return settings
+
+
+def _asked(config_class: type[Any], arguments: Sequence[str]) -> frozenset[str]:
+    """Fields of a config that flags name, whatever values they give."""
+    names = {
+        alias: field.name
+        for field in dataclasses.fields(config_class)
+        for alias in (field.name, f"no_{field.name}", *field.metadata["aliases"])
+    }
+    flags = {each.partition("=")[0][2:].replace("-", "_") for each in arguments if each[:2] == "--"}
+    return frozenset(names[flag] for flag in flags if flag in names)
 
 
 def _wrapped(text: str) -> str:

@@ -88,6 +88,21 @@ class Execution:
     data_dir: Path | None = _option(
         None, "folder with the data set; unset: the environment variable HISTOPAPERS_DATA"
     )
+    images: Path | None = _option(
+        None,
+        "your own images instead: a CSV with image,label and, where known, patient, slide, "
+        "magnification, part, or a folder with a folder per class; image,patient alone: as "
+        "--patients; its content is hashed",
+    )
+    classes_order: tuple[str, ...] = _option(
+        (), "classes of --images in the order of all tables; unset: sorted"
+    )
+    positive: str | None = _option(None, "positive class of --images, of two")
+    patients: Path | None = _option(
+        None,
+        "CSV with the columns image and patient, for images whose names do not tell it; its "
+        "content is hashed",
+    )
     runs_dir: Path = _option(Path("runs"), "folder for run folders")
     cache_dir: Path | None = _option(
         None, "folder for decoded images; unset: HISTOPAPERS_CACHE or the user's cache folder"
@@ -172,9 +187,12 @@ class Request(Generic[C_co]):
         Name of the preset that the config equals, or what to call it.
     command : str
         The command line that asks for the same.
+    asked : frozenset of str
+        Settings that were given and not left to a preset, by their fields; "preset" if one was.
     """
 
     config: C_co
     execution: Execution
     preset: str
     command: str = dataclasses.field(default="", compare=False)
+    asked: frozenset[str] = dataclasses.field(default=frozenset(), compare=False)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from common import terminal
 from common.datasets.card import Card
 from common.datasets.folder import data_folder
 from common.datasets.index import assemble
 from common.datasets.listing import ENDING, looks_like_image, scan
-from common.errors import InputError, listed
-from common.files import csv_lines, expanded, read_text
+from common.datasets.patients import with_patients as with_patients
+from common.errors import InputError
+from common.files import read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,95 +120,6 @@ def index(
             "official": "",
         }
     return assemble(_CARD, root, rows, found, near_misses, strict=strict)
-
-
-def with_patients(index: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Fill in the patients that a list names; says what else the list holds or lacks.
-
-    Parameters
-    ----------
-    index : DataFrame
-        From `index`.
-    path : path
-        CSV with the columns image and patient. An image is found by its name, with or without
-        folder and ending (`Benign/b001.tif`, `b001`). Images that the list leaves out keep an
-        unknown patient.
-
-    Returns
-    -------
-    DataFrame
-        The index, its column `case` filled.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, is no such list, gives an image two patients, or names no image of
-        the index; file and line are named.
-    """
-    path = expanded(path)
-    named: dict[str, tuple[str, int]] = {}
-    twice: list[str] = []
-    for line, image, patient in _patient_lines(path):
-        name = _stem(image)
-        first = named.setdefault(name, (patient, line))
-        if first[0] != patient:
-            raise InputError(
-                f"{path}, line {line}: {image} is of patient {patient} here and of {first[0]} in "
-                f"line {first[1]}"
-            )
-        if first[1] != line:
-            twice.append(f"{image} (line {line})")
-    names = index["image"].map(_stem)
-    strange = sorted(set(named) - set(names))
-    absent = list(index["image"][~names.isin(set(named))])
-    if len(absent) == len(index):
-        raise InputError(f"{path}: names no image of these data (of the list: {listed(strange)})")
-    cases = names.map({name: patient for name, (patient, _) in named.items()}).fillna("")
-    known = cases[cases != ""]
-    terminal.line(
-        f"{path}: the patients of {len(known)} of {len(index)} images, {known.nunique()} in all"
-    )
-    for what, found in (
-        ("images of the list are not in the data", strange),
-        ("lines name an image again, with the same patient", twice),
-        ("images are not in the list, their patients stay unknown", absent),
-    ):
-        if found:
-            terminal.line(f"{path}: {len(found)} {what}: {listed(found)}", always=found is strange)
-    return index.assign(case=cases)
-
-
-def _patient_lines(path: Path) -> list[tuple[int, str, str]]:
-    """Number, image and patient of each line of a list."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such list of patients")
-    found = []
-    lines = csv_lines(path, repair="a list of patients is a CSV table")
-    first, head = next(lines)
-    head = [name.strip() for name in head]
-    for name in ("image", "patient"):
-        if head.count(name) != 1:
-            raise InputError(
-                f"{path}, line {first}: a list of patients has the columns image and patient, "
-                f"found {', '.join(head) or 'nothing'}"
-            )
-    for line, fields in lines:
-        if not any(field.strip() for field in fields):
-            continue
-        image, patient = (fields[head.index(name)].strip() for name in ("image", "patient"))
-        if not image or not patient:
-            raise InputError(
-                f"{path}, line {line}: no {'patient' if image else 'image'}; leave out images "
-                "whose patient is unknown"
-            )
-        found.append((line, image, patient))
-    return found
-
-
-def _stem(image: str) -> str:
-    """File name without folder and ending, in small letters."""
-    name = image.replace("\\", "/").rpartition("/")[2].lower()
-    return re.sub(f"{ENDING}$", "", name)
 
 
 def partition_order(index: pd.DataFrame) -> list[str]:

@@ -172,12 +172,25 @@ def data_folder(run: runs.Run, given: Path | None) -> Path:
     InputError
         If nothing says where they are.
     """
+    if "own" in run.record.facts:
+        return _own_folder(run, given)
     own = run.path.parents[1] / "demo-data" / run.record["dataset"]  # where --demo puts them
     if given is None and run.synthetic and own.is_dir():
         return own
     if given is None:
         given = _typed_folder(run.record["command"])
     return datasets.data_folder(datasets.get(run.record["dataset"]), given)
+
+
+def _own_folder(run: runs.Run, given: Path | None) -> Path:
+    """Folder that the images' paths of a run on one's own data count from."""
+    folder = given or Path(run.record["own"]["root"])
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: no such folder; the run was trained on {run.record['dataset']}: give the "
+            "folder that its paths in split.csv count from with --data-dir"
+        )
+    return folder
 
 
 def _typed_folder(command: str | None) -> Path | None:

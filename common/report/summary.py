@@ -121,8 +121,8 @@ def warnings(files: RunFiles) -> list[str]:
         Sentences.
     """
     told = [
-        _unfinished(files), _part_of_the_data(files), _recompressed(files), _skipped(files),
-        _generated(files),
+        _unfinished(files), _own_data(files), _part_of_the_data(files), _recompressed(files),
+        _skipped(files), _generated(files),
     ]  # fmt: skip
     return [each for each in (*told, _empty_classes(files), _foreign_metrics(files)) if each]
 
@@ -137,6 +137,25 @@ def _unfinished(files: RunFiles) -> str:
         f"This run is not complete: {' and '.join(missing)} missing. Start the same command again "
         "to finish it."
     )
+
+
+def _own_data(files: RunFiles) -> str:
+    """Own images fill no row; and whether their patients are known is no detail."""
+    if "own" not in files.record.facts:
+        return ""
+    said = "Trained on images of one’s own: this run fills no row of the paper’s tables."
+    split = files.split
+    if split is None or "case" not in split:
+        return said
+    unknown = int((split["case"] == "").sum())
+    if unknown == len(split):
+        return f"{said} The patients are unknown: one patient’s images may lie in all parts."
+    if unknown:
+        said += (
+            f" The patients of {unknown:,} of {len(split):,} images are unknown: where they are "
+            "counted, these are left out."
+        )
+    return said
 
 
 def _part_of_the_data(files: RunFiles) -> str:

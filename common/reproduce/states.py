@@ -252,7 +252,9 @@ def whole(run: runs.Run) -> bool:
         Of one of synthetic tissue nobody knows how many there should be.
     """
     record = run.record
-    return not record.skipped and (record.synthetic or not tables.missing_images(record))
+    if record.skipped or "own" in record.facts:
+        return False
+    return record.synthetic or not tables.missing_images(record)
 
 
 def _runs(package: str, kinds: Sequence[type], place: Place) -> Runs:

@@ -139,7 +139,9 @@ def _show(path: Path) -> int:
     elif record.failed is not None:
         state += f": {record.failed}"
     images = f"{record.n_images} images of {record.dataset}"
-    if record.expected_images not in (None, record.n_images):
+    if "own" in record.facts:
+        images += ", which fill no row"
+    elif record.expected_images not in (None, record.n_images):
         images += f", which has {record.expected_images}"
     facts = [
         ("run", path),

@@ -12,6 +12,7 @@ from common import config as configuration
 from common import datasets, terminal
 from common.config import PaperConfig, Request
 from common.datasets import Card
+from common.datasets.own import OwnImages
 from common.errors import InputError
 from common.files import expanded, file_hash, plain
 from common.runs.record import Record
@@ -161,9 +162,11 @@ def describe(
         )
     data = datasets.index_hash(index)
     root, _ = datasets.resolved(execution.data_dir)
-    jpegs = datasets.recompressed(root or Path(), list(index["image"]))
-    if expected_images is None:
-        expected_images = dataset.expected_images(**datasets.selection(dataset, config))
+    jpegs = 0
+    if not isinstance(dataset, OwnImages):  # which may be JPEG files, and are whole as they are
+        jpegs = datasets.recompressed(root or Path(), list(index["image"]))
+        if expected_images is None:
+            expected_images = dataset.expected_images(**datasets.selection(dataset, config))
     # Another split of the same images is another run, and so is more to train on.
     beside = []
     if config.split == "file" and execution.split_file is not None:

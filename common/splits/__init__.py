@@ -13,7 +13,7 @@ from common.splits.files import SPLIT_COLUMNS, from_file, from_fold_files, read,
 from common.splits.folds import k_folds
 from common.splits.group_wise import by_group, by_patient
 from common.splits.image_wise import by_counts, by_image, official
-from common.splits.parts import GROUPS, PARTS, check_disjoint, shared_groups
+from common.splits.parts import GROUPS, PARTS, check_disjoint, check_parts, shared_groups
 from common.splits.positions import by_positions
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "by_patient",
     "by_positions",
     "check_disjoint",
+    "check_parts",
     "from_file",
     "from_fold_files",
     "k_folds",

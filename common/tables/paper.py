@@ -227,6 +227,8 @@ def missing_images(record: runs.Record) -> list[str]:
         In words; empty if it saw all.
     """
     what = []
+    if "own" in record.facts:
+        return [f"{record.dataset}, not the paper's images"]
     if record.n_images is None or record.n_images != record.expected_images:
         what.append(f"{record.n_images} of {record.expected_images} images")
     if record.get("recompressed"):

@@ -21,7 +21,7 @@ from common.config import ASSUMED, DEVIATION, Execution, Group, ResizeFilter, hp
 from common.datasets import bach
 from common.errors import InputError
 
-DataSet = Literal["breakhis", "bach"]
+DataSet = Literal["breakhis", "bach", "own"]
 Split = Literal["counts", "image", "patient", "partition", "file"]
 
 
@@ -30,7 +30,10 @@ class GanConfig:
     """Defaults are the paper's choice: benign BreakHis images, gamma 1.0, batch 32 (Table 9)."""
 
     # Data
-    dataset: DataSet = hp("breakhis", "data set", "methods")
+    dataset: DataSet = hp("breakhis", "data set; own: that of --images", "methods")
+    own_classes: int = hp(
+        0, "number of classes of --images", ASSUMED + "none of the data sets named", flag=False
+    )
     magnifications: tuple[str, ...] = hp(
         ("40X", "100X", "200X", "400X"),
         "which BreakHis images are used, together",
@@ -154,7 +157,7 @@ class GanConfig:
     @property
     def classes(self) -> int:
         """Number of classes of the data set's task."""
-        return {"breakhis": 2, "bach": 4}[self.dataset]
+        return self.own_classes or {"breakhis": 2, "bach": 4}[self.dataset]
 
 
 @dataclass(frozen=True)

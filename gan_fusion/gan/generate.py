@@ -214,8 +214,10 @@ def _classes(run: runs.Run, labels: Sequence[str]) -> list[str]:
     from common import datasets
 
     known = list(run.record["classes"])
-    card = datasets.get(run.record["dataset"])
-    others = {name for names in card.CLASSES.values() for name in names}
+    others = set()
+    if "own" not in run.record.facts:
+        card = datasets.get(run.record["dataset"])
+        others = {name for names in card.CLASSES.values() for name in names}
     for name in labels:
         if name in others and name not in known:
             raise InputError(

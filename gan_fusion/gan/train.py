@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -64,7 +66,7 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
         Finished; the same call finds it again.
     """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
-    from common import backend, images, lifecycle, runs
+    from common import backend, images, lifecycle, material, runs
     from gan_fusion import data
     from gan_fusion.gan import report
 
@@ -72,12 +74,15 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
         GanConfig, PRESETS, config,
         package="gan_fusion", module="train_gan", execution_class=DataExecution, **settings,
     )  # fmt: skip
+    check_size(request.config.image_size)
+    found = material.gather(request, functools.partial(data.card, request.config), data.load_index)
+    request, card, data_dir = found.request, found.card, found.data_dir
     config, execution = request.config, cast(DataExecution, request.execution)
-    check_size(config.image_size)
-    card = data.card(config)
-    data_dir = lifecycle.data_folder(request, card)
+    if found.own and "labels" not in request.asked:
+        config = replace(config, labels=())
+        request = replace(request, config=config)
     classes = chosen_classes(config, card.CLASSES[config.classes])
-    index = data.load_index(config, data_dir, execution.patients)
+    index = found.index
     side = round(config.image_size / config.crop)
     pixels = images.cached(
         data_dir,
@@ -89,8 +94,8 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
         transform_id=f"{'whole' if config.crop == 1 else 'central square'}, at least {side} px",
         skip_bad=execution.skip_bad,
     )
-    index = pixels.kept(index)
-    split = data.make_split(index, config, execution)
+    index = found.checked(index, pixels)
+    split = found.split(index, lambda index: data.make_split(index, config, execution))
     if config.train_on == "all":
         split = split.assign(part="train")
     seen = training_images(split, classes)
@@ -100,10 +105,11 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
         request,
         card,
         index,
-        leaks=leaks(config),
+        leaks=replace(found, request=request).leaks(leaks),
         skipped=pixels.skipped,
-        more_data=data.more_data(execution.patients),
+        more_data=found.more(index, data.more_data(None if found.own else execution.patients)),
     ) | {
+        **found.facts(),
         "kind": "gan",
         "no_classifier": NO_CLASSIFIER,
         "classes": classes,

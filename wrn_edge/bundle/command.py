@@ -49,14 +49,17 @@ def bundle(
     from common import datasets
     from wrn_edge import maps
 
-    card = datasets.get(run.record["dataset"])
+    card = None if "own" in run.record.facts else datasets.get(run.record["dataset"])
+    trained_on = card.TITLE if card else run.record["dataset"]
+    if run.synthetic:
+        trained_on = "generated images"
     opened = maps.open_up(model.read_bytes())
     about: dict[str, Any] = {
         "run_id": run.record["run_id"],
         "command": run.record["command"],
-        "dataset": card.TITLE if not run.synthetic else "generated images",
+        "dataset": trained_on,
         "licence": run.record["licence"] if not run.synthetic else "free of rights",
-        "attribution": card.CITATION if not run.synthetic else "",
+        "attribution": card.CITATION if card and not run.synthetic else "",
         "synthetic": run.synthetic,
         "classes": run.record["classes"],
         "positive": run.record["positive"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,7 +90,8 @@ def write(folder: Path, about: Mapping[str, Any], golden: Sequence[Golden]) -> N
     (folder / "golden").mkdir()
     pictures: list[dict[str, Any]] = []
     for number, each in enumerate(golden, 1):
-        file = f"{number}-{each.label}{each.path.suffix.lower()}"
+        label = re.sub(r"[^\w+-]+", "_", each.label, flags=re.ASCII)  # a class of one's own
+        file = f"{number}-{label}{each.path.suffix.lower()}"
         shutil.copyfile(each.path, folder / "golden" / file)
         pictures.append({"file": file, "source": each.path.name, "truth": each.label,
                          "keras": each.keras})  # fmt: skip

@@ -1,0 +1,398 @@
+"""One's own images: lists and folders as people write them, and what becomes of them in a run."""
+
+import dataclasses
+import importlib
+import shutil
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from common import config as configuration
+from common import datasets, evaluation, export, material, runs, tables
+from common.datasets import bci, breakhis, own, synthetic
+from common.errors import InputError
+from common.papers import PAPERS
+
+HEAD = "image,label,patient\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Eighteen images in three folders, named alike in each; one with an upper-case ending."""
+    root = tmp_path_factory.mktemp("own")
+    random = np.random.default_rng(0)
+    for label in ("b", "a", "ü"):
+        for i in range(6):
+            image = random.integers(0, 255, (24, 24, 3), np.uint8)
+            file = root / "data" / label / f"{i}.{'PNG' if i == 5 else 'png'}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    return root
+
+
+def write(folder, text, name="list.csv", encoding="utf-8"):
+    path = folder / name
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def lines(labels="ab", patients=True, separator=","):
+    rows = [f"data/{label}/{i}.png{separator}{label}{separator}{label}{i // 2}"
+            for label in labels for i in range(5)]  # fmt: skip
+    return "".join(f"{row}\n" for row in rows)
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def test_a_folder_per_class(folder, capsys):
+    images = own.read(folder / "data")
+    assert len(images.table) == 18 and images.root == folder / "data"
+    assert list(images.table.columns) == list(datasets.COLUMNS)
+    card = own.card(images)
+    assert card.classes == ("a", "b", "ü") and card.POSITIVE == {3: None}
+    assert own.card(images, order=["ü", "b", "a"]).classes == ("ü", "b", "a")
+    assert datasets.counts(images.table, "label") == {"a": 6, "b": 6, "ü": 6}
+    assert (images.table.case == "").all() and not images.table.synthetic.any()
+
+
+def test_folders_that_are_parts_are_parts(folder, tmp_path):
+    for part in ("Train", "val", "test"):
+        shutil.copytree(folder / "data", tmp_path / part)
+    images = own.read(tmp_path)
+    assert images.columns == ("image", "label", "part")
+    assert datasets.counts(images.table, ["official", "label"])["validation", "ü"] == 6
+    assert own.card(images).classes == ("a", "b", "ü")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (HEAD + lines(), "utf-8"),
+        (HEAD + lines(), "utf-8-sig"),
+        ("sep=;\r\n" + (HEAD + lines()).replace(",", ";").replace("\n", "\r\n"), "utf-8"),
+        ((HEAD + lines()).replace(",", "\t"), "utf-8"),
+        ("Image , LABEL,patient,,\n" + lines().replace("\n", ",,\n") + ",,,,\n\n,,,,\n", "utf-8"),
+        ('"image","label","patient"\n' + "".join(
+            f'" {row.split(",")[0]}","{row.split(",")[1]} ","{row.split(",")[2]}"\n'
+            for row in lines().splitlines()), "utf-8"),
+        (HEAD + lines().replace("/", "\\"), "utf-8"),
+        (HEAD + lines().replace("data/", "./data/../data/"), "utf-8"),
+    ],
+)  # fmt: skip
+def test_lists_as_people_save_them_are_one_table(folder, text, encoding):
+    plain = own.read(write(folder, HEAD + lines(), "plain.csv")).table
+    assert len(plain) == 10 and plain.case.nunique() == 6
+    found = own.read(write(folder, text, "other.csv", encoding))
+    pd.testing.assert_frame_equal(found.table, plain)
+
+
+def test_what_excel_does_to_numbers_and_letters(folder, capsys):
+    text = "image;label;patient\n" + "".join(
+        f"data/{name}/{i}.png;{n}.0;{'' if i == 4 else f'{i}.0'}\n"
+        for n, name in enumerate("ab") for i in range(5)
+    )  # fmt: skip
+    images = own.read(write(folder, text))
+    assert set(images.table.label) == {"0", "1"}
+    assert set(images.table.case) == {"0", "1", "2", "3", ""}
+    card = own.card(images)
+    assert card.classes == ("0", "1") and card.POSITIVE == {2: "1"}
+    # A grade of 1.5 among them: then they are no whole numbers, and stay as they stand there.
+    assert "1.0" in set(own.read(write(folder, text.replace("0.0;", "1.5;"))).table.label)
+    latin = "image,label\ndata/ü/0.png,gutartig\ndata/ü/1.png,bösartig\n"
+    found = own.read(write(folder, latin, encoding="latin-1"))
+    assert list(found.table.label) == ["gutartig", "bösartig"]
+    assert "read as Windows-1252" in capsys.readouterr().err
+
+
+def test_paths_may_be_absolute_or_above_the_list(folder, tmp_path):
+    rows = [f"{folder}/data/{label}/{i}.png,{label}\n" for label in "ab" for i in range(3)]
+    images = own.read(write(tmp_path, "image,label\n" + "".join(rows)))
+    assert images.root == folder / "data" and images.table.image[0] == "a/0.png"
+    given = own.read(write(tmp_path, "image,label\na/0.png,x\nb/0.png,y\n"),
+                     data_dir=folder / "data")  # fmt: skip
+    assert given.root == folder / "data"
+    # Where they lie is no part of what they are.
+    assert own.card(images).identity(images.table) == own.card(
+        own.read(write(folder / "data", "image,label\n" + "".join(
+            f"{label}/{i}.png,{label}\n" for label in "ab" for i in range(3))))
+    ).identity(images.table)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty; a list of images has the columns image and label"),
+        (HEAD, "names no image, there is nothing below its first line"),
+        ("file,label\nx,a\n", "line 1: no column image .found: file, label.; rename 'file' to"),
+        ("image,class\nx,a\n", "line 1: the column 'class' is not read; rename it to label"),
+        ("image,label,Patient ID\nx,a,1\n", "line 1: the column 'patient id' is not read; rename"),
+        ("image,label,split\nx,a,1\n", "line 1: the column 'split' is not read; rename it to part"),
+        ("image,patient\ndata/a/0.png,1\n", "line 1: no column label"),
+        ("image,label\ndata/a/0.png,\n", "line 2: no label, nor in any other line"),
+        ("image,label\ndata/a/0.png,a\ndata/a/1.png,\n", "line 3: data/a/1.png has no label"),
+        ("image,label\n,a\n", "line 2: no image"),
+        ("image,label\ndata/a/9.png,a\n", "line 2: data/a/9.png leads nowhere; paths count from"),
+        ("image,label\nx.png,a\ny.png,a\ndata/a/0.png,a\n",
+         "2 of 3 images cannot be used: line 2: x.png leads nowhere, line 3: y.png leads nowhere"),
+        ("image,label\ndata/a/0.PNG,a\n", "line 2: data/a/0.PNG leads nowhere .there is 0.png"),
+        ("image,label\ndata/a,a\n", "line 2: data/a is a folder"),
+        ("image,label\nlist.csv,a\n", "line 2: list.csv ends like none of PNG"),
+        ("image,label\ndata/a/0.png,a\ndata/a/0.png,b\n",
+         "line 3: data/a/0.png has the label 'b' here and 'a' in line 2"),
+        (HEAD + "data/a/0.png,a,1\n./data/a/0.png,a,2\n", "line 3: .* the patient '2' here and"),
+        ("image,label\ndata/a/0.png,Tumor\ndata/b/0.png,tumor\n",
+         "line 3: class 'tumor', and 'Tumor' in line 2; write it in one way"),
+        ("image,label\ndata/a/0.png,a,b\n", "line 2: 3 values under 2 columns"),
+        ("image,label,\ndata/a/0.png,a,b\n", "line 2: 'b' stands under no column"),
+        ('image,label\n"data/a/0.png,a\n', "line 2: no CSV table"),
+        ("image,label,part\ndata/a/0.png,a,fold1\n", "line 2: part 'fold1'; parts are train"),
+        ("image,label,magnification\ndata/a/0.png,a,big\n", "line 2: magnification 'big'"),
+        ("image,label\ndata/a/0.png,a\x1b[2J\n", "line 2: the label .* do not print"),
+    ],
+)  # fmt: skip
+def test_a_list_that_is_none_is_one_line(folder, text, message):
+    path = write(folder, text)
+    with pytest.raises(InputError, match=rf"list\.csv(, |: ){message}") as error:
+        own.read(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("data/a/0.png,a\ndata/a/1.png,a\n", {}, "all 2 images are of one class, a"),
+        ("data/a/0.png,a\ndata/a/1.png,a\ndata/b/1.png,b\n", {},
+         "line 4: the only image of class b; a class needs at least 2"),
+        (None, {"order": ["a"]}, "--classes-order a: .* has the classes a, b; name each"),
+        (None, {"positive": "c"}, "--positive c: is none of the classes a, b"),
+    ],
+)  # fmt: skip
+def test_classes_that_cannot_be_trained_on(folder, text, options, message):
+    rows = text or "".join(f"data/{c}/{i}.png,{c}\n" for c in "ab" for i in range(2))
+    images = own.read(write(folder, f"image,label\n{rows}"))
+    with pytest.raises(InputError, match=message):
+        own.card(images, **options)
+
+
+def test_folders_that_are_none(folder, tmp_path):
+    with pytest.raises(InputError, match=r"no such list or folder"):
+        own.read(tmp_path / "nothing")
+    with pytest.raises(InputError, match=r"no image in this folder"):
+        own.read(tmp_path)
+    with pytest.raises(InputError, match=r"its 6 images lie in no folder of a class"):
+        own.read(folder / "data" / "a")
+    with pytest.raises(InputError, match=r"is one image"):
+        own.read(folder / "data" / "a" / "0.png")
+    shutil.copytree(folder / "data" / "a", tmp_path / "A")
+    shutil.copytree(folder / "data" / "a", tmp_path / "b")
+    shutil.copy(folder / "data" / "a" / "0.png", tmp_path)
+    with pytest.raises(InputError, match=r"1 images lie beside the folders of the classes: 0.png"):
+        own.read(tmp_path)
+    (tmp_path / "0.png").unlink()
+    shutil.copytree(folder / "data" / "a", tmp_path / "a")
+    with pytest.raises(InputError, match=r"differ in small and capital letters alone"):
+        own.read(tmp_path)
+
+
+# --- patients, parts, requests ------------------------------------------------------------------
+
+
+def ask(paper, folder, text, **settings):
+    config = importlib.import_module(f"{paper}.config")
+    request = configuration.request(
+        config.Config, config.PRESETS, package=paper, images=write(folder, text), **settings
+    )
+    return material.gather(request, breakhis, lambda *_: pytest.fail("no data set is wanted"))
+
+
+def test_known_patients_are_kept_apart_unless_images_are_asked_for(folder, capsys):
+    found = ask("breakhis", folder, HEAD + lines())
+    config = found.request.config
+    assert (config.split, config.group, config.classes, config.stratify) == (
+        "patient", "case", 2, True,
+    )  # fmt: skip
+    assert found.request.preset == "own" and found.leaks(lambda _: []) == []
+    assert "10 images, 5 a, 5 b; 6 patients" in capsys.readouterr().err
+    asked = ask("breakhis", folder, HEAD + lines(), split="image")
+    assert asked.request.config.split == "image"
+    assert asked.leaks(lambda _: []) == [
+        "image-wise split: a patient's images may lie in training and test alike"
+    ]
+    unknown = ask("her2scoring", folder, "image,label\n" + "".join(
+        f"{row.rpartition(',')[0]}\n" for row in lines().splitlines()))  # fmt: skip
+    assert unknown.request.config.split == "image"  # and not BCI's official parts
+    assert unknown.leaks(lambda _: [])[0].startswith("patients unknown")
+    with pytest.raises(InputError, match=r"--split patient: .* names no patients"):
+        ask("breakhis", folder, "image,label\ndata/a/0.png,a\ndata/a/1.png,a\ndata/b/0.png,b\n"
+            "data/b/1.png,b\n", split="patient")  # fmt: skip
+    with pytest.raises(InputError, match=r"--split official: is a fact of the paper's data set"):
+        ask("breakhis", folder, HEAD + lines(), split="official")
+    with pytest.raises(InputError, match=r"--classes 8: .* has 2 classes"):
+        ask("breakhis", folder, HEAD + lines(), classes=8)
+
+
+def test_unknown_patients_stay_together_and_unknown(folder):
+    text = HEAD + lines().replace(",a2\n", ",\n").replace(",b2\n", ",unknown\n")
+    found = ask("breakhis", folder, text)
+    assert (found.index.case == "").sum() == 2
+    seen = []
+
+    def make(index):
+        seen.append(set(index.case))
+        return index.assign(part="train")
+
+    split = found.split(found.index, make)
+    assert seen == [{"a0", "a1", "b0", "b1", material.UNKNOWN}]
+    assert list(split.case) == list(found.index.case)
+    assert found.leaks(lambda _: []) == [
+        "the patients of 2 of 10 images are unknown: some may lie in both training and test"
+    ]
+
+
+def parted(rows):
+    return "image,label,patient,part\n" + "".join(
+        f"{row},{'test' if i % 5 > 2 else 'train'}\n" for i, row in enumerate(rows.splitlines())
+    )
+
+
+def test_a_column_part_is_the_split(folder, tmp_path, capsys):
+    found = ask("ernet", folder, parted(lines()))
+    assert found.request.config.split == "file"
+    split = found.split(found.index, lambda _: pytest.fail("not drawn"))
+    assert datasets.counts(split, "part") == {"test": 4, "train": 6}
+    # Images 2 and 3 of a class are of one patient, on both sides.
+    assert "2 patients lie in more than one part: a1 (train and test)" in capsys.readouterr().err
+    with pytest.raises(
+        InputError, match=r"--split patient: .*2 patients lie in more than one part"
+    ):
+        again = ask("ernet", folder, parted(lines()), split="patient")
+        again.split(again.index, lambda _: None)
+    other = split.assign(part=split.part.where(split.image != "data/a/0.png", "test"))
+    other[["image", "part"]].to_csv(tmp_path / "split.csv", index=False)
+    with pytest.raises(
+        InputError, match=r"line 2: part train, and test in .*split.csv; two sources"
+    ):
+        again = ask("ernet", folder, parted(lines()), split_file=tmp_path / "split.csv")
+        again.split(again.index, lambda _: None)
+
+
+def test_magnifications_are_those_of_the_list(folder):
+    text = "image,label,magnification\n" + "".join(
+        f"data/{c}/{i}.png,{c},{40 if i < 3 else '100x'}\n" for c in "ab" for i in range(5)
+    )
+    assert ask("wrn_edge", folder, text).request.config.magnification == "40X+100X"
+    found = ask("wrn_edge", folder, text, magnification="40X")
+    assert len(found.index) == 6 and found.request.config.magnification == "40X"
+    with pytest.raises(InputError, match=r"--magnification 200X: no such image in .*40X, 100X"):
+        ask("wrn_edge", folder, text, magnification="200X")
+    with pytest.raises(InputError, match=r"does not say the magnification"):
+        ask("wrn_edge", folder, HEAD + lines(), magnification="200X")
+
+
+def test_a_list_of_patients_is_for_any_data_set(tmp_path):
+    patches = synthetic.bci(tmp_path / "bci", slides=8, patches_per_slide=2, size=64)
+    index = bci.index(patches)
+    names = index.image.str.rpartition("/")[2]
+    write(tmp_path, "image,patient\n" + "".join(
+        f"{name},{i // 4}\n" for i, name in enumerate(names)))  # fmt: skip
+    her2 = importlib.import_module("her2scoring.config")
+    data = importlib.import_module("her2scoring.data")
+    for settings in ({"images": tmp_path / "list.csv"}, {"patients": tmp_path / "list.csv"}):
+        request = configuration.request(
+            her2.Config, her2.PRESETS, package="her2scoring", data_dir=patches, split="patient",
+            **settings,
+        )  # fmt: skip
+        found = material.gather(request, bci, data.load_index)
+        assert not found.own and found.index.case.nunique() == len(index) // 4
+        assert her2.leaks(request.config) == []
+    slides = synthetic.breakhis(tmp_path / "b", patients=4, images_per_patient=1,
+                                magnifications=("100X",), size=(46, 70))  # fmt: skip
+    first = breakhis.index(slides).image[0]
+    path = write(tmp_path, f"image,patient\n{first},other\n", "wrong.csv")
+    with pytest.raises(InputError, match=r"line 2: .* is of patient other here and of .* by the "):
+        datasets.patients.with_patients(breakhis.index(slides), path)
+
+
+def test_a_copy_under_two_classes_is_refused(folder):
+    images = own.read(folder / "data")
+    digests = [str(i) for i in range(18)]
+    own.require_one_label(images, images.table, digests)
+    digests[-1] = "0"
+    with pytest.raises(InputError, match=r"ü.*is ü, and a copy of a/0.png, which is a"):
+        own.require_one_label(images, images.table, digests)
+
+
+# --- runs --------------------------------------------------------------------------------------
+
+TINY = {
+    "her2scoring": {"network": "mobilenet_v2", "head_units": (8,)},
+    "breakhis": {"network": "mobilenet_v2"},
+    "ernet": {"network": "ernet18"},
+    "gan_fusion": {"network": "mobilenet_v2"},
+    "wrn_edge": {"stem": "strided", "depth": 10},
+}
+
+
+@pytest.fixture(scope="module")
+def tissue(tmp_path_factory):
+    """Three classes of synthetic tissue: a folder per class, and a list with patients."""
+    root = tmp_path_factory.mktemp("tissue")
+    slides = synthetic.breakhis(root / "slides", patients=24, images_per_patient=2,
+                                magnifications=("100X",), size=(46, 70))  # fmt: skip
+    rows = []
+    for i, row in enumerate(breakhis.index(slides).itertuples()):
+        label = f"class {'äbc'[i % 3]}"
+        to = root / "data" / label / row.image.rpartition("/")[2]
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(slides / row.image, to)
+        rows.append(f"data/{label}/{to.name};{label};{row.case}\n")
+    write(root, "image;label;patient\n" + "".join(rows))
+    return root
+
+
+def train(paper, tissue, images, **settings):
+    return importlib.import_module(paper).train(
+        preset="demo", image_size=32, epochs=1, batch_size=16, images=images,
+        runs_dir=tissue / "runs", cache_dir=tissue / "cache", workers=0, **TINY[paper], **settings,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "paper",
+    [name if name == "wrn_edge" else pytest.param(name, marks=pytest.mark.slow) for name in PAPERS],
+)
+def test_every_paper_trains_on_ones_own_images(paper, tissue, capsys):
+    run = train(paper, tissue, tissue / "list.csv")
+    assert run.record.classes == ["class b", "class c", "class ä"] and run.finished
+    assert run.record.expected_images is None and run.record["own"]["source"] == "list.csv"
+    assert run.path.name.startswith("SYNTHETIC-own-demo-")
+    split = pd.read_csv(run.path / "split.csv", dtype=str, keep_default_na=False)
+    assert (split.groupby("case").part.nunique() == 1).all() and run.config["split"] == "patient"
+    assert evaluation.read_metrics(run)["n"] == (split.part == "test").sum()
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert "own data (list.csv)" in page and "fills no row of the paper" in page
+    assert "this run fills no row" in capsys.readouterr().out
+    assert (run.path / "figures" / "gradcam.png").is_file()
+    assert tables.missing_images(run.record) == ["own data (list.csv), not the paper's images"]
+    assert export.data_folder(run, None) == tissue
+    # The same list finds it again, also where it was moved to.
+    moved = tissue.parent / f"{paper}-moved"
+    shutil.copytree(tissue / "data", moved / "data")
+    shutil.copy(tissue / "list.csv", moved)
+    assert train(paper, tissue, moved / "list.csv").path == run.path
+
+
+@pytest.mark.slow
+def test_a_folder_per_class_trains_resumes_and_is_another_run(tissue):
+    run = train("wrn_edge", tissue, tissue / "data")
+    assert run.config["split"] == "image" and run.record.classes[2] == "class ä"
+    assert run.record.leaks[0].startswith("patients unknown")
+    other = train(
+        "wrn_edge", tissue, tissue / "data", classes_order=tuple(run.record.classes[::-1])
+    )
+    assert other.path != run.path and other.record.classes == run.record.classes[::-1]
+    assert runs.load(run.path).record.data != other.record.data
+    assert dataclasses.asdict(run.record)["facts"]["own"]["root"] == str(tissue / "data")
