@@ -103,6 +103,34 @@ def test_the_whole_grid_fills_every_row(whole_grid, paper):
     assert twins["honest_ours"].notna().all()
 
 
+LEAST = {"her2scoring": 0, "breakhis": 43, "ernet": 19, "gan_fusion": 659, "wrn_edge": 41}
+"""Verdicts of each paper when all its rows have run: of 991 numbers, at least 551 in all."""
+
+
+@pytest.mark.slow
+def test_every_number_of_the_whole_grid_is_judged(whole_grid):
+    found = {}
+    for paper in PAPERS:
+        table = compared(tables.load(paper, whole_grid, fabricated=True))
+        found[paper] = tables.tally(table).verdicts
+        scores = ~table["metrics_key"].map(lambda key: bool(NO_METRIC & set(key.split("."))))
+        assert table["difference"][scores].notna().all()
+        assert set(table["status"][~scores]) == {"not run"} or scores.all()
+        judged = table["status"].map(tables.judgement_of)
+        assert set(judged) <= set(tables.JUDGEMENTS)
+        reasons = table["because"][judged == "not comparable"]
+        assert set(reasons) <= set(tables.REASONS)
+        assert (table["because"][judged != "not comparable"] == "").all()
+        impossible = judged == "impossible as printed"
+        assert (table["nearest"] != "").equals(impossible)
+        # what is judged on other images is what has another test set, and a score
+        other = (table["because"] == "other test set") & (table["unit"] != "images")
+        assert (table["other_images"] != "").equals(other)
+        assert table["difference_low"][other].notna().all()
+    assert sum(found.values()) >= 551
+    assert found == LEAST
+
+
 @pytest.mark.slow
 def test_the_whole_grid_is_the_whole_plan(whole_grid):
     items = [item for item in reproduce.items() if item.step is None]

@@ -96,7 +96,7 @@ def test_a_score_that_is_not_defined_says_why():
         "n_test": 20, "rounds": "",
     }  # fmt: skip
     assert tables.status(row, None, 0, 0, estimate) == (
-        "not comparable", "per_class.b.recall is not defined: no test image of b",
+        "not comparable", "no value: per_class.b.recall is not defined: no test image of b",
     )  # fmt: skip
     assert tables.reason(found, "per_class.b.recall") == "no test image of b"
     assert tables.reason(found, "by_magnification.40X.accuracy") == ""

@@ -227,9 +227,12 @@ def test_unequal_counts_tell_the_scores_apart():
 
 
 def test_four_counts_add_up_to_the_test_set():
+    """Each is then out of the images of its class, 10, or of all others, 90."""
+    of = {"tp": 10, "fn": 10, "tn": 90, "fp": 90}
     for name, value in COUNTS.items():
         key = f"per_class.a.{name}"
-        for n_test, expected in ((100, UNRECOVERED), (101, IMPOSSIBLE), (pd.NA, UNRECOVERED)):
+        right = (True, int(value), of[name])
+        for n_test, expected in ((100, right), (101, IMPOSSIBLE), (pd.NA, UNRECOVERED)):
             assert beside_counts(number(value, key, unit="images", n_test=n_test)) == expected
 
 
@@ -278,7 +281,8 @@ def test_siblings_are_of_the_same_row_or_model():
     table = pd.DataFrame(
         [{"table": t, "row": r, "preset": p, **values} for t, r, p, values in rows]
     )
-    expected = [UNRECOVERED] * 8 + [IMPOSSIBLE, UNRECOVERED, UNRECOVERED]
+    counts = [(True, 8, 10), (True, 88, 90), (True, 2, 90), (True, 2, 10)]
+    expected = [UNRECOVERED] * 4 + counts + [IMPOSSIBLE, UNRECOVERED, UNRECOVERED]
     assert tables.paper_counts(table) == expected
     table.loc[2, "row"] = "x"  # now the recall stands beside the F1
     assert tables.paper_counts(table)[0] == IMPOSSIBLE
@@ -435,7 +439,12 @@ def test_test_sets_of_several_sizes_have_no_size():
         ("per_class.a.recall", (30, 40)),
         ("per_class.a.precision", (30, 32)),
         ("per_class.a.f1", (None, None)),
-        ("per_class.a.tp", (None, None)),
+        ("per_class.a.tp", (30, 40)),
+        ("per_class.a.fn", (10, 40)),
+        ("per_class.a.fpr", (2, 60)),
+        ("per_class.a.tnr", (58, 60)),
+        ("per_class.a.fp", (2, 60)),
+        ("per_class.a.tn", (58, 60)),
         ("f1_macro", (None, None)),
         ("by_magnification.40X.accuracy", (9, 10)),
         ("by_magnification.40X.per_class.a.recall", (3, 4)),
@@ -449,8 +458,9 @@ def test_which_scores_are_shares_of_images(key, pair):
             "tp_at_half": 80 * scale, "above_half": 85 * scale,
             "recall_micro_at_half": 0.8, "precision_micro_at_half": 80 / 85,
             "per_class": {
-                "a": {"tp": 30 * scale, "fn": 10 * scale, "fp": 2 * scale,
-                      "recall": 0.75, "precision": 0.9375, "f1": 0.8},
+                "a": {"tp": 30 * scale, "fn": 10 * scale, "fp": 2 * scale, "tn": 58 * scale,
+                      "recall": 0.75, "precision": 0.9375, "f1": 0.8, "fpr": 2 / 60,
+                      "tnr": 58 / 60},
                 "b": {"recall": 0.5},
             },
         }  # fmt: skip
@@ -586,9 +596,11 @@ def test_a_count_is_exact():
     ):  # fmt: skip
         found = tables.Estimate(millions, None, 1, None, None, None, None, None, None)
         assert verdict(row, found) == (expected, "")
-    for value, expected in ((0, "below"), (None, "below"), (1, "consistent")):
+    for value, expected in ((0, "below"), (1, "consistent")):
         found = tables.Estimate(value, None, 1, None, None, None, None, None, None)
         assert verdict({**row, "printed": "1", "decimals": 0}, found) == (expected, "")
+    nothing = tables.Estimate(None, None, 1, None, None, None, None, None, None)
+    assert verdict(row, nothing) == ("not comparable", "no value: the runs have no parameters")
 
 
 @pytest.mark.parametrize(
@@ -624,25 +636,32 @@ def test_a_row_is_judged_when_its_rounds_are_whole():
 
 
 def test_what_comes_first_of_several_reasons():
-    """Not run, impossible, another unit, no such number, no test set, another one, rounds."""
+    """Impossible, not run, another unit, no such number, no test set, another one, rounds."""
     row = number("95.02", n_test=2000, rounds="5")
     few = ours(0.9, 0.89, 0.91, n_test=1000, widths=(0.01, 0.01))
-    assert verdict(row, None, IMPOSSIBLE) == ("not run", "")
+    assert verdict(row, None, IMPOSSIBLE)[0] == "impossible as printed"
+    assert verdict(row, None) == ("not run", "")
     assert verdict(row, few, IMPOSSIBLE) == (
         "impossible as printed", "not possible with n = 2000 in 5 rounds",
     )  # fmt: skip
     epoch = {**row, "unit": "epoch", "n_test": pd.NA}
-    assert verdict(epoch, few) == ("not comparable", "an epoch has no test set to compare on")
-    assert verdict({**row, "unit": "G"}, few) == ("not comparable", "not a score on test images")
+    assert verdict(epoch, few) == ("not comparable", "unit: an epoch is no score of test images")
+    assert verdict({**row, "unit": "G"}, few) == (
+        "not comparable",
+        "unit: not a score on test images",
+    )
     lacking = ours(None, None, None, n_test=None)
     unknown = {**row, "n_test": pd.NA}
-    assert verdict(unknown, lacking) == ("not comparable", "the runs have no accuracy")
-    assert verdict(unknown, few) == ("not comparable", "the paper's test set is not known")
+    assert verdict(unknown, lacking) == ("not comparable", "no value: the runs have no accuracy")
+    assert verdict(unknown, few) == (
+        "not comparable",
+        "no test size: the paper's test set is not known",
+    )
     assert verdict(row, few) == (
-        "not comparable", "another test set: ours of 1000 images, the paper's of 2000",
+        "not comparable", "other test set: ours of 1000 images, the paper's of 2000",
     )  # fmt: skip
     assert verdict(row, ours(0.9, 0.89, 0.91, n_test=None)) == (
-        "not comparable", "another test set: ours of several sizes, the paper's of 2000",
+        "not comparable", "other test set: ours of several sizes, the paper's of 2000",
     )  # fmt: skip
     assert verdict(row, ours(0.9, None, None)) == ("1 of 5 rounds", "")
 

@@ -258,7 +258,7 @@ def test_published_text_is_the_file_and_imports_nothing(paper):
     (paper / "__init__.py").write_text("raise RuntimeError('imported')")
     (paper / "published.csv").write_text(published("T1,NA,F1,n/a,percent,,,P,f1_macro,,"))
     [row] = tables.published_text("fakepaper").to_dict("records")
-    assert list(row) == [*tables.COLUMNS, "rounds", "n_from"]
+    assert list(row) == [*tables.COLUMNS, "rounds", "n_from", "classes"]
     assert (row["row"], row["printed"], row["decimals"], row["n_test"]) == ("NA", "n/a", "", "")
     assert row["rounds"] == ""
     with pytest.raises(InputError, match="line 2, column decimals: ''"):
@@ -360,12 +360,14 @@ def test_status_boundary_is_three_points():
 def test_status_not_comparable():
     assert judged("95.00", 950, 1000, n_test=2000) == (
         "not comparable",
-        "another test set: ours of 1000 images, the paper's of 2000",
+        "other test set: ours of 1000 images, the paper's of 2000",
     )
     assert judged("93.91", 382, 407) == ("impossible as printed", "not possible with n = 407")
     assert judged("12", 1900, 2000, key="best_epoch", unit="epoch")[0] == "not comparable"
-    assert judged("95.00", 1900, 2000, n_test=pd.NA)[1] == "the paper's test set is not known"
-    assert judged("95.00", 1900, 2000, key="no.such")[1] == "the runs have no no.such"
+    assert judged("95.00", 1900, 2000, n_test=pd.NA)[1] == (
+        "no test size: the paper's test set is not known"
+    )
+    assert judged("95.00", 1900, 2000, key="no.such")[1] == "no value: the runs have no no.such"
     assert tables.status(number("95.00"), True, 1900, 2000, None) == ("not run", "")
 
 
@@ -406,7 +408,7 @@ def test_magnifications_have_their_own_size_and_interval():
 
 def test_nothing_has_run(paper, tmp_path):
     table = tables.rows("fakepaper", tmp_path / "runs")
-    assert list(table["status"]) == ["not run"] * 4
+    assert list(table["status"]) == ["not run"] * 3 + ["impossible as printed"]
     assert list(table["n_runs"]) == [0] * 4
     assert row_of(table)["command"] == "python -m fakepaper.train --preset T1-small --data-dir DIR"
 
@@ -428,7 +430,7 @@ def test_only_whole_equal_real_finished_runs_fill_a_row(paper, tmp_path):
     assert small["honest"] == "T1-small-honest"
     assert (small["honest_n_runs"], small["honest_ours"]) == (1, 80.0)
     large = row_of(table, "Large")
-    assert (large["n_runs"], large["status"]) == (0, "not run")
+    assert (large["n_runs"], large["status"]) == (0, "impossible as printed")
     assert large["honest"] == "none: no patient is known"
     others = {
         run.path.name: (nearest, what)
@@ -604,15 +606,15 @@ def test_markdown(paper, tmp_path):
     text = tables.markdown(tables.load("fakepaper", tmp_path / "runs"))
     lines = text.splitlines()
     assert lines[0] == "## Table 1"
-    body = [line for line in lines if line.startswith("|")]
+    body = [line for line in lines[: lines.index("## Verdicts")] if line.startswith("|")]
     assert len({len(line) for line in body}) == 1, "columns are aligned"
-    assert max(map(len, body)) < 170
+    assert max(map(len, body)) < 180
     assert "| 94.75 ± 0.35 (2) " in body[2]
     assert "| 80.00 [78." in body[2]
     assert body[3].startswith("|       | F1")
     # no count of 2000 gives 95.02, so nothing can be judged
     assert "| 95.02* | 95.00 (1900/2000) " in body[5]
-    assert "| impossible as printed |" in body[5]
+    assert "| impossible as printed; nearest 95.00 |" in body[5]
     assert "none [" in body[5]
     for note in (
         "* not possible with n = 2000", "X02: odd", "X03: odder", "no patient is known",
@@ -696,8 +698,10 @@ def test_other_formats_and_output(paper, tmp_path, capsys, monkeypatch):
     table = pd.read_csv(io.StringIO(printed))
     assert table["ours"].tolist()[:2] == [95.0, pytest.approx(95.0)]
     assert table["status"].tolist() == [
-        "consistent", "consistent", "not comparable", "not run",
+        "consistent", "consistent", "not comparable", "impossible as printed",
     ]  # fmt: skip
+    assert table["because"].fillna("").tolist() == ["", "", "unit", ""]
+    assert table["nearest"].fillna(0).tolist() == [0, 0, 0, 95.0]
     out = tmp_path / "table.tex"
     assert tables.main("fakepaper", [*flags, "--format", "latex", "--output", str(out)]) == 0
     assert capsys.readouterr().out == ""
@@ -722,8 +726,8 @@ def test_other_formats_and_output(paper, tmp_path, capsys, monkeypatch):
 
 def test_block_shows_every_printed_number(paper):
     text = tables.block("fakepaper")
-    assert "| Small | 95.00      | 94.00 | 12    | `T1-small` | 1     |" in text
-    assert "| Large | 95.02*     |       |       | `T1-large` | 2, 3  |" in text
+    assert "| Small | 95.00          | 94.00 | 12    | `T1-small` | 1     |" in text
+    assert "| Large | 95.02* (95.00) |       |       | `T1-large` | 2, 3  |" in text
     assert "\\* not possible with n = 2000" in text
     assert text.endswith("1. X01: printed twice\n2. X02: odd\n3. X03: odder\n")
 
@@ -733,10 +737,10 @@ def test_block_whole(all_kinds):
         tables.block("fakepaper")
         == r"""**Table 1**
 
-| row   | accuracy % | epoch | F1  | AUC    | preset     | notes |
-| ----- | ---------- | ----- | --- | ------ | ---------- | ----- |
-| Small | 95.00      | 12    |     |        | `T1-small` | 1     |
-| Large | 95.02*     | 9     | 0.9 | 0.9000 | `T1-large` | 2, 3  |
+| row   | accuracy %     | epoch | F1  | AUC    | preset     | notes |
+| ----- | -------------- | ----- | --- | ------ | ---------- | ----- |
+| Small | 95.00          | 12    |     |        | `T1-small` | 1     |
+| Large | 95.02* (95.00) | 9     | 0.9 | 0.9000 | `T1-large` | 2, 3  |
 
 **Figure 2**
 
@@ -747,6 +751,8 @@ def test_block_whole(all_kinds):
 | Fourth      | 90.0       |        |        | `fourth`   |       |
 
 \* not possible with n = 2000: no count of test images rounds to it.
+
+In brackets: the nearest number that is possible if all others are right.
 
 1. X01: printed twice
 2. X02: odd

@@ -157,9 +157,9 @@ def _sums(group: Sequence[Number], found: Matrices) -> Iterator[Finding]:
         repairs = {} if total == n else _mended_count(group, name, matrix, n)
         text = sum_ if total == n else f"{sum_} where there are {n} images"
         if repairs:
-            (line, value), *_ = repairs.items()
-            score = next(x.score for x in counts if x.line == line)
-            text += f"; {score.upper()} would have to be {value}"
+            named = {x.line: x.score.upper() for x in counts}
+            either = " or ".join(f"{named[line]} {value}" for line, value in repairs.items())
+            text += f"; {either} would make it right"
         yield Finding(
             "sum of counts", lines(counts), total == n, text, None if total == n else 0,
             repairs=repairs,
@@ -198,24 +198,29 @@ def _printed_order(matrix: Matrix) -> tuple[int, int, int, int]:
 
 
 def _mended_count(group: Sequence[Number], name: str, matrix: Matrix, n: int) -> dict[int, str]:
-    """The one count that, changed, makes the sum right and the most scores beside it."""
+    """Each count that, changed alone, makes the sum right and the most scores beside it.
+
+    Where the images of the class are known, a count that then leaves another number of them is
+    none.
+    """
     scores = [
         x for x in group
         if x.of_class == name and SAME.get(x.score, x.score) in SCORES and x.score not in COUNTS
         and x.unit != "images"
     ]  # fmt: skip
-    best: tuple[int, dict[int, str]] | None = None
+    able: list[tuple[int, int, str]] = []
     for number in group:
         if number.of_class != name or number.score not in COUNTS:
             continue
         value = getattr(matrix, number.score) + n - matrix.n
-        if value < 0:
-            continue
         mended = matrix._replace(**{number.score: value})
+        size = number.sizes.get(name)
+        if value < 0 or (size is not None and mended.tp + mended.fn not in size):
+            continue
         right = sum(holds(mended, SAME.get(x.score, x.score), x.printed) for x in scores)
-        if best is None or right > best[0]:
-            best = right, {number.line: str(value)}
-    return best[1] if best else {}
+        able.append((right, number.line, str(value)))
+    most = max((right for right, _, _ in able), default=0)
+    return {line: value for right, line, value in able if right == most}
 
 
 def same_matrix_findings(groups: Sequence[Sequence[Number]]) -> Iterator[Finding]:

@@ -10,10 +10,10 @@ from common import config as configuration
 from common import evaluation, measurements, results, runs, tables
 from common.config import VARIED
 from common.files import file_hash, read_json
-from common.metrics import catalogue, shown
+from common.metrics import catalogue
 from common.reproduce.states import Place, whole
 from common.reproduce.work import of_paper
-from common.tables import counts_behind, lookup
+from common.tables import counts_behind, interval_behind, lookup
 
 ALWAYS = (
     "accuracy", "balanced_accuracy", "f1_macro", "kappa", "mcc", "auc", "patient_recognition_rate",
@@ -207,13 +207,11 @@ def _scores(package: str, metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]
         value = lookup(metrics, path)
         if not isinstance(value, int | float):
             continue
-        section, rest = metrics, path
-        if path.startswith("by_magnification."):
-            _, magnification, rest = path.split(".", 2)
-            section = metrics["by_magnification"][magnification]
+        rest = path.split(".", 2)[2] if path.startswith("by_magnification.") else path
         score = catalogue.find(rest)
         k, n = counts_behind(metrics, path) or (None, None)
-        low, high = shown.interval(section, rest) or (None, None)
+        # A count's is that of its share, which stands in a line of its own.
+        low, high = (score and interval_behind(metrics, path)) or (None, None)
         unit = "count" if isinstance(value, int) and score is None else "fraction"
         if rest == "best_epoch":
             unit = "epoch"

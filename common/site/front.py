@@ -49,7 +49,7 @@ def _paper(known: Known, demo: bool) -> dict[str, Any]:
         "twins": known.done(twins=True),
         "tiers": known.vouched,
         "numbers": len(known.table),
-        "verdicts": known.verdicts if known.tiers and not demo else {},
+        "verdicts": known.tally.judgements if known.tiers and not demo else {},
         "discrepancies": len(protocols.discrepancies(known.package)),
     }
 

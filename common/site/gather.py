@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 AT_HAND = "at hand, not collected"
 """Beside the tiers: a run whose folder is here, and that stands in no results file."""
 
-_ROUNDS = re.compile(r"\d+ of \d+ rounds")
-
 
 @dataclass(frozen=True)
 class Known:
@@ -93,15 +91,9 @@ class Known:
         return {name: count[name] for name in (*results.TIERS, AT_HAND) if count[name]}
 
     @property
-    def verdicts(self) -> dict[str, int]:
-        """How many printed numbers have which verdict; rounds that are missing are one."""
-        found = Counter(
-            "rounds are missing" if _ROUNDS.fullmatch(status) else status
-            for status in self.table["status"]
-        )
-        order = ("consistent", "inconclusive", "above", "below")
-        rest = sorted(set(found) - set(order))
-        return {name: found[name] for name in (*order, *rest) if found[name]}
+    def tally(self) -> tables.Tally:
+        """How many printed numbers have which judgement, and for which reason none."""
+        return tables.tally(self.table)
 
 
 def gather(package: str, place: Place, results_dir: Path | None) -> Known:

@@ -13,8 +13,11 @@ from common.site.gather import Known
 from common.site.pictures import Runs, curves, magnifications, overview
 from common.site.run import address
 
-HEADS = ("Printed", "Ours", "95 % interval", "Difference", "Verdict", "Honest twin", "Notes")
-"""Columns beside the number's name; the first four hold numbers."""
+OTHER = "Same task, other images"
+
+HEADS = ("Printed", "Ours", "95 % interval", "Difference", "Verdict", OTHER, "Honest twin", "Notes")
+"""Columns beside the number's name; the first four hold numbers. `OTHER` stands where a table has
+such a judgement."""
 
 NUMERIC = 4
 LONG = 80
@@ -56,15 +59,15 @@ def page(known: Known, made: Runs, data: Sequence[tuple[str, str]]) -> dict[str,
         "done": done,
         "twins": twins,
         "tiers": known.vouched,
-        "verdicts": {} if demo else known.verdicts,
+        "verdicts": [] if demo else verdicts(known),
+        "verdicts_told": [] if demo else tables.in_words(known.tally),
         "numbers": len(known.table),
         "experiments": experiments(known, made),
         "others": others(known),
         "overview": shown,
         "tables": numbers(known, notes, printed_only=demo),
-        "heads": HEADS[:1] + HEADS[-1:] if demo else HEADS,
         "numeric": 1 if demo else NUMERIC,
-        "legend": "" if demo else " ".join(tables.LEGEND).replace("status:", "Verdict:"),
+        "legend": "" if demo else _legend(known),
         "notes": [_note(text) for text in notes.texts],
         "curves": [] if demo else curves(known, made),
         "magnifications": [] if demo else magnifications(known, made),
@@ -80,6 +83,31 @@ def page(known: Known, made: Runs, data: Sequence[tuple[str, str]]) -> dict[str,
             for each in protocols.protocol(known.package).deviations
         ],
     }
+
+
+def _legend(known: Known) -> str:
+    lines = tables.LEGEND + (tables.LEGEND_OTHER if known.tally.other_images else [])
+    return " ".join(lines).replace("status:", "Verdict:").replace("same task,", "Same task,")
+
+
+def verdicts(known: Known) -> list[dict[str, Any]]:
+    """How many numbers have which judgement, each with what it says.
+
+    Parameters
+    ----------
+    known : Known
+
+    Returns
+    -------
+    list of dict
+        As the template shows them.
+    """
+    found = []
+    for name, count in known.tally.judgements.items():
+        word, _, because = name.partition(": ")
+        means = tables.REASONS[because] if because else tables.JUDGEMENTS[word]
+        found.append({"name": name, "count": count, "means": means, "css": _css(word)})
+    return found
 
 
 def row_command(known: Known) -> str:
@@ -191,12 +219,14 @@ def numbers(known: Known, notes: tables.Notes, *, printed_only: bool) -> list[di
     found = []
     for name, lines in tables.cells(known.table, tables.Notes(), notes):
         rows: list[dict[str, Any]] = []
-        for row, metric, printed, ours, interval, apart, status, twin, _, marks in lines:
+        other = any(line[tables.HEADER.index(tables.OTHER)] for line in lines)
+        heads = [head for head in HEADS if head != OTHER or other]
+        for row, metric, printed, ours, interval, apart, status, second, twin, _, marks in lines:
             if row or not rows:
                 rows.append({"name": row, "lines": []})
             first, last = _cell(printed), _cell("", marks)
             between = [_cell(ours), _cell(interval), _cell(_minus(apart)), _verdict(status),
-                       _marked(twin)]  # fmt: skip
+                       *([_cell(second)] if other else []), _marked(twin)]  # fmt: skip
             cells = [first, last] if printed_only else [first, *between, last]
             rows[-1]["lines"].append({"metric": metric, "cells": cells})
         title = tables.table_title(name)
@@ -204,6 +234,7 @@ def numbers(known: Known, notes: tables.Notes, *, printed_only: bool) -> list[di
             {
                 "id": "table-" + re.sub(r"\W+", "-", name).strip("-").lower(),
                 "title": title[:1].upper() + title[1:],
+                "heads": heads[:1] + heads[-1:] if printed_only else heads,
                 "rows": rows,
                 "count": len(lines),
                 "long": len(lines) > LONG,
@@ -228,7 +259,14 @@ def _marked(text: str) -> dict[str, Any]:
 
 
 def _verdict(status: str) -> dict[str, Any]:
-    return _cell(status, css=f"verdict-{status.split()[0]}" if status else "")
+    """``not comparable: unit``, ``impossible as printed; nearest 95.00``: the word, then more."""
+    word = re.split(r"(?<=[:;]) ", status)[0]
+    space, more = status[len(word) :][:1], status[len(word) + 1 :]
+    return _cell(word + space, css=_css(word.rstrip(":;")), more=more)
+
+
+def _css(word: str) -> str:
+    return f"verdict-{word.split()[0]}" if word else ""
 
 
 def _minus(text: str) -> str:

@@ -5,29 +5,37 @@ fills a row only if its whole config equals the row's preset (seed, split seed a
 it saw every image of the data set; any other run is listed with what differs. Synthetic runs never
 appear.
 
-printed -> arithmetic, ours -> judge, paper -> comparison, as_printed -> show -> readme, quoted
--> entry
+printed, words -> arithmetic, behind -> ours -> other_images -> judge, paper, nearest ->
+comparison, as_printed -> tally, cells -> show -> readme, quoted -> entry
 """
 
 from common.tables.arithmetic import paper_count, paper_counts, recover_count, size_remarks
+from common.tables.behind import counts_behind, interval_behind, lookup, reason
+from common.tables.cells import HEADER, OTHER, Notes, cells, split_notes, table_title
 from common.tables.comparison import compared, rows
 from common.tables.entry import main
-from common.tables.judge import MARGIN, Difference, difference, difference_interval, status
-from common.tables.ours import Estimate, Group, counts_behind, estimate, lookup, reason
+from common.tables.judge import (
+    MARGIN,
+    Difference,
+    Judgement,
+    difference,
+    difference_interval,
+    judgement,
+    status,
+)
+from common.tables.ours import Estimate, Group, estimate
 from common.tables.paper import Paper, command, load, missing_images
 from common.tables.printed import COLUMNS, SCALES, published, published_text, unknown
 from common.tables.quoted import HEADING, Quoted, quoted, quoted_markdown
 from common.tables.readme import BEGIN, END, block, update_readme
-from common.tables.show import (
-    HEADER,
-    LEGEND,
-    Notes,
-    cells,
-    latex,
-    markdown,
-    markdown_table,
-    split_notes,
-    table_title,
+from common.tables.show import LEGEND, LEGEND_OTHER, latex, markdown, markdown_table
+from common.tables.tally import Tally, in_words, tally
+from common.tables.words import (
+    JUDGEMENTS,
+    OTHER_IMAGES,
+    REASONS,
+    VERDICTS,
+    judgement_of,
 )
 
 __all__ = [
@@ -36,15 +44,23 @@ __all__ = [
     "END",
     "HEADER",
     "HEADING",
+    "JUDGEMENTS",
     "LEGEND",
+    "LEGEND_OTHER",
     "MARGIN",
+    "OTHER",
+    "OTHER_IMAGES",
+    "REASONS",
     "SCALES",
+    "VERDICTS",
     "Difference",
     "Estimate",
     "Group",
+    "Judgement",
     "Notes",
     "Paper",
     "Quoted",
+    "Tally",
     "block",
     "cells",
     "command",
@@ -53,6 +69,10 @@ __all__ = [
     "difference",
     "difference_interval",
     "estimate",
+    "in_words",
+    "interval_behind",
+    "judgement",
+    "judgement_of",
     "latex",
     "load",
     "lookup",
@@ -73,6 +93,7 @@ __all__ = [
     "split_notes",
     "status",
     "table_title",
+    "tally",
     "unknown",
     "update_readme",
 ]

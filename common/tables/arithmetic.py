@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from common.forensics.cells import classes_of
 from common.forensics.means import f1_ends, within
 from common.forensics.rounding import Printed, recover_count, rounds_to
 from common.metrics import class_scores
@@ -29,6 +30,9 @@ OVER = {
     "tnr": ("tn", "fp"),
 }
 """Scores of a class that are shares: the count above the line, and the other one below it."""
+
+_OTHER = {"tp": "fn", "fn": "tp", "fp": "tn", "tn": "fp"}
+"""With which count a count makes up the images of its class, or all others."""
 
 
 class Counted(NamedTuple):
@@ -62,7 +66,8 @@ def paper_count(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
         ``possible`` False: no count of as many test images as the paper prints gives the number.
         None: its counts cannot be recovered (a macro average, a score of one class), or the size
         of the test set is not printed and the one taken does not fit (`size_remarks`).
-        ``k, n``: the counts where it is True, else 0, 0.
+        ``k, n``: the counts where it is True, else 0, 0; of a printed count itself and the images
+        that it is out of, those of the class or all others.
     """
     if row["unit"] in ("fraction", "images"):
         return _beside_counts(row, siblings)
@@ -70,7 +75,7 @@ def paper_count(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
         return UNRECOVERED
     n_test, rounds = int(row["n_test"]), int(row.get("rounds") or 1)
     score = str(row["metrics_key"]).rpartition(".")[2]
-    if _is_share(row):
+    if is_share(row):
         k = recover_count(row["printed"], row["decimals"], n_test * rounds)
         if k is None:
             return UNRECOVERED if row.get("n_from") else IMPOSSIBLE
@@ -83,8 +88,18 @@ def paper_count(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
     return UNRECOVERED
 
 
-def _is_share(row: Mapping[str, Any]) -> bool:
-    """Whether a number in percent is a share of all test images."""
+def is_share(row: Mapping[str, Any]) -> bool:
+    """Whether a score is a share of all test images.
+
+    Parameters
+    ----------
+    row : mapping
+        A row of published.csv.
+
+    Returns
+    -------
+    bool
+    """
     path, _, score = str(row["metrics_key"]).rpartition(".")
     return score in ("accuracy", "recall_micro_at_half") and "per_class" not in path.split(".")
 
@@ -164,7 +179,7 @@ def _size_remark(row: Mapping[str, Any], elsewhere: Iterable[int]) -> str:
     def fits(size: int) -> bool:
         return recover_count(row["printed"], row["decimals"], size * rounds) is not None
 
-    if not _is_share(row) or fits(n):
+    if not is_share(row) or fits(n):
         return ""
     near = [size for off in range(1, n) for size in (n - off, n + off)]
     fitting = next(size for size in (*elsewhere, *near) if fits(size))
@@ -214,11 +229,10 @@ def _beside_counts(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
     if not path and score.endswith("_macro"):
         return _mean_of_classes(row, printed, score.removesuffix("_macro"))
     counts = _counts_of(printed, path)
+    if row["unit"] == "images":
+        return _count_itself(row, counts, score)
     if counts is None:
         return UNRECOVERED
-    if score in counts:
-        unprinted = unknown(row["n_test"]) or row.get("n_from")
-        return UNRECOVERED if unprinted or sum(counts.values()) == row["n_test"] else IMPOSSIBLE
     share = _share(counts, score)
     exact = _score(counts, score)
     if exact is None or (share and share.n == 0):  # of nothing: any convention may hold
@@ -226,6 +240,24 @@ def _beside_counts(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
     if not _is_printed(exact, row):
         return IMPOSSIBLE
     return share or UNRECOVERED
+
+
+def _count_itself(
+    row: Mapping[str, Any], counts: Mapping[str, float] | None, score: str
+) -> Counted:
+    """`paper_count` of a printed count: what it is out of, by its siblings or the class's size."""
+    unprinted = unknown(row["n_test"]) or bool(row.get("n_from"))
+    if counts is not None and score in counts:
+        if not unprinted and sum(counts.values()) != row["n_test"]:
+            return IMPOSSIBLE
+        of = int(counts[score] + counts[_OTHER[score]])
+        return UNRECOVERED if unprinted or not of else Counted(True, int(counts[score]), of)
+    sizes = classes_of(str(row.get("classes") or ""), "published.csv")[1]
+    name = str(row["metrics_key"]).rpartition(".")[0].rpartition(".")[2]
+    k = int(float(row["printed"]))
+    if score in ("tp", "fn") and len(sizes.get(name, ())) == 1 and 0 <= k <= sizes[name][0] > 0:
+        return Counted(True, k, sizes[name][0])
+    return UNRECOVERED
 
 
 def _mean_of_classes(row: Mapping[str, Any], printed: Mapping[str, float], score: str) -> Counted:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from common import measurements
 from common.metrics import clopper_pearson
 from common.tables.arithmetic import paper_counts, size_remarks
-from common.tables.judge import difference, status
+from common.tables.judge import difference, judgement, other_images
+from common.tables.nearest import nearest
 from common.tables.ours import Estimate, estimate, measured
 from common.tables.paper import Paper, command, load
 from common.tables.printed import SCALES
@@ -33,9 +34,12 @@ def rows(package: str, runs_dir: str | Path) -> pd.DataFrame:
         One row per row of published.csv: its columns, then ``paper_possible, paper_remark,
         paper_k, paper_n, paper_low, paper_high``; ours (``ours, sd, n_runs, low, high, k, n,
         varied, independent``), ours minus the paper's (``difference, difference_low,
-        difference_high``), ``status, reason``, the honest twin (``honest`` its preset or why there
-        is none, ``honest_ours, honest_sd, honest_n_runs, honest_low, honest_high``), ``leaks,
-        command, honest_command``. Values are in the printed unit.
+        difference_high``), ``status``, ``because`` (why it is not comparable, of `words.REASONS`),
+        ``reason`` (in full), ``nearest`` (the possible number, of an impossible one),
+        ``other_images`` (the second judgement, of `words.OTHER_IMAGES`); the honest twin
+        (``honest`` its preset or why there is none, ``honest_ours, honest_sd, honest_n_runs,
+        honest_low, honest_high``), ``leaks, command, honest_command``. Values are in the printed
+        unit.
     """
     return compared(load(package, runs_dir))
 
@@ -59,10 +63,12 @@ def compared(paper: Paper) -> pd.DataFrame:
     # Once a group, not once a number: it reads the runs' predictions.
     independent = {name: group.independent for name, group in paper.groups.items()}
     counts, remarks = paper_counts(paper.table), size_remarks(paper.table)
-    for row, counted, remark in zip(paper.table.to_dict("records"), counts, remarks, strict=True):
+    mended = nearest(paper.package, [counted.possible is False for counted in counts])
+    printed = paper.table.to_dict("records")
+    for row, counted, remark, near in zip(printed, counts, remarks, mended, strict=True):
         possible, k, n = counted
-        paper_low, paper_high = clopper_pearson(k, n) if possible else (None, None)
         scale = SCALES.get(row["unit"], 1)
+        paper_low, paper_high = clopper_pearson(k, n) if possible and n else (None, None)
         twin = paper.honest.get(row["preset"], "none: not set up")
         group, twin_group = paper.groups.get(row["preset"]), paper.groups.get(twin)
         kind = measurements.kind_of(row["metrics_key"])
@@ -75,7 +81,7 @@ def compared(paper: Paper) -> pd.DataFrame:
             ours = estimate(group, row["metrics_key"]) if group else None
             beside = estimate(twin_group, row["metrics_key"]) if twin_group else None
         rounds = group.rounds(row["metrics_key"]) if group else None
-        judged, reason = status(row, possible, k, n, ours, rounds)
+        judged = judgement(row, possible, k, n, ours, rounds)
         apart = difference(row, possible, k, n, ours)
         record = {
             **row,
@@ -83,8 +89,8 @@ def compared(paper: Paper) -> pd.DataFrame:
             "paper_remark": remark,
             "paper_k": k if possible else None,
             "paper_n": n if possible else None,
-            "paper_low": _scaled(paper_low, scale),
-            "paper_high": _scaled(paper_high, scale),
+            "paper_low": _scaled(paper_low, n if row["unit"] == "images" else scale),
+            "paper_high": _scaled(paper_high, n if row["unit"] == "images" else scale),
             **_columns(ours, scale),
             "k": ours.k if ours else None,
             "n": ours.n if ours else None,
@@ -93,8 +99,11 @@ def compared(paper: Paper) -> pd.DataFrame:
             "difference": _scaled(apart.value, scale),
             "difference_low": _scaled(apart.low, scale),
             "difference_high": _scaled(apart.high, scale),
-            "status": judged,
-            "reason": reason,
+            "status": judged.status,
+            "because": judged.because,
+            "reason": judged.reason,
+            "nearest": near,
+            "other_images": other_images(judged, row, apart),
             "measured": _told(ours),
             "honest": twin,
             **{f"honest_{name}": value for name, value in _columns(beside, scale).items()},

@@ -13,9 +13,10 @@ from common import config as configuration
 from common import evaluation, measurements, predictions
 from common.errors import InputError
 from common.measurements import Measurement
-from common.metrics import LEVEL, catalogue, shown
+from common.metrics import LEVEL, catalogue
 from common.results import Recorded
 from common.runs import Run
+from common.tables.behind import counts_of, interval_behind, lookup, reason, section_of
 
 
 @dataclass
@@ -122,6 +123,10 @@ class Estimate:
         That was timed; "" of everything else.
     words : str
         How it was measured, of what is no score.
+    out_of : int or None
+        Images that a share, or a count, is out of; None if the runs differ.
+    by_image : bool
+        Whether the runs' own intervals take images to be independent, and not patients.
     """
 
     value: float | None
@@ -136,6 +141,8 @@ class Estimate:
     reason: str = ""
     device: str = ""
     words: str = ""
+    out_of: int | None = None
+    by_image: bool = True
 
 
 def run_id(run: Run | Recorded) -> str:
@@ -148,53 +155,12 @@ def run_id(run: Run | Recorded) -> str:
     return run.run_id if isinstance(run, Recorded) else run.record.run_id
 
 
-def lookup(metrics: Mapping[str, Any], key: str) -> Any:
-    """Value at a dotted path of metrics.json, or None.
-
-    Parameters
-    ----------
-    metrics : mapping
-        What metrics.json holds.
-    key : str
-        For example ``per_class.benign.precision``.
-
-    Returns
-    -------
-    object
-        A number, a part of the file, or None where the path leads nowhere.
-    """
-    value: Any = metrics
-    for name in key.split("."):
-        if not isinstance(value, Mapping) or name not in value:
-            return None
-        value = value[name]
-    return value
-
-
-def reason(metrics: Mapping[str, Any], key: str) -> str:
-    """Say why a score of metrics.json, or its interval, is missing.
-
-    Parameters
-    ----------
-    metrics : mapping
-        What metrics.json holds.
-    key : str
-        As in `lookup`.
-
-    Returns
-    -------
-    str
-        "" where nothing is missing, or the file does not say why.
-    """
-    section, rest = _section(metrics, key)
-    return str((section.get("reasons") or {}).get(rest, ""))
-
-
 def estimate(group: Group, key: str) -> Estimate:
     """Sum up the runs of a group for one number.
 
-    One run: its value, k/n and bootstrap interval. Several: mean, standard deviation (ddof=1) and
-    the t-interval of the mean, which for a score ends where the score does.
+    One run: its value, k/n and interval, which is the bootstrap's, and where that has none since
+    every sample is the same the exact one of the counts. Several: mean, standard deviation
+    (ddof=1) and the t-interval of the mean, which for a score ends where the score does.
 
     Parameters
     ----------
@@ -207,10 +173,10 @@ def estimate(group: Group, key: str) -> Estimate:
     Estimate
         Without a value if no run has the number.
     """
-    values, pairs, ns, holders = [], [], [], []
-    why = ""
+    values, pairs, ns, behind = [], [], [], []
+    why, by_image = "", True
     for metrics in group.metrics:
-        section, rest = _section(metrics, key)
+        section, rest = section_of(metrics, key)
         value = lookup(section, rest)
         why = why or reason(metrics, key)
         if value is None:
@@ -218,11 +184,14 @@ def estimate(group: Group, key: str) -> Estimate:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise InputError(f"metrics.json: {key} is no number; recompute it from predictions.csv")
         values.append(float(value))
-        pairs.append(shown.interval(section, rest))
+        pairs.append(interval_behind(metrics, key))
         ns.append(section.get("n"))
-        holders.append(metrics)
+        behind.append(counts_of(section, rest))
+        by_image = by_image and not metrics.get("n_patients")
     if not values:
         return Estimate(None, None, len(group.runs), None, None, None, None, None, None, why)
+    outs = {pair and pair[1] for pair in behind}
+    out_of = outs.pop() if len(outs) == 1 else None
     known = [(v - pair[0], pair[1] - v) for v, pair in zip(values, pairs, strict=True) if pair]
     widths = None
     if known:
@@ -232,8 +201,10 @@ def estimate(group: Group, key: str) -> Estimate:
     mean = float(np.mean(values))
     if len(values) == 1:
         low, high = pairs[0] or (None, None)
-        k, n = counts_behind(holders[0], key) or (None, None)
-        return Estimate(mean, None, 1, low, high, k, n, n_test, widths, why)
+        k, n = behind[0] or (None, None)
+        return Estimate(
+            mean, None, 1, low, high, k, n, n_test, widths, why, out_of=out_of, by_image=by_image
+        )
     from scipy.special import stdtrit
 
     sd = float(np.std(values, ddof=1))
@@ -242,7 +213,12 @@ def estimate(group: Group, key: str) -> Estimate:
     score = catalogue.find(rest)
     if score is not None:  # its interval cannot leave its range
         low, high = max(low, score.lowest), min(high, score.highest)
-    return Estimate(mean, sd, len(values), low, high, None, None, n_test, widths, why)
+    elif out_of is not None:  # a count
+        low, high = max(low, 0.0), min(high, float(out_of))
+    return Estimate(
+        mean, sd, len(values), low, high, None, None, n_test, widths, why, out_of=out_of,
+        by_image=by_image,
+    )  # fmt: skip
 
 
 _FACTORS = {"M": 1e-6, "G": 1e-9}
@@ -277,41 +253,3 @@ def measured(row: Mapping[str, Any], found: Sequence[Measurement]) -> Estimate |
     return Estimate(
         value, None, 1, low, high, None, None, None, widths, device=one.device, words=one.words
     )
-
-
-def _section(metrics: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], str]:
-    """Split a key into the part of metrics.json it is about, and the rest of the path."""
-    if key.startswith("by_magnification."):
-        _, magnification, rest = key.split(".", 2)
-        return lookup(metrics, f"by_magnification.{magnification}") or {}, rest
-    return metrics, key
-
-
-def counts_behind(metrics: Mapping[str, Any], key: str) -> tuple[int, int] | None:
-    """Numerator and denominator of a score, where it is a share of images.
-
-    Parameters
-    ----------
-    metrics : mapping
-        What metrics.json holds.
-    key : str
-        As in `lookup`.
-
-    Returns
-    -------
-    (int, int) or None
-    """
-    section, rest = _section(metrics, key)
-    if rest == "accuracy":
-        k, n = section.get("correct"), section.get("n")
-    elif rest == "recall_micro_at_half":
-        k, n = section.get("tp_at_half"), section.get("n")
-    elif rest == "precision_micro_at_half":
-        k, n = section.get("tp_at_half"), section.get("above_half")
-    elif rest.startswith("per_class.") and rest.endswith((".recall", ".precision")):
-        row = lookup(section, rest.rsplit(".", 1)[0]) or {}
-        k, other = row.get("tp"), row.get("fn" if rest.endswith(".recall") else "fp")
-        n = None if k is None or other is None else k + other
-    else:
-        return None
-    return None if k is None or n is None else (k, n)

@@ -18,8 +18,9 @@ COLUMNS = (
 )
 """Columns of published.csv; those of `OPTIONAL` may follow."""
 
-OPTIONAL = ("rounds", "n_from")
-"""Of how many runs a number is a mean; whence `n_test` comes where the paper does not print it."""
+OPTIONAL = ("rounds", "n_from", "classes")
+"""Of how many runs a number is a mean; whence `n_test` comes where the paper does not print it; the
+classes, with the test images of each where they are printed: ``benign=75; malignant=85``."""
 
 SCALES = {"percent": 100, "fraction": 1}
 """Units of scores on the test images, and what 1 is in them. Others have no interval."""
@@ -40,7 +41,7 @@ def published_text(package: str) -> pd.DataFrame:
     DataFrame
         One row per printed number, columns `COLUMNS` and `OPTIONAL`, all text, "" where the file
         has nothing. The last ones may be missing from the file: ``rounds``, of how many runs the
-        number is a mean, "" for one; ``n_from``, "" where the paper prints `n_test`.
+        number is a mean, "" for one; ``n_from``, "" where the paper prints `n_test`; ``classes``.
 
     Raises
     ------

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from common.files import replace_block
 from common.tables.arithmetic import impossible, paper_counts, size_remarks
+from common.tables.cells import Notes, split_notes, table_title
+from common.tables.nearest import nearest
 from common.tables.printed import published
-from common.tables.show import Notes, markdown_table, split_notes, table_title
+from common.tables.show import markdown_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,11 +30,12 @@ def block(package: str) -> str:
     Returns
     -------
     str
-        The tables; a star marks what no count of the printed number of test images gives, numbers
-        refer to the notes below.
+        The tables; a star marks what no count of the printed number of test images gives, with the
+        nearest possible number in brackets; numbers refer to the notes below.
     """
     table = published(package)
     table["wrong"] = [counted.possible is False for counted in paper_counts(table)]
+    table["nearest"] = nearest(package, list(table["wrong"]))
     table["remark"] = size_remarks(table)
     notes = Notes()
     reasons: dict[str, None] = {}
@@ -50,6 +53,8 @@ def block(package: str) -> str:
     for text in reasons:
         why = ": no count of test images rounds to it" if text.startswith("not possible") else ""
         out += [f"\\* {text}{why}.", ""]
+    if table["nearest"].any():
+        out += ["In brackets: the nearest number that is possible if all others are right.", ""]
     out += [f"{i}. {text}" for i, text in enumerate(notes.texts, 1)]
     return "\n".join(out).rstrip() + "\n"
 
@@ -61,7 +66,8 @@ def _line(
     cells = dict.fromkeys(shown, "")
     marks: dict[str, None] = {}
     for number in numbers.to_dict("records"):
-        cells[number["metric"]] = number["printed"] + "*" * number["wrong"]
+        near = f" ({number['nearest']})" if number["nearest"] else ""
+        cells[number["metric"]] = number["printed"] + "*" * number["wrong"] + near
         texts = [*split_notes(number["note"]), number["remark"]]
         marks |= dict.fromkeys(map(notes.mark, filter(None, texts)))
         if number["wrong"]:

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 from common import evaluation, runs
 from common.errors import InputError
 from common.notices import FABRICATED
 from common.tables import as_printed
-from common.tables.arithmetic import impossible
+from common.tables.behind import lookup
+from common.tables.cells import HEADER, OTHER, Notes, cells, table_title
 from common.tables.comparison import compared
-from common.tables.ours import lookup
 from common.tables.paper import Paper
-from common.tables.printed import SCALES, unknown
+from common.tables.printed import SCALES
+from common.tables.tally import Tally, in_words, tally
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-HEADER = [
-    "row",
-    "metric",
-    "paper",
-    "ours",
-    "95 % interval",
-    "difference",
-    "status",
-    "honest twin",
-    "command",
-    "notes",
-]
-"""Heads of the columns."""
-
-_DECIMALS = {"percent": 2, "fraction": 3}
-"""Digits of our numbers at least, by unit; 1 of the others."""
+_LATEX = dict.fromkeys(("paper", "ours", "95 % interval", "difference", "honest twin"), "r")
+"""Columns of numbers, which stand to the right."""
 
 _DIFFERENCES = 3
 """How many differences from a row a line names."""
@@ -42,40 +25,28 @@ _DIFFERENCES = 3
 LEGEND = [
     "Percentages, or in the unit that the paper prints. ours: one run with its k/n, or mean ± "
     "standard deviation (runs).",
-    "Interval: bootstrap for one run, t for the mean of several. difference: ours minus the "
-    "paper's with its interval, for",
-    "which the paper's own is Clopper-Pearson, or as wide as ours where its counts are not known.",
+    "Interval: bootstrap for one run, exact where all samples are the same, t for the mean of "
+    "several. difference: ours minus",
+    "the paper's with its interval, for which the paper's own is Clopper-Pearson, or as wide as "
+    "ours where its counts are not known.",
     "status: above, below: ours, of the paper's, as the difference's interval leaves out 0; "
     "consistent: it holds 0 and is",
     "at most 6 points wide; inconclusive: it is wider; m of n rounds: the paper's number is a mean "
-    "of n runs, ours of m.",
-    "A count of parameters is exact: consistent if it rounds to the printed one.",
+    "of n runs, ours of m;",
+    "impossible as printed: what it would have to be stands beside it; not comparable: for the "
+    "reason beside it.",
+    "A count of parameters is exact: consistent if it rounds to the printed one. Every word: "
+    "docs/verdicts.md.",
 ]
 """What the columns mean."""
 
-
-class Notes:
-    """Footnotes: each text once, numbered in order of appearance."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def mark(self, text: str) -> str:
-        """Number a text; one that is new is added.
-
-        Parameters
-        ----------
-        text : str
-            What the footnote says.
-
-        Returns
-        -------
-        str
-            Its number, counted from 1.
-        """
-        if text not in self.texts:
-            self.texts.append(text)
-        return str(self.texts.index(text) + 1)
+LEGEND_OTHER = [
+    "same task, other images: ours and the paper's are of different test images, so nothing is "
+    "reproduced: alike, unclear,",
+    "higher, lower, as consistent, inconclusive, above, below, by Newcombe's hybrid score interval "
+    "of two independent shares.",
+]
+"""What the column of `OTHER` means, of a paper that has one."""
 
 
 def markdown(paper: Paper) -> str:
@@ -97,7 +68,8 @@ def markdown(paper: Paper) -> str:
     out: list[str] = [f"**{FABRICATED}**", ""] if paper.fabricated else []
     listed: set[str] = set()
     for name, lines in cells(table, commands, notes):
-        out += [f"## {table_title(name)}", "", *markdown_table(HEADER, lines), ""]
+        header, lines = without_empty(lines)
+        out += [f"## {table_title(name)}", "", *markdown_table(header, lines), ""]
         part = table[table["table"] == name]
         presets = {*part["preset"], *part["honest"]} - listed  # once, where the row comes first
         listed |= presets
@@ -105,8 +77,11 @@ def markdown(paper: Paper) -> str:
         if others:
             out += ["Runs that fill no row, with what differs:", "", *others, ""]
     out += _experiments(paper)
+    counted = tally(table)
     out += [
+        *_counted(counted),
         *LEGEND,
+        *(LEGEND_OTHER if counted.other_images else []),
         "",
         "Notes:",
         "",
@@ -117,6 +92,31 @@ def markdown(paper: Paper) -> str:
         *(f"({i}) `{text}`  " for i, text in enumerate(commands.texts, 1)),
     ]
     return "\n".join(out) + "\n"
+
+
+def _counted(counted: Tally) -> list[str]:
+    """How many numbers have a verdict, and why the others have none."""
+    lines = [[name, str(count)] for name, count in counted.judgements.items()]
+    table = markdown_table(["judgement", "numbers"], lines)
+    return ["## Verdicts", "", *table, "", *in_words(counted), ""]
+
+
+def without_empty(lines: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """Leave out the column of other images where no line has anything in it.
+
+    Parameters
+    ----------
+    lines : sequence of sequence of str
+        Cells under `HEADER`.
+
+    Returns
+    -------
+    header : list of str
+    lines : list of list of str
+    """
+    at = HEADER.index(OTHER)
+    kept = [i for i in range(len(HEADER)) if i != at or any(line[at] for line in lines)]
+    return [HEADER[i] for i in kept], [[line[i] for i in kept] for line in lines]
 
 
 def _experiments(paper: Paper) -> list[str]:
@@ -145,15 +145,21 @@ def latex(paper: Paper) -> str:
     str
         To be put into a document; it needs no package.
     """
+    table = compared(paper)
     commands, notes = Notes(), Notes()
     out: list[str] = [f"% {FABRICATED}"] if paper.fabricated else []
-    for name, lines in cells(compared(paper), commands, notes):
-        out += [f"% {table_title(name)}", "\\begin{tabular}{llrrrrlrll}", "\\hline"]
-        for i, line in enumerate([HEADER, *lines]):
+    for name, lines in cells(table, commands, notes):
+        header, lines = without_empty(lines)
+        kinds = "".join(_LATEX.get(name, "l") for name in header)
+        out += [f"% {table_title(name)}", f"\\begin{{tabular}}{{{kinds}}}", "\\hline"]
+        for i, line in enumerate([header, *lines]):
             out.append(" & ".join(_escaped(cell) for cell in line) + " \\\\")
             if i == 0:
                 out.append("\\hline")
         out += ["\\hline", "\\end{tabular}", ""]
+    counted = tally(table)
+    out += [f"% {name}: {count}" for name, count in counted.judgements.items()]
+    out += [f"% {text}" for text in in_words(counted)]
     out += [f"% [{i}] {text}" for i, text in enumerate(notes.texts, 1)]
     out += [f"% ({i}) {text}" for i, text in enumerate(commands.texts, 1)]
     return "\n".join(out) + "\n"
@@ -180,157 +186,6 @@ def markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> lis
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         out.append("| " + " | ".join(cells) + " |")
     return out
-
-
-def table_title(name: str) -> str:
-    """Write out a table's short name: ``T2`` as Table 2, ``F8`` as Figure 8.
-
-    Parameters
-    ----------
-    name : str
-        As in published.csv; any other stays as it is.
-
-    Returns
-    -------
-    str
-    """
-    found = re.fullmatch(r"([TF])(\d+)", name)
-    if not found:
-        return name
-    return f"Table {found[2]}" if found[1] == "T" else f"Figure {found[2]}"
-
-
-def split_notes(note: str) -> list[str]:
-    """Split a note of published.csv into its discrepancies, ``H05: ...; H04: ...``.
-
-    Parameters
-    ----------
-    note : str
-        The cell; it may be empty.
-
-    Returns
-    -------
-    list of str
-        One text each, with its number.
-    """
-    return [text for text in re.split(r"; (?=[A-Z]\d\d: )", note) if text]
-
-
-# --- cells ---------------------------------------------------------------------------------------
-
-
-def cells(table: pd.DataFrame, commands: Notes, notes: Notes) -> list[tuple[str, list[list[str]]]]:
-    """Tables as text.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `compared`.
-    commands, notes : Notes
-        Get what the cells refer to.
-
-    Returns
-    -------
-    list of (str, list of list of str)
-        For each printed table its name and its lines, a cell for each of `HEADER`.
-    """
-    found = []
-    for name, part in table.groupby("table", sort=False):
-        lines: list[list[str]] = []
-        before = None
-        for record in part.to_dict("records"):
-            # Missing where the counts are unknown; only a plain False says that none fits.
-            wrong = not unknown(record["paper_possible"]) and not record["paper_possible"]
-            # In this order: notes are numbered as they appear.
-            marks = [notes.mark(text) for text in _remarks(record, wrong)]
-            lines.append(
-                [
-                    "" if record["row"] == before else record["row"],
-                    record["metric"],
-                    record["printed"] + "*" * wrong,
-                    _ours(record),
-                    _interval(record),
-                    _difference(record),
-                    record["status"],
-                    _twin(record, notes),
-                    _commands(record, commands),
-                    f"[{','.join(sorted(marks, key=int))}]" if marks else "",
-                ]
-            )
-            before = record["row"]
-        found.append((str(name), lines))
-    return found
-
-
-def _remarks(record: Mapping[str, Any], wrong: bool) -> list[str]:
-    """What the notes say of a line."""
-    texts = [*split_notes(record["note"]), *filter(None, [record["paper_remark"]])]
-    if record["measured"]:
-        texts.append(f"ours: {record['measured']}")
-    if wrong:
-        texts.append(f"* {impossible(record)}")
-    elif record["reason"]:
-        texts.append(record["reason"])
-    texts += [f"may flatter ours: {text}" for text in record["leaks"].split("; ") if text]
-    if record["n_runs"] > 1:
-        text = f"± over {record['varied'].replace(',', ', ') or 'repeated runs'}"
-        if not record["independent"]:
-            text += "; not independent: folds share test images"
-        texts.append(text)
-    return texts
-
-
-def _twin(record: Mapping[str, Any], notes: Notes) -> str:
-    """What the honest twin gives, or why there is none."""
-    if not record["honest_command"]:
-        return f"none [{notes.mark(record['honest'].removeprefix('none: '))}]"
-    if not record["honest_n_runs"]:
-        return "not run"
-    text = _ours(record, "honest_")
-    if unknown(record["honest_low"]):
-        return text
-    return f"{text} [{_interval(record, 'honest_')}]"
-
-
-def _commands(record: Mapping[str, Any], commands: Notes) -> str:
-    asked = [record["command"], *filter(None, [record["honest_command"]])]
-    return " ".join(f"({commands.mark(text)})" for text in asked)
-
-
-def _ours(record: Mapping[str, Any], prefix: str = "") -> str:
-    """Value with k/n for one run; mean ± sd (runs) for several."""
-    value, sd = record[f"{prefix}ours"], record[f"{prefix}sd"]
-    if unknown(value):
-        return "–"
-    decimals = _decimals(record, sd)
-    if not unknown(sd):
-        return f"{value:.{decimals}f} ± {sd:.{decimals}f} ({record[f'{prefix}n_runs']})"
-    if not prefix and not unknown(record["k"]):
-        return f"{value:.{decimals}f} ({record['k']}/{record['n']})"
-    return f"{value:.{decimals}f}"
-
-
-def _decimals(record: Mapping[str, Any], sd: Any) -> int:
-    """As many digits as the paper prints; of scores and means enough to tell ours apart."""
-    if record["unit"] not in SCALES and unknown(sd):
-        return int(record["decimals"])
-    return max(int(record["decimals"]), _DECIMALS.get(record["unit"], 1))
-
-
-def _interval(record: Mapping[str, Any], prefix: str = "") -> str:
-    low, high = record[f"{prefix}low"], record[f"{prefix}high"]
-    decimals = _DECIMALS.get(record["unit"], 1)
-    return "–" if unknown(low) else f"{low:.{decimals}f} to {high:.{decimals}f}"
-
-
-def _difference(record: Mapping[str, Any]) -> str:
-    value, low, high = (record[f"difference{end}"] for end in ("", "_low", "_high"))
-    if unknown(value):
-        return "–"
-    decimals = _decimals(record, record["sd"])
-    if unknown(low):
-        return f"{value:+.{decimals}f}"
-    return f"{value:+.{decimals}f} [{low:+.{decimals}f} to {high:+.{decimals}f}]"
 
 
 # --- runs that fill no row -----------------------------------------------------------------------

@@ -1,0 +1,183 @@
+"""What stands behind a number of metrics.json: value, counts, interval, or why it is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.metrics import clopper_pearson, shown
+from common.metrics.ground import CONSTANT
+
+
+def lookup(metrics: Mapping[str, Any], key: str) -> Any:
+    """Value at a dotted path of metrics.json, or None.
+
+    Parameters
+    ----------
+    metrics : mapping
+        What metrics.json holds.
+    key : str
+        For example ``per_class.benign.precision``.
+
+    Returns
+    -------
+    object
+        A number, a part of the file, or None where the path leads nowhere.
+    """
+    value: Any = metrics
+    for name in key.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            return None
+        value = value[name]
+    return value
+
+
+def reason(metrics: Mapping[str, Any], key: str) -> str:
+    """Say why a score of metrics.json, or its interval, is missing.
+
+    Parameters
+    ----------
+    metrics : mapping
+        What metrics.json holds.
+    key : str
+        As in `lookup`.
+
+    Returns
+    -------
+    str
+        "" where nothing is missing, or the file does not say why.
+    """
+    section, rest = section_of(metrics, key)
+    return str((section.get("reasons") or {}).get(rest, ""))
+
+
+def section_of(metrics: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], str]:
+    """Split a key into the part of metrics.json it is about, and the rest of the path.
+
+    Parameters
+    ----------
+    metrics : mapping
+        What metrics.json holds.
+    key : str
+        As in `lookup`.
+
+    Returns
+    -------
+    section : mapping
+        The whole file, or a magnification; empty where there is none.
+    rest : str
+    """
+    if key.startswith("by_magnification."):
+        _, magnification, rest = key.split(".", 2)
+        return lookup(metrics, f"by_magnification.{magnification}") or {}, rest
+    return metrics, key
+
+
+def counts_behind(metrics: Mapping[str, Any], key: str) -> tuple[int, int] | None:
+    """Numerator and denominator of a score, where it is a share of images.
+
+    Parameters
+    ----------
+    metrics : mapping
+        What metrics.json holds.
+    key : str
+        As in `lookup`.
+
+    Returns
+    -------
+    (int, int) or None
+    """
+    section, rest = section_of(metrics, key)
+    return None if rest.rpartition(".")[2] in _SHARES else counts_of(section, rest)
+
+
+def interval_behind(metrics: Mapping[str, Any], key: str) -> tuple[float, float] | None:
+    """95 % interval of a number of one run.
+
+    Parameters
+    ----------
+    metrics : mapping
+        What metrics.json holds.
+    key : str
+        As in `lookup`.
+
+    Returns
+    -------
+    (low, high), or None
+        The bootstrap's; where every sample is the same, the exact one of the counts; of a count
+        that of its share, times the images that it is out of.
+    """
+    return _interval(*section_of(metrics, key))
+
+
+_OF_CLASS = {
+    "recall": ("tp", "fn"),
+    "precision": ("tp", "fp"),
+    "fpr": ("fp", "tn"),
+    "tnr": ("tn", "fp"),
+    **{"tp": ("tp", "fn"), "fn": ("fn", "tp"), "fp": ("fp", "tn"), "tn": ("tn", "fp")},
+}
+"""Shares and counts of a class: the count above the line, and the other one below it."""
+
+_SHARES = {"tp": "recall", "fn": "recall", "fp": "fpr", "tn": "fpr", "correct": "accuracy"}
+"""Counts: the score whose interval theirs is; of ``fn`` and ``tn`` what it leaves of 1."""
+
+
+def counts_of(section: Mapping[str, Any], rest: str) -> tuple[int, int] | None:
+    """Numerator and denominator of a share of images; of a count, itself and what it is out of.
+
+    Parameters
+    ----------
+    section : mapping
+        From `section_of`.
+    rest : str
+        From `section_of`.
+
+    Returns
+    -------
+    (int, int) or None
+    """
+    if rest in ("accuracy", "correct"):
+        k, n = section.get("correct"), section.get("n")
+    elif rest == "recall_micro_at_half":
+        k, n = section.get("tp_at_half"), section.get("n")
+    elif rest == "precision_micro_at_half":
+        k, n = section.get("tp_at_half"), section.get("above_half")
+    elif rest.startswith("per_class.") and rest.rpartition(".")[2] in _OF_CLASS:
+        path, _, score = rest.rpartition(".")
+        row = lookup(section, path) or {}
+        k, other = (row.get(name) for name in _OF_CLASS[score])
+        n = None if k is None or other is None else k + other
+    else:
+        return None
+    return None if k is None or n is None else (k, n)
+
+
+def _interval(section: Mapping[str, Any], rest: str) -> tuple[float, float] | None:
+    """Interval of a number of one run, in its own unit."""
+    path, _, name = rest.rpartition(".")
+    counts = counts_of(section, rest)
+    if name in _SHARES and counts is not None:
+        share = f"{path}.{_SHARES[name]}" if path else _SHARES[name]
+        pair = _interval(section, share)
+        if pair is None:
+            return None
+        low, high = pair if name in ("tp", "fp", "correct") else (1 - pair[1], 1 - pair[0])
+        return low * counts[1], high * counts[1]
+    pair = shown.interval(section, rest)
+    if pair is not None or (section.get("reasons") or {}).get(rest) != CONSTANT:
+        return pair
+    if name == "f1" and path.startswith("per_class."):
+        # F1 = 2J / (1 + J), and J = TP / (TP + FP + FN) is a share.
+        row = lookup(section, path) or {}
+        if any(row.get(each) is None for each in ("tp", "fp", "fn")):
+            return None
+        low, high = _exact(section, row["tp"], row["tp"] + row["fp"] + row["fn"]) or (0.0, 1.0)
+        return 2 * low / (1 + low), 2 * high / (1 + high)
+    return None if counts is None else _exact(section, *counts)
+
+
+def _exact(section: Mapping[str, Any], k: int, n: int) -> tuple[float, float] | None:
+    """Clopper-Pearson of a share that is the same in every sample: of images, or of patients."""
+    trials = min(n, section.get("n_patients") or n)
+    return clopper_pearson(k / n * trials, trials) if n else None
