@@ -1,0 +1,143 @@
+"""What a run's files answer of the checklists; in words, with no number of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.checklists import Item, seen
+from common.report.files import RunFiles
+
+_TRIPOD = {
+    "4": "goal", "7": "preparing", "9": "predictors", "13": "weighting", "18": "code",
+    "22": "model", "26": "limits",
+}  # fmt: skip
+_CLAIM = {
+    "6": "goal", "9": "preparing", "22": "model", "23": "software", "24": "initial",
+    "25": "training", "26": "selection", "31": "explanation", "40": "limits", "43": "code",
+}  # fmt: skip
+_ANSWERS = {"tripod_ai": _TRIPOD, "claim": _CLAIM}
+"""Checklist -> item -> what of `_told` answers it, beside the facts that the items name."""
+
+
+def answers(files: RunFiles) -> dict[str, dict[str, str]]:
+    """Answer the items that a run's files answer.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    dict
+        Checklist -> number of the item -> the answer.
+    """
+    told = _told(files)
+    return {
+        name: {item: told[key] for item, key in chosen.items() if told.get(key)}
+        for name, chosen in _ANSWERS.items()
+    }
+
+
+def answer(item: Item, own: dict[str, str], facts: dict[str, str]) -> str | None:
+    """Answer one item.
+
+    Parameters
+    ----------
+    item : Item
+        Of a checklist.
+    own : dict of str to str
+        The checklist's, from `answers`.
+    facts : dict of str to str
+        From `facts`.
+
+    Returns
+    -------
+    str or None
+        None where the run does not know.
+    """
+    told = own.get(item.number) or seen(item, facts)
+    return told and told[0].upper() + told[1:]
+
+
+def facts(files: RunFiles) -> dict[str, str]:
+    """Say which of `common.checklists.FACTS` a run's files show.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    dict of str to str
+        Where each is to be read.
+    """
+    found: dict[str, str] = {}
+    scores = files.metrics
+    if files.split is not None:
+        found["split"] = f"drawn {_split(files)}"
+        if "case" in files.split and (files.split["case"] != "").all():
+            shared = files.record.leaks
+            found["patients of the split"] = (
+                "patients are known" + ("; what parts share stands above" if shared else "")
+            )  # fmt: skip
+    if scores:
+        found["test part"] = "the test images, scored above"
+        found["labels and predictions"] = "the confusion matrix above"
+        found["probabilities"] = "a probability for each class, which sum to one"
+        found["images of each class"] = "the confusion matrix above"
+        found["scores"] = "the table of scores above"
+        found["scores of each class"] = "the table of classes above"
+        if scores.get("n_patients"):
+            found["patients tested"] = "the number of patients above"
+        if scores.get("ci_unit") == "patient" and scores.get("accuracy_ci"):
+            found["intervals over patients"] = "the intervals above, over patients"
+    return found
+
+
+def _split(files: RunFiles) -> str:
+    kind = str(files.metrics.get("split") or files.config.get("split") or "")
+    words = {
+        "patient": "by patient", "image": "by image", "official": "as the data set's authors did",
+    }  # fmt: skip
+    return words.get(kind, f"by the rule {kind!r}" if kind else "by a rule that was not noted")
+
+
+def _told(files: RunFiles) -> dict[str, str]:
+    """Sentences by what they tell; "" where the files do not know."""
+    config, record = files.config, files.record
+    packages = files.environment.get("packages") or {}
+    every = "every setting with its source stands in config.json"
+    return {
+        "goal": "To develop a model that classifies images of tissue, and to test it on held-out "
+        "images; no use in care was evaluated",
+        "preparing": _preparing(files),
+        "predictors": "The pixels of one image; nothing else of a patient",
+        "weighting": _known(config, "class_weights", "Weights of classes: {}; nothing was "
+                            "recalibrated for it"),
+        "code": f"Code, settings and the seeds of this run: the package histopapers "
+        f"(Apache licence), preset {record.preset or 'none'}; data: see above. Funding, interests "
+        "and registration are to be filled",
+        "model": _known(config, "network", f"Network {{}}, whole in model.keras; {every}"),
+        "software": f"histopapers, Keras on {files.environment.get('backend', 'its backend')}; "
+        "versions stand in environment.json" if packages else "",
+        "initial": {"none": "Random", "imagenet": "Trained on ImageNet"}.get(
+            record.weights, "From a file; its hash stands in config.json"),
+        "training": f"Optimizer, rates, batches, augmentation and epochs: {every}",
+        "selection": _known(config, "select_on", "The epoch that was best on the {} images"),
+        "explanation": "Grad-CAM, by `predict --gradcam`",
+        "limits": "What may flatter the scores stands above" if record.leaks else "",
+    }  # fmt: skip
+
+
+def _preparing(files: RunFiles) -> str:
+    if "image_size" not in files.config:
+        return ""
+    stain = "stain-normalised, " if files.record.facts.get("stain_normalizer") else ""
+    how = files.config.get("resize_filter", "default")
+    return f"Images are {stain}resized as a whole (filter {how}; side in config.json), all alike"
+
+
+def _known(config: Any, key: str, words: str) -> str:
+    return words.format(config[key]) if config.get(key) not in (None, "") else ""

@@ -1,0 +1,96 @@
+"""A folder to publish: card, model, labels, scores, and an example that runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from common import runs, writers
+from common.card.text import card
+from common.errors import InputError, WriteError
+from common.files import write_json, write_text
+from common.report import files as run_files
+
+EXAMPLE = '''"""Classify images with the model beside this file: python example.py IMAGE...
+
+pip install histopapers. Research use, not for diagnosis.
+"""
+
+import sys
+from pathlib import Path
+
+from common import backend, classification, runs
+
+backend.load()
+run = runs.load(Path(__file__).parent)
+print(classification.predict(run, [Path(name) for name in sys.argv[1:]]).to_string(index=False))
+'''
+"""What example.py holds."""
+
+_TAKEN = ("model.keras", "metrics.json")
+_PRIVATE = ("command", "machines", "name")
+"""Of config.json, what tells of its maker's machine and folders and is not needed."""
+
+
+def pack(run_path: str | Path, out: str | Path) -> Path:
+    """Write a folder that is ready to be published.
+
+    Parameters
+    ----------
+    run_path : path
+        A finished run of a classifier.
+    out : path
+        The folder; a new or an empty one.
+
+    Returns
+    -------
+    Path
+        Its README.md, the card.
+
+    Raises
+    ------
+    InputError
+        If the run has not finished, lacks its model or scores, or `out` holds something.
+    WriteError
+        If it cannot be written.
+    """
+    files, out = run_files.read(run_path), Path(out)
+    run = runs.load_classifier(run_path)
+    if not run.finished:
+        raise InputError(f"{run.path}: the training has not finished; run its command again")
+    for name in _TAKEN:
+        if not (run.path / name).is_file():
+            raise InputError(f"{run.path / name}: missing; {runs.RESTORE}")
+    if not files.metrics:
+        raise InputError(f"{run.path}: {files.damaged[0]}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: holds something already; give another folder")
+    text = card(files)
+    record = json.loads((run.path / "config.json").read_text(encoding="utf-8"))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        writers.sweep(out.parent)
+        room = Path(tempfile.mkdtemp(prefix=writers.half_prefix(), dir=out.parent))
+    except OSError as error:
+        raise WriteError(f"{out}: cannot be written ({error.strerror}); give another") from None
+    try:
+        new = room / "new"
+        new.mkdir()
+        for name in _TAKEN:
+            shutil.copyfile(run.path / name, new / name)
+        kept = {key: value for key, value in record.items() if key not in _PRIVATE}
+        write_json(new / "config.json", {**kept, "machines": []})
+        packages = {key: files.environment.get(key) for key in ("backend", "packages", "python")}
+        write_json(new / "environment.json", packages)
+        write_json(new / "labels.json", dict(enumerate(files.classes)))
+        write_text(new / "example.py", EXAMPLE)
+        write_text(new / "README.md", text)
+        new.replace(out)  # an empty folder is replaced
+    except OSError as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WriteError(f"{out}: cannot be written ({reason}); give another folder") from None
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+    return out / "README.md"

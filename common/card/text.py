@@ -1,0 +1,205 @@
+"""The model card as Markdown with the metadata of Hugging Face before it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from common import notices
+from common.card import answers
+from common.checklists import CHECKLISTS, checklist
+from common.metrics import shown
+from common.metrics.intervals import LEVEL
+from common.report import summary
+from common.report.files import RunFiles
+from common.report.words import percent, score
+
+FILL = "*to be filled*"
+"""Stands where the run does not know."""
+
+_CREATIVE = re.compile(r"CC BY(-NC)?(-ND|-SA)? (\d\.\d)")
+
+
+def card(files: RunFiles) -> str:
+    """Write a run's model card.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of a finished run of a classifier.
+
+    Returns
+    -------
+    str
+        README.md of a model on Hugging Face.
+    """
+    record = files.record
+    data = summary.dataset(files)
+    title = f"{record.package}: {record.preset}" if record.preset else record.package
+    synthetic = [f"**{notices.SYNTHETIC_MODEL}**", ""] if files.synthetic else []
+    parts = [
+        _metadata(files, data),
+        f"# {title}",
+        "",
+        *synthetic,
+        f"**{notices.RESEARCH_USE}**",
+        "",
+        _introduction(files, data),
+        "",
+        *_use(files),
+        *_data(data),
+        *_scores(files),
+        *_flattering(files),
+        *_checklists(files),
+    ]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _metadata(files: RunFiles, data: dict[str, str]) -> str:
+    """Give the YAML block; values are written as JSON, which is YAML."""
+    tags = ["histopathology", "breast-cancer", "keras", "research-use-only"]
+    lines: list[tuple[str, Any]] = [
+        *_licence(data["licence"]),
+        ("library_name", "keras"),
+        ("pipeline_tag", "image-classification"),
+        ("tags", tags + ["synthetic"] * files.synthetic),
+        ("metrics", ["accuracy"]),
+    ]
+    scores = files.metrics
+    # A number from generated images is no result: no list of models shows it.
+    if scores and not files.synthetic:
+        dataset = {"name": data["title"], "type": files.record.dataset or "", "split": "test"}
+        values = [
+            {"type": "accuracy", "name": "Accuracy", "value": scores["accuracy"]},
+            {"type": "balanced_accuracy", "name": "Balanced accuracy",
+             "value": scores.get("balanced_accuracy")},
+        ]  # fmt: skip
+        result = {
+            "task": {"type": "image-classification"},
+            "dataset": dataset,
+            "metrics": [each for each in values if each["value"] is not None],
+        }
+        name = files.record.preset or files.record.package
+        lines.append(("model-index", [{"name": name, "results": [result]}]))
+    written = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in lines]
+    return "\n".join(["---", *written, "---", ""])
+
+
+def _licence(words: str) -> list[tuple[str, str]]:
+    """Give the licence of the data as Hugging Face spells it: weights are made of the data."""
+    found = _CREATIVE.search(words)
+    if found:
+        return [
+            ("license", f"cc-by{(found[1] or '').lower()}{(found[2] or '').lower()}-{found[3]}")
+        ]
+    return [("license", "other"), ("license_name", "that-of-the-data")]
+
+
+def _introduction(files: RunFiles, data: dict[str, str]) -> str:
+    network = files.config.get("network") or "A network"
+    classes = ", ".join(f"`{name}`" for name in files.classes)
+    return (
+        f"`{network}`, trained on {data['title']}; it gives a probability for each of the classes "
+        f"{classes}. Input: RGB pixels from zero up to the largest byte, not scaled; scaling is a "
+        "layer of the model. `example.py` beside this file shows the use."
+    )
+
+
+def _use(files: RunFiles) -> list[str]:
+    return [
+        "## Intended use",
+        "",
+        "For research on methods: to reproduce a published row, to compare networks and splits, to "
+        "teach. Not for diagnosis, for no decision about a patient, and not for images of another "
+        "kind than those it was trained on: another stain, scanner, magnification or organ.",
+        "",
+        f"Users and setting that were meant: {FILL}",
+        "",
+    ]
+
+
+def _data(data: dict[str, str]) -> list[str]:
+    rows = (("Data set", "title"), ("Licence", "licence"), ("To cite", "citation"),
+            ("Home", "home"))  # fmt: skip
+    told = [f"- {name}: {data[key]}" for name, key in rows if data[key]]
+    return [
+        "## Data",
+        "",
+        *told,
+        "",
+        "The weights are made of these images: whoever gives them away has to ask their licence.",
+        "",
+    ]
+
+
+def _scores(files: RunFiles) -> list[str]:
+    scores = files.metrics
+    if not scores:
+        return ["## Scores", "", "There are none: the run has no metrics.json.", ""]
+    head = summary.headline(files)
+    assert head is not None  # there are scores
+    low, high = head["low"], head["high"]
+    bounds = "without an interval" if low is None else (
+        f"{100 * LEVEL:g} % interval {percent(low)} to {percent(high)} ({head['method']})"
+    )  # fmt: skip
+    patients = scores.get("n_patients")
+    tested = f"{scores['n']} test images of {patients} patients" if patients else (
+        f"{scores['n']} test images, patients unknown"
+    )  # fmt: skip
+    names = files.classes
+    matrix = zip(names, scores["confusion_matrix"], strict=False)
+    each_class = [(name, shown.of_class(scores, name)) for name in names]
+    columns = [found.score.title for found in each_class[0][1]]
+    return [
+        "## Scores",
+        "",
+        *[f"**{notices.SYNTHETIC}**\n"] * files.synthetic,
+        f"On {tested}, split {answers.facts(files).get('split', 'unknown')}: accuracy "
+        f"**{percent(scores['accuracy'])}** ({head['correct']} of {scores['n']}), {bounds}.",
+        "",
+        *_table(("score", "value", "interval", "what it is"), head["rows"]),
+        "Of each class:",
+        "",
+        *_table(
+            ("class", *columns), ((name, *(score(s) for s in told)) for name, told in each_class)
+        ),
+        "How often each class (lines) was called what (columns):",
+        "",
+        *_table(("", *names), ((name, *map(str, row)) for name, row in matrix)),
+    ]
+
+
+def _flattering(files: RunFiles) -> list[str]:
+    told = [*summary.warnings(files), *files.record.leaks, *files.damaged]
+    nothing = ["Nothing that the run noticed: no patient, slide or image in two parts, as far as "
+               "they are known."]  # fmt: skip
+    lines = [f"- {each}" for each in told] or nothing
+    return ["## What may flatter these scores", "", *lines, ""]
+
+
+def _checklists(files: RunFiles) -> list[str]:
+    own, facts = answers.answers(files), answers.facts(files)
+    out: list[str] = []
+    for name in CHECKLISTS:
+        listed = checklist(name)
+        rows = []
+        for item in listed.items:
+            told = answers.answer(item, own[name], facts)
+            rows.append((item.number, item.title, told or f"{FILL} {item.ask}"))
+        out += [f"## {listed.title}", "", f"{listed.source}. doi {listed.doi}", ""]
+        out += _table(("item", "what", "here"), rows)
+    return out
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(map(_cell, line))} |" for line in lines] + [""]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+__all__ = ["FILL", "card"]

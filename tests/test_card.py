@@ -1,0 +1,179 @@
+"""The model card says what the run's files say, and no number that metrics.json has not."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from run_folder import TASKS, make
+
+from common import card, checklists, datasets, runs
+from common.card.__main__ import main
+from common.errors import InputError
+from common.files import read_json, write_json
+from common.metrics import shown
+from common.report import files as run_files
+
+NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w+])")
+
+
+def text_of(folder):
+    return card.card(run_files.read(folder))
+
+
+def metadata(text):
+    head = text.split("---\n")[1]
+    return {line.partition(": ")[0]: json.loads(line.partition(": ")[2])
+            for line in head.splitlines()}  # fmt: skip
+
+
+def numbers_of(value):
+    """Every number in a JSON value, and as a card may write it."""
+    if isinstance(value, dict):
+        return set().union(*map(numbers_of, value.values()), set())
+    if isinstance(value, list):
+        return set().union(*map(numbers_of, value), set())
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return set()
+    forms = {repr(value), *(f"{value:.{d}f}" for d in (3, 4)),
+             *(f"{100 * value:.{d}f}" for d in (1, 2))}  # fmt: skip
+    return forms | {form.lstrip("-") for form in forms}
+
+
+@pytest.mark.parametrize("synthetic", [False, True])
+@pytest.mark.parametrize("task", TASKS)
+def test_every_number_is_in_metrics_json(task, synthetic, tmp_path):
+    folder = make(tmp_path, task, synthetic=synthetic, pictures=False)
+    text = text_of(folder)
+    record = runs.load(folder).record
+    set_aside = [*record.leaks, record.preset, "95 %"]
+    for each in shown.of_test(read_json(folder / "metrics.json", repair="")):  # names of scores
+        set_aside += [each.score.title, each.meaning]
+    data = datasets.get(record.dataset)
+    set_aside += [data.CITATION, data.HOME, data.LICENCE]
+    for name in checklists.CHECKLISTS:
+        listed = checklists.checklist(name)
+        set_aside += [f"{listed.source}. doi {listed.doi}"]
+        set_aside += [item.title for item in listed.items]
+    for name in checklists.CHECKLISTS:  # their own counts of items
+        first, _, rest = text.partition(f"## {checklists.checklist(name).title}")
+        text = first + re.sub(r"^\| \d+ \|", "|", rest, flags=re.M)
+    text = re.sub(r'^license: ".*"$', "", text, flags=re.M)
+    for each in sorted(filter(None, set_aside), key=len, reverse=True):
+        text = text.replace(each, " ")
+    for name in record.classes:  # the class "0" is a name
+        text = re.sub(rf"^\| {re.escape(name)} \|", "|", text, flags=re.M)
+        text = text.replace(f"`{name}`", "")
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("|  | "))
+    found = {n.lstrip("-") for n in NUMBER.findall(text)}
+    known = numbers_of(read_json(folder / "metrics.json", repair=""))
+    assert len(found) > 10
+    assert found - known == set()
+
+
+def test_a_foreign_number_would_be_found():
+    assert NUMBER.findall("58 of 96, 60.42 %, mobilenet_v2, 2+, -0.5") == [
+        "58",
+        "96",
+        "60.42",
+        "0.5",
+    ]
+
+
+def test_metadata_of_hugging_face(tmp_path):
+    folder = make(tmp_path, "binary", pictures=False)
+    told = metadata(text_of(folder))
+    assert told["library_name"] == "keras" and told["pipeline_tag"] == "image-classification"
+    assert told["license"] == "cc-by-4.0"  # BreakHis'
+    (result,) = told["model-index"][0]["results"]
+    values = {each["type"]: each["value"] for each in result["metrics"]}
+    assert values["accuracy"] == read_json(folder / "metrics.json", repair="")["accuracy"]
+    assert result["dataset"]["type"] == "breakhis"
+    # Weights from data without a public licence have that licence and no other.
+    told = metadata(text_of(make(tmp_path, "four", pictures=False)))
+    assert told["license"] == "other"
+
+
+def test_synthetic_is_said_and_is_no_result(tmp_path):
+    text = text_of(make(tmp_path, "binary", synthetic=True, pictures=False))
+    told = metadata(text)
+    assert "model-index" not in told and "synthetic" in told["tags"]
+    assert text.count("SYNTHETIC") >= 2
+
+
+def test_leaks_stand_in_the_card(tmp_path):
+    folder = make(tmp_path, "binary", pictures=False)
+    told = read_json(folder / "config.json", repair="")
+    write_json(folder / "config.json", {**told, "leaks": ["patients are in two | parts"]})
+    text = text_of(folder)
+    assert "- patients are in two | parts" in text
+    assert "Nothing that the run noticed" not in text
+
+
+def test_both_checklists_are_whole_and_what_is_not_known_is_left_to_fill(tmp_path):
+    text = text_of(make(tmp_path, "binary", pictures=False))
+    for name, count in (("tripod_ai", 27), ("claim", 44)):
+        title = checklists.checklist(name).title
+        part = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
+        rows = re.findall(r"^\| (\d+) \| .* \| (.+) \|$", part, re.M)
+        assert [int(number) for number, _ in rows] == list(range(1, count + 1))
+        filled = {int(number) for number, told in rows if card.FILL not in told}
+        assert filled and len(filled) < count
+        # Ethics, funding: no file of a run knows them.
+        assert not filled & {"tripod_ai": {17, 19}, "claim": {34, 44}}[name]
+    # Intervals over patients were made: item 23 of TRIPOD+AI is answered.
+    assert re.search(r"^\| 23 \| Performance .* \| The .*over patients \|$", text, re.M)
+
+
+def test_what_cannot_be_packed_leaves_nothing(tmp_path):
+    folder = make(tmp_path, "binary", pictures=False)
+    with pytest.raises(InputError, match=r"model\.keras: missing"):
+        card.pack(folder, tmp_path / "out")
+    (folder / "model.keras").write_bytes(b"a model")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(InputError, match="holds something already"):
+        card.pack(folder, tmp_path / "full")
+    (folder / "metrics.json").write_text('{"n": "many"}')
+    with pytest.raises(InputError, match=r"metrics\.json"):
+        card.pack(folder, tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["breakhis", "full"]
+
+
+def test_a_folder_to_publish(tmp_path, capsys):
+    folder = make(tmp_path, "four", pictures=False)
+    (folder / "model.keras").write_bytes(b"a model")
+    told = read_json(folder / "config.json", repair="")
+    secret = "python -m her2scoring.train --data-dir /home/ada/patients"
+    write_json(folder / "config.json", {**told, "command": secret})
+    assert main(["--run", str(folder), "--out", str(tmp_path / "out")]) == 0
+    out = tmp_path / "out"
+    assert str(out / "README.md") in capsys.readouterr().out
+    assert sorted(path.name for path in out.iterdir()) == [
+        "README.md", "config.json", "environment.json", "example.py", "labels.json",
+        "metrics.json", "model.keras",
+    ]  # fmt: skip
+    assert read_json(out / "labels.json", repair="") == {"0": "0", "1": "1+", "2": "2+", "3": "3+"}
+    assert (out / "README.md").read_text(encoding="utf-8") == text_of(folder)
+    for path in out.iterdir():
+        assert b"/home/ada" not in path.read_bytes(), path
+
+
+@pytest.mark.slow
+def test_the_example_of_a_folder_to_publish_runs(tmp_path):
+    import her2scoring
+    from common.datasets import synthetic
+
+    data = synthetic.bci(tmp_path / "data", slides=16, patches_per_slide=3, size=64)
+    run = her2scoring.train(
+        preset="demo", data_dir=data, image_size=32, epochs=1, runs_dir=tmp_path / "runs"
+    )
+    card.pack(run.path, tmp_path / "out")
+    image = sorted(data.rglob("*.png"))[0]
+    done = subprocess.run(
+        [sys.executable, tmp_path / "out" / "example.py", image],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert image.name in done.stdout and "p_3+" in done.stdout
