@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -309,7 +310,8 @@ def _write(
     pale = figures.examples([page.pale_outside(thumbnail, mask)], [slide.path.name], columns=1)
     seen = figures.save(pale, folder / "tissue.png", synthetic=synthetic)
     write_json(folder / "slide.json", facts)
-    command = f"python -m {run.record.package}.predict --tiles"
+    command = f"python -m {run.record.package}.predict --run {run.path.name} --tiles "
+    command += shlex.quote(slide.path.name)
     page.write(folder, run, facts, {"heat": heat, "map": map, "tissue": seen}, command)
     return facts
 

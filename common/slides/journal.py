@@ -40,6 +40,7 @@ class Journal:
     def __init__(self, folder: Path, key: str):
         self.path = folder / NAME
         self._head = f"{key}\n".encode("ascii")
+        self._steps = 0
 
     def begin(self, sizes: Sequence[int], classes: int) -> list[Step]:
         """Read the steps that are whole, and make the file end with them.
@@ -58,11 +59,12 @@ class Journal:
         end = len(self._head)
         if data.startswith(self._head):
             for line in data[end:].splitlines(keepends=True)[: len(sizes)]:
-                step = _parsed(line, sizes[len(steps)], classes)
+                step = _parsed(line, len(steps), sizes[len(steps)], classes)
                 if step is None:
                     break
                 steps.append(step)
                 end += len(line)
+        self._steps = len(steps)
         if steps:
             os.truncate(self.path, end)
         else:
@@ -79,9 +81,10 @@ class Journal:
             Kind -> numbers of tiles within the step.
         """
         packed = base64.b64encode(np.ascontiguousarray(probabilities, "<f4").tobytes())
-        text = json.dumps({"p": packed.decode("ascii"), "odd": dict(odd)}, ensure_ascii=True)
-        body = text.encode("ascii")
+        known = {"step": self._steps, "p": packed.decode("ascii"), "odd": dict(odd)}
+        body = json.dumps(known).encode("ascii")
         self._write(b"%08x %s\n" % (zlib.crc32(body), body), "ab")
+        self._steps += 1
 
     def _write(self, data: bytes, mode: str) -> None:
         try:
@@ -99,12 +102,14 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
 
-def _parsed(line: bytes, size: int, classes: int) -> Step | None:
-    """One step, None if the line is not whole or not of this size."""
+def _parsed(line: bytes, step: int, size: int, classes: int) -> Step | None:
+    """One step, None if the line is not whole, of another step or of another size."""
     try:
         if not line.endswith(b"\n") or int(line[:8], 16) != zlib.crc32(line[9:-1]):
             return None
         found: dict[str, Any] = json.loads(line[9:-1])
+        if found["step"] != step:
+            return None
         values = np.frombuffer(base64.b64decode(found["p"]), "<f4").reshape(size, classes)
         return values.astype(np.float32), {kind: list(rows) for kind, rows in found["odd"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
