@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import keras
     import pandas as pd
 
+    from common.augment import Augmenter
     from common.images import Pixels
     from common.runs import Run
 
@@ -82,6 +83,18 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
     )  # fmt: skip
 
 
+def augmenter(config: Config) -> Augmenter:
+    """Give the random transform of the training images.
+
+    Parameters
+    ----------
+    config : Config
+    """
+    from common.augment import Augmenter
+
+    return Augmenter(horizontal_flip=config.horizontal_flip, vertical_flip=config.vertical_flip)
+
+
 def fit(
     config: Config,
     pixels: Pixels,
@@ -117,7 +130,6 @@ def fit(
     from breakhis import data
     from breakhis.model import AdamL2, build_model
     from common import normalise, training
-    from common.augment import Augmenter
     from common.backend import keras
     from common.pipeline import batches
 
@@ -138,9 +150,7 @@ def fit(
         classes,
         shuffle=True,
         seed=config.seed,
-        augmenter=Augmenter(
-            horizontal_flip=config.horizontal_flip, vertical_flip=config.vertical_flip
-        ),
+        augmenter=augmenter(config),
         initial_epoch=training.trained_epochs(run.path),
         **shared,
     )

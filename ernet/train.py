@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import keras
     import pandas as pd
 
+    from common.augment import Augmenter
     from common.images import Pixels
     from common.runs import Run
 
@@ -89,6 +90,27 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
     )  # fmt: skip
 
 
+def augmenter(config: Config) -> Augmenter:
+    """Give the random transform of the training images.
+
+    Parameters
+    ----------
+    config : Config
+    """
+    from common.augment import Augmenter
+
+    # A crop of the side c at a random place is a zoom by c and a shift by up to (1 - c) / 2.
+    shift = config.shift + (1 - config.crop) / 2
+    return Augmenter(
+        rotation_range=config.rotation,
+        width_shift_range=shift,
+        height_shift_range=shift,
+        zoom_range=(config.crop * (1 - config.zoom), config.crop * (1 + config.zoom)),
+        horizontal_flip=config.horizontal_flip,
+        vertical_flip=config.vertical_flip,
+    )
+
+
 def fit(
     config: Config,
     samples: pd.DataFrame,
@@ -113,7 +135,6 @@ def fit(
         Threads that prepare batches.
     """
     from common import training
-    from common.augment import Augmenter
     from common.backend import keras
     from common.pipeline import batches
     from ernet.model import build_model, gradcam_layers
@@ -123,16 +144,6 @@ def fit(
     )
     run.note(gradcam_layers=gradcam_layers(config))
     model = build_model(config)
-    # A crop of the side c at a random place is a zoom by c and a shift by up to (1 - c) / 2.
-    shift = config.shift + (1 - config.crop) / 2
-    augmenter = Augmenter(
-        rotation_range=config.rotation,
-        width_shift_range=shift,
-        height_shift_range=shift,
-        zoom_range=(config.crop * (1 - config.zoom), config.crop * (1 + config.zoom)),
-        horizontal_flip=config.horizontal_flip,
-        vertical_flip=config.vertical_flip,
-    )
     shared: dict[str, Any] = {"batch_size": config.batch_size, "workers": workers}
     classes = run.record["classes"]
     train = batches(
@@ -141,7 +152,7 @@ def fit(
         classes,
         shuffle=True,
         seed=config.seed,
-        augmenter=augmenter,
+        augmenter=augmenter(config),
         initial_epoch=training.trained_epochs(run.path),
         **shared,
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import keras
     import pandas as pd
 
+    from common.augment import Augmenter
     from common.images import Pixels
     from common.runs import Run
     from gan_fusion.data import Generated
@@ -122,6 +123,18 @@ def with_generated(
     return replace(request, config=config, preset=name)
 
 
+def augmenter(config: Config) -> Augmenter:
+    """Give the random transform of the training images.
+
+    Parameters
+    ----------
+    config : Config
+    """
+    from common.augment import Augmenter
+
+    return Augmenter(**AUGMENTATIONS[config.augmentation])
+
+
 def fit(
     config: Config,
     pixels: Pixels,
@@ -155,7 +168,6 @@ def fit(
         The images it is judged on, the same.
     """
     from common import training
-    from common.augment import Augmenter
     from common.backend import keras
     from common.pipeline import batches
     from gan_fusion import lengths
@@ -181,7 +193,7 @@ def fit(
         classes,
         shuffle=True,
         seed=config.seed,
-        augmenter=Augmenter(**AUGMENTATIONS[config.augmentation]),
+        augmenter=augmenter(config),
         initial_epoch=len(history),
         **shared,
     )

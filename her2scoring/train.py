@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import keras
     import pandas as pd
 
+    from common.augment import Augmenter
     from common.images import Pixels
     from common.runs import Run
 
@@ -150,6 +151,24 @@ def sibling(request: Request[Config]) -> Request[Config]:
     return replace(request, config=config, execution=execution, preset=name, command=command)
 
 
+def augmenter(config: Config) -> Augmenter:
+    """Give the random transform of the training images.
+
+    Parameters
+    ----------
+    config : Config
+    """
+    from common.augment import Augmenter
+
+    return Augmenter(
+        horizontal_flip=config.horizontal_flip,
+        vertical_flip=config.vertical_flip,
+        width_shift_range=config.shift,
+        height_shift_range=config.shift,
+        fill_mode=config.fill_mode,
+    )
+
+
 def fit(
     config: Config,
     pixels: Pixels,
@@ -182,7 +201,6 @@ def fit(
         The patches it is judged on, the same.
     """
     from common import training
-    from common.augment import Augmenter
     from common.backend import keras
     from common.pipeline import batches
     from common.samples import plain
@@ -201,13 +219,7 @@ def fit(
         batch_size=config.batch_size,
         shuffle=True,
         seed=config.seed,
-        augmenter=Augmenter(
-            horizontal_flip=config.horizontal_flip,
-            vertical_flip=config.vertical_flip,
-            width_shift_range=config.shift,
-            height_shift_range=config.shift,
-            fill_mode=config.fill_mode,
-        ),
+        augmenter=augmenter(config),
         initial_epoch=training.trained_epochs(run.path),
         workers=workers,
     )

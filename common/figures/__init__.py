@@ -11,7 +11,7 @@ References
 M. Okabe and K. Ito, "Color Universal Design", 2008.
 """
 
-from common.figures import png, results, sheets, slides, training
+from common.figures import png, results, several, sheets, slides, training
 from common.figures.canvas import (
     BLACK,
     BLUE,
@@ -39,6 +39,7 @@ from common.figures.settings import own
 from common.figures.slides import colour_of
 
 class_map = own(slides.class_map)
+confusion_matrices = own(several.confusion_matrices)
 confusion_matrix = own(results.confusion_matrix)
 curves = own(training.curves)
 data_uri = own(png.data_uri)
@@ -52,6 +53,7 @@ pairs = own(sheets.pairs)
 per_case = own(results.per_case)
 reliability = own(results.reliability)
 roc = own(results.roc)
+run_curves = own(several.run_curves)
 save = own(png.save)
 
 __all__ = [
@@ -78,6 +80,7 @@ __all__ = [
     "Overlays",
     "class_map",
     "colour_of",
+    "confusion_matrices",
     "confusion_matrix",
     "curves",
     "data_uri",
@@ -91,5 +94,6 @@ __all__ = [
     "per_case",
     "reliability",
     "roc",
+    "run_curves",
     "save",
 ]  # fmt: skip
