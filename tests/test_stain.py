@@ -414,7 +414,9 @@ def test_image_without_two_stains_is_unchanged(
             normalizer.stain_matrix(made)
         with pytest.raises(InputError, match="stain target"):
             kind(preset).fit(made)
-    assert np.isnan(normalizer.estimate(made).matrix).all() == flag.unchanged
+    estimated = normalizer.estimate(made)
+    assert np.isnan(estimated.matrix).all() == flag.unchanged
+    assert (estimated.matrix.shape, estimated.maximum.shape) == ((2, 3), (2,))
 
 
 @pytest.mark.parametrize("name", degenerate())

@@ -253,10 +253,11 @@ def give_signs(monkeypatch, signs):
 
 @pytest.mark.parametrize("signs", [(1, 1), (-1, 1), (1, -1), (-1, -1)])
 @pytest.mark.parametrize("eigenvectors", ["oriented", "red"])
+@pytest.mark.parametrize("strength", [1, 0.3])
 @pytest.mark.parametrize("outlier", [False, True])
-def test_the_solvers_signs_do_not_matter(monkeypatch, signs, eigenvectors, outlier):
+def test_the_solvers_signs_do_not_matter(monkeypatch, signs, eigenvectors, outlier, strength):
     """Also where a pixel lies behind: it then takes the arctangent of both projections."""
-    density = fan()
+    density = np.float32(strength) * fan()
     if outlier:  # brighter than white, along the main direction: its angle is 180 degrees
         density = np.concatenate([density, [[-0.1, -0.1, 0]]]).astype(np.float32)
     expected = macenko_matrix(density, 100 * 2.5 / 21, "nearest", eigenvectors)

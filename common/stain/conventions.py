@@ -102,10 +102,10 @@ class Conventions:
                 )
         whole = ("stride", "dictionary_batches")
         for name, low, high in (
-            ("white_level", 1, 255), ("mask_threshold", 0, 10), ("angle_percentile", 0, 49),
-            ("regularizer", 0, 10), ("dictionary_regularizer", 0, 10),
+            ("brightness", 1, 100), ("white_level", 1, 255), ("mask_threshold", 0, 10),
+            ("angle_percentile", 0, 49), ("regularizer", 0, 10), ("dictionary_regularizer", 0, 10),
             ("concentration_percentile", 50, 100), ("stride", 1, 100), ("max_gain", 1, 1e6),
-            ("dictionary_batches", 1, 1e6), ("min_angle", 0, 90), ("brightness", 1, 100),
+            ("dictionary_batches", 1, 1e6), ("min_angle", 0, 90),
         ):  # fmt: skip
             value = getattr(self, name)
             if name == "brightness" and value is None:
