@@ -27,7 +27,7 @@ from common.files import path_argument, write_sheet
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["SKIPPED", "main", "predict", "read"]
+__all__ = ["SKIPPED", "main", "predict", "read", "read_and_look"]
 
 
 _LARGEST = 4096  # px; the networks' inputs are of some hundred
@@ -90,6 +90,34 @@ def read(run: runs.Run, paths: Sequence[Path]) -> np.ndarray:
     if bad:
         raise InputError(_cannot(bad, len(paths)))
     return np.stack(pixels)
+
+
+def read_and_look(run: runs.Run, paths: Sequence[Path]) -> tuple[np.ndarray, dict[str, list[Path]]]:
+    """Decode images as `read`, and say which are unlike those that were trained on.
+
+    Parameters
+    ----------
+    run : Run
+        Its config names the size and the filter; its record may hold a stain normaliser.
+    paths : sequence of Path
+        Image files.
+
+    Returns
+    -------
+    pixels : uint8 array (N, S, S, 3)
+        RGB.
+    odd : dict
+        What is odd, in words -> the files of which it is.
+
+    Raises
+    ------
+    InputError
+        Naming every file that cannot be used.
+    """
+    pixels, _, bad, odd = _usable(run, paths)
+    if bad:
+        raise InputError(_cannot(bad, len(paths)))
+    return np.stack(pixels), odd
 
 
 def _cannot(bad: Sequence[str], count: int) -> str:

@@ -1,6 +1,6 @@
-"""Recompute a run's metrics from its predictions.csv: python -m gan_fusion.evaluate --run RUN."""
+"""Metrics of a run, again or on other data: python -m gan_fusion.evaluate --run RUN."""
 
-from common import errors, evaluation
+from common import errors, external
 
 if __name__ == "__main__":
-    errors.main(lambda: evaluation.main("gan_fusion"))
+    errors.main(lambda: external.main("gan_fusion"))

@@ -10,10 +10,22 @@ import pandas as pd
 import pytest
 
 from common import config as configuration
-from common import datasets, evaluation, export, material, runs, tables
+from common import (
+    datasets,
+    evaluation,
+    export,
+    external,
+    material,
+    predictions,
+    report,
+    runs,
+    tables,
+)  # fmt: skip
 from common.datasets import bci, breakhis, own, synthetic
 from common.errors import InputError
+from common.files import read_json
 from common.papers import PAPERS
+from common.runs import contents
 
 HEAD = "image,label,patient\n"
 
@@ -383,6 +395,67 @@ def test_every_paper_trains_on_ones_own_images(paper, tissue, capsys):
     shutil.copytree(tissue / "data", moved / "data")
     shutil.copy(tissue / "list.csv", moved)
     assert train(paper, tissue, moved / "list.csv").path == run.path
+
+
+def test_a_run_is_judged_on_other_data(tissue, capsys):
+    run = train("wrn_edge", tissue, tissue / "list.csv")
+    rows = (tissue / "list.csv").read_text(encoding="utf-8").replace("class c", "Ce").splitlines()
+    rows = [row.replace("data/Ce/", "data/class c/") for row in rows[:25]]
+    write(tissue, "\n".join(rows) + "\n", "else where.csv")
+    command = ["--run", str(run.path), "--images", str(tissue / "else where.csv")]
+    with pytest.raises(InputError, match=r"Ce of .* is none of the classes .*--label-map Ce=class"):
+        external.main("wrn_edge", command)
+    for wrong, message in (
+        (["Ce=class d"], "class d of .* is none of the classes"),
+        (["Xe=class c"], "--label-map Xe=...: .* has Ce, class b, class ä"),
+        (["Ce"], "give THEIRS=OURS"),
+        (["Ce=class c", "Ce=class b"], "is class c and class b"),
+    ):
+        with pytest.raises(InputError, match=message):
+            external.main("wrn_edge", [*command, "--label-map", *wrong])
+    capsys.readouterr()
+    assert external.main("wrn_edge", [*command, "--label-map", "Ce=class c,class ä="]) == 0
+    out, err = capsys.readouterr()
+    assert "on its own test images  " in out and "on else where.csv  " in out
+    folder = run.path / "external" / "else-where"
+    found = read_json(folder / "external.json")
+    assert found["left_out"] == {"class ä": 8} and found["images"] == 16
+    judged = predictions.read(folder / "predictions.csv", run.record.classes)
+    assert set(judged.label) == {"class b", "class c"} and len(judged) == 16
+    # Of images that the run was judged on, it says the same again; and whose copies these are.
+    split = pd.read_csv(run.path / "split.csv", dtype=str, keep_default_na=False)
+    part = split.set_index("image").part[judged.image]
+    assert found["copies"] == {name: (part == name).sum() for name in
+                               ("train", "validation", "test")}  # fmt: skip
+    assert f"{found['copies']['train']} of 16 images are copies of images that the run was t" in err
+    mine = evaluation.read_run(run).set_index("image")
+    again = judged.set_index("image").loc[part.index[part != "train"]]
+    columns = [predictions.column(name) for name in run.record.classes]
+    np.testing.assert_allclose(again[columns], mine.loc[again.index, columns], atol=1e-4)
+    assert read_json(folder / "metrics.json")["n"] == 16
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert 'id="elsewhere"' in page and "else where.csv" in page
+    # It is no damage of the run, and the command without data does what it did.
+    assert train("wrn_edge", tissue, tissue / "list.csv").path == run.path
+    assert external.main("wrn_edge", ["--run", str(run.path)]) == 0
+    with pytest.raises(InputError, match="--name: is for --images or --dataset"):
+        external.main("wrn_edge", ["--run", str(run.path), "--name", "x"])
+    (folder / "external.json").write_text("{", encoding="utf-8")
+    assert "else-where is damaged" in report.write(run.path).read_text(encoding="utf-8")
+
+
+def test_images_of_one_name_in_two_folders_are_told_apart(folder, tmp_path):
+    class Known:
+        images = ("a/0.png", "b/0.png")
+        digests = ("1" * 64, "2" * 64)
+
+    contents.require_same_images(tmp_path / "images.csv", Known)
+    assert contents.image_digests(tmp_path / "images.csv") == dict(
+        zip(Known.images, Known.digests, strict=True)
+    )
+    Known.digests = ("1" * 64, "3" * 64)
+    with pytest.raises(InputError, match=r"1 images have changed since this run began: b/0.png"):
+        contents.require_same_images(tmp_path / "images.csv", Known)
 
 
 @pytest.mark.slow

@@ -20,6 +20,9 @@ from common.report.words import known
 DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
 """What reading a damaged or foreign file may raise (JSON, CSV and `InputError` are ValueErrors)."""
 
+EXTERNAL = "external"
+"""Folder of a run that holds its results on other data, a folder for each."""
+
 Content = TypeVar("Content")
 
 

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any
 from common import notices, runs, terminal
 from common.errors import WriteError
 from common.files import write_text
-from common.report import data, making, paper, patients, results, summary, training, verdict, words
+from common.report import (
+    data,
+    elsewhere,
+    making,
+    paper,
+    patients,
+    results,
+    summary,
+    training,
+    verdict,
+    words,
+)
 from common.report.files import DAMAGE, RunFiles, read
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -38,6 +49,7 @@ SECTIONS: dict[str, Section] = {
     "magnifications": results.magnifications,
     "roc_by_magnification": results.roc_by_magnification,
     "wrong": patients.wrong,
+    "elsewhere": elsewhere.section,
     "published": paper.published,
     "settings": making.settings,
     "examples": data.examples,

@@ -1,0 +1,135 @@
+"""`python -m PKG.evaluate`: a run's metrics again, or the run on other data."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from common import acquaintance, datasets, evaluation, notices, runs, terminal
+from common.errors import InputError, listed
+from common.external.evaluating import evaluate
+from common.external.others import Others, of_dataset, of_images, parsed_map
+from common.files import path_argument
+from common.metrics import shown
+from common.report.files import EXTERNAL
+from common.report.words import interval, score
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def main(package: str, arguments: list[str] | None = None) -> int:
+    """Entry point of ``python -m PKG.evaluate``.
+
+    Parameters
+    ----------
+    package : str
+        The paper's package, which must have made the run.
+    arguments : list of str, optional
+        Instead of the command line's.
+
+    Returns
+    -------
+    int
+        0.
+    """
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {package}.evaluate",
+        description="Recompute metrics.json of a run from its predictions.csv, and print it, which "
+        "needs no model and no images; or, with --images or --dataset, judge the run on other data "
+        f"and write that under RUN/external. {notices.RESEARCH_USE}",
+    )
+    parser.add_argument(
+        "--run", required=True, type=path_argument, metavar="RUN", help="a run folder"
+    )
+    _add_flags(parser)
+    flags = parser.parse_args(arguments)
+    if flags.images is None and flags.dataset is None:
+        for name in ("label_map", "name", "data_dir", "patients", "magnification", "stain"):
+            if getattr(flags, name):
+                raise InputError(f"--{name.replace('_', '-')}: is for --images or --dataset")
+        return evaluation.main(package, ["--run", str(flags.run)])
+    run = runs.load_classifier(flags.run, package)
+    label_map = parsed_map(flags.label_map)
+    if flags.images is not None:
+        if flags.magnification or flags.stain:
+            raise InputError("--magnification, --stain: are for --dataset")
+        others = of_images(
+            run, flags.images, label_map,
+            data_dir=flags.data_dir, listing=flags.patients, name=flags.name,
+        )  # fmt: skip
+    else:
+        others = of_dataset(
+            run, flags.dataset, label_map, data_dir=flags.data_dir, listing=flags.patients,
+            magnifications=flags.magnification, stain=flags.stain, name=flags.name,
+        )  # fmt: skip
+    terminal.line(acquaintance.introduction(run))
+    terminal.line(_introduction(others))
+    found = evaluate(run, others)
+    print(evaluation.summary(found["metrics"]))
+    print(f"\n{_beside(run, found)}")
+    print(f"written to {run.path / EXTERNAL / others.name}, and into {run.path / 'report.html'}")
+    print(notices.RESEARCH_USE)
+    return 0
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--images", type=path_argument, metavar="FILE",
+        help="your own images: a CSV with image,label and, where known, patient, slide, "
+        "magnification, or a folder with a folder per class",
+    )  # fmt: skip
+    which.add_argument("--dataset", choices=datasets.MODULES, help="a public data set")
+    parser.add_argument(
+        "--data-dir", type=path_argument, metavar="D",
+        help="folder of the data set, or that the list's paths count from",
+    )  # fmt: skip
+    parser.add_argument(
+        "--label-map", nargs="+", default=[], metavar="THEIRS=OURS",
+        help="classes of the images -> classes of the run; THEIRS= leaves one out",
+    )  # fmt: skip
+    parser.add_argument(
+        "--patients", type=path_argument, metavar="FILE", help="CSV with image,patient"
+    )
+    parser.add_argument(
+        "--magnification", nargs="+", default=[], metavar="M", help="of BreakHis: 40X 100X ..."
+    )
+    parser.add_argument("--stain", choices=("he", "ihc"), help="of BCI (default: the run's)")
+    parser.add_argument("--name", help="what to call these data (default: from FILE or NAME)")
+
+
+def _introduction(others: Others) -> str:
+    sizes = datasets.counts(others.table, "label")
+    known = others.table["case"][others.table["case"] != ""].nunique()
+    left = [f"{n} {name}" for name, n in others.left_out.items()]
+    return (
+        f"judged on {others.title}: {len(others.table)} images, "
+        f"{', '.join(f'{n} {name}' for name, n in sizes.items())}, "
+        f"{f'{known} patients' if known else 'patients unknown'}"
+        f"{f'; left out: {listed(left)}' if left else ''}"
+    )
+
+
+def _beside(run: runs.Run, found: Mapping[str, Any]) -> str:
+    """Accuracy here beside that on the run's own test images."""
+    lines = []
+    if found["scale"]["words"]:
+        lines.append(f"scale: {found['scale']['words']}")
+    with contextlib.suppress(InputError):
+        lines.insert(0, f"on its own test images  {_score(evaluation.read_metrics(run))}")
+    lines.insert(len(lines) and 1, f"on {found['title']}  {_score(found['metrics'])}")
+    return "\n".join(lines)
+
+
+def _score(metrics: Mapping[str, Any]) -> str:
+    found = {each.score.key: each for each in shown.of_test(metrics)}
+    words = []
+    for name in ("accuracy", "balanced_accuracy"):
+        if each := found.get(name):
+            ends = "" if each.interval is None else f" ({interval(each)})"
+            words.append(f"{each.score.title.lower()} {score(each)}{ends}")
+    return ", ".join([f"{metrics['n']} images", *words])

@@ -1,0 +1,81 @@
+"""What a run was worth on other data, beside its own test images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.files import read_json
+from common.metrics import read_scores, shown
+from common.report.files import DAMAGE, EXTERNAL, RunFiles
+from common.report.words import interval, plural, score
+
+SCORES = ("accuracy", "balanced_accuracy", "auc", "f1_macro", "ece", "brier")
+"""What is set beside the internal result."""
+
+
+_AGAIN = "judge the run on these data again, with PKG.evaluate"
+
+
+def section(files: RunFiles) -> dict[str, Any] | None:
+    """Set results on other data beside those on the run's test images.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    dict or None
+        As the template shows it; None if the run was judged on no other data.
+    """
+    columns, notes = [], []
+    for folder in sorted((files.path / EXTERNAL).glob("*/external.json")):
+        try:
+            found = read_json(folder)
+            metrics = read_scores(folder.parent / "metrics.json", repair=_AGAIN)
+            columns.append(_column(str(found["title"]), str(found["name"]), metrics))
+            notes += [f"{found['title']}: {words}" for words in _notes(found)]
+        except DAMAGE as error:
+            notes.append(f"{EXTERNAL}/{folder.parent.name} is damaged and was left out: {error}")
+    if not columns and not notes:
+        return None
+    if files.metrics:
+        columns.insert(0, _column("its own test images", "", files.metrics))
+    titles = {name: title for each in columns for name, title in each["titles"].items()}
+    return {
+        "columns": columns,
+        "rows": [
+            (title, [each["cells"].get(name, ("–", "")) for each in columns])
+            for name, title in titles.items()
+        ],
+        "notes": notes,
+    }
+
+
+def _column(title: str, name: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    found = [each for each in shown.of_test(metrics) if each.score.key in SCORES]
+    patients = metrics.get("n_patients")
+    told = f", {plural(patients, 'patient')}" if patients else ", patients unknown"
+    return {
+        "title": title,
+        "name": name,
+        "images": f"{plural(int(metrics['n']), 'image')}{told}",
+        "titles": {each.score.key: each.score.title for each in found},
+        "cells": {each.score.key: (score(each), interval(each)) for each in found},
+    }
+
+
+def _notes(found: Mapping[str, Any]) -> list[str]:
+    words = [str(each) for each in found["leaks"]]
+    if found["scale"]["words"]:
+        words.append(str(found["scale"]["words"]))
+    renamed = [f"{a} as {b}" for a, b in found["labels"].items() if b and a != b]
+    if renamed:
+        words.append(f"classes were read so: {', '.join(renamed)}")
+    left = [f"{n} {name}" for name, n in found["left_out"].items()]
+    if left:
+        words.append(f"left out: {', '.join(left)}")
+    words += [f"{n} of {found['images']} images: {kind}" for kind, n in found["unlike"].items()]
+    return words
