@@ -25,6 +25,7 @@ Image = NDArray[np.uint8]
 """RGB, shape (H, W, 3), uint8."""
 
 EXTRA = "pip install 'histopapers[slides]'"
+OPENSLIDE = "pip install openslide-python openslide-bin"
 
 _BAND = 160 * 2**20  # bytes of whole rows that are kept, where a file has strips
 _PICTURES = (".png", ".jpg", ".jpeg", ".jpe", ".bmp")
@@ -102,7 +103,7 @@ def source_of(path: Path) -> Source:
         return _Tiff(path)
     raise InputError(
         f"{path}: is no TIFF, PNG or JPEG, and OpenSlide does not know it or is not installed "
-        f"(pip install openslide-python openslide-bin); or {TILED}"
+        f"({OPENSLIDE}); or {TILED}"
     )
 
 
@@ -153,7 +154,10 @@ class _Tiff:
             check_level(path, number, page, size) for number, page in enumerate(pages)
         ]
         if composed or properties.get("tiffslide.series-axes") != "YXS":
-            raise InputError(f"{path}: holds several images side by side; {TILED}")
+            raise InputError(
+                f"{path}: holds several images side by side, which OpenSlide may read ({OPENSLIDE})"
+                f"; or {TILED}"
+            )
         said = str(properties.get("tiff.ImageDescription") or "")
         self.kind = f"TIFF ({properties.get('tiffslide.vendor') or 'generic'}), by tiffslide"
         self.levels = [(page.imagewidth, page.imagelength) for page in pages]
