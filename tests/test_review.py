@@ -390,6 +390,9 @@ def test_the_page_holds_all_in_itself(tmp_path, capsys):
     for item in ("TRIPOD+AI (2024)", "CLAIM (2024)", "items are seen"):
         assert item in page.text
     assert len(page.all("img")) == 2
+    for table in page.all("table"):
+        assert table.all("caption")
+        assert all("scope" in head.attributes for head in table.all("th"))
 
 
 @pytest.mark.slow

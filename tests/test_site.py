@@ -16,7 +16,7 @@ import pytest
 import run_folder
 from pages import Element, measured, parse
 
-from common import charts, protocols, reproduce, runs, site, tables
+from common import charts, forensics, protocols, reproduce, runs, site, tables
 from common.errors import InputError
 from common.files import write_json
 from common.metrics import roc_curve
@@ -83,7 +83,8 @@ def test_there_is_a_page_for_each_paper_data_set_and_run(out, few):
     made = {f"runs/{run.parent.name}/{run.name}.html" for run in few.glob("*/*")}
     assert len(made) == 9
     assert found == {
-        "index.html", *(f"papers/{paper}.html" for paper in PAPERS),
+        "index.html", *(f"{kind}/{paper}.html" for kind in ("papers", "forensics")
+                        for paper in PAPERS),
         *(f"data/{name}.html" for name in ("bci", "breakhis", "bach")), *made,
     }  # fmt: skip
 
@@ -196,6 +197,17 @@ def test_every_discrepancy_is_on_its_paper_s_page(empty, package):
         assert each.problem in page.text and each.resolution in page.text, each.id
 
 
+@pytest.mark.parametrize("package", PAPERS)
+def test_forensics_of_a_paper_has_a_page_to_which_its_own_leads(empty, package):
+    verdicts = forensics.judged(forensics.of_paper(package))["verdict"]
+    page = parse(empty / "forensics" / f"{package}.html")
+    brief = f"{len(verdicts)} numbers: "
+    assert brief in page.text and f"{(verdicts == 'impossible').sum()} impossible" in page.text
+    own = parse(empty / "papers" / f"{package}.html")
+    assert brief in own.text
+    assert f"../forensics/{package}.html" in {a.attributes["href"] for a in own.all("a")}
+
+
 def test_discrepancies_and_curves_are_on_the_paper_s_page(out):
     page = parse(out / "papers" / "her2scoring.html")
     for each in protocols.discrepancies("her2scoring").values():
@@ -280,7 +292,7 @@ def test_synthetic_runs_have_pages_and_no_number_beside_a_printed_one(few, tmp_p
                     "--runs-dir", str(tmp_path / "runs")]) == 0  # fmt: skip
     assert capsys.readouterr().out.strip() == str(tmp_path / "site" / "index.html")
     files = pages_of(tmp_path / "site")
-    assert len(files) == 1 + len(PAPERS) + 3 + 1
+    assert len(files) == 1 + 2 * len(PAPERS) + 3 + 1
     assert all(SYNTHETIC in parse(file).text for file in files)
     page = parse(tmp_path / "site" / "papers" / "breakhis.html")
     for table in page.all("table"):

@@ -9,6 +9,7 @@ from typing import Any
 
 from common import protocols, tables
 from common.reproduce import Item
+from common.site import printed as forensics_pages
 from common.site.gather import Known
 from common.site.pictures import Runs, curves, magnifications, overview
 from common.site.run import address
@@ -46,6 +47,7 @@ def page(known: Known, made: Runs, data: Sequence[tuple[str, str]]) -> dict[str,
     shown = [] if demo else overview(known)
     return {
         "title": about.title,
+        "package": known.package,
         "kicker": f"Paper · {known.package}",
         "claim": known.claim,
         "cited": known.cited,
@@ -77,6 +79,7 @@ def page(known: Known, made: Runs, data: Sequence[tuple[str, str]]) -> dict[str,
             re.sub(r"[*`]", "", protocols.left_out(each))
             for each in protocols.protocol(known.package).not_built.values()
         ],
+        "forensics": forensics_pages.page(known.package)["in_brief"],
         "found": list(protocols.discrepancies(known.package).values()),
         "deviations": [
             re.sub(r"[*`]", "", protocols.deviation(each))

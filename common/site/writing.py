@@ -18,7 +18,7 @@ from common.files import expanded, read_json, write_json, write_text
 from common.papers import PAPERS
 from common.report.page import render
 from common.reproduce.states import Place
-from common.site import data, front, paper
+from common.site import data, front, paper, printed
 from common.site.gather import Known, gather
 from common.site.run import COMMAND, Made, Task, address, write_page
 
@@ -92,6 +92,10 @@ def _pages(folder: Path, found: Sequence[Known], place: Place) -> None:
         content = paper.page(known, made, mine)
         put(f"papers/{known.package}.html", "paper.html",
             {**content, **above, "here": known.package})  # fmt: skip
+        crumbs = [*above["crumbs"], (known.package, f"../papers/{known.package}.html")]
+        judged = printed.page(known.package) | {"crumbs": crumbs, "here": "forensics"}
+        write_text(folder / f"forensics/{known.package}.html",
+                   render("common.forensics/page.html", base | judged))  # fmt: skip
     for name, users in used.items():
         put(f"data/{name}.html", "data.html",
             {**data.page(name, users, made), **above, "here": data.title(name)})  # fmt: skip
