@@ -6,7 +6,6 @@ Predictions are the evidence: they are written once, and everything else is comp
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ import numpy as np
 from common import confidence, notices, runs, splits, terminal
 from common import metrics as scores
 from common.errors import RESTORE, InputError
-from common.files import path_argument, read_json, write_json
+from common.files import file_hash, path_argument, read_json, write_json
 from common.metrics.summary import aligned, percent, summary
 from common.predictions import (
     COLUMNS,
@@ -183,23 +182,26 @@ def read_run(run: runs.Run | str | Path) -> pd.DataFrame:
     path = run.path / "predictions.csv"
     predictions = read_predictions(path, run.record.get("classes"))
     split_path = run.path / "split.csv"
-    if not split_path.is_file():
-        return predictions
-    split = _read_split(split_path)
-    require_same_images(predictions, split, path)
+    if split_path.is_file():
+        require_same_images(predictions, _read_split(split_path), path)
     return predictions
 
 
-def _read_split(path: Path) -> pd.DataFrame:
-    from common import splits
+_SPLITS: dict[str, pd.DataFrame] = {}  # by the hash of the file; many runs share a fold
 
+
+def _read_split(path: Path) -> pd.DataFrame:
+    with contextlib.suppress(OSError):  # what is wrong with it is told below
+        if (key := file_hash(path)) in _SPLITS:
+            return _SPLITS[key]
     split = splits.read(path)
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        if file.read() != b"\n":
-            raise InputError(f"{path}: cut short, its last line does not end; {RESTORE}")
+    if not path.read_bytes().endswith(b"\n"):
+        raise InputError(f"{path}: cut short, its last line does not end; {RESTORE}")
     if "label" not in split:
         raise InputError(f"{path}: no column label; {RESTORE}")
+    if len(_SPLITS) == 32:
+        _SPLITS.clear()
+    _SPLITS[key] = split
     return split
 
 

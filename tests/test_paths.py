@@ -362,3 +362,40 @@ def test_a_run_in_folders_of_any_name(tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()[-2000:]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b\n1,2\n3,4\n", "a,b\n", "a\n1\n", "a,b\n1,2\n\n3,4\n", "a,b\n1,2\n3,4",
+        "a,b\r\n1,2\r\n",
+        'a,b\n"x,y",2\n', 'a,b\n"x\ny",2\n', "a,b\n,\n,\n", "a,b\n 1 ,NA\n",
+        "a,b\nx,\x0b\x85\u2028\n",
+        'a,b\n1,x"y\n', "a,b\n1,\n2,3\n",
+    ],
+)  # fmt: skip
+def test_columns_are_those_of_the_lines(text, tmp_path):
+    """Of tables that are read in a quick way, and of those that are not."""
+    path = tmp_path / "t.csv"
+    path.write_bytes(text.encode("utf-8"))
+    (_, header), *rows = files.csv_lines(path)
+    expected = {name: [values[i] for _, values in rows] for i, name in enumerate(header)}
+    assert files.read_columns(path) == expected
+    table = files.read_table(path)
+    assert {name: table[name].tolist() for name in table} == expected
+    assert [str(each) for each in table.dtypes] == ["str"] * len(header)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n1,2,3\n4\n", "line 2: 3 values, not 2"), ("a,b\n1\n", "line 2: 1 values, not 2"),
+        ("\n1,2\n", "no header"), ("a,a\n1,2\n", "stands there twice"), ("", "no header"),
+        ("a," * 2100 + "a\n", "more than any such table"),
+        ("a,b\n1," + "x" * (1 << 20) + "y\n", "no CSV table"),
+    ],
+)  # fmt: skip
+def test_columns_of_what_is_no_table(text, words, tmp_path):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(InputError, match=words):
+        files.read_columns(tmp_path / "t.csv")

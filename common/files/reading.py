@@ -241,6 +241,65 @@ def _check_header(path: str | Path, header: list[str], repair: str) -> None:
         raise InputError(f"{path}: a column stands there twice: {twice[:40]!r}; {repair}")
 
 
+def read_columns(
+    path: str | Path, *, limit: int = MAX_CSV, whole: bool = False, repair: str = RESTORE
+) -> dict[str, list[str]]:
+    """Read a CSV file as text, column by column.
+
+    Parameters
+    ----------
+    path : path
+    limit, whole, repair
+        As `csv_lines` takes them.
+
+    Returns
+    -------
+    dict
+        Each column's values in the order of the lines, "" where nothing stands.
+
+    Raises
+    ------
+    InputError
+        As `csv_lines`.
+    """
+    text = read_text(path, limit, repair=repair)
+    columns = _plain_columns(text)
+    if columns is None:
+        lines = csv_lines(path, limit=limit, whole=whole, repair=repair)
+        _, header = next(lines)
+        rows = [values for _, values in lines]
+        columns = [[name, *values] for name, *values in zip(header, *rows, strict=True)]
+    _check_header(path, [name for name, *_ in columns], repair)
+    return {each[0]: each[1:] for each in columns}
+
+
+def _plain_columns(text: str) -> list[list[str]] | None:
+    """Columns, headers first, of a table without quotes, all of whose lines are whole; else None.
+
+    A quarter of the time of `csv.reader`, which makes a list of every line.
+    """
+    if '"' in text or "\r" in text or not text.endswith("\n") or _has_long_line(text):
+        return None
+    first, lines = text.index("\n"), text.count("\n")
+    width = text.count(",", 0, first) + 1
+    if not first or width > MAX_COLUMNS or text.count(",") != (width - 1) * lines:
+        return None
+    # `read_text` gives no zero bytes: one marks the end of each line.
+    cells = text.replace("\n", ",\0,").split(",")
+    if cells[width :: width + 1] != ["\0"] * lines:
+        return None
+    return [cells[number : -1 : width + 1] for number in range(width)]
+
+
+def _has_long_line(text: str) -> bool:
+    start = 0
+    while len(text) - start > _LONGEST_FIELD:
+        start = text.rfind("\n", start, start + _LONGEST_FIELD) + 1
+        if not start:
+            return True
+    return False
+
+
 def read_table(
     path: str | Path,
     columns: Sequence[str] = (),
@@ -271,10 +330,8 @@ def read_table(
     """
     import pandas as pd
 
-    lines = csv_lines(path, limit=limit, whole=whole, repair=repair)
-    _, header = next(lines)
-    missing = [name for name in columns if name not in header]
+    table = read_columns(path, limit=limit, whole=whole, repair=repair)
+    missing = [name for name in columns if name not in table]
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}; {repair}")
-    rows = [values for _, values in lines]
-    return pd.DataFrame(rows, columns=header, dtype=str)
+    return pd.DataFrame(table, dtype=str)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import RESTORE, InputError
-from common.files import csv_lines, expanded, write_csv
+from common.files import csv_lines, expanded, read_columns, write_csv
 from common.predictions.columns import (
     COLUMNS,
     MAX_CLASSES,
@@ -73,23 +73,18 @@ def read(path: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame
     path = expanded(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; the run did not finish, start it again")
-    lines = csv_lines(path, whole=True)
-    _, header = next(lines)
-    names = _check_header(path, header, classes)
-
-    numbers, rows = [], []
-    for line, values in lines:
-        numbers.append(line)
-        rows.append(values)
-    if not rows:
+    table = read_columns(path, whole=True)
+    names = _check_header(path, list(table), classes)
+    if not table["image"]:
         raise InputError(f"{path}: no predictions in it; {RESTORE}")
     import pandas as pd
 
-    table = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
     found = _numbers(table, names)
     if found is None:
         first: dict[str, int] = {}
-        for line, values in zip(numbers, rows, strict=True):
+        lines = csv_lines(path, whole=True)
+        _, header = next(lines)
+        for line, values in lines:
             record = dict(zip(header, values, strict=True))
             _require_possible(record, names, f"{path}, line {line}")
             image = record["image"]
@@ -99,9 +94,8 @@ def read(path: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame
                 )
             first[image] = line
         found = [list(map(float, table[column(name)])) for name in names]
-    return pd.DataFrame(
-        {name: table[name] for name in COLUMNS} | dict(zip(map(column, names), found, strict=True))
-    )
+    texts = pd.DataFrame({name: table[name] for name in COLUMNS}, dtype=str)
+    return texts.assign(**dict(zip(map(column, names), found, strict=True)))
 
 
 def _numbers(table: Mapping[str, list[str]], names: Sequence[str]) -> Sequence[Any] | None:
@@ -142,6 +136,9 @@ def require_same_images(frame: pd.DataFrame, split: pd.DataFrame, path: str | Pa
         If test images are missing, were added, or carry another label or magnification than in the
         split.
     """
+    facts = [name for name in ("image", "label", "magnification") if name in split]
+    if (expected := _test_images(split, facts)) and expected == _test_images(frame, facts):
+        return
     wanted, said = of_part(split).set_index("image"), of_part(frame).set_index("image")
     twice = wanted.index[wanted.index.duplicated()]
     if len(twice):
@@ -167,6 +164,15 @@ def require_same_images(frame: pd.DataFrame, split: pd.DataFrame, path: str | Pa
             raise InputError(
                 f"{path}: {other[0]} has another magnification than in split.csv; {RESTORE}"
             )
+
+
+def _test_images(frame: pd.DataFrame, facts: Sequence[str]) -> set[tuple[str, ...]] | None:
+    """What is said of each test image; None if one stands there twice."""
+    test = frame["part"].to_numpy(object) == "test"
+    # pandas gives its strings one by one, an array of objects all at once.
+    values = [frame[name].to_numpy(object)[test].tolist() for name in facts]
+    found = set(zip(*values, strict=True))
+    return found if len(found) == len(values[0]) else None
 
 
 def _check_header(path: Path, header: list[str], classes: Sequence[str] | None) -> list[str]:

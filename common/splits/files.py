@@ -13,7 +13,7 @@ import numpy as np
 
 from common.datasets import listed
 from common.errors import InputError
-from common.files import csv_lines, expanded, read_table, read_text, write_csv
+from common.files import csv_lines, expanded, read_columns, read_text, write_csv
 from common.splits.arguments import require_images, require_table
 from common.splits.draw import sorted_rows, stem
 from common.splits.group_wise import draw_groups
@@ -272,7 +272,9 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
     path = expanded(path)
     if not path.is_file():
         raise InputError(f"{path}: no such split file")
-    table = read_table(path, repair=_NO_SPLIT)
+    import pandas as pd
+
+    table = read_columns(path, repair=_NO_SPLIT)
     missing = [name for name in ("image", "part") if name not in table]
     if missing:
         raise InputError(
@@ -284,7 +286,7 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
             f"{path}: unknown part {listed([repr(name) for name in wrong])}; "
             f"parts are {', '.join(PARTS)} or empty"
         )
-    return table
+    return pd.DataFrame(table, dtype=str)
 
 
 def write(split: pd.DataFrame, path: str | os.PathLike) -> None:
