@@ -403,3 +403,39 @@ def test_nothing_is_half_written_where_the_slide_is_damaged(run, model, small_st
     with pytest.raises(InputError, match=r"a.tif: cannot be decoded at x .* damaged: copy"):
         predict(run, path, tmp_path / "out", "--least-tissue", 0)
     assert not set(FILES) & {each.name for each in tmp_path.glob("out/*")}
+
+
+# --- pictures ------------------------------------------------------------------------------------
+
+
+def test_maps_leave_glass_and_hide_more_the_hotter():
+    thumbnail = np.full((400, 700, 3), 240, np.uint8)
+    heat = np.full((400, 700), np.nan)
+    heat[100:200, :350], heat[100:200, 350:] = 0.0, 1.0
+    name = "a\nname of " + 40 * "many words "
+    figure = figures.heat_map(thumbnail, heat, name, "Probability of x", 2.0)
+    image = drawn(figure)
+    top, left, wide = round(0.34 * 150), 15, 1050
+
+    def at(y, x):
+        return image[top + round(y * wide / 700), left + round(x * wide / 700)].tolist()
+
+    assert at(50, 300) == at(300, 600) == [240, 240, 240]
+    low, high = np.array([68, 1, 84]), np.array([253, 231, 37])  # viridis, its ends
+    assert at(150, 100) == pytest.approx((0.75 * 240 + 0.25 * low).tolist(), abs=1.1)
+    assert at(150, 600) == pytest.approx((0.25 * 240 + 0.75 * high).tolist(), abs=1.1)
+    assert "Probability of x" in figure.get_label()
+
+    classes = np.full((400, 700), -1)
+    classes[:200], classes[200:, :350] = 0, 11
+    figure = figures.class_map(thumbnail, classes, [f"class {i}" for i in range(12)], name, 2.0)
+    image = drawn(figure)
+    expected = [np.rint(0.4 * 240 + 0.6 * np.array(figures.colour_of(i))).tolist() for i in (0, 11)]
+    assert at(100, 500) == expected[0] and at(300, 100) == expected[1]
+    assert at(300, 600) == [240, 240, 240]
+
+
+def drawn(figure):
+    from common.figures.png import pixels
+
+    return pixels(figure)

@@ -223,8 +223,8 @@ def test_pictures_are_read_as_far_as_they_can_be_decoded(tmp_path, monkeypatch):
     image = tissue(90, 120)
     cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
     assert (whole(tmp_path / "a.png") == image).all()
-    # 4 bytes a px, and the file.
-    needed = 4 * 90 * 120 + (tmp_path / "a.png").stat().st_size
+    # 7 bytes a px, and the file.
+    needed = 7 * 90 * 120 + (tmp_path / "a.png").stat().st_size
     monkeypatch.setattr(sources, "PICTURE_ROOM", needed - 1)
     assert "120x90 px can only be decoded whole" in refused(tmp_path / "a.png")
     monkeypatch.setattr(sources, "PICTURE_ROOM", needed)

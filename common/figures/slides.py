@@ -94,18 +94,30 @@ def class_map(
     """
     palette = np.array([colour_of(number) for number in range(len(names))], np.uint8)
     cover = np.where(classes >= 0, _COVER, 0.0)
-    sheet, y = _drawn(thumbnail, palette[classes], cover, title, microns)
     left = x = _bar_room(microns, thumbnail)
-    y += 0.08
-    for number, name in enumerate(names):
-        text = words(name, SMALL, sheet.width - left - 0.4)
-        needed = 0.22 + breadth(text) + 0.18
-        if x > left and x + needed > sheet.width:
-            x, y = left, y + 0.19
-        sheet.paste(_over_white(palette[number][None, None]), x, y, 0.13, 0.13, fill=True)
-        sheet.write(text, x + 0.19, y + 0.15)
+    places, line = [], 0
+    for name in names:
+        text = _one_line(name, WIDTH - left - 0.4)
+        needed = 0.37 + breadth(text)
+        if x > left and x + needed > WIDTH:
+            x, line = left, line + 1
+        places.append((text, x, 0.08 + 0.19 * line))
         x += needed
+    foot = max(_FOOT, 0.38 + 0.19 * line)
+    sheet, y = _drawn(thumbnail, palette[classes], cover, title, microns, foot)
+    for number, (text, x, below) in enumerate(places):
+        sheet.paste(_over_white(palette[number][None, None]), x, y + below, 0.13, 0.13, fill=True)
+        sheet.write(text, x + 0.19, y + below + 0.15)
     return sheet.figure(f"{title}: {', '.join(names)}, as colours over the slide")
+
+
+def _one_line(text: str, inches: float) -> str:
+    """Text without what does not fit; its end stays, too, since names differ there."""
+    text = " ".join(text.split())
+    while "\n" in (drawn := words(text, SMALL, inches)):
+        middle = len(text) // 2
+        text = f"{text[: middle - 2].rstrip('…')}…{text[middle + 2 :].lstrip('…')}"
+    return drawn
 
 
 def colour_of(number: int) -> tuple[int, int, int]:
@@ -126,7 +138,12 @@ def _over_white(colours: Image, cover: NDArray[np.floating] | float = _COVER) ->
 
 
 def _drawn(
-    thumbnail: Image, colours: Image, cover: NDArray[np.floating], title: str, microns: float
+    thumbnail: Image,
+    colours: Image,
+    cover: NDArray[np.floating],
+    title: str,
+    microns: float,
+    foot: float = _FOOT,
 ) -> tuple[Sheet, float]:
     """A sheet with title, picture and scale bar, and where its foot begins."""
     import cv2
@@ -144,9 +161,9 @@ def _drawn(
     # A line around all that was looked at: pale colours over pale tissue would not tell.
     covered = (covers[..., 0] > 0).astype(np.uint8)
     picture[covered != cv2.erode(covered, np.ones((3, 3), np.uint8))] = _EDGE
-    sheet = Sheet(WIDTH, _HEAD + tall + _FOOT)
+    sheet = Sheet(WIDTH, _HEAD + tall + foot)
     x = (WIDTH - wide) / 2
-    sheet.write(words(title, TEXT, WIDTH - 0.2), 0.1, _HEAD - 0.08, TEXT, weight="bold")
+    sheet.write(_one_line(title, WIDTH - 0.4), 0.1, _HEAD - 0.08, TEXT, weight="bold")
     sheet.paste(picture, x, _HEAD, wide, exact=True)
     length, name = scale_bar(microns * width)
     long = wide * length / (microns * width)

@@ -196,7 +196,7 @@ def _one(
 def _thumbnail(slide: Slide) -> np.ndarray:
     factor = min(1.0, THUMBNAIL / max(slide.width, slide.height))
     size = max(1, round(slide.height * factor)), max(1, round(slide.width * factor))
-    return slide.region((0, 0, slide.width, slide.height), size)
+    return slide.region((0, 0, slide.width, slide.height), size, progress=True)
 
 
 def _of_scale(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import images
+from common import images, terminal
 from common.errors import InputError
 from common.slides.sources import Image, Source, source_of
 from common.slides.structure import AGAIN
@@ -40,7 +40,13 @@ class Slide:
             if abs(self.width / width * height / self.height - 1) < 0.02 or min(width, height) < 64
         }
 
-    def region(self, box: tuple[float, float, float, float], size: tuple[int, int]) -> Image:
+    def region(
+        self,
+        box: tuple[float, float, float, float],
+        size: tuple[int, int],
+        *,
+        progress: bool = False,
+    ) -> Image:
         """Read a rectangle at a scale: from the level that is nearest above, by area averaging.
 
         Parameters
@@ -49,6 +55,8 @@ class Slide:
             x, y, width, height in px of the full size, inside the slide.
         size : (int, int)
             Height and width of the result in px.
+        progress : bool
+            Say how far it is, if it takes long.
 
         Returns
         -------
@@ -76,21 +84,25 @@ class Slide:
         wide, tall = right - left, bottom - top
         if wide * tall <= _BLOCK:
             return images.resize(self._read(level, left, top, wide, tall), size, "area")
-        return self._averaged(level, (left, top, wide, tall), size)
+        return self._averaged(level, (left, top, wide, tall), size, progress)
 
-    def _averaged(self, level: int, box: tuple[int, int, int, int], size: tuple[int, int]) -> Image:
+    def _averaged(
+        self, level: int, box: tuple[int, int, int, int], size: tuple[int, int], progress: bool
+    ) -> Image:
         """Average a rectangle piece by piece, so that its size does not matter."""
         left, top, wide, tall = box
         out = np.empty((*size, 3), np.uint8)
         columns = 1 if self._source.rows else math.ceil(wide / math.isqrt(_BLOCK))
         down = _edges(size[0], math.ceil(wide / columns * tall / _BLOCK))
         across = _edges(size[1], columns)
-        for a, b in itertools.pairwise(down):
-            y0, y1 = top + a * tall // size[0], top + b * tall // size[0]
-            for c, d in itertools.pairwise(across):
-                x0, x1 = left + c * wide // size[1], left + d * wide // size[1]
-                piece = self._read(level, x0, y0, x1 - x0, y1 - y0)
-                out[a:b, c:d] = images.resize(piece, (b - a, d - c), "area")
+        with terminal.progress("reading the slide", tall, "rows", shown=progress) as bar:
+            for a, b in itertools.pairwise(down):
+                y0, y1 = top + a * tall // size[0], top + b * tall // size[0]
+                for c, d in itertools.pairwise(across):
+                    x0, x1 = left + c * wide // size[1], left + d * wide // size[1]
+                    piece = self._read(level, x0, y0, x1 - x0, y1 - y0)
+                    out[a:b, c:d] = images.resize(piece, (b - a, d - c), "area")
+                bar.at(y1 - top)
         return out
 
     def _read(self, level: int, x: int, y: int, width: int, height: int) -> Image:

@@ -27,11 +27,11 @@ Image = NDArray[np.uint8]
 EXTRA = "pip install 'histopapers[slides]'"
 OPENSLIDE = "pip install openslide-python openslide-bin"
 
-_BAND = 160 * 2**20  # bytes of whole rows that are kept, where a file has strips
+_BAND = 120 * 2**20  # bytes of whole rows that are kept, where a file has strips
 _PICTURES = (".png", ".jpg", ".jpeg", ".jpe", ".bmp")
-# Bytes for a px while a picture is decoded and checked, the file beside; of a JPEG, Pillow's
-# 4-byte px and the second decoding that finds a cut file, and the coefficients of several passes.
-_PICTURE_BYTES = {"PNG": 4, "BMP": 4, "JPEG": 14, "passes": 20}
+# Bytes for a px while a picture is decoded and checked, as measured, the file beside. Of a JPEG,
+# with the second decoding that finds a cut file, and the coefficients of several passes.
+_PICTURE_BYTES = {"PNG": 7, "BMP": 7, "JPEG": 14, "passes": 20}
 PICTURE_ROOM = 300 * 2**20
 """Bytes that a PNG, JPEG or BMP may take while it is decoded whole."""
 
