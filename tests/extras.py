@@ -24,6 +24,7 @@ COMMANDS = {
     "edge": ["-c", "from ai_edge_litert.interpreter import Interpreter; print(Interpreter)"],
     "edge-quantizer": ["-c", "from ai_edge_quantizer import quantizer; print(quantizer)"],
     "jax": ["-c", NETWORK],
+    "onnx": ["-c", "import onnxruntime, tf2onnx; print(onnxruntime.__version__)"],
     "gpu": ["-c", "import tensorflow as tf; print(tf.config.list_physical_devices('GPU'))"],
     "slurm": ["-c", "import submitit; print(submitit.__version__)"],
     "ray": ["-c", "import ray; print(ray.__version__)"],

@@ -260,3 +260,63 @@ def test_images_that_are_told_apart():
     found = model.predict(matrix.pictures(24, SIZE, 2), verbose=0)
     assert 0.2 < np.mean(found[:, 0] > 0.5) < 0.8
     assert found[:, 0].std() > 0.2
+
+
+# --- ONNX -----------------------------------------------------------------------------------------
+
+
+def outputs_of(file, images):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    (feed,) = session.get_inputs()
+    assert (feed.name, feed.type, feed.shape[1:]) == ("images", "tensor(uint8)", [SIZE, SIZE, 3])
+    return session.run(None, {"images": images})[0]
+
+
+def test_onnx_beside_tflite_gives_the_same(plain, tmp_path):
+    pytest.importorskip("tf2onnx")
+    record = exported(plain, tmp_path, ["float32"], onnx=True)
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "export.json", "model-float32.tflite", "model.onnx",
+    }  # fmt: skip
+    images = matrix.pictures(5, SIZE, 7)  # any number of images at once
+    expected = plain.predict(images.astype("float32"), verbose=0)
+    np.testing.assert_allclose(outputs_of(tmp_path / "model.onnx", images), expected, atol=1e-5)
+    assert record["onnx"]["agreement"]["k"] == record["onnx"]["agreement"]["n"] == 24
+    assert "model.onnx: " in export.table(record)
+    # Of an earlier export: gone with the next one, which does not know it.
+    record = exported(plain, tmp_path, ["float32"])
+    assert "onnx" not in record and not (tmp_path / "model.onnx").exists()
+
+
+def test_an_onnx_file_that_differs_is_not_written(plain, tmp_path, monkeypatch):
+    pytest.importorskip("tf2onnx")
+    from common.export import onnx_file
+
+    run = onnx_file._run
+    monkeypatch.setattr(onnx_file, "_run", lambda *arguments: run(*arguments) + 2e-4)
+    record = exported(plain, tmp_path, ["float32"], onnx=True)
+    assert not (tmp_path / "model.onnx").exists()
+    assert record["refused"][0]["precision"] == "onnx"
+    assert "differs by 0.0002" in record["refused"][0]["problem"]
+    assert "onnx not written: a probability differs" in export.table(record)
+
+
+def test_without_the_packages_an_onnx_file_says_what_to_install(plain, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    record = exported(plain, tmp_path, ["float32"], onnx=True)
+    assert "pip install histopapers[onnx]" in record["refused"][0]["problem"]
+
+
+@pytest.mark.slow
+def test_convnext_as_onnx():
+    """Its GELU and its grouped convolutions are none of ONNX's own operators."""
+    pytest.importorskip("tf2onnx")
+    from common import backbones
+    from common.export import onnx_file
+
+    keras.utils.set_random_seed(0)
+    model = backbones.classifier("convnext_tiny", SIZE, 3, weights="none")
+    content, record = onnx_file.make(model, matrix.pictures(8, SIZE, 2))
+    assert len(content) > 1e8
+    assert record["agreement"]["max_abs_probability_error"] <= onnx_file.MARGIN

@@ -237,6 +237,9 @@ def main(package: str | None = None, arguments: list[str] | None = None) -> int:
         "--converter", choices=tuple(CONVERTERS), help="default: the one that agrees better"
     )
     parser.add_argument(
+        "--onnx", action="store_true", help="model.onnx, too (pip install histopapers[onnx])"
+    )
+    parser.add_argument(
         "--calibration", type=int, default=CALIBRATION_IMAGES, metavar="N",
         help=f"training images to calibrate on (default: {CALIBRATION_IMAGES})",
     )  # fmt: skip
@@ -265,6 +268,7 @@ def main(package: str | None = None, arguments: list[str] | None = None) -> int:
             precisions=flags.precision,
             converters=[flags.converter] if flags.converter else tuple(CONVERTERS),
             threads=cores(),
+            onnx=flags.onnx,
         )
     if run.synthetic:
         print(notices.SYNTHETIC_MODEL)

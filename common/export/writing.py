@@ -15,7 +15,7 @@ import numpy as np
 
 from common import terminal
 from common.errors import InputError
-from common.export import checks, flatbuffer, preparing
+from common.export import checks, flatbuffer, onnx_file, preparing
 from common.export.conversion import CONVERTERS, PRECISIONS
 from common.export.flatbuffer import Description
 from common.files import as_bytes, atomic_path, plain
@@ -55,6 +55,7 @@ def export(
     heldout_names: Sequence[str] | None = None,
     facts: Mapping[str, Any] | None = None,
     threads: int = 1,
+    onnx: bool = False,
 ) -> dict[str, Any]:
     """Write ``model-<precision>.tflite`` and ``export.json``; a file that fails is left out.
 
@@ -82,6 +83,8 @@ def export(
         What else `export.json` shall hold (classes, licence, run).
     threads : int
         Threads for running the files.
+    onnx : bool
+        Whether to write ``model.onnx``, too.
 
     Returns
     -------
@@ -166,6 +169,12 @@ def export(
             "nothing written, files failed their checks:\n"
             + "\n".join(f"{each['precision']}, {each['problem']}" for each in refused)
         )
+    interchange = None
+    if onnx:
+        try:
+            contents[onnx_file.FILE], interchange = onnx_file.make(model, heldout, heldout_names)
+        except InputError as error:
+            refused.append({"precision": "onnx", "problem": str(error)})
     record = {
         "schema": SCHEMA,
         "notice": RESEARCH_USE,
@@ -180,6 +189,7 @@ def export(
         },
         "versions": versions(),
         "files": files,
+        **({"onnx": interchange} if interchange else {}),
         "refused": refused,
     }
     # All under other names first: a full disk leaves an earlier export as it was.
@@ -188,9 +198,9 @@ def export(
         last.write_bytes(as_bytes(json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n"))
         for name, content in contents.items():
             stack.enter_context(atomic_path(out / name)).write_bytes(content)
-    for precision in PRECISIONS:  # of an earlier model, perhaps
-        if f"model-{precision}.tflite" not in contents:
-            (out / f"model-{precision}.tflite").unlink(missing_ok=True)
+    for name in (*(f"model-{precision}.tflite" for precision in PRECISIONS), onnx_file.FILE):
+        if name not in contents:  # of an earlier model, perhaps
+            (out / name).unlink(missing_ok=True)
     return record
 
 
@@ -303,6 +313,8 @@ def table(record: Mapping[str, Any]) -> str:
                     f"at most {found['max_logit_error']:.4f}"
                 )
     written = ", ".join(each["file"] for each in record["files"])
+    if record.get("onnx"):
+        notes.append(onnx_file.line(record["onnx"]))
     notes += [
         f"{each['precision']} not written: {each['problem']}. Written: {written}"
         for each in record.get("refused", ())

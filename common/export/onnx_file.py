@@ -1,0 +1,159 @@
+"""A model as an ONNX file, held to the Keras model's outputs by onnxruntime."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common import terminal
+from common.errors import InputError
+from common.export import checks, preparing
+
+if TYPE_CHECKING:
+    import keras
+
+FILE = "model.onnx"
+
+OPSET = 17
+"""Of the operators: onnxruntime knows it since 1.13, of 2022."""
+
+MARGIN = 1e-4
+"""By which a probability may differ: both compute in float32, in another order."""
+
+_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
+
+
+def make(
+    model: keras.Model, heldout: np.ndarray, names: Sequence[str] | None = None
+) -> tuple[bytes, dict[str, Any]]:
+    """Make ``model.onnx``: uint8 pixels in, float32 probabilities out, any number of images.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From raw RGB pixels (None, S, S, 3) in [0, 255] to probabilities (None, K), in float32.
+    heldout : ndarray, uint8, (M, S, S, 3), RGB
+        Images on which it has to agree with the Keras model.
+    names : sequence of str, optional
+        Of the images.
+
+    Returns
+    -------
+    content : bytes
+        The file's.
+    record : dict
+        What `export.json` says of it.
+
+    Raises
+    ------
+    InputError
+        If a package is missing, the model cannot be converted, or its outputs are others.
+    """
+    content = _converted(model, heldout.shape[1:])
+    outputs = _run(content, heldout)
+    agreement = checks.agreement(preparing.predict(model, heldout), outputs, names)
+    error = agreement["max_abs_probability_error"]
+    if not error <= MARGIN:
+        raise InputError(
+            f"a probability differs by {error:.2g} from the Keras model's, at most {MARGIN:g} may"
+        )
+    return content, {
+        "file": FILE,
+        "opset": OPSET,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "agreement": agreement,
+    }
+
+
+def line(record: dict[str, Any]) -> str:
+    """Say what was written.
+
+    Parameters
+    ----------
+    record : dict
+        From `write`.
+
+    Returns
+    -------
+    str
+    """
+    found = record["agreement"]
+    return (
+        f"{record['file']}: {record['bytes']:,} bytes, opset {record['opset']}; same top class on "
+        f"{found['k']} of {found['n']} held-out images, probabilities differ by at most "
+        f"{found['max_abs_probability_error']:.1g}"
+    )
+
+
+def _converted(model: keras.Model, shape: Sequence[int]) -> bytes:
+    with _packages():
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import tf2onnx
+    import tensorflow as tf
+
+    terminal.line("ONNX: converting with tf2onnx")
+
+    def probabilities(images: Any) -> Any:
+        return model(tf.cast(images, tf.float32), training=False)
+
+    signature = [tf.TensorSpec((None, *shape), tf.uint8, name="images")]
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    eagerly = tf.config.functions_run_eagerly()
+    try:
+        # Functions inside are traced as their parts: Keras hides grouped convolutions in one.
+        tf.config.run_functions_eagerly(True)
+        made, _ = tf2onnx.convert.from_function(
+            tf.function(probabilities),
+            input_signature=signature,
+            opset=OPSET,
+            custom_op_handlers={"Erfc": (_erfc, [])},
+        )
+        return bytes(made.SerializeToString())
+    except Exception as error:  # whatever a converter raises is its answer
+        text = str(error).strip().splitlines() or [""]
+        raise InputError(f"{type(error).__name__}: {text[0]}") from error
+    finally:
+        tf.config.run_functions_eagerly(eagerly)
+
+
+def _erfc(graph: Any, node: Any, name: str, arguments: Any) -> None:
+    """Write erfc(x), of GELU, which ONNX lacks, as 1 - erf(x)."""
+    kind, shape = graph.get_dtype(node.output[0]), graph.get_shape(node.output[0])
+    source = graph.make_node("Erf", list(node.input)).output[0]
+    one = graph.make_const(f"{name}_one", np.array(1, np.float32)).output[0]
+    graph.remove_node(node.name)
+    graph.make_node(
+        "Sub", [one, source], name=name, outputs=node.output, shapes=[shape], dtypes=[kind]
+    )
+
+
+def _run(content: bytes, images: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        feed = session.get_inputs()[0].name
+        found = [session.run(None, {feed: batch})[0] for batch in np.array_split(
+            images, max(1, len(images) // 16))]  # fmt: skip
+    except Exception as error:  # onnxruntime has no common class of its errors
+        raise InputError(f"onnxruntime refuses it: {error}") from error
+    return np.concatenate(found)
+
+
+@contextlib.contextmanager
+def _packages() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{error.name} is not installed; an ONNX file needs pip install histopapers[onnx]"
+        ) from None
