@@ -64,6 +64,7 @@ def everything() -> dict:
         "reliability": figures.reliability(
             metrics.reliability(truth.astype(int), probabilities), 0.125
         ),
+        "abstaining": figures.risk_coverage(*metrics.risk_coverage(truth, scores), (0.5, 0.25)),
         "cases": figures.per_case(cases),
         "gradcam": figures.gradcam_gallery(
             pictures(2), {"Stage 1": [np.eye(4)] * 2, "Stage 2": [np.zeros((2, 2))] * 2}, ["a", "b"]
@@ -282,6 +283,18 @@ def test_roc_draws_the_curves_with_their_areas():
     many = figures.roc({str(i): ([0, 1], [0, 1], 0.5) for i in range(8)})
     looks = {(line.get_color(), str(line.get_linestyle())) for line in many.axes[0].lines[1:]}
     assert len(looks) == 8
+
+
+def test_risk_coverage_has_the_curve_the_whole_and_the_threshold():
+    figure = figures.risk_coverage([0.5, 1.0], [0.1, 0.3], (0.5, 0.1))
+    whole, curve, kept = figure.axes[0].lines
+    assert curve.get_xdata().tolist() == [50, 100]
+    assert curve.get_ydata() == pytest.approx([10, 30])
+    assert whole.get_ydata() == pytest.approx([30, 30])
+    assert (kept.get_xdata()[0], kept.get_ydata()[0]) == (50, 10)
+    assert figure.axes[0].get_ylim()[1] > 30
+    without = figures.risk_coverage([1.0], [0.0])  # a single image, and right
+    assert len(without.axes[0].lines) == 2 and without.axes[0].get_ylim() == (0, 5)
 
 
 def test_reliability_leaves_empty_bins_out():

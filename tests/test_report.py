@@ -394,6 +394,41 @@ def test_pictures_have_alternative_texts_that_state_findings(page, finished, tas
         assert f"malignant {scores['auc']:.3f}" in alt
 
 
+def test_how_sure_it_is(finished, task, page):
+    """What validation images chose, in words and figures, or why they chose nothing."""
+    found = json.loads((finished[task] / "metrics.json").read_text())["confidence"]
+    (section,) = [e for e in page.all("section") if e.attributes["aria-labelledby"] == "sure"]
+    text = re.sub(r"\s+", " ", section.text)
+    assert f"Temperature {found['temperature']:.3g}, chosen on" in text
+    before, after = found["before"]["log_loss"], found["after"]["log_loss"]
+    assert f"log loss {before:.3f} without and {after:.3f} with it" in text
+    assert f"Below a confidence of {100 * found['abstain']['below']:.1f} % it abstains" in text
+    if task == "four":
+        assert "No prediction sets: patients are not known." in text
+        assert "No answers of patients: patients are not known." in text
+    else:
+        sets = found["sets"]
+        assert f"from {sets['n_patients']} validation patients (at least 9 are needed)" in text
+        right = found["patients"]["vote"]["correct"]
+        assert f"Class of most images{right}/{found['patients']['n']}" in text
+    assert ("malignant from a mean probability of" in text) == (task == "binary")
+    names = {path.stem for path in (finished[task] / "figures").glob("*.png")}
+    assert {"risk_coverage", "reliability_temperature"} <= names
+
+
+@pytest.mark.parametrize("value", [None, {"temperature": "hot"}, []])
+def test_a_damaged_or_missing_confidence_leaves_the_section_out(copy, value):
+    scores = json.loads((copy / "metrics.json").read_text())
+    scores["confidence"] = value
+    if value is None:  # of an earlier version
+        del scores["confidence"]
+    write_json(copy / "metrics.json", scores)
+    report.write(copy)
+    page = parse(copy / "report.html")
+    assert not [e for e in page.all("section") if e.attributes["aria-labelledby"] == "sure"]
+    assert ("sure: left out" in page.text) == (value is not None)
+
+
 def test_figures_are_saved_beside_the_page(finished, task):
     names = {path.stem for path in (finished[task] / "figures").glob("*.png")}
     assert {"learning_curves", "confusion_matrix", "roc", "reliability"} <= names

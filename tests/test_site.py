@@ -393,6 +393,8 @@ def test_charts_take_what_is_odd():
         charts.roc({nasty: (curve[0], curve[1], 0.5)}),
         charts.per_case(table, ["y", "x"]),
         charts.reliability({"n": [0, 4], "accuracy": [np.nan, 1.0], "confidence": [0, 0.9]}, 0.1),
+        charts.risk_coverage([0.5, 1.0], [0.0, 0.25], (0.5, 0.0)),
+        charts.risk_coverage([1.0], [0.0]),
         charts.rows([charts.Row(nasty, 100.0)]),
     ]
     from xml.etree import ElementTree

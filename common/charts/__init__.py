@@ -7,7 +7,7 @@ drawing -> plot -> training, results, rows
 """
 
 from common.charts.drawing import Chart
-from common.charts.results import confusion_matrix, per_case, reliability, roc
+from common.charts.results import confusion_matrix, per_case, reliability, risk_coverage, roc
 from common.charts.rows import Row, rows
 from common.charts.training import learning_curves, progress
 
@@ -19,6 +19,7 @@ __all__ = [
     "per_case",
     "progress",
     "reliability",
+    "risk_coverage",
     "roc",
     "rows",
 ]

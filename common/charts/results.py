@@ -140,6 +140,36 @@ def reliability(bins: Mapping[str, ArrayLike], ece: float) -> Chart:
     return drawing.chart()
 
 
+def risk_coverage(
+    coverage: ArrayLike, risk: ArrayLike, kept: tuple[float, float] | None = None
+) -> Chart:
+    """Share of wrong answers against the share of images that is answered, the surest first.
+
+    Parameters
+    ----------
+    coverage, risk : array-like (n,)
+        In [0, 1].
+    kept : (float, float), optional
+        Coverage and risk at the threshold that was chosen.
+
+    Returns
+    -------
+    Chart
+    """
+    xs, ys = (100 * np.asarray(each, float) for each in (coverage, risk))
+    top = min(max(5.0, 1.12 * float(ys.max()), 0.0 if kept is None else 112 * kept[1]), 100.0)
+    drawing = Drawing(_WIDTH, 286)
+    plot = Plot(drawing, 50, 14, 262, 222, (0, 100), (0, top))
+    marks = [each for each in ticks(0, top) if each <= top]
+    plot.frame("Images answered, the surest first (%)", "Of these wrong (%)",
+               [0, 20, 40, 60, 80, 100], marks)  # fmt: skip
+    drawing.line([plot.at(0, ys[-1]), plot.at(100, ys[-1])], GREY, 1, "3 3")
+    plot.curve(xs.tolist(), ys.tolist(), COLOURS[0])
+    if kept is not None:
+        drawing.dot(*plot.at(100 * kept[0], 100 * kept[1]), 4.5, COLOURS[1])
+    return drawing.chart()
+
+
 def per_case(table: pd.DataFrame, classes: Sequence[str] = ()) -> Chart:
     """Accuracy of every patient, the best first, coloured by label.
 

@@ -52,6 +52,7 @@ mosaic = own(sheets.mosaic)
 pairs = own(sheets.pairs)
 per_case = own(results.per_case)
 reliability = own(results.reliability)
+risk_coverage = own(results.risk_coverage)
 roc = own(results.roc)
 run_curves = own(several.run_curves)
 save = own(png.save)
@@ -93,6 +94,7 @@ __all__ = [
     "pairs",
     "per_case",
     "reliability",
+    "risk_coverage",
     "roc",
     "run_curves",
     "save",

@@ -23,6 +23,7 @@ from common.figures.canvas import (
     STYLES,
     TEXT,
     TINY,
+    VERMILLION,
     WIDTH,
     Margins,
     breadth,
@@ -234,6 +235,42 @@ def reliability(bins: Mapping[str, ArrayLike], ece: float) -> Figure:
     below.set_ylim(bottom=0)
     below.locator_params(axis="y", nbins=3, integer=True)
     label(below, "Confidence (largest probability)", "Images")
+    return figure
+
+
+def risk_coverage(
+    coverage: ArrayLike, risk: ArrayLike, kept: tuple[float, float] | None = None
+) -> Figure:
+    """Share of wrong answers against the share of images that is answered, the surest first.
+
+    Parameters
+    ----------
+    coverage, risk : array-like (n,)
+        In [0, 1], as `common.metrics.risk_coverage` gives them.
+    kept : (float, float), optional
+        Coverage and risk at the threshold that was chosen.
+
+    Returns
+    -------
+    Figure
+    """
+    coverage, risk = np.asarray(coverage, float), np.asarray(risk, float)
+    figure, (axes,) = chart(3.5, 3.88, margins=Margins(left=0.62, right=0.2, top=0.15))
+    style(axes)
+    axes.axhline(100 * risk[-1], color=GREY, linewidth=0.9, linestyle=(0, (2, 2)))
+    axes.plot(100 * coverage, 100 * risk, color=BLUE, linewidth=1.6, clip_on=False)
+    top = max(5.0, 112 * float(risk.max()), 0.0 if kept is None else 112 * kept[1])
+    axes.set(xlim=(0, 100), ylim=(0, min(top, 100)))
+    axes.annotate(
+        "all answered", (2, 100 * risk[-1]), xytext=(0, 3), textcoords="offset points",
+        color=GREY, fontproperties=font(),
+    )  # fmt: skip
+    if kept is not None:
+        axes.plot(
+            [100 * kept[0]], [100 * kept[1]], color=VERMILLION, marker="o", markersize=6,
+            clip_on=False,
+        )  # fmt: skip
+    label(axes, "Images answered, the surest first (%)", "Of these wrong (%)")
     return figure
 
 
