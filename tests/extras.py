@@ -28,6 +28,7 @@ COMMANDS = {
     "gpu": ["-c", "import tensorflow as tf; print(tf.config.list_physical_devices('GPU'))"],
     "slurm": ["-c", "import submitit; print(submitit.__version__)"],
     "ray": ["-c", "import ray; print(ray.__version__)"],
+    "slides": ["-c", "import tiffslide; print(tiffslide.__version__)"],
     "docs": ["-m", "sphinx", "--version"],
     "release": ["-m", "twine", "--version"],
     "notebooks": ["-m", "jupyterlab", "--version"],
