@@ -21,6 +21,7 @@ from common import (
     slides,
     terminal,
 )
+from common.datasets import own
 from common.errors import InputError
 from common.files import path_argument, write_sheet
 
@@ -222,8 +223,12 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         "2 if nothing is.",
     )
     parser.add_argument(
-        "images", nargs="+", type=path_argument, metavar="IMAGE", help="files or folders"
+        "images", nargs="*", type=path_argument, metavar="IMAGE", help="files or folders"
     )
+    parser.add_argument(
+        "--images", dest="listing", type=path_argument, metavar="FILE",
+        help="those of a CSV with a column image, or of a folder and all folders in it",
+    )  # fmt: skip
     parser.add_argument(
         "--run", required=True, type=path_argument, metavar="RUN", help="a run folder"
     )
@@ -248,6 +253,11 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     if flags.tiles:
         return slides.predict(run, flags, _stain(run))
     paths, bad = _files(flags.images, skip=flags.skip_bad)
+    if flags.listing is not None:
+        named = own.read(flags.listing, needs=())
+        paths += [named.root / image for image in named.table["image"]]
+    elif not flags.images:
+        raise InputError("no image is named: give files or folders, or --images FILE.csv")
     terminal.line(acquaintance.introduction(run))
     count = len(paths)
     usable, paths, unusable, odd = _usable(run, paths)

@@ -444,6 +444,57 @@ def test_a_run_is_judged_on_other_data(tissue, capsys):
     assert "else-where is damaged" in report.write(run.path).read_text(encoding="utf-8")
 
 
+def test_other_commands_take_lists(tissue, tmp_path, capsys):
+    from common import classification
+    from common.splits.__main__ import main as splits_main
+    from common.stain.__main__ import main as stain_main
+
+    rows = (tissue / "list.csv").read_text(encoding="utf-8").splitlines()
+    parts = [row + (";test" if i % 4 == 0 else ";train") for i, row in enumerate(rows[1:])]
+    write(tissue, "\n".join([f"{rows[0]};part", *parts]), "parts.csv")
+    assert splits_main(["report", "--images", str(tissue / "parts.csv")]) == 0
+    assert "cases   12 of 24 in more than" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"list\.csv: says no parts"):
+        splits_main(["report", "--images", str(tissue / "list.csv")])
+    kept = tmp_path / "stain.json"
+    assert stain_main(["fit", str(tissue / "parts.csv"), "--output", str(kept)]) == 0
+    assert f"nearest the median of {sum(row.endswith('train') for row in parts)} images" in (
+        capsys.readouterr().out
+    )
+    few = write(
+        tissue, "image\n" + "".join(f"{row.split(';')[0]}\n" for row in rows[1:4]), "few.csv"
+    )
+    assert stain_main(["apply", str(kept), str(few), str(tmp_path / "out")]) == 0
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 3
+    run = train("wrn_edge", tissue, tissue / "list.csv")
+    command = ["--run", str(run.path), "--output", str(tmp_path / "answers.csv")]
+    assert classification.main("wrn_edge", [*command, "--images", str(few)]) == 0
+    assert len(pd.read_csv(tmp_path / "answers.csv")) == 3
+    with pytest.raises(InputError, match="no image is named"):
+        classification.main("wrn_edge", command)
+
+
+@pytest.mark.slow
+def test_pretraining_and_the_gan_take_lists(tissue):
+    from wrn_edge import pretrain
+
+    shared = {"image_size": 32, "runs_dir": tissue / "runs", "cache_dir": tissue / "cache"}
+    asked = configuration.request(
+        pretrain.PretrainConfig, {}, package="wrn_edge", module="pretrain",
+        execution_class=pretrain.Folders, images=tissue / "list.csv", depth=10, stem="strided",
+        epochs=1, batch_size=16, workers=0, **shared,
+    )  # fmt: skip
+    before = pretrain.pretrain(asked)
+    assert before.record.classes == ["class b", "class c", "class ä"]
+    run = train("wrn_edge", tissue, tissue / "list.csv", weights=str(before.path / "model.keras"),
+                seed=7)  # fmt: skip
+    assert run.finished
+    gan = importlib.import_module("gan_fusion.train_gan").train(
+        preset="demo", images=tissue / "list.csv", kimg=0.016, batch_size=8, **shared
+    )
+    assert gan.record.classes == ["class b", "class c", "class ä"] and gan.record["own"]
+
+
 def test_images_of_one_name_in_two_folders_are_told_apart(folder, tmp_path):
     class Known:
         images = ("a/0.png", "b/0.png")

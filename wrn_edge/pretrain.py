@@ -87,6 +87,9 @@ class Folders:
     data_dir: Path | None = hp(
         None, "folder with one sub-folder of images per class; unset: HISTOPAPERS_DATA", ""
     )
+    images: Path | None = hp(
+        None, "instead: a CSV with the columns image and label, or such a folder", ""
+    )
     runs_dir: Path = hp(Path("runs"), "folder for run folders", "")
     cache_dir: Path | None = hp(
         None, "folder for decoded images; unset: HISTOPAPERS_CACHE or the user's cache folder", ""
@@ -124,10 +127,16 @@ def pretrain(request: configuration.Request[PretrainConfig]) -> Run:
         Finished; `model.keras` in it is what `wrn_edge.train` starts from.
     """
     from common import backend, datasets, images, runs, splits
+    from common.datasets import own
 
     config, execution = request.config, request.execution
-    data_dir = _require_folder(execution.data_dir)
-    index = load_index(data_dir)
+    if execution.images is not None:
+        listed = own.read(execution.images, data_dir=execution.data_dir)
+        own.card(listed)  # which says what is wrong with its classes
+        data_dir, index = listed.root, listed.table
+    else:
+        data_dir = _require_folder(execution.data_dir)
+        index = load_index(data_dir)
     pixels = images.cached(
         data_dir,
         index.image,

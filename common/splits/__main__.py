@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from common import datasets, errors
-from common.datasets import DATA_VARIABLE
+from common.datasets import DATA_VARIABLE, own
 from common.errors import InputError
 from common.files import path_argument, write_json, write_sheet, write_text
 from common.splits import audit, forms, leakage, public, shown
@@ -48,9 +48,13 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command = commands.add_parser(
         "report", help="what the parts of a split.csv share: patients, slides, duplicate images"
     )
-    command.add_argument(
-        "--split-file", required=True, type=path_argument, help="a run's split.csv"
-    )
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--split-file", type=path_argument, help="a run's split.csv")
+    which.add_argument(
+        "--images", type=path_argument, metavar="FILE",
+        help="a CSV with image,label,part and, where known, patient, slide; or a folder with "
+        "folders train and test, each with a folder per class",
+    )  # fmt: skip
     command.add_argument(
         "--data-dir",
         type=path_argument,
@@ -100,17 +104,24 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _report(options: argparse.Namespace) -> int:
-    if options.picture and not options.data_dir:
+    data_dir = options.data_dir
+    if options.images is not None:
+        named = own.read(options.images)
+        if "part" not in named.columns:
+            raise InputError(f"{named.source}: says no parts; a list has them in a column part")
+        split, data_dir = named.table.assign(part=named.table["official"]), named.root
+    else:
+        split = read(options.split_file)
+    if options.picture and not data_dir:
         raise InputError("--picture needs the images: give --data-dir")
-    split = read(options.split_file)
-    found = leakage.report(split, options.data_dir)
+    found = leakage.report(split, data_dir)
     print(leakage.text(found))
     if options.json:
         write_json(options.json, found)
     if options.picture:
         from common import evidence, figures
 
-        picture = evidence.leakage_picture(found, options.data_dir)
+        picture = evidence.leakage_picture(found, data_dir)
         if picture is None:
             print("no picture: no pair of duplicates lies across parts")
         else:

@@ -17,6 +17,7 @@ import numpy as np
 
 from common import datasets, images, notices, terminal, writers
 from common import errors as command
+from common.datasets import own
 from common.errors import InputError
 from common.files import atomic_path, path_argument, read_json, write_json
 from common.images.formats import EXTENSIONS
@@ -56,8 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     part.add_argument(
         "target",
         type=path_argument,
-        help="an image, or a folder of training images: then the one whose stains are nearest the "
-        "median of all is taken",
+        help="an image, or training images, a folder or a CSV with a column image: then the one "
+        "whose stains are nearest the median of all is taken; of a list with a column part, of "
+        "those that train",
     )
     part.add_argument(
         "--output", type=path_argument, required=True, metavar="FILE", help="JSON to write"
@@ -80,7 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     part = commands.add_parser("apply", help="normalise a folder of images; continues if stopped")
     part.add_argument("normalizer", type=path_argument, help="file that fit wrote")
-    part.add_argument("folder", type=path_argument, help="images, also in folders below it")
+    part.add_argument(
+        "folder", type=path_argument,
+        help="images, also in folders below it; or a CSV with a column image",
+    )  # fmt: skip
     part.add_argument("output", type=path_argument, help="folder to write to; names are kept")
     part.add_argument("--workers", type=int, default=1, help="threads (default: 1)")
     part.set_defaults(run=lambda o: apply(o.normalizer, o.folder, o.output, o.workers))
@@ -119,8 +124,8 @@ def fit(
         If there is no stained tissue, or a convention does not exist.
     """
     normalizer = METHODS[method](preset, engine=engine, **_conventions(changes))
-    if target.is_dir():
-        names = _images(target)
+    if target.is_dir() or target.suffix.lower() == ".csv":
+        target, names = _named(target, "train")
         with terminal.progress("estimating stains", len(names), "images") as bar:
             chosen = choose_target(bar.over(target / name for name in names), normalizer)
         print(f"target: {names[chosen]}, nearest the median of {len(names)} images")
@@ -145,6 +150,19 @@ def _conventions(changes: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             result[name] = text
     return result
+
+
+def _named(source: Path, part: str = "") -> tuple[Path, list[str]]:
+    """Folder of images and their names; of a list with a column part those of one part."""
+    if source.suffix.lower() != ".csv":
+        return source, _images(source)
+    named = own.read(source, needs=())
+    table = named.table
+    if part and "part" in named.columns:
+        table = table[table["official"] == part]
+        if table.empty:
+            raise InputError(f"{named.source}: no image of the part {part}")
+    return named.root, list(table["image"])
 
 
 def _images(folder: Path) -> list[str]:
@@ -176,7 +194,8 @@ def apply(normalizer_file: Path, folder: Path, output: Path, workers: int = 1) -
     normalizer_file : Path
         What `fit` wrote.
     folder, output : Path
-        Of the images, and of the normalised ones; neither lies in the other.
+        Of the images, or a list of them, and of the normalised ones; neither folder lies in the
+        other.
     workers : int
         Threads.
 
@@ -191,7 +210,7 @@ def apply(normalizer_file: Path, folder: Path, output: Path, workers: int = 1) -
         If there are no images, or the output belongs to another normaliser.
     """
     normalizer = load(normalizer_file)
-    names = _images(folder)
+    folder, names = _named(folder)
     if workers < 1:
         raise InputError(f"--workers {workers}: give at least 1")
     source, aim = folder.resolve(), output.resolve()
