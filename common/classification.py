@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,8 @@ __all__ = ["SKIPPED", "main", "predict", "read", "read_and_look"]
 
 
 _LARGEST = 4096  # px; the networks' inputs are of some hundred
+
+_MANY = 16  # of fewer images, a bad one is told before the network is loaded
 
 _LONGEST_STEM = 220  # bytes; a name has at most 255
 
@@ -126,28 +130,46 @@ def _cannot(bad: Sequence[str], count: int) -> str:
 
 
 def _usable(
-    run: runs.Run, paths: Sequence[Path]
+    run: runs.Run, paths: Sequence[Path], meanwhile: Callable[[], object] | None = None
 ) -> tuple[list[np.ndarray], list[Path], list[str], dict[str, list[Path]]]:
-    """Images that can be used, their files, why the others cannot, and what is odd about which."""
+    """Images that can be used, their files, why the others cannot, and what is odd about which.
+
+    Of many images, `meanwhile` is called while they are decoded.
+    """
     size, filter = run.setting("image_size", int), run.setting("resize_filter", str)
     if not 1 <= size <= _LARGEST:
         raise InputError(f"{run.path / 'config.json'}: image_size is {size}, at most {_LARGEST}")
     normalise, oddities = _stain(run), acquaintance.oddities(run)
+
+    def read(path: Path) -> tuple[np.ndarray, list[str]] | str:
+        try:
+            image = images.read(path)
+            small = images.resize(normalise(image), size, filter)
+        except (InputError, OSError) as error:
+            return str(error)
+        return small, oddities(path, image)
+
     pixels: list[np.ndarray] = []
     good: list[Path] = []
     bad: list[str] = []
     odd: dict[str, list[Path]] = {}
-    with terminal.progress("reading", len(paths), "images") as bar:
-        for path in bar.over(paths):
-            try:
-                image = images.read(path)
-                pixels.append(images.resize(normalise(image), size, filter))
-            except (InputError, OSError) as error:
-                bad.append(str(error))
-            else:
+    pool = ThreadPoolExecutor(backend.cores())
+    try:
+        jobs = [pool.submit(read, path) for path in paths]
+        if meanwhile is not None and len(paths) >= _MANY:
+            meanwhile()
+        with terminal.progress("reading", len(paths), "images") as bar:
+            for path, job in zip(bar.over(paths), jobs, strict=True):
+                found = job.result()
+                if isinstance(found, str):
+                    bad.append(found)
+                    continue
+                pixels.append(found[0])
                 good.append(path)
-                for kind in oddities(path, image):
+                for kind in found[1]:
                     odd.setdefault(kind, []).append(path)
+    finally:
+        pool.shutdown(cancel_futures=True)
     return pixels, good, bad, odd
 
 
@@ -260,7 +282,13 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         raise InputError("no image is named: give files or folders, or --images FILE.csv")
     terminal.line(acquaintance.introduction(run))
     count = len(paths)
-    usable, paths, unusable, odd = _usable(run, paths)
+
+    @functools.cache
+    def network() -> keras.Model:
+        backend.load()
+        return runs.load_model(run)
+
+    usable, paths, unusable, odd = _usable(run, paths, network)
     bad += unusable
     if unusable and not flags.skip_bad:
         raise InputError(_cannot(unusable, count))
@@ -268,8 +296,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         raise InputError(f"none of {len(bad)} images can be used:\n" + "\n".join(bad))
     pixels = np.stack(usable)
     acquaintance.tell(odd, len(paths))
-    backend.load()
-    model = runs.load_model(run)
+    model = network()
     if flags.gradcam:
         probabilities, maps = _explained(run, model, pixels)
     else:
