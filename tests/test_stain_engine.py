@@ -19,7 +19,7 @@ class Reinhard:
     """Colours are shifted by the means and the deviations wanted."""
 
     def transform(self, image):
-        shift = sum(float(each[0, 0]) for each in (*self.target_means, *self.target_stds))
+        shift = sum(each.item() for each in (*self.target_means, *self.target_stds))
         image += np.uint8(shift)  # as packages do: in place
         return image
 

@@ -13,7 +13,13 @@ from common import stain
 from common.datasets.synthetic import stains
 from common.errors import InputError
 from common.stain import Flag, MacenkoNormalizer, ReinhardNormalizer, Stains, tissue
-from common.stain.estimation import macenko_matrix, online_matrix, percentiles, vahadane_matrix
+from common.stain.estimation import (
+    _kept,
+    macenko_matrix,
+    online_matrix,
+    percentiles,
+    vahadane_matrix,
+)
 from common.stain.mixing import checked_matrix, mix_densities, unmix, unmix_flat
 from common.tissue import judge
 
@@ -335,6 +341,67 @@ def test_online_learning_begins_at_two_pixels_and_moves_with_each_batch():
     assert abs(once - start).max() > 0.01 and abs(twice - once).max() > 1e-3
 
 
+def haematoxylin_and_eosin():
+    """Optical densities of pixels with both stains, faint enough to have norms below 1."""
+    amounts = np.random.default_rng(5).uniform(0.05, 0.6, (700, 2))
+    return (amounts @ stain.RUIFROK).astype(np.float32)
+
+
+def naive_online(density, regularizer, batches):
+    """Algorithm 1 of Mairal et al. with its batches, one subset of atoms after the other."""
+
+    def codes_of(pixel):
+        best = (0.5 * pixel @ pixel, np.zeros(2))
+        for used in ([0], [1], [0, 1]):
+            part = atoms[used]
+            code = np.zeros(2)
+            code[used] = np.linalg.solve(part @ part.T, part @ pixel - regularizer)
+            if (code >= 0).all():
+                rest = pixel - code @ atoms
+                best = min(
+                    best, (0.5 * rest @ rest + regularizer * code.sum(), code), key=lambda b: b[0]
+                )
+        return best[1]
+
+    order = np.random.default_rng(0).permutation(len(density))
+    x = density.astype(np.float64)
+    atoms = x[[1_804_289_383 % len(x), 846_930_886 % len(x)]]
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    a, b = np.zeros((2, 2)), np.zeros((2, 3))
+    for step in range(batches):
+        batch = x[order[np.arange(512 * step, 512 * (step + 1)) % len(x)]]
+        codes = np.array([codes_of(pixel) for pixel in batch])
+        theta = 512 * (step + 1)
+        beta = (theta + 1 - 512) / (theta + 1)
+        a, b = beta * a + codes.T @ codes, beta * b + codes.T @ batch
+        for j in range(2):
+            u = np.maximum((b[j] - a[j] @ atoms) / a[j, j] + atoms[j], 0)
+            atoms[j] = u / max(np.linalg.norm(u), 1)
+    return atoms[np.argsort(-atoms[:, 0])]
+
+
+@pytest.mark.parametrize("batches", [0, 1, 2, 3])
+def test_online_learning_is_mairals(batches):
+    x = haematoxylin_and_eosin()
+    expected = naive_online(x, 0.02, batches)
+    np.testing.assert_allclose(online_matrix(x, 0.02, batches), expected, atol=2e-6)
+
+
+def test_what_was_learnt_before_keeps_its_weight():
+    """Section 3.4: batches weigh alike up to the number of their images, then as single images."""
+    assert _kept(1, 512) == 1 / 513 and _kept(2, 512) == 513 / 1025
+    assert _kept(511, 512) == (511 * 512 + 1 - 512) / (511 * 512 + 1)
+    assert _kept(512, 512) == 261633 / 262145
+    assert _kept(513, 512) == 261634 / 262146
+
+
+def test_haematoxylin_comes_first_wherever_the_search_begins():
+    x = haematoxylin_and_eosin()
+    for start in (stain.RUIFROK, stain.RUIFROK[::-1]):
+        found = vahadane_matrix(x, start, 1e-4)
+        assert found[0, 0] > 0.5 > found[1, 0]
+
+
 def test_constants_are_ruifrok_and_johnstons():
     """Haematoxylin and eosin; synthetic tissue is mixed with the same."""
     table = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105]])
@@ -396,7 +463,9 @@ def test_light_beyond_all_numbers_is_white(zero, white, matrix, pixel):
     assert (found[..., others] == plain[..., others]).all()
 
 
-@pytest.mark.parametrize("wrong", [[["1", "0", "0"], ["0", "1", "0"]], AXES * 1j, "ab", None])
+@pytest.mark.parametrize("wrong", [[["1", "0", "0"], ["0", "1", "0"]], AXES * 1j, "ab", None,
+                                   [[1, 0, 0], [1, 0]], [[1, 0, np.nan], [0, 1, 0]],
+                                   [[1, 0, 0], [0, 0, 0]]])  # fmt: skip
 def test_numbers_that_are_none_are_no_stain_matrix(wrong):
     with pytest.raises(InputError, match="stain matrix: expected 2 x 3 numbers"):
         checked_matrix(wrong)
@@ -496,6 +565,10 @@ def test_a_target_is_estimated_on_every_pixel():
     whole, third = (MacenkoNormalizer(stride=n).estimate(image) for n in (1, 3))
     assert (fitted.matrix == whole.matrix).all() and (fitted.maximum == whole.maximum).all()
     assert (fitted.matrix != third.matrix).any()
+    wanted = ReinhardNormalizer(stride=3).fit(image).state()["target"]
+    whole, third = (ReinhardNormalizer(stride=n).fit(image[::k, ::k]).state()["target"]
+                    for n, k in ((1, 1), (1, 3)))  # fmt: skip
+    assert wanted == whole != third
 
 
 @pytest.mark.parametrize("wrong", [

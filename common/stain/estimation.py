@@ -238,13 +238,18 @@ def online_matrix(density: np.ndarray, regularizer: float, batches: int) -> np.n
         chosen = np.arange((step - 1) * size, step * size) % len(density)
         x = np.ascontiguousarray(density[order[chosen]].T)
         both = _codes(x, atoms, regularizer)
-        seen = step * size if step < size else size**2 + step - size
-        keep = (seen + 1 - size) / (seen + 1)
+        keep = _kept(step, size)
         codes = keep * codes + (both @ both.T).astype(np.float64)
         mixed = keep * mixed + (both @ x.T).astype(np.float64)
         atoms = _moved_atoms(atoms, codes, mixed)
     atoms = atoms / np.maximum(np.linalg.norm(atoms, axis=1, keepdims=True), 1e-12)
     return atoms if atoms[0, 0] >= atoms[1, 0] else atoms[::-1]
+
+
+def _kept(step: int, size: int) -> float:
+    """Weight of all batches before the batch `step`, counted from 1, beside its own: beta."""
+    seen = step * size if step < size else size**2 + step - size
+    return (seen + 1 - size) / (seen + 1)
 
 
 def _codes(x: np.ndarray, atoms: np.ndarray, regularizer: float) -> np.ndarray:
