@@ -2,7 +2,7 @@
 
 The split is the GAN's own, so its images show nothing of the test patients. Every seed trains the
 same network twice, without and with the generated images; the two are compared image by image, and
-the interval is a bootstrap over patients.
+the interval leaves out each patient in turn.
 
     python -m benchmarks.gan_effect --gan-run RUN --data-dir D --weights mobilenet_v2.weights.h5
 """
@@ -95,7 +95,7 @@ def main() -> None:
     if found["difference_ci"]:
         low, high = (100 * value for value in found["difference_ci"])
         interval = (
-            f"95 % interval {low:+.1f} to {high:+.1f} (paired bootstrap over "
+            f"95 % interval {low:+.1f} to {high:+.1f} (paired jackknife over "
             f"{found['n_patients']} patients)"
         )
     print(f"with minus without: {100 * found['difference']:+.1f} points, {interval}")

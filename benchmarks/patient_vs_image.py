@@ -4,7 +4,7 @@ Four folds in which patients stay whole (each tests on one benign and two malign
 image-wise folds with the same number of benign and of malignant test images in each, so that
 every network trains on as many images of each class as its twin. Every image is predicted once per
 seed by a network that has not seen it; the two accuracies are compared image by image, and the
-interval is a bootstrap over patients.
+interval leaves out each patient in turn.
 
     python -m benchmarks.patient_vs_image --data-dir D --weights mobilenet_v2.weights.h5
 
@@ -126,7 +126,7 @@ def main() -> None:
         print(f"seed {seed}: patient-wise {100 * a:.1f} %, image-wise {100 * b:.1f} %")
     majority = index.label.value_counts(normalize=True)
     print(f"always {majority.index[0]}: {100 * majority.iloc[0]:.1f} %\n")
-    # One image under three seeds is three rows of one patient: the bootstrap draws patients.
+    # One image under three seeds is three rows of one patient, who is left out whole.
     rows = [
         pd.concat([frame.assign(image=frame.image + f" {frame.seed.iloc[0]}") for frame in frames])
         for frames in (image, patient)
@@ -136,7 +136,7 @@ def main() -> None:
     low, high = (100 * value for value in found["difference_ci"])
     print(
         f"\nimage-wise minus patient-wise: {100 * found['difference']:.1f} points, 95 % interval "
-        f"{low:.1f} to {high:.1f} (paired bootstrap over {found['n_patients']} patients; few "
+        f"{low:.1f} to {high:.1f} (paired jackknife over {found['n_patients']} patients; few "
         f"patients, wide interval)"
     )
 

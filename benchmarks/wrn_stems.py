@@ -3,7 +3,7 @@
 Latency: one image at 224 px, float32 and int8 TFLite, batch 1, each network in turn in every round.
 Accuracy (with --data-dir): two image-wise halves of the real images at a small size, each predicted
 by a network that was trained on the other, once for every seed, which draws halves and weights; the
-difference to the reference is paired image by image, its interval a bootstrap over patients.
+difference to the reference is paired image by image, its interval leaves out each patient in turn.
 
     python -m benchmarks.wrn_stems --data-dir D
     python -m benchmarks.wrn_stems                  # latency only

@@ -139,8 +139,8 @@ def gan_effect(paper: tables.Paper) -> str:
         "",
         "paper: Table 14's accuracies, in brackets what the counts of Tables 11 and 12 give.",
         "difference: with minus without, in points, over runs of equal seeds on the same test",
-        "images; the interval of a single pair is the paired bootstrap over patients (over images",
-        "where they are unknown).",
+        "images; the interval of a single pair is the paired jackknife over patients (over images,",
+        "where they are unknown, the bootstrap).",
     ]
     return "\n".join(out) + "\n"
 

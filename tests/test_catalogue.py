@@ -117,7 +117,7 @@ def test_what_is_shown_of_a_test_set():
 
 SUMMARY = """\
 test images        10, patients 3
-accuracy           80.00 %  (8/10), 95 % interval 66.67 to 100.00 %  (bootstrap over patients)
+accuracy           80.00 %  (8/10), 95 % interval 27.07 to 97.73 %  (jackknife over patients)
 patient rate       80.56 %  (over cases, magnifications together)
 balanced accuracy  79.17 %
 sensitivity        83.33 %, specificity 75.00 %  (positive: malignant)
@@ -128,29 +128,29 @@ AUC                0.8125  (positive class, malignant)
 calibration        ECE 0.265, Brier 0.333, log loss 0.505
 abstaining         AURC 0.1460, error at 80 % coverage 25.00 %, coverage at 5 % error 20.00 %
 
-score                         95 % interval
-Patient recognition rate  66.67 to 100.00 %
-Balanced accuracy          40.00 to 92.86 %
-Sensitivity               75.00 to 100.00 %
-Specificity                0.00 to 100.00 %
-Macro precision            33.33 to 92.86 %
-Macro recall               40.00 to 92.86 %
-Macro F1                   40.00 to 89.01 %
-Precision above 0.5       66.67 to 100.00 %
-Recall above 0.5          66.67 to 100.00 %
-Cohen’s kappa               -0.154 to 0.783
-Matthews correlation        -0.167 to 0.802
-Area under the ROC curve   0.1500 to 1.0000
-Brier score                  0.093 to 0.460
-Log loss                     0.228 to 0.646
+score                        95 % interval
+Patient recognition rate  20.92 to 98.48 %
+Balanced accuracy          0.09 to 99.99 %
+Sensitivity               0.00 to 100.00 %
+Specificity               0.00 to 100.00 %
+Macro precision            0.10 to 99.99 %
+Macro recall               0.09 to 99.99 %
+Macro F1                   0.11 to 99.99 %
+Precision above 0.5       27.07 to 97.73 %
+Recall above 0.5          27.07 to 97.73 %
+Cohen’s kappa              -0.998 to 1.000
+Matthews correlation       -0.998 to 1.000
+Area under the ROC curve  0.0000 to 1.0000
+Brier score                 0.075 to 1.010
+Log loss                    0.179 to 1.428
 
 class      images  precision   recall  specificity       F1
 benign          4    75.00 %  75.00 %      83.33 %  75.00 %
 malignant       6    83.33 %  83.33 %      75.00 %  83.33 %
 
-95 % interval          precision             recall        specificity                F1
-benign          0.00 to 100.00 %   0.00 to 100.00 %  75.00 to 100.00 %   0.00 to 92.31 %
-malignant      66.67 to 100.00 %  75.00 to 100.00 %   0.00 to 100.00 %  80.00 to 85.71 %
+95 % interval         precision            recall       specificity                F1
+benign         0.00 to 100.00 %  0.00 to 100.00 %  0.00 to 100.00 %  0.00 to 100.00 %
+malignant      0.00 to 100.00 %  0.00 to 100.00 %  0.00 to 100.00 %  18.99 to 99.07 %
 
 true \\ predicted  benign  malignant
 benign                 3          1

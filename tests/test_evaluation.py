@@ -404,7 +404,7 @@ def test_summary_tells_counts_interval_and_matrix(predictions):
     text = evaluation.summary(result)
     low, high = result["accuracy_ci"]
     assert f"83.33 %  (10/12), 95 % interval {100 * low:.2f} to {100 * high:.2f} %" in text
-    assert "bootstrap over patients" in text
+    assert "jackknife over patients" in text
     assert "sensitivity        100.00 %, specificity 66.67 %  (positive: malignant)" in text
     lines = text.splitlines()
     matrix = lines.index("true \\ predicted  benign  malignant")

@@ -124,9 +124,8 @@ def test_a_count_beside_nothing_is_out_of_its_class():
 # --- intervals where every bootstrap sample is the same -----------------------------------------
 
 
-def constant(**more):
+def constant(why="the same in every bootstrap sample", **more):
     row = {"tp": 10, "tn": 30, "fp": 0, "fn": 0, "recall": 1.0, "fpr": 0.0, "f1": 1.0, "mcc": 1.0}
-    why = "the same in every bootstrap sample"
     reasons = {f"per_class.a.{name}": why for name in row}
     return {"n": 40, "correct": 40, "per_class": {"a": row}, "intervals": {}, "reasons": reasons,
             **more}  # fmt: skip
@@ -146,6 +145,8 @@ def test_an_exact_interval_takes_the_place_of_an_empty_bootstrap():
     ):
         found = tables.estimate(group, f"per_class.a.{key}")
         assert (found.low, found.high) == (pytest.approx(ends) if ends[0] is not None else ends)
+    one = tables.Group([None], [constant("the same without any one patient")])
+    assert tables.estimate(one, "per_class.a.recall").low == pytest.approx(low)
     # patients are what was drawn: four of them are four trials
     group = tables.Group([None], [constant(n_patients=4)])
     assert tables.estimate(group, "per_class.a.recall").low == clopper_pearson(4, 4)[0]

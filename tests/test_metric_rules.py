@@ -267,6 +267,9 @@ def test_pairs_are_refused_with_their_argument():
         metrics.compare(a, b.drop(columns=["p_a", "p_b"]))
     with is_said("predictions_b: the column p_a holds NaN"):
         metrics.compare(a, b.assign(p_a=[np.nan, 0.2, 0.9, 0.1]))
+    left = {seed: metrics.compare(a, b, seed=seed, replicates=7) for seed in range(8)}
+    assert all(each == left[0] for each in left.values())  # each patient is left out, none drawn
+    a, b = a.assign(**unknown), b.assign(**unknown)
     drawn = {seed: metrics.compare(a, b, seed=seed, replicates=7) for seed in range(8)}
     assert metrics.compare(a, b, replicates=7) == drawn[0]
     assert any(each != drawn[0] for each in drawn.values())

@@ -12,7 +12,7 @@ import pytest
 
 from common import metrics, predictions
 from common.errors import InputError
-from common.metrics import pairs
+from common.metrics import bootstrap, pairs
 from common.metrics.counts import ratio, two_by_two
 from common.metrics.groups import by_number, known
 from common.metrics.summary import summary
@@ -601,7 +601,7 @@ def test_the_official_recognition_rate_is_over_folders_at_a_magnification():
     assert re.split(" {2,}", head) == [*titles, "95 % interval"]
     assert forty.split() == ["40X", "2", "50.00", "%", "–"]  # a single case there
     assert parts["40X"]["reasons"]["folder_recognition_rate"] == "one patient"
-    assert hundred.split() == ["100X", "2", "62.50", "%", "25.00", "to", "100.00", "%"]
+    assert hundred.split() == ["100X", "2", "62.50", "%", "0.00", "to", "100.00", "%"]
     for unknown in (None, ["", *folders[1:]]):
         result = metrics.compute(labels, probabilities, ["x", "y"], folders=unknown, **shared)
         assert all("n_folders" not in part for part in result["by_magnification"].values())
@@ -618,14 +618,15 @@ def test_folders_named_alike_of_two_patients_are_two():
     part = result["by_magnification"]["40X"]
     assert (part["n_folders"], part["folder_recognition_rate"]) == (2, (1 + 1 / 2) / 2)
     low, high = part["intervals"]["folder_recognition_rate"]
-    assert 0.5 <= low <= high <= 1
+    assert 0 < low < 0.5 and 0.5 < high < 1  # two patients: one degree of freedom
     with pytest.raises(ValueError, match="folders"):
         metrics.compute(labels, probabilities, ["x", "y"], folders=["a"] * 3,
                         magnifications=["40X"] * 4)  # fmt: skip
 
 
-def test_the_official_rate_is_drawn_over_patients_with_all_their_folders():
+def test_the_official_rate_is_drawn_over_patients_with_all_their_folders(monkeypatch):
     """Against the same bootstrap done one sample at a time."""
+    monkeypatch.setattr(bootstrap, "MOST_UNITS", 0)
     rng = np.random.default_rng(3)
     owner = {"a1": "a", "a2": "a", "b1": "b", "c1": "c", "c2": "c", "c3": "c", "d1": "d"}
     folders = np.array(sorted(owner) * 6)
@@ -788,8 +789,11 @@ def test_bootstrap_repeats_itself_and_does_not_depend_on_the_order():
     order = rng.permutation(150)
     second = metrics.compute(labels[order], probabilities[order], "xyz", cases=cases[order])
     assert first["intervals"] == second["intervals"]
+    # Over patients nothing is drawn: each of them is left out once. Over images, the seed counts.
     other = metrics.compute(labels, probabilities, "xyz", cases=cases, seed=1)
-    assert first["accuracy_ci"] != other["accuracy_ci"]
+    assert first["accuracy_ci"] == other["accuracy_ci"]
+    drawn = [metrics.compute(labels, probabilities, "xyz", seed=seed) for seed in (0, 0, 1)]
+    assert drawn[0]["accuracy_ci"] == drawn[1]["accuracy_ci"] != drawn[2]["accuracy_ci"]
 
 
 @pytest.mark.parametrize("clustered", [False, True])
@@ -866,9 +870,11 @@ def test_two_patients_can_be_resampled():
     cases = ["p", "p", "q", "q"]
     result = metrics.compute(labels, one_hot(predicted, 2), ["a", "b"], cases=cases)
     assert (result["n_patients"], result["ci_unit"], result["ci_method"]) == (
-        2, "patient", "bootstrap",
+        2, "patient", "jackknife",
     )  # fmt: skip
-    assert result["accuracy_ci"] == [0.5, 1.0]
+    # 0.5 and 1 without either: a standard error of 0.25, and Student's 12.7 at one degree.
+    ends = 1 / (1 + np.exp(-(np.log(3) + np.array([-1, 1]) * 12.7062047 * 0.25 / 0.1875)))
+    assert result["accuracy_ci"] == pytest.approx(ends)
 
 
 def test_one_replicate_says_nothing():
@@ -937,8 +943,9 @@ def test_keys_their_order_and_values_stay_as_they_were():
     """Pinned before the catalogue was made: runs that are finished must read the same.
 
     New since then are the intervals of AUC, patient rate, specificity, Brier score and log loss,
-    ``reasons``, and what is said of abstaining; the MCC of 100X, 1 in every sample but for
-    rounding, has no interval any more.
+    ``reasons``, and what is said of abstaining; then the intervals over patients, which leave each
+    of them out instead of drawing them, and ``intervals_method``; the MCC of 100X, 1 in every
+    sample but for rounding, has no interval any more.
     """
     expected = json.loads((Path(__file__).parent / "golden_metrics.json").read_text())
     found = {
@@ -1042,7 +1049,7 @@ def test_a_comparison_in_words():
         "images     8, patients 4",
         "accuracy   a 75.00 %   b 50.00 %",
         f"a - b      +25.00 points, 95 % interval {100 * low:+.2f} to {100 * high:+.2f} "
-        "(paired bootstrap over patients)",
+        "(paired jackknife over patients)",
         "right      both 3   only a 3   only b 1   neither 1",
         "McNemar    p = 0.625 (exact, two-sided; images taken as independent)",
     ]

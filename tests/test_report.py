@@ -90,7 +90,7 @@ def test_numbers_are_those_of_metrics_json(finished, task, page):
         percent(scores["accuracy"]),
         f"{scores['correct']}/{scores['n']}",
         f"{100 * low:.1f}–{percent(high, 1)}",
-        f"bootstrap over {scores['ci_unit']}s",
+        f"{scores['ci_method']} over {scores['ci_unit']}s",
         percent(scores["balanced_accuracy"]),
         percent(max(scores["support"].values()) / scores["n"]),
         f"{scores['kappa']:.3f}",

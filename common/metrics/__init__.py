@@ -12,8 +12,9 @@ Everything here is a fraction, never a percentage. Conventions, the same through
 - Macro averages, balanced accuracy among them, run over the classes that occur in the labels, AUC
   over those with positives and negatives. So a class absent from a small test set lowers no
   average; it is still listed, with support 0.
-- Bootstrap samples that lack a class which a score rests on are left out, and there is no interval
-  where a single patient stands for that class.
+- Intervals over patients leave each of them out once; over images they are the bootstrap's, whose
+  samples without a class that a score rests on are left out. There is none where a single patient
+  stands for that class.
 
 A metric is added in two places: its function, and one entry in `common.metrics.catalogue`.
 
@@ -51,6 +52,7 @@ from common.metrics.intervals import (
     percentile_interval,
     resample,
 )
+from common.metrics.jackknife import jackknife_interval, without_each
 from common.metrics.pairs import compare, mcnemar
 from common.metrics.probabilities import (
     BINS,
@@ -102,6 +104,7 @@ __all__ = [
     "ece",
     "error_at_coverage",
     "f1",
+    "jackknife_interval",
     "kappa",
     "log_loss",
     "macro",
@@ -124,4 +127,5 @@ __all__ = [
     "roc_by_magnification",
     "roc_curve",
     "threshold_at_risk",
+    "without_each",
 ]

@@ -12,14 +12,15 @@ import numpy as np
 from common.metrics import catalogue
 from common.metrics.catalogue import class_scores
 from common.metrics.counts import macro
-from common.metrics.ground import CONSTANT, Ground
+from common.metrics.ground import CONSTANT, NEEDED, STILL, UNMOVED, Ground
 from common.metrics.intervals import clopper_pearson, draw, percentile_interval, resample
+from common.metrics.jackknife import MOST_UNITS, jackknife_interval, without_each
 from common.metrics.score import Counts, Images, Score
 
 
 @dataclass
 class Found:
-    """What a test set's bootstrap samples tell.
+    """What samples of a test set tell: one without each patient, or the bootstrap's.
 
     Attributes
     ----------
@@ -30,13 +31,16 @@ class Found:
     used : dict
         Path to the samples that were left, where some lacked what the score rests on.
     method : str or None
-        Of the accuracy's interval: "bootstrap", "clopper-pearson", or None without one.
+        Of the accuracy's interval: "jackknife", "bootstrap", "clopper-pearson", or None without.
+    samples : str
+        "jackknife" or "bootstrap": of all other intervals.
     """
 
     intervals: dict[str, list[float] | None] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)
     method: str | None = None
+    samples: str = "bootstrap"
 
 
 def values_of(counts: Counts, classes: Sequence[str]) -> dict[str, np.ndarray]:
@@ -97,34 +101,43 @@ def intervals_of(
     Returns
     -------
     Found
-        Over patients where they are known. An accuracy that no sample changes has Clopper and
-        Pearson's interval.
+        Over patients where they are known, by leaving each of them out, else over images, by the
+        bootstrap. An accuracy that no sample changes has Clopper and Pearson's interval.
     """
-    found = Found()
-    counts = _samples(images, half, replicates, seed)
+    leaves = images.cases is not None and 2 <= ground.total <= MOST_UNITS
+    found = Found(samples="jackknife" if leaves else "bootstrap")
+    counts = _samples(images, half, leaves, replicates, seed)
     sampled, present = values_of(counts, ground.names), counts.matrix.sum(axis=-1)
     images = _sorted(images)
-    draws = draw(len(images.labels), images.cases, replicates=replicates, seed=seed)
+    if leaves and images.cases is not None:
+        draws = without_each(images.cases)
+    else:
+        draws = draw(len(images.labels), images.cases, replicates=replicates, seed=seed)
     for path, score, number in _entries(ground.names):
         drawn = sampled.get(path)
-        known = path in values and not np.isnan(values[path])
+        value = None if path not in values else float(values[path])
         if score.from_draws is not None and score.from_images is not None:
             if score.applies == "patients" and images.cases is None:
                 continue
             if score.applies == "folders" and images.folders is None:
                 continue
             drawn = score.from_draws(images, draws)
-            known = score.from_images(images) is not None
+            value = score.from_images(images)
         if drawn is not None:
             held = ground.held(score.rests_on, present, number)
+            known = value is not None and not np.isnan(value)
             reason = "" if known else ground.missing(score.rests_on, number)
             reason = reason or ground.lone(score.rests_on, number)
             if score.applies == "folders" and images.cases is None:
                 reason = reason or "patients unknown"
-            _add(found, path, score, np.where(held, drawn, np.nan), reason)
+            drawn = np.where(held, drawn, np.nan)
+            if leaves:
+                _add_left_out(found, path, score, value, drawn, reason)
+            else:
+                _add(found, path, score, drawn, reason)
     _repeat(found, images, ground)
-    found.method = "bootstrap" if found.intervals["accuracy"] else None
-    if found.reasons.get("accuracy") == CONSTANT:
+    found.method = found.samples if found.intervals["accuracy"] else None
+    if found.reasons.get("accuracy") in STILL:
         # All right, all wrong, or the same share of every patient.
         ends = clopper_pearson(float(values["accuracy"]) * ground.total, ground.total)
         found.intervals["accuracy"] = list(ends)
@@ -145,14 +158,18 @@ def _entries(classes: Sequence[str]) -> Iterator[tuple[str, Score, int | None]]:
             yield f"per_class.{name}.{score.key}", score, number
 
 
-def _samples(images: Images, half: np.ndarray, replicates: int, seed: int) -> Counts:
-    """Counts of bootstrap samples: each image adds a cell of the matrix, and its `above_half`."""
+def _samples(images: Images, half: np.ndarray, leaves: bool, replicates: int, seed: int) -> Counts:
+    """Counts of samples: each image adds a cell of the matrix, and its `above_half`."""
     n, n_classes = images.probabilities.shape
     cells = np.zeros((n, n_classes**2))
     cells[np.arange(n), images.labels * n_classes + images.predicted] = 1
-    sums = resample(np.hstack([cells, half]), images.cases, replicates=replicates, seed=seed)
+    each = np.hstack([cells, half])
+    if leaves and images.cases is not None:
+        sums = without_each(images.cases).sums(each)
+    else:
+        sums = resample(each, images.cases, replicates=replicates, seed=seed)
     # In one piece: every score passes over it several times.
-    matrix = np.ascontiguousarray(sums[:, :-2]).reshape(replicates, n_classes, n_classes)
+    matrix = np.ascontiguousarray(sums[:, :-2]).reshape(-1, n_classes, n_classes)
     return Counts(matrix, sums[:, -2], sums[:, -1])
 
 
@@ -180,6 +197,21 @@ def _add(found: Found, path: str, score: Score, drawn: np.ndarray, reason: str) 
     found.intervals[path] = [max(interval[0], score.lowest), min(interval[1], score.highest)]
     if np.isnan(drawn).any():
         found.used[path] = int((~np.isnan(drawn)).sum())
+
+
+def _add_left_out(
+    found: Found, path: str, score: Score, value: float | None, without: np.ndarray, reason: str
+) -> None:
+    """Add a score's interval by how each patient moves it; its reason, if it has none."""
+    if not reason and np.isnan(without).any():
+        reason = NEEDED
+    ends = None
+    if value is not None and not reason:
+        low, high = map(float, jackknife_interval(value, without, score.lowest, score.highest))
+        ends = None if np.isnan(low) else [low, high]
+    found.intervals[path] = ends
+    if ends is None:
+        found.reasons[path] = reason or UNMOVED
 
 
 def _repeat(found: Found, images: Images, ground: Ground) -> None:

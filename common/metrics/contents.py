@@ -74,14 +74,14 @@ def compute(
     Returns
     -------
     dict
-        See ``docs/run-folder.md``. ``intervals`` holds a 95 % bootstrap interval for each of the
-        scores that a table may print, by their path (``per_class.benign.precision``), or None;
-        ``reasons`` says why a score or an interval is None, ``intervals_replicates`` how many
-        samples were left where some lacked what the score rests on.
-        ``accuracy_ci`` is Clopper-Pearson's where the bootstrap draws nothing but the same: without
-        a single error or a single hit, or with the same share of hits of every patient. It is over
-        images or, where patients are known, over patients, and None with a single patient;
-        ``ci_method`` says which.
+        See ``docs/run-folder.md``. ``intervals`` holds a 95 % interval for each of the scores that
+        a table may print, by their path (``per_class.benign.precision``), or None: where patients
+        are known, by leaving each of them out (``intervals_method`` "jackknife"), else by the
+        bootstrap over images. ``reasons`` says why a score or an interval is None,
+        ``intervals_replicates`` how many bootstrap samples were left where some lacked what the
+        score rests on. ``accuracy_ci`` is Clopper-Pearson's where all samples are the same: without
+        a single error or a single hit, or with the same share of hits of every patient; None with
+        a single patient. ``ci_method`` says which.
 
     Raises
     ------
@@ -198,6 +198,7 @@ def _section(
         "accuracy_ci": None if ends is None else list(ends),
         "ci_unit": ground.unit,
         "ci_method": found.method,
+        "intervals_method": found.samples,
     }
     facts = {
         "tp_at_half": int(tp_at_half),

@@ -12,6 +12,15 @@ from common.metrics.score import RestsOn
 CONSTANT = "the same in every bootstrap sample"
 """Why a score that rests on enough has no interval all the same."""
 
+UNMOVED = "the same without any one patient"
+"""The same, where patients are left out one by one."""
+
+STILL = (CONSTANT, UNMOVED)
+"""Both: the interval is missing since nothing varies."""
+
+NEEDED = "not defined without one of the patients"
+"""Why a score has none that needs a certain patient."""
+
 
 @dataclass(frozen=True)
 class Ground:

@@ -11,6 +11,7 @@ from common.errors import InputError
 from common.metrics.arguments import columns, whole
 from common.metrics.groups import known
 from common.metrics.intervals import REPLICATES, percentile_interval, resample
+from common.metrics.jackknife import MOST_UNITS, jackknife_interval, without_each
 from common.predictions import COLUMNS, classes_of, column, correct, of_part
 
 if TYPE_CHECKING:
@@ -60,16 +61,17 @@ def compare(
     part : str
         Part of the split to compare on.
     replicates : int
-        Bootstrap samples.
+        Bootstrap samples, where patients are not known.
     seed : int
         Of the bootstrap.
 
     Returns
     -------
     dict
-        ``n, n_patients, accuracy_a, accuracy_b, difference`` (a - b), ``difference_ci`` (paired
-        bootstrap over ``ci_unit``, None without a single differing image, or with one patient),
-        ``both_right, only_a, only_b, both_wrong, mcnemar_p``.
+        ``n, n_patients, accuracy_a, accuracy_b, difference`` (a - b), ``difference_ci`` (paired,
+        over ``ci_unit``, by ``ci_method``: "jackknife" over patients, "bootstrap" over images; None
+        without a single differing image, or with one patient), ``both_right, only_a, only_b,
+        both_wrong, mcnemar_p``.
 
     Raises
     ------
@@ -83,13 +85,13 @@ def compare(
     cases = known(a["case"].to_numpy())
     n_patients = None if cases is None else len(np.unique(cases))
     difference = right_a.astype(int) - right_b.astype(int)
-    sums = resample(
-        np.stack([difference, np.ones_like(difference)], axis=1),
-        cases,
-        replicates=replicates,
-        seed=seed,
-    )
-    interval = percentile_interval(sums[:, 0] / sums[:, 1])
+    each = np.stack([difference, np.ones_like(difference)], axis=1)
+    method = "bootstrap" if cases is None or (n_patients or 0) > MOST_UNITS else "jackknife"
+    if method == "jackknife" and cases is not None:
+        interval = _left_out(each, cases)
+    else:
+        sums = resample(each, cases, replicates=replicates, seed=seed)
+        interval = percentile_interval(sums[:, 0] / sums[:, 1])
     only_a, only_b = int((difference > 0).sum()), int((difference < 0).sum())
     return {
         "n": len(a),
@@ -99,12 +101,23 @@ def compare(
         "difference": float(difference.mean()),
         "difference_ci": None if interval is None else list(interval),
         "ci_unit": "image" if cases is None else "patient",
+        "ci_method": method,
         "both_right": int((right_a & right_b).sum()),
         "only_a": only_a,
         "only_b": only_b,
         "both_wrong": int((~right_a & ~right_b).sum()),
         "mcnemar_p": mcnemar(only_a, only_b),
     }
+
+
+def _left_out(each: np.ndarray, cases: np.ndarray) -> tuple[float, float] | None:
+    """Interval of a difference by how each patient moves it; None with a single one."""
+    sums = without_each(cases).sums(each)
+    if len(sums) < 2:
+        return None
+    total = each.sum(axis=0)
+    low, high = jackknife_interval(total[0] / total[1], sums[:, 0] / sums[:, 1], -1, 1)
+    return None if np.isnan(low) else (float(low), float(high))
 
 
 def _paired(
@@ -166,7 +179,7 @@ def text(a: str, b: str, result: dict[str, Any]) -> str:
         low, high = (100 * value for value in result["difference_ci"])
         lines.append(
             f"a - b      {points:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f} "
-            f"(paired bootstrap over {result['ci_unit']}s)"
+            f"(paired {result['ci_method']} over {result['ci_unit']}s)"
         )
     lines += [
         f"right      both {result['both_right']}   only a {result['only_a']}   "

@@ -15,10 +15,11 @@ from common.metrics import catalogue
 
 _COUNTS = {"n", "correct", "n_patients", "n_folders", "tp_at_half", "above_half", "best_epoch"}
 _CLASS_COUNTS = {"support", "tp", "tn", "fp", "fn"}
-_TEXTS = {"split", "ci_unit", "ci_method", "auc_kind", "positive_class"}
+_TEXTS = {"split", "ci_unit", "ci_method", "intervals_method", "auc_kind", "positive_class"}
 _CHOICES = {
     "ci_unit": ("patient", "image", None),
-    "ci_method": ("bootstrap", "clopper-pearson", None),
+    "ci_method": ("jackknife", "bootstrap", "clopper-pearson", None),
+    "intervals_method": ("jackknife", "bootstrap"),
 }
 _SCORES = {score.key for score in catalogue.SCORES}
 """Others are what a paper notes for itself."""

@@ -80,7 +80,7 @@ def _interval(metrics: dict[str, Any]) -> str:
     if metrics["accuracy_ci"] is None:
         return f"no interval ({_why(metrics)})"
     low, high = metrics["accuracy_ci"]
-    method = {"bootstrap": "bootstrap", "clopper-pearson": "Clopper-Pearson"}[metrics["ci_method"]]
+    method = metrics["ci_method"].replace("clopper-pearson", "Clopper-Pearson")
     return (
         f"95 % interval {100 * low:.2f} to {percent(high)}  ({method} over {metrics['ci_unit']}s)"
     )

@@ -14,6 +14,7 @@ from common.report.files import RunFiles
 from common.report.words import interval, known, plural, score
 
 METHODS = {
+    "jackknife": "jackknife over {}s",
     "bootstrap": "bootstrap over {}s",
     "clopper-pearson": "Clopper-Pearson over {}s",
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.metrics import clopper_pearson, shown
-from common.metrics.ground import CONSTANT
+from common.metrics.ground import STILL
 
 
 def lookup(metrics: Mapping[str, Any], key: str) -> Any:
@@ -104,7 +104,7 @@ def interval_behind(metrics: Mapping[str, Any], key: str) -> tuple[float, float]
     Returns
     -------
     (low, high), or None
-        The bootstrap's; where every sample is the same, the exact one of the counts; of a count
+        That of metrics.json; where nothing moves the score, the exact one of the counts; of a count
         that of its share, times the images that it is out of.
     """
     return _interval(*section_of(metrics, key))
@@ -165,7 +165,7 @@ def _interval(section: Mapping[str, Any], rest: str) -> tuple[float, float] | No
         low, high = pair if name in ("tp", "fp", "correct") else (1 - pair[1], 1 - pair[0])
         return low * counts[1], high * counts[1]
     pair = shown.interval(section, rest)
-    if pair is not None or (section.get("reasons") or {}).get(rest) != CONSTANT:
+    if pair is not None or (section.get("reasons") or {}).get(rest) not in STILL:
         return pair
     if name == "f1" and path.startswith("per_class."):
         # F1 = 2J / (1 + J), and J = TP / (TP + FP + FN) is a share.

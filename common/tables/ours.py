@@ -109,13 +109,13 @@ class Estimate:
     n_runs : int
         How many runs have the number.
     low, high : float or None
-        95 % interval: bootstrap of one run, t of the mean of several.
+        95 % interval: its own of one run, t of the mean of several.
     k, n : int or None
         Counts behind the number of one run, where it is a share of images.
     n_test : int or None
         Test images; None if the runs differ.
     half_widths : (float, float) or None
-        Of the runs' own bootstrap intervals, below and above, on average: how uncertain one test
+        Of the runs' own intervals, below and above, on average: how uncertain one test
         set is.
     reason : str
         Why there is no value, or a single run's value has no interval; "" where that is not said.
@@ -158,8 +158,8 @@ def run_id(run: Run | Recorded) -> str:
 def estimate(group: Group, key: str) -> Estimate:
     """Sum up the runs of a group for one number.
 
-    One run: its value, k/n and interval, which is the bootstrap's, and where that has none since
-    every sample is the same the exact one of the counts. Several: mean, standard deviation
+    One run: its value, k/n and interval, and where that has none since no patient moves it the
+    exact one of the counts. Several: mean, standard deviation
     (ddof=1) and the t-interval of the mean, which for a score ends where the score does.
 
     Parameters

@@ -25,7 +25,7 @@ _DIFFERENCES = 3
 LEGEND = [
     "Percentages, or in the unit that the paper prints. ours: one run with its k/n, or mean ± "
     "standard deviation (runs).",
-    "Interval: bootstrap for one run, exact where all samples are the same, t for the mean of "
+    "Interval: over patients for one run, exact where none moves the score, t for the mean of "
     "several. difference: ours minus",
     "the paper's with its interval, for which the paper's own is Clopper-Pearson, or as wide as "
     "ours where its counts are not known.",

@@ -1,0 +1,185 @@
+"""How often our 95 % intervals hold the truth: simulated studies of few patients.
+
+Patients' chances of a right image come from a beta distribution (intraclass correlation 0.1, 0.3
+and 0.5), images from the patient's chance, as many as cases of BreakHis have at 100x. For the AUC
+an image's score is its patient's chance, as a normal quantile, and normal noise. Before: the
+percentile bootstrap over patients; now: what metrics.json holds. Studies without an interval,
+where nothing varies, are left out, but for the accuracy, which has Clopper and Pearson's.
+
+    python -m benchmarks.interval_coverage             # minutes
+    python -m benchmarks.interval_coverage --page docs/intervals.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from common import errors, metrics
+from common.files import replace_block
+from common.metrics import simulation
+from common.metrics.intervals import percentile_interval
+from common.metrics.jackknife import jackknife_interval
+from common.metrics.simulation import Coverage, Studies
+
+PATIENTS = (12, 24, 70)
+ACCURACIES = (0.6, 0.8, 0.9, 0.95, 0.99)
+CORRELATIONS = (0.1, 0.3, 0.5)
+REPLICATES = 1000
+LOWEST, HIGHEST = 0.93, 0.97
+"""Where a coverage counts as right."""
+TITLES = (*simulation.SCORES, "AUC", "difference")
+START, END = "<!-- coverage -->", "<!-- end of coverage -->"
+
+Both = tuple[Coverage, Coverage]
+
+
+def by_counts(drawn: Studies, name: str) -> Both:
+    """Coverage of a score of counts, before and now."""
+    before = simulation.percentile(drawn, name, replicates=REPLICATES)
+    return (
+        simulation.coverage(drawn, name, *before),
+        simulation.coverage(drawn, name, *simulation.jackknife(drawn, name)),
+    )
+
+
+def areas(drawn: Studies, correlation: float, seed: int) -> Both:
+    """Coverage of the area under the ROC curve."""
+    rng = np.random.default_rng(seed)
+    units = len(drawn.malignant)
+    malignant, benign = np.flatnonzero(drawn.malignant), np.flatnonzero(~drawn.malignant)
+    grid = quantiles(
+        simulation.chances((np.arange(2000) + 0.5) / 2000, drawn.accuracy, correlation)
+    )
+    true = float(ndtr((grid[:, None] + grid) / np.sqrt(2)).mean())
+    times = rng.multinomial(units, np.full(units, 1 / units), size=REPLICATES).astype(float)
+    ends = []
+    for images, chance in zip(drawn.images, drawn.chance, strict=True):
+        scores = [
+            level + rng.normal(size=n) for level, n in zip(quantiles(chance), images, strict=True)
+        ]
+        won = np.zeros((units, units))
+        for j in benign:
+            others = np.sort(-scores[j])
+            for i in malignant:
+                won[i, j] = np.searchsorted(others, scores[i]).sum()
+        ends.append([percentile_interval(area(won, images, drawn, times)),
+                     left_out(won, images, drawn)])  # fmt: skip
+    found = []
+    for place in (0, 1):
+        pairs = [each[place] or (np.nan, np.nan) for each in ends]
+        found.append(simulation.held(true, *np.array(pairs).T))
+    return found[0], found[1]
+
+
+def quantiles(chance: np.ndarray) -> np.ndarray:
+    return ndtri(np.clip(chance, 1e-12, 1 - 1e-12))
+
+
+def area(won: np.ndarray, images: np.ndarray, drawn: Studies, times: np.ndarray) -> np.ndarray:
+    """Area of samples, NaN without a class."""
+    pairs = (times @ (images * drawn.malignant)) * (times @ (images * ~drawn.malignant))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(pairs > 0, ((times @ won) * times).sum(axis=1) / pairs, np.nan)
+
+
+def left_out(
+    won: np.ndarray, images: np.ndarray, drawn: Studies
+) -> tuple[np.ndarray, np.ndarray] | None:
+    units = len(images)
+    value = area(won, images, drawn, np.ones((1, units)))[0]
+    low, high = jackknife_interval(value, area(won, images, drawn, 1 - np.eye(units)), 0, 1)
+    return None if np.isnan(low) else (low, high)
+
+
+def differences(patients: int, accuracy: float, correlation: float, count: int) -> Both:
+    """Coverage of the difference of two networks on the same images, 3 points apart."""
+    drawn = simulation.pairs(patients, accuracy, 0.03, correlation, count, seed=2)
+    before = simulation.percentile_difference(drawn, REPLICATES)
+    now = simulation.jackknife_difference(drawn)
+    return simulation.held(0.03, *before), simulation.held(0.03, *now)
+
+
+def cells(count: int) -> Iterator[tuple[float, int, float, list[Both]]]:
+    """Correlation, patients, accuracy and the coverages of `TITLES`."""
+    for correlation in CORRELATIONS:
+        for patients in PATIENTS:
+            for accuracy in ACCURACIES:
+                drawn = simulation.studies(patients, accuracy, correlation, count, seed=1)
+                found = [by_counts(drawn, name) for name in simulation.SCORES]
+                few = simulation.studies(patients, accuracy, correlation, count // 5, seed=1)
+                found.append(areas(few, correlation, seed=1))
+                found.append(differences(patients, accuracy, correlation, count))
+                yield correlation, patients, accuracy, found
+
+
+def over_images(count: int) -> Iterator[tuple[int, float, float]]:
+    """Coverage of the percentile bootstrap where every image stands for itself."""
+    for n in (100, 400, 1000):
+        for accuracy in ACCURACIES:
+            right = np.random.default_rng(3).binomial(n, accuracy, size=count)
+            kinds, times = np.unique(right, return_counts=True)
+            held = 0
+            for k, often in zip(kinds, times, strict=True):
+                drawn = np.random.default_rng(0).binomial(n, k / n, size=REPLICATES) / n
+                ends = percentile_interval(drawn) or metrics.clopper_pearson(int(k), n)
+                held += often * (ends[0] <= accuracy <= ends[1])
+            yield n, accuracy, held / count
+
+
+def page(count: int) -> str:
+    """Tables of all cells, and how many are right."""
+    lines, right, total = [], [0, 0], 0
+    for correlation, patients, accuracy, found in cells(count):
+        if not lines or (patients, accuracy) == (PATIENTS[0], ACCURACIES[0]):
+            lines += [
+                f"\nIntraclass correlation {correlation}:\n",
+                f"| patients | accuracy | {' | '.join(TITLES)} |",
+                "|---|---|" + "---|" * len(TITLES),
+            ]
+        texts = []
+        for before, now in found:
+            texts.append(
+                f"{100 * before.share:.0f} → {100 * now.share:.0f} "
+                f"({100 * before.width:.0f} → {100 * now.width:.0f})"
+            )
+            total += 1
+            for place, each in enumerate((before, now)):
+                right[place] += LOWEST <= round(each.share, 2) <= HIGHEST
+        lines.append(f"| {patients} | {accuracy} | {' | '.join(texts)} |")
+    head = [
+        "In each cell: how many of 100 intervals hold the truth, before → now, and their median "
+        f"width in points. {count} studies a cell ({count // 5} for the AUC).",
+        f"Between {LOWEST:.0%} and {HIGHEST:.0%} lie {right[0]} of {total} cells before, "
+        f"{right[1]} now.",
+    ]
+    lines += ["\nOver independent images, the accuracy's percentile bootstrap:\n",
+              "| images | " + " | ".join(map(str, ACCURACIES)) + " |",
+              "|---|" + "---|" * len(ACCURACIES)]  # fmt: skip
+    rows: dict[int, list[str]] = {}
+    for n, _, share in over_images(20 * count):
+        rows.setdefault(n, []).append(f"{100 * share:.0f}")
+    lines += [f"| {n} | {' | '.join(shares)} |" for n, shares in rows.items()]
+    return "\n".join([*head, *lines])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--studies", type=int, default=1000, help="in each cell")
+    parser.add_argument("--page", type=Path, help="write the tables into this page")
+    flags = parser.parse_args()
+    began = time.perf_counter()
+    tables = page(flags.studies)
+    if flags.page:
+        replace_block(flags.page, START, END, tables)
+    print(tables)
+    print(f"\n{time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    errors.main(main)
