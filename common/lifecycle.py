@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from common import appearance, evaluation, images, runs, terminal
+from common import appearance, evaluation, images, loggers, runs, terminal
 from common.config import PaperConfig, Request
 from common.datasets import Card
 from common.errors import RESTORE, InputError, listed
@@ -99,7 +99,9 @@ def complete(
         more_data=more_data if material is None else material.more(index, more_data),
     ).changed(**own, **(facts or {}))
     execution = request.execution
+    loggers.require(execution.log)
     with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=pixels) as run:
+        run.log = execution.log
         if run.finished:
             _mend(run, request, data_dir, pixels, draw)
         else:

@@ -167,8 +167,12 @@ def test_the_example_of_a_folder_to_publish_runs(tmp_path):
 
     data = synthetic.bci(tmp_path / "data", slides=16, patches_per_slide=3, size=64)
     run = her2scoring.train(
-        preset="demo", data_dir=data, image_size=32, epochs=1, runs_dir=tmp_path / "runs"
-    )
+        preset="demo", data_dir=data, image_size=32, epochs=1, runs_dir=tmp_path / "runs",
+        log="tensorboard",
+    )  # fmt: skip
+    # Beside the runs, and nothing of it in the run.
+    (told,) = (tmp_path / "runs" / "tensorboard" / "her2scoring" / run.path.name).iterdir()
+    assert "tfevents" in told.name and told.stat().st_size > 100
     card.pack(run.path, tmp_path / "out")
     image = sorted(data.rglob("*.png"))[0]
     done = subprocess.run(

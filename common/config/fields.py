@@ -122,6 +122,10 @@ class Execution:
         None, "what to call the run, as in --run NAME; no two runs in one folder have the same name"
     )
 
+    log: Literal["tensorboard", "mlflow", "wandb"] | None = _option(
+        None, "give the history to this program, too (an extra of its name); changes no result"
+    )
+
     def __post_init__(self) -> None:
         name = self.name
         if name is not None and not (

@@ -37,11 +37,14 @@ class Run:
     record : Record
     started : datetime
         When this process began to work on it.
+    log : str or None
+        Program that its history is given to (`common.loggers`); known to this process alone.
     """
 
     path: Path
     record: Record = field(repr=False)
     started: datetime.datetime = field(default_factory=now, repr=False)
+    log: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def finished(self) -> bool:

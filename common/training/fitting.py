@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from common import models, terminal
+from common import loggers, models, terminal
 from common.backend import keras
 from common.errors import InputError
 from common.files import atomic_path, write_csv
@@ -155,16 +155,21 @@ def fit(
         _write_history(folder, state["history"])
     recorder = _Recorder(folder, checkpoint, state, epochs, keep, monitor, train, second, lengths)
     if start < epochs:
+        followed = run if isinstance(run, Run) else None
         try:
-            model.fit(
-                train,
-                epochs=epochs,
-                initial_epoch=start,
-                validation_data=validation,
-                shuffle=False,  # the batches shuffle themselves, by seed and epoch
-                verbose=0,
-                callbacks=[*callbacks, recorder],
-            )
+            with loggers.following(followed, state["history"]) as tell:
+                told = keras.callbacks.LambdaCallback(
+                    on_epoch_end=lambda epoch, logs: tell(recorder.state["history"][-1])
+                )
+                model.fit(
+                    train,
+                    epochs=epochs,
+                    initial_epoch=start,
+                    validation_data=validation,
+                    shuffle=False,  # the batches shuffle themselves, by seed and epoch
+                    verbose=0,
+                    callbacks=[*callbacks, recorder, told],
+                )
         except KeyboardInterrupt:
             done = trained_epochs(folder)  # on disk: the interruption may have come while saving
             raise KeyboardInterrupt(

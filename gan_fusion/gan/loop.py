@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import terminal
+from common import loggers, terminal
 from common.errors import InputError
 from common.files import atomic_path, write_csv, write_json
 from gan_fusion.gan.config import GanConfig
@@ -17,7 +17,7 @@ from gan_fusion.gan.draws import SAMPLES, Draws, draw_images, random, reference
 from gan_fusion.gan.evaluation import Judge, ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
@@ -100,7 +100,8 @@ class Training:
                 f"resuming after {self._kimg(self.state['epoch']):.3g} of {self.config.kimg:g} kimg"
             )
         try:
-            self._loop()
+            with loggers.following(self.run, self.state["history"], "kimg") as tell:
+                self._loop(tell)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"interrupted; the state after {self._kimg(self.state['epoch']):.3g} kimg is in "
@@ -129,7 +130,7 @@ class Training:
         }
         write_json(self.run.path / "metrics.json", metrics)
 
-    def _loop(self) -> None:
+    def _loop(self, tell: Callable[[Mapping[str, float]], None]) -> None:
         shown = self.config.batch_size * self.config.critic_steps  # images, in an iteration
         with terminal.progress("GAN", shown * self.total, "images", transient=True) as bar:
             bar.restart(shown * self.state["epoch"], shown * self.total)
@@ -159,6 +160,8 @@ class Training:
                     saved = time.monotonic()
                 # Kept in memory between saves, too.
                 self.state = {**self.state, "history": history, "points": points}
+                tell(history[-1] | {k: v for k, v in (points[-1] if due else {}).items()
+                                    if isinstance(v, float)})  # fmt: skip
                 if due:
                     self._report(points[-1], history[-1], rate)
 

@@ -66,7 +66,7 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
         Finished; the same call finds it again.
     """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
-    from common import backend, images, lifecycle, material, runs
+    from common import backend, images, lifecycle, loggers, material, runs
     from gan_fusion import data
     from gan_fusion.gan import report
 
@@ -116,7 +116,9 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
         "training_hash": data.training_hash(split),
         "n_training": len(seen),
     }
+    loggers.require(execution.log)
     with runs.open_run(execution.runs_dir, record, fresh=execution.fresh, pixels=pixels) as run:
+        run.log = execution.log
         if run.finished:
             lifecycle.require_whole(run, report.write)
         else:
