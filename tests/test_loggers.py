@@ -79,13 +79,17 @@ def test_what_fails_is_said_and_changes_no_training(tmp_path, monkeypatch, capsy
     monkeypatch.setitem(loggers._FOLLOWERS, "wandb", Failing)
     monkeypatch.setattr(loggers, "require", lambda logger: None)
     monkeypatch.setattr(runs.Run, "note", lambda self, **facts: None)
-    expected = training.fit(build(), Data(), Data(), run_in(tmp_path / "none", None), 1).history
-    for place in ("begin", "tell", "close"):
+    warning = "warning: --log wandb: ConnectionError: no network; the training goes on"
+    for place in ("begin", "close"):
         Failing.fails = place
-        run = run_in(tmp_path / place, "wandb")
-        assert training.fit(build(), Data(), Data(), run, 1).history.equals(expected)
-        said = capsys.readouterr().err
-        assert said.count("warning: --log wandb: ConnectionError: no network; the training") == 1
+        with loggers.following(run_in(tmp_path, "wandb"), ROWS[:1]) as tell:
+            tell(ROWS[1])
+        assert capsys.readouterr().err.count(warning) == 1
+    expected = training.fit(build(), Data(), None, tmp_path / "none", 1, keep="last").history
+    Failing.fails = "tell"
+    run = run_in(tmp_path, "wandb")
+    assert training.fit(build(), Data(), None, run, 1, keep="last").history.equals(expected)
+    assert capsys.readouterr().err.count(warning) == 1
 
 
 def test_a_program_that_is_not_there_is_refused_before_the_training(monkeypatch):
