@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from pages import parse
+from pages import measured, parse
 from submissions import Submission
 
 from common.errors import InputError
@@ -399,3 +399,17 @@ def test_the_page_holds_all_in_itself(tmp_path, capsys):
 @pytest.mark.parametrize("package", PAPERS)
 def test_our_papers_are_reviewed(tmp_path, package):
     assert main([str(tmp_path / "page.html"), "--numbers", package]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_fits_phones_and_screens(browser, tmp_path, width):
+    submission = Submission()
+    for plant in (_image_in_two_parts, _training_images, _one_label, _impossible):
+        predictions = submission.predictions
+        plant(submission)
+        submission.predictions = predictions
+    out = tmp_path / "page.html"
+    assert main([str(out), *submission.write(tmp_path), *submission.draw(tmp_path)]) == 1
+    found = measured(browser, out, tmp_path, width)
+    assert found == {"inner": width, "scroll": width, "wide": [], "cut": [], "broken": 0}
