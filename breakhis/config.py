@@ -10,7 +10,7 @@ the main row: ``python -m breakhis.train --preset T2-binary-resnet50 --data-dir 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from common.config import ASSUMED, Group, MixedPrecision, ResizeFilter, hp
 from common.networks import Backbone
@@ -172,6 +172,24 @@ PRESETS: dict[str, Config] = {
 
 HONEST: dict[str, str] = {row: f"{row}-honest" for row in _ROWS}
 """The honest twin of each row."""
+
+
+UNPRINTED: dict[str, tuple[str, dict[str, Any]]] = {
+    f"{row}, {words}": (row, {"normalisation": value})
+    for row in (
+        "T2-binary-resnet50",
+        "T2-binary-vgg19",
+        "T2-8class-resnet50",
+        "T2-8class-resnet50-oversampled",
+        "T2-8class-vgg19",
+        "T2-8class-vgg19-oversampled",
+    )
+    for value, words in (
+        ("imagenet", "ImageNet's statistics"),
+        ("own", "no z-score: the weights' own scaling"),
+    )
+}
+"""The ablation that the paper lacks (B07): its rows without the training set's z-score."""
 
 
 def leaks(config: Config) -> list[str]:

@@ -11,7 +11,7 @@ of all magnifications, 1,117 of 40x. Command of the main row:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from common.config import ASSUMED, DEVIATION, Group, MixedPrecision, ResizeFilter, hp
 from common.errors import InputError
@@ -224,6 +224,16 @@ PRESETS: dict[str, Config] = {
 
 HONEST: dict[str, str] = {row: f"{row}-honest" for row in _ROWS}
 """The honest twin of each row."""
+
+
+UNPRINTED: dict[str, tuple[str, dict[str, Any]]] = {
+    f"plain ResNet-{name.removeprefix('resnet')}": (
+        f"T1-ernet{name.removeprefix('resnet')}",
+        {"network": name},
+    )
+    for name in RESNETS
+}
+"""The networks that the paper builds on and does not measure (E25)."""
 
 
 def leaks(config: Config) -> list[str]:

@@ -6,7 +6,8 @@ it saw every image of the data set; any other run is listed with what differs. S
 appear.
 
 printed, words -> arithmetic, behind -> ours -> other_images -> judge, paper, nearest ->
-comparison, as_printed -> tally, cells -> show -> readme, quoted -> entry
+comparison, as_printed -> tally, cells -> show -> readme, quoted, unprinted
+-> entry
 """
 
 from common.tables.arithmetic import paper_count, paper_counts, recover_count, size_remarks

@@ -8,6 +8,7 @@ from common.tables.comparison import compared
 from common.tables.paper import load
 from common.tables.quoted import quoted_markdown
 from common.tables.show import latex, markdown
+from common.tables.unprinted import unprinted_markdown
 
 
 def main(package: str, arguments: list[str] | None = None) -> int:
@@ -49,8 +50,12 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         text = sheet_text(compared(paper))
     else:
         text = {"markdown": markdown, "latex": latex}[flags.format](paper)
-    if flags.format == "markdown" and (more := quoted_markdown(package)):
-        text = f"{text.rstrip()}\n\n{more}"
+    if flags.format == "markdown":
+        lacking = unprinted_markdown(paper, flags.runs_dir or "runs")
+        text = "\n\n".join(
+            part.rstrip() for part in (text, lacking, quoted_markdown(package)) if part
+        )
+        text += "\n"
     if flags.output:
         write_text(flags.output, text)
     else:

@@ -1,0 +1,109 @@
+"""Rows that a paper lacks, and that would say what its idea is worth: ours beside our own rows."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from common import config as configuration
+from common import evaluation, runs
+from common.tables.ours import Estimate, Group, estimate
+from common.tables.paper import Paper, command, missing_images
+from common.tables.show import markdown_table
+
+HEADING = "## Rows that the paper lacks"
+
+HEADER = ("row", "accuracy %", "95 % interval", "of the paper's row", "difference", "honest twin")
+
+SHOWN = 2
+"""Commands of rows without a run that are named."""
+
+
+def unprinted_markdown(paper: Paper, runs_dir: str | Path) -> str:
+    """Lay out the rows that a paper lacks.
+
+    Parameters
+    ----------
+    paper : Paper
+        From `load`. Its package's ``config.UNPRINTED`` has the rows: what each is -> the preset of
+        the row beside it, and the settings by which it differs.
+    runs_dir : path
+        Where runs live.
+
+    Returns
+    -------
+    str
+        Under a heading of their own; "" where a paper has none.
+    """
+    module = importlib.import_module(f"{paper.package}.config")
+    rows: Mapping[str, tuple[str, Mapping[str, Any]]] = getattr(module, "UNPRINTED", {})
+    if not rows:
+        return ""
+    known = [
+        run for run in runs.find(runs_dir, paper.package)
+        if (run.record.fabricated if paper.fabricated else not run.synthetic)
+        and not missing_images(run.record)
+    ]  # fmt: skip
+    lines, left = [], []
+    for what, (base, settings) in rows.items():
+        config = replace(paper.presets[base], **settings)
+        group = _filled(known, config)
+        if group is None:
+            left.append(_command(paper, base, config, settings))
+            continue
+        honest = paper.honest.get(base, "")
+        twin = None
+        if honest in paper.presets:
+            twin = _filled(known, replace(paper.presets[honest], **settings))
+        ours = estimate(group, "accuracy")
+        beside = paper.groups.get(base)
+        theirs = estimate(beside, "accuracy") if beside else None
+        lines.append(
+            [what, _value(ours), _ends(ours), _value(theirs), _apart(ours, theirs),
+             _value(estimate(twin, "accuracy") if twin else None)]
+        )  # fmt: skip
+    out = [HEADING, ""]
+    if lines:
+        out += [*markdown_table(HEADER, lines), ""]
+    if left:
+        noun = "row has" if len(left) == 1 else "rows have"
+        out += [f"{len(left)} {noun} no run yet. Made, for example, by:", ""]
+        out += [f"- `{text}`" for text in left[:SHOWN]]
+    return "\n".join(out).rstrip() + "\n"
+
+
+def _filled(known: list[runs.Run], config: Any) -> Group | None:
+    """Runs of a config; None if there is none."""
+    found = [run for run in known if not configuration.differences(run.config, config)]
+    return Group([*found], [evaluation.read_metrics(run) for run in found]) if found else None
+
+
+def _command(paper: Paper, base: str, config: Any, settings: Mapping[str, Any]) -> str:
+    for name, preset in paper.presets.items():
+        if preset == config:
+            return command(paper.package, name, paper.trained_by, paper.chains)
+    flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in settings.items())
+    made = command(paper.package, base, paper.trained_by, paper.chains)
+    return made.replace(" --data-dir", f" {flags} --data-dir")
+
+
+def _value(found: Estimate | None) -> str:
+    if found is None or found.value is None:
+        return "–"
+    text = f"{100 * found.value:.2f}"
+    return f"{text} ({found.n_runs} runs)" if found.n_runs > 1 else text
+
+
+def _ends(found: Estimate) -> str:
+    if found.low is None or found.high is None:
+        return "–"
+    return f"{100 * found.low:.2f} to {100 * found.high:.2f}"
+
+
+def _apart(ours: Estimate, theirs: Estimate | None) -> str:
+    if theirs is None or theirs.value is None or ours.value is None:
+        return "–"
+    return f"{100 * (ours.value - theirs.value):+.2f}"
