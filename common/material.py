@@ -297,7 +297,7 @@ def _answered(request: Request[C], card: OwnImages, index: pd.DataFrame) -> Requ
         changes["group"] = "case" if (index["case"] != "").any() else "slide"
     if "stratify" in fields and "stratify" not in asked:
         changes["stratify"] = True  # rare classes of a small set would miss a part
-    name = f"own-{request.preset}" if "preset" in asked else "own"
+    name = f"own-{request.preset.removesuffix('-changed')}" if "preset" in asked else "own"
     return dataclasses.replace(request, config=dataclasses.replace(config, **changes), preset=name)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Images", "OwnImages", "card", "of_list", "read", "require_one_label"]
 
-LICENCE = "as its owners set it"
+LICENCE = "its owners' terms"
 POSITIVE_WORDS = (
     "malignant", "positive", "cancer", "carcinoma", "tumor", "tumour", "invasive", "metastasis",
     "abnormal", "diseased", "pos", "yes", "true", "1",
