@@ -226,19 +226,21 @@ def numbers(known: Known, notes: tables.Notes, *, printed_only: bool) -> list[di
         heads = [head for head in HEADS if head != OTHER or other]
         for row, metric, printed, ours, interval, apart, status, second, twin, _, marks in lines:
             if row or not rows:
-                rows.append({"name": row, "lines": []})
+                rows.append({"name": row, "lines": [], "tied": row.endswith(tables.MARK)})
             first, last = _cell(printed), _cell("", marks)
             between = [_cell(ours), _cell(interval), _cell(_minus(apart)), _verdict(status),
                        *([_cell(second)] if other else []), _marked(twin)]  # fmt: skip
             cells = [first, last] if printed_only else [first, *between, last]
             rows[-1]["lines"].append({"metric": metric, "cells": cells})
         title = tables.table_title(name)
+        told = tables.told(known.table[known.table["table"] == name])
         found.append(
             {
                 "id": "table-" + re.sub(r"\W+", "-", name).strip("-").lower(),
                 "title": title[:1].upper() + title[1:],
                 "heads": heads[:1] + heads[-1:] if printed_only else heads,
                 "rows": rows,
+                "told": [] if printed_only else told,
                 "count": len(lines),
                 "long": len(lines) > LONG,
                 "caption": f"{len(lines)} printed numbers"

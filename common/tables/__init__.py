@@ -5,9 +5,8 @@ fills a row only if its whole config equals the row's preset (seed, split seed a
 it saw every image of the data set; any other run is listed with what differs. Synthetic runs never
 appear.
 
-printed, words -> arithmetic, behind -> ours -> other_images -> judge, paper, nearest ->
-comparison, as_printed -> tally, cells -> show -> readme, quoted, unprinted
--> entry
+printed, words -> arithmetic, behind -> ours -> other_images -> judge -> resolution, paper,
+nearest -> comparison, as_printed -> tally, cells -> show -> readme, quoted, unprinted -> entry
 """
 
 from common.tables.arithmetic import paper_count, paper_counts, recover_count, size_remarks
@@ -29,6 +28,7 @@ from common.tables.paper import Paper, command, load, missing_images
 from common.tables.printed import COLUMNS, SCALES, published, published_text, unknown
 from common.tables.quoted import HEADING, Quoted, quoted, quoted_markdown
 from common.tables.readme import BEGIN, END, block, update_readme
+from common.tables.resolution import MARK, resolved, told
 from common.tables.show import LEGEND, LEGEND_OTHER, latex, markdown, markdown_table
 from common.tables.tally import Tally, in_words, tally
 from common.tables.words import (
@@ -49,6 +49,7 @@ __all__ = [
     "LEGEND",
     "LEGEND_OTHER",
     "MARGIN",
+    "MARK",
     "OTHER",
     "OTHER_IMAGES",
     "REASONS",
@@ -89,12 +90,14 @@ __all__ = [
     "quoted_markdown",
     "reason",
     "recover_count",
+    "resolved",
     "rows",
     "size_remarks",
     "split_notes",
     "status",
     "table_title",
     "tally",
+    "told",
     "unknown",
     "update_readme",
 ]

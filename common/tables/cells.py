@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.tables.arithmetic import impossible
 from common.tables.printed import SCALES, unknown
+from common.tables.resolution import marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +119,7 @@ def cells(table: pd.DataFrame, commands: Notes, notes: Notes) -> list[tuple[str,
             marks = [notes.mark(text) for text in _remarks(record, wrong)]
             lines.append(
                 [
-                    "" if record["row"] == before else record["row"],
+                    "" if record["row"] == before else marked(record["row"], record["tie"]),
                     record["metric"],
                     record["printed"] + "*" * wrong,
                     _ours(record),

@@ -13,6 +13,7 @@ from common.tables.nearest import nearest
 from common.tables.ours import Estimate, estimate, measured
 from common.tables.paper import Paper, command, load
 from common.tables.printed import SCALES
+from common.tables.resolution import resolved
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +39,8 @@ def rows(package: str, runs_dir: str | Path) -> pd.DataFrame:
         ``reason`` (in full), ``nearest`` (the possible number, of an impossible one),
         ``other_images`` (the second judgement, of `words.OTHER_IMAGES`); the honest twin
         (``honest`` its preset or why there is none, ``honest_ours, honest_sd, honest_n_runs,
-        honest_low, honest_high``), ``leaks, command, honest_command``. Values are in the printed
-        unit.
+        honest_low, honest_high``), ``leaks, command, honest_command``; what the test set can
+        tell apart (`resolution.COLUMNS`). Values are in the printed unit.
     """
     return compared(load(package, runs_dir))
 
@@ -116,7 +117,7 @@ def compared(paper: Paper) -> pd.DataFrame:
             ),
         }
         records.append(record)
-    return _typed(pd.DataFrame(records))
+    return _typed(pd.DataFrame(records).join(resolved(paper.table, paper.groups)))
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from common.tables.arithmetic import impossible, paper_counts, size_remarks
 from common.tables.cells import Notes, split_notes, table_title
 from common.tables.nearest import nearest
 from common.tables.printed import published
+from common.tables.resolution import BEST, TIE, marked, resolved, told
 from common.tables.show import markdown_table
 
 if TYPE_CHECKING:
@@ -37,22 +38,26 @@ def block(package: str) -> str:
     table["wrong"] = [counted.possible is False for counted in paper_counts(table)]
     table["nearest"] = nearest(package, list(table["wrong"]))
     table["remark"] = size_remarks(table)
+    table = table.join(resolved(table, {}))
     notes = Notes()
     reasons: dict[str, None] = {}
     out: list[str] = []
     for name, part in table.groupby("table", sort=False):
         shown = list(dict.fromkeys(part["metric"]))
         lines = [
-            _line(str(row), numbers, shown, notes, reasons)
+            _line(marked(str(row), numbers["tie"].iloc[0]), numbers, shown, notes, reasons)
             for row, numbers in part.groupby("row", sort=False)
         ]
         units = dict(zip(part["metric"], part["unit"], strict=True))
         heads = [f"{metric} %" if units[metric] == "percent" else metric for metric in shown]
         header = ["row", *heads, "preset", "notes"]
         out += [f"**{table_title(str(name))}**", "", *markdown_table(header, lines), ""]
+        out += [line for text in told(part) for line in (text, "")]
     for text in reasons:
         why = ": no count of test images rounds to it" if text.startswith("not possible") else ""
         out += [f"\\* {text}{why}.", ""]
+    if table["tie"].isin((BEST, TIE)).any():
+        out += ["≈: the best of its test set, or tied with it.", ""]
     if table["nearest"].any():
         out += ["In brackets: the nearest number that is possible if all others are right.", ""]
     out += [f"{i}. {text}" for i, text in enumerate(notes.texts, 1)]

@@ -14,6 +14,7 @@ from common.tables.cells import HEADER, OTHER, Notes, cells, table_title
 from common.tables.comparison import compared
 from common.tables.paper import Paper
 from common.tables.printed import SCALES
+from common.tables.resolution import told
 from common.tables.tally import Tally, in_words, tally
 
 _LATEX = dict.fromkeys(("paper", "ours", "95 % interval", "difference", "honest twin"), "r")
@@ -35,8 +36,9 @@ LEGEND = [
     "of n runs, ours of m;",
     "impossible as printed: what it would have to be stands beside it; not comparable: for the "
     "reason beside it.",
-    "A count of parameters is exact: consistent if it rounds to the printed one. Every word: "
-    "docs/verdicts.md.",
+    "A count of parameters is exact: consistent if it rounds to the printed one. ≈: best of its "
+    "test set, or tied with it: the",
+    "difference in accuracy is one that this test set cannot show. Every word: docs/verdicts.md.",
 ]
 """What the columns mean."""
 
@@ -71,6 +73,7 @@ def markdown(paper: Paper) -> str:
         header, lines = without_empty(lines)
         out += [f"## {table_title(name)}", "", *markdown_table(header, lines), ""]
         part = table[table["table"] == name]
+        out += [line for text in told(part) for line in (text, "")]
         presets = {*part["preset"], *part["honest"]} - listed  # once, where the row comes first
         listed |= presets
         others = _other_lines(paper, presets)
@@ -156,7 +159,8 @@ def latex(paper: Paper) -> str:
             out.append(" & ".join(_escaped(cell) for cell in line) + " \\\\")
             if i == 0:
                 out.append("\\hline")
-        out += ["\\hline", "\\end{tabular}", ""]
+        out += ["\\hline", "\\end{tabular}"]
+        out += [*(f"% {text}" for text in told(table[table["table"] == name])), ""]
     counted = tally(table)
     out += [f"% {name}: {count}" for name, count in counted.judgements.items()]
     out += [f"% {text}" for text in in_words(counted)]
@@ -227,4 +231,4 @@ def _found(paper: Paper, preset: str, run: runs.Run) -> str:
 def _escaped(text: str) -> str:
     """Text for LaTeX."""
     text = re.sub(r"([&%$#_{}])", r"\\\1", text)
-    return text.replace("±", "$\\pm$").replace("–", "--")
+    return text.replace("±", "$\\pm$").replace("–", "--").replace("≈", "$\\approx$")

@@ -1,0 +1,184 @@
+"""What a test set can tell apart: from runs, from rounds, from the number of images."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common import evaluation, metrics, tables
+from common.runs import Run
+from common.tables import resolution
+from common.tables.resolution import told_apart
+
+
+def table(*rows):
+    """Printed accuracies: row, percent, test images, classes."""
+    return pd.DataFrame(
+        [
+            {"table": "T1", "row": row, "printed": printed, "unit": "percent", "n_test": n,
+             "preset": row, "metrics_key": "accuracy", "classes": classes}
+            for row, printed, n, classes in rows
+        ]
+    ).astype({"n_test": "Int64"})  # fmt: skip
+
+
+def of(frame, groups=None):
+    return frame.join(tables.resolved(frame, groups or {}))
+
+
+# --- from the number of images --------------------------------------------------------------------
+
+
+def test_how_many_images_fewer_show():
+    # Wilson: 10 of 10 from 0.7225, 7 and 6 of 10 up to 0.8922 and 0.8318:
+    # 0.3 - hypot(0.2775, 0.1922) = -0.04, 0.4 - hypot(0.2775, 0.2318) = 0.04
+    assert told_apart(1.0, 10) == 4
+    for share, n in ((0.9, 40), (0.965, 407), (0.99, 2373)):
+        fewer, k = told_apart(share, n), round(share * n)
+        low = [
+            tables.difference_interval(
+                (k / n, *resolution.wilson(k, n)), ((k - f) / n, *resolution.wilson(k - f, n))
+            )[0]
+            for f in (fewer - 1, fewer)
+        ]
+        assert low[0] <= 0 < low[1]
+    assert told_apart(1.0, 1) == 2  # not even 1 and 0 of 1
+    assert told_apart(0.0, 50) == 51
+
+
+def test_printed_accuracies_tie_within_what_n_images_show():
+    assert told_apart(0.92, 200) == 13  # of (95 + 92 + 88 + 93) / 4 %
+    printed = {"A": "95.00", "B": "92.00", "C": "88.00", "D": "93.00"}
+    frame = of(table(*((row, value, 200, "2") for row, value in printed.items())))
+    assert frame["tie"].tolist() == ["best", "tie", "", "tie"]
+    assert frame["smallest"].tolist() == pytest.approx([6.5] * 4)
+    assert tables.told(frame) == [
+        "Not told apart below 6.5 points of accuracy (13 of 200 images at the printed 92.0 %, not "
+        "paired): A is best, tied with B; D."
+    ]
+    # exactly as many images fewer as show are told apart
+    frame = of(table(("A", "95.25", 200, "2"), ("B", "88.75", 200, "2")))
+    assert frame["tie"].tolist() == ["alone", ""]
+    assert tables.told(frame)[0].endswith("A is best, and alone.")
+
+
+def test_other_sizes_and_other_classes_are_other_test_sets():
+    frame = of(table(("A", "95.00", 200, "2"), ("B", "94.00", 100, "2"), ("C", "95.00", 200, "8")))
+    assert frame["test_set"].tolist() == [1, 2, 3]
+    assert set(frame["tie"]) == {""}
+    (text,) = tables.told(frame)
+    assert text.count("not paired") == 3 and text.endswith(".")
+
+
+def test_many_ties_are_named_in_part():
+    frame = of(table(*((name, "95.00", 200, "2") for name in "ABCDEF")))
+    assert tables.told(frame)[0].endswith("A is best, tied with B; C; D and 2 more.")
+
+
+def test_what_is_no_score_has_no_test_set():
+    frame = table(("A", "19", 200, "2")).assign(unit="epoch")
+    assert of(frame)["test_set"].isna().all() and tables.told(of(frame)) == []
+    frame = table(("A", "95.00", pd.NA, "2"))
+    assert of(frame)["smallest"].isna().all()
+    # without an accuracy the other shares tell how large they are; kappa is none
+    frame = table(("A", "90.00", 200, "2"), ("A", "10.00", 200, "2"))
+    frame["metrics_key"] = ["recall_macro", "per_class.a.kappa"]
+    assert "at the printed 90.0 %" in tables.told(of(frame))[0]
+
+
+# --- from runs ------------------------------------------------------------------------------------
+
+
+def run(name, right, *, cases=None, split="s", **config):
+    """A run whose predictions are right at these images; give it and its metrics."""
+    n = len(right)
+    frame = pd.DataFrame(
+        {"image": [f"i{i}" for i in range(n)], "case": cases or [""] * n, "slide": "",
+         "magnification": "", "part": "test", "label": "a",
+         "p_a": np.where(right, 0.9, 0.1), "p_b": np.where(right, 0.1, 0.9)}
+    )  # fmt: skip
+    made = Run(name, SimpleNamespace(split_sha256=split, config=config))
+    return made, {"accuracy": float(np.mean(right))}, frame
+
+
+@pytest.fixture
+def groups(monkeypatch):
+    """Make groups of runs: preset -> their images that are right."""
+
+    def make(**made):
+        frames, found = {}, {}
+        for preset, runs in made.items():
+            for each, _, frame in runs:
+                frames[each.path] = frame
+            found[preset] = tables.Group([each for each, _, _ in runs], [m for _, m, _ in runs])
+        monkeypatch.setattr("common.evaluation.read_run", lambda each: frames[each.path])
+        return found
+
+    return make
+
+
+def test_runs_on_the_same_images_are_paired(groups):
+    rng = np.random.default_rng(0)
+    base = rng.random(400) < 0.9
+    near, far = base.copy(), base.copy()
+    near[:4] = False
+    far[:80] = False
+    mine = groups(A=[run("a", base)], B=[run("b", near)], C=[run("c", far)])
+    frame = of(
+        table(("A", "99.00", 400, "2"), ("B", "50.00", 400, "2"), ("C", "99.00", 400, "2")), mine
+    )
+    assert frame["tie"].tolist()[2] == ""
+    reaches = []
+    for run_b in (mine["B"], mine["C"]):
+        pair = metrics.compare(*(evaluation.read_run(g.runs[0]) for g in (mine["A"], run_b)))
+        reaches.append(pair["difference"] - pair["difference_ci"][0])
+        assert (pair["difference_ci"][0] <= 0) == (run_b is mine["B"] and frame["tie"][1] == "tie")
+    assert frame["smallest"].tolist() == pytest.approx([100 * np.median(reaches)] * 3)
+    assert set(frame["smallest_by"]) == {"paired bootstrap over 400 images"}
+
+
+def test_patients_are_what_is_drawn(groups):
+    right = np.arange(40) % 10 != 0
+    cases = [f"p{i // 10}" for i in range(40)]
+    other = right & (np.arange(40) >= 10)
+    mine = groups(A=[run("a", right, cases=cases)], B=[run("b", other, cases=cases)])
+    frame = of(table(("A", "90.00", 40, "2"), ("B", "90.00", 40, "2")), mine)
+    assert set(frame["smallest_by"]) == {"paired bootstrap over 4 patients"}
+    assert frame["tie"].tolist() == ["best", "tie"]  # of one patient alone: 0 is in the interval
+
+
+def test_rounds_are_compared_by_t(groups):
+    def rounds(name, shares):
+        return [
+            run(f"{name}{i}", np.arange(100) < 100 * share, split=f"s{i}", split_seed=i)
+            for i, share in enumerate(shares)
+        ]
+
+    mine = groups(A=rounds("a", (0.90, 0.92, 0.94)), B=rounds("b", (0.80, 0.81, 0.85)))
+    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    # differences 10, 11, 9: sd 1, t of two degrees of freedom 4.302653
+    assert frame["smallest"][0] == pytest.approx(4.302653 / math.sqrt(3), rel=1e-5)
+    assert frame["smallest_by"][0] == "t of the differences in 3 rounds"
+    assert frame["tie"].tolist() == ["alone", ""]
+
+
+def test_rounds_on_the_same_images_say_nothing_of_others(groups):
+    def folds(name, share):
+        right = np.arange(100) < 100 * share
+        return [run(f"{name}{i}", right, split=f"s{i}", fold=i) for i in range(3)]
+
+    mine = groups(A=folds("a", 0.90), B=folds("b", 0.89))
+    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    assert frame["smallest_by"][0] == "paired bootstrap over 100 images in a round"
+    assert frame["tie"].tolist() == ["best", "tie"]
+
+
+def test_runs_on_other_images_are_not_paired(groups):
+    right = np.arange(100) < 90
+    mine = groups(A=[run("a", right, split="s")], B=[run("b", right, split="t")])
+    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    assert frame["smallest_by"].str.endswith("not paired").all()
