@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import run_folder
 from pages import measured, parse
 from submissions import Submission
 
@@ -295,6 +296,16 @@ def test_a_changed_copy_of_a_training_image_is_found_by_its_name(tmp_path):
         ("label,malignant_prob", ["benign,0.1", "malignant,0.8", "benign,0.7"]),
         ("Label,Prediction", ["Benign,benign", "Malignant,malignant", "Benign,malignant"]),
         ("label,prediction", ["1.0,1", "0.0,0", "1.0,0"]),
+        ("label;prediction", ["a;a", "b;b", "a;b"]),
+        ("label\tprediction", ["a\ta", "b\tb", "a\tb"]),
+        ("label,class_0,class_1", ["0,0.9,0.1", "1,0.2,0.8", "0,0.3,0.7"]),
+        ("y_true,y_pred,y_prob", ["0,0,0.1", "1,1,0.8", "0,1,0.7"]),
+        ("truth,pred,conf", ["a,a,.9", "b,b,.8", "a,b,.7"]),
+        ("label,malignant", ["0,0.1", "1,0.8", "0,0.7"]),
+        ("label,benign,malignant", ["0,0.9,0.1", "1,0.2,0.8", "0,0.3,0.7"]),
+        ("label,prob_a,prob_b", ["a,90%,10%", "b,20%,80%", "a,30%,70%"]),
+        ("label,logit_a,logit_b", ["a,2.5,-1", "b,0.2,8", "a,0.3,7"]),
+        ("label,prediction,part", ["a,b,train", "a,a,test", "b,b,test", "b,a,test"]),
     ],
 )
 def test_usual_columns_are_understood(tmp_path, header, lines):
@@ -309,7 +320,7 @@ def test_usual_columns_are_understood(tmp_path, header, lines):
     [
         ("", "no header"),
         ("a,b\n1,2\n", "no column of true labels among a, b"),
-        ("label;prediction\n1;2\n", "separate columns by commas"),
+        ("label;prediction\n1;2;3\n", "line 2: 3 values, not 2"),
         ("label\na\n", "neither a column of predictions nor one of probabilities"),
         ("label,prediction\n", "no line below the header"),
         ("label,prediction\na,x\n", "no prediction \\(x\\) is one of the labels \\(a\\)"),
@@ -344,6 +355,21 @@ def test_splits_that_cannot_be_read_are_named(tmp_path, text, said):
 def test_nothing_given_is_refused():
     with pytest.raises(InputError, match="nothing to review: give --numbers"):
         review()
+
+
+def test_our_own_files_are_read_and_their_parts_compared(tmp_path):
+    run = run_folder.make(tmp_path, pictures=False)
+    made = review(predictions=run / "predictions.csv", split=run / "split.csv")
+    scores = json.loads((run / "metrics.json").read_text())
+    for key in ("n", "correct", "n_patients", "confusion_matrix", "accuracy_ci"):
+        assert made.judged.metrics[key] == scores[key]
+    assert made.wrong == []
+    table = pd.read_csv(run / "predictions.csv", dtype=str, keep_default_na=False)
+    table.loc[table["part"] == "test", "case"] = table.loc[table["part"] != "test", "case"].iloc[0]
+    table.to_csv(tmp_path / "p.csv", index=False)
+    assert "patients in two parts" in {
+        each.rule for each in review(predictions=tmp_path / "p.csv").wrong
+    }
 
 
 def test_scores_of_predictions_alone_need_no_probability(tmp_path):

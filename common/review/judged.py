@@ -208,16 +208,15 @@ def _alike(given: Predictions) -> list[Finding]:
     """Rows of equal probabilities to many digits: copies, or the same image under two names."""
     if given.scores is None:
         return []
-    scores = given.scores
-    if np.isfinite(scores).all() and len(scores) > 1 and (scores == scores[0]).all():
+    scores = np.where(np.isfinite(given.scores), given.scores, 1.0)
+    if len(scores) > 1 and (scores == scores[0]).all():
         return [
             Finding("wrong", "predictions", "the same for every image",
                     f"all {len(scores)} images have the same probabilities", "",
                     "Why does every image have the same probabilities?")
         ]  # fmt: skip
     digits = np.round(scores, DIGITS - 1)
-    fine = np.isfinite(scores).all(axis=1) & (np.abs(scores - digits).max(axis=1) > 0)
-    fine &= scores.max(axis=1) < SATURATED
+    fine = (np.abs(scores - digits).max(axis=1) > 0) & (scores.max(axis=1) < SATURATED)
     _, place, counts = np.unique(scores[fine], axis=0, return_inverse=True, return_counts=True)
     place = place.reshape(-1)
     rows = np.flatnonzero(fine)[counts[place] > 1]

@@ -133,6 +133,10 @@ def review(
         if made.split is not None:
             made.split = max(splits, key=lambda each: together.tested(given, each))
             given.frame = _with_cases(given.frame, made.split.frame)
+        elif given.parts is not None:
+            own = parts.looked_at(given.name, *told_by_names(given.parts))
+            # What else such a file lacks of a split says nothing about the study.
+            made.found += [each for each in own.found if each.level == "wrong"]
         made.predictions, made.judged = given, judged.judge(given)
         made.found += given.found + made.judged.found
         made.found += together.beside_names(given.frame, "the predictions")

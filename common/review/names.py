@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.datasets import breakhis
+from common.errors import InputError
+from common.files import read_table, read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +54,10 @@ POSITIVE = (
 )
 """Names of a class of two that is taken for the positive one."""
 
-_BEFORE = re.compile(r"(?:p|prob|proba|probability|score|softmax|pred|prediction|output)_(.+)")
-_AFTER = re.compile(r"(.+)_(?:p|prob|proba|probability|score|softmax)")
+_SCORE = "p|prob|proba|probability|score|softmax|logit|logits"
+_BEFORE = re.compile(rf"(?:{_SCORE}|pred|prediction|output|class|label)_(.+)")
+_AFTER = re.compile(rf"(.+)_(?:{_SCORE})")
+_VAGUE = ("pred_", "prediction_", "output_", "class_", "label_")
 
 
 def plain(name: str) -> str:
@@ -91,6 +97,38 @@ def roles(columns: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def read_any(path: str | Path, repair: str) -> pd.DataFrame:
+    """Read a table whose columns are parted by commas, semicolons or tabs, as text.
+
+    Parameters
+    ----------
+    path : path
+    repair : str
+        What to do about a damaged file, to end the message.
+
+    Raises
+    ------
+    InputError
+        As `files.read_table`.
+    """
+    import pandas as pd
+
+    table = read_table(path, repair=repair)
+    (header, *_) = table
+    mark = next((mark for mark in ";\t" if mark in header), "")
+    if len(table.columns) > 1 or not mark:
+        return table
+    names, *rows = csv.reader(
+        read_text(path, repair=repair).splitlines(), delimiter=mark, strict=True
+    )
+    for number, row in enumerate(rows, 2):
+        if row and len(row) != len(names):
+            raise InputError(f"{path}, line {number}: {len(row)} values, not {len(names)}")
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: a column stands there twice; {repair}")
+    return pd.DataFrame([row for row in rows if row], columns=names, dtype=str)
+
+
 def class_of_column(column: str, known: Iterable[str]) -> str:
     """Give the class that a column has probabilities of, by its name.
 
@@ -113,7 +151,7 @@ def class_of_column(column: str, known: Iterable[str]) -> str:
             return by_name[candidate]
     if column.startswith("p_") and len(column) > 2:
         return column[2:]
-    if before and not name.startswith(("pred_", "prediction_", "output_")):
+    if before and not name.startswith(_VAGUE):
         return before[1]
     return after[1] if after else ""
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import InputError, listed
-from common.files import read_table
 from common.review.finding import Finding, many, of_all
-from common.review.names import plain, roles, told_by_names
+from common.review.names import plain, read_any, roles, told_by_names
 from common.splits import GROUPS, forms, leakage
 from common.splits.audit import Audit, audit
 from common.splits.lists import Listed, part_of
@@ -72,18 +71,18 @@ def read(path: str | Path) -> list[Split]:
     """
     path = Path(path)
     if path.suffix.lower() == ".csv" and path.is_file():
-        table = read_table(path, repair=REPAIR)
+        table = read_any(path, REPAIR)
         columns = roles(list(table), {})
         folds = {"fold", "folds", "kfold", "fold_id", "cv_fold"} & set(map(plain, table))
         if {"image", "part"} <= columns.keys() and not folds:
             frame = _of_table(path, table, columns)
-            return [_looked_at(str(path), *told_by_names(frame))]
+            return [looked_at(str(path), *told_by_names(frame))]
         if "image" in columns and not folds and not any(map(part_of, table)):
             raise InputError(f"{path}: no column of parts among {listed(table)}; {REPAIR}")
     frames = {each.title: _of_list(each) for each in forms.read_all([path])}
     many_of = len(frames) > 1
     return [
-        _looked_at(f"{path}, {title}" if many_of else str(path), *told_by_names(frame))
+        looked_at(f"{path}, {title}" if many_of else str(path), *told_by_names(frame))
         for title, frame in frames.items()
     ]
 
@@ -113,7 +112,18 @@ def _of_list(split: Listed) -> pd.DataFrame:
     return frame[frame["image"] != ""].reset_index(drop=True)
 
 
-def _looked_at(name: str, frame: pd.DataFrame, by_name: bool) -> Split:
+def looked_at(name: str, frame: pd.DataFrame, by_name: bool) -> Split:
+    """Look at a split.
+
+    Parameters
+    ----------
+    name : str
+        The file.
+    frame : DataFrame
+        As in `Split`.
+    by_name : bool
+        Whether cases were read off names.
+    """
     used = frame[frame["part"] != ""]
     once = used.drop_duplicates(["image", "part"])
     # An image in two parts, which is told on its own, counts in both.

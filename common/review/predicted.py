@@ -36,6 +36,9 @@ class Predictions:
         Positive class of two.
     columns : dict of str to str
         What each column was taken for.
+    parts : DataFrame or None
+        `image, case, slide, folder, magnification, label, part` of all rows, where the file tells
+        two parts or more.
     found : list of Finding
         What is wrong with the file itself.
     """
@@ -47,6 +50,7 @@ class Predictions:
     proper: bool
     positive: str | None
     columns: dict[str, str]
+    parts: pd.DataFrame | None = None
     found: list[Finding] = field(default_factory=list)
 
     @property
@@ -99,7 +103,7 @@ def class_names(column: pd.Series) -> list[str]:
 
 
 def floats(column: pd.Series) -> np.ndarray:
-    """Give the numbers of a column, NaN where there is none.
+    """Give the numbers of a column, NaN where there is none; 90% is 90.
 
     Parameters
     ----------
@@ -107,7 +111,7 @@ def floats(column: pd.Series) -> np.ndarray:
     """
     import pandas as pd
 
-    return pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
+    return pd.to_numeric(column.str.removesuffix("%"), errors="coerce").to_numpy(np.float64)
 
 
 def has_numbers(column: pd.Series) -> bool:

@@ -10,26 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.errors import InputError, listed
-from common.files import read_table
 from common.predictions import SUM_TOLERANCE, predicted_classes
 from common.review.finding import Finding, of_all
-from common.review.names import (
-    CONFIDENCE,
-    POSITIVE,
-    POSITIVE_SCORE,
-    class_of_column,
-    plain,
-    roles,
-)
+from common.review.names import POSITIVE, plain, read_any, roles
 from common.review.predicted import (
     Predictions,
     are_shares,
     by_number,
     class_names,
-    floats,
-    has_numbers,
     threshold,
 )
+from common.review.scoring import scores_of
 from common.splits.lists import part_of
 
 if TYPE_CHECKING:
@@ -38,6 +29,9 @@ if TYPE_CHECKING:
 REPAIR = "docs/review.md says how such a file looks"
 
 MOST_CLASSES = 100
+
+ABOUT = ("image", "case", "slide", "folder", "magnification")
+"""What is told of an image besides its part and its classes."""
 
 
 def read(path: str | Path, given: Mapping[str, str], positive: str | None = None) -> Predictions:
@@ -62,7 +56,7 @@ def read(path: str | Path, given: Mapping[str, str], positive: str | None = None
         If it is no CSV table, has no line, or no column of labels, or neither predictions nor
         probabilities; if a column that was given is not there.
     """
-    table = read_table(path, repair=REPAIR)
+    table = read_any(path, REPAIR)
     if table.empty:
         raise InputError(f"{path}: no line below the header; {REPAIR}")
     for role, column in given.items():
@@ -70,9 +64,8 @@ def read(path: str | Path, given: Mapping[str, str], positive: str | None = None
             raise InputError(f"{path}: no column {column} for {role}; it has {listed(table)}")
     columns = roles(list(table), given)
     if "label" not in columns:
-        hint = "; separate columns by commas" if len(table.columns) == 1 else ""
         raise InputError(
-            f"{path}: no column of true labels among {listed(table)}{hint}; name it by --truth"
+            f"{path}: no column of true labels among {listed(table)}; name it by --truth"
         )
     table = table.apply(lambda column: column.str.strip())
     return _Reading(str(path), table, columns, positive).predictions()
@@ -110,6 +103,7 @@ class _Reading:
     def predictions(self) -> Predictions:
         import pandas as pd
 
+        parts = self._parts()
         self._leave_out()
         classes, scores = self._scores()
         named = [*self.label, *(() if self.said is None else self.said)]
@@ -131,17 +125,28 @@ class _Reading:
         scores, proper = self._checked(scores)
         predicted = self._predicted(classes, scores)
         frame = pd.DataFrame(
-            {
-                role: self.table[self.columns[role]] if role in self.columns else ""
-                for role in ("image", "case", "slide", "folder", "magnification", "part")
-            },
-            index=self.table.index,
+            {role: self._column(role) for role in (*ABOUT, "part")}, index=self.table.index
         ).assign(label=self.label, predicted=predicted)
         positive = self._positive(classes)
         return Predictions(
             self.name, frame.reset_index(drop=True), classes, scores, proper, positive,
-            self.columns, self.found,
+            self.columns, parts, self.found,
         )  # fmt: skip
+
+    def _column(self, role: str) -> pd.Series | str:
+        return self.table[self.columns[role]] if role in self.columns else ""
+
+    def _parts(self) -> pd.DataFrame | None:
+        """All rows as a split, where they are of several parts."""
+        import pandas as pd
+
+        if not {"part", "image"} <= self.columns.keys():
+            return None
+        parts = self._column("part").map(part_of)  # type: ignore[union-attr]
+        if parts[parts != ""].nunique() < 2:
+            return None
+        about = {role: self._column(role) for role in ABOUT}
+        return pd.DataFrame({**about, "label": self.label, "part": parts}).reset_index(drop=True)
 
     def _wrong(self, rule: str, what: str, question: str = "", shown: str = "") -> None:
         self.found.append(Finding("wrong", "predictions", rule, what, shown, question))
@@ -164,7 +169,7 @@ class _Reading:
                 f"{of_all(int(empty.sum()), int(keep.sum()))} have no true label and are left out",
                 "Why do some images have no label?",
             )
-        keep &= ~empty
+        keep = keep & ~empty
         if self.said is not None:
             silent = keep & (np.array(self.said) == "")
             if silent.any():
@@ -174,7 +179,7 @@ class _Reading:
                     "How were images without a prediction counted?",
                     listed(f"line {i + 2}" for i in np.flatnonzero(silent)),
                 )
-            keep &= ~silent
+            keep = keep & ~silent
         if not keep.any():
             raise InputError(f"{self.name}: no line has both a label and a prediction; {REPAIR}")
         self.label = [each for each, kept in zip(self.label, keep, strict=True) if kept]
@@ -184,44 +189,34 @@ class _Reading:
 
     def _scores(self) -> tuple[list[str], np.ndarray | None]:
         """Classes, and their probabilities if the file has any."""
-        known = sorted({*self.label, *(self.said or ())} - {""}, key=by_number)
-        taken = set(self.columns.values()) - {self.share}
-        named: dict[str, str] = {}
-        for column in self.table:
-            if column not in taken and column != self.share and has_numbers(self.table[column]):
-                of_class = class_of_column(column, known)
-                if of_class and of_class not in named:
-                    named[of_class] = column
-        for role, names in (("positive score", POSITIVE_SCORE), ("confidence", CONFIDENCE)):
-            for column in self.table:
-                if column not in taken and plain(column) in names and column not in named.values():
-                    self.columns.setdefault(role, column)
-        if len(named) > 1:
-            self.columns |= {f"probability of {name}": c for name, c in named.items()}
-            scores = np.column_stack([floats(self.table[c]) for c in named.values()])
-            return self._relabelled(list(named), known), scores
-        single = next(iter(named.values()), None) or self.share
-        single = single or self.columns.get("positive score")
-        if single is not None and len(known) <= 2:
-            values = floats(self.table[single])
-            (of_class,) = named or (self._positive_of(known),)
-            if of_class not in known:
-                known = [*known, of_class]
-            if len(known) == 2:
-                self.columns[f"probability of {of_class}"] = single
-                other = next(name for name in known if name != of_class)
-                columns = {of_class: values, other: 1 - values}
-                return known, np.column_stack([columns[name] for name in known])
-        if self.said is None:
+        found = scores_of(
+            self.table, list(self.columns.values()), self.label, self.said, self.share, self.asked
+        )
+        self.columns |= found.columns
+        if found.values is not None:
+            return self._relabelled(found.classes), found.values
+        if self.said is not None:
+            if found.unclear:
+                self._doubt(
+                    "a probability of no class",
+                    f"the column {found.unclear} is left out: nothing says of which class it is",
+                    f"Of which class is {found.unclear} the probability?",
+                )
+            return found.classes, None
+        if found.unclear:
             raise InputError(
-                f"{self.name}: neither a column of predictions nor one of probabilities for each "
-                f"class ({listed(known)}); name the predictions by --prediction; {REPAIR}"
+                f"{self.name}: {found.unclear} is the probability of one of "
+                f"{' and '.join(found.classes)}, and nothing says of which; give --positive"
             )
-        return known, None
+        raise InputError(
+            f"{self.name}: neither a column of predictions nor one of probabilities for each "
+            f"class ({listed(found.classes)}); name the predictions by --prediction; {REPAIR}"
+        )
 
-    def _relabelled(self, named: list[str], known: list[str]) -> list[str]:
+    def _relabelled(self, named: list[str]) -> list[str]:
         """Give labels that are numbers the names that the columns have."""
-        if set(known) & set(named) or not all(re.fullmatch(r"\d+", name) for name in known):
+        known = {*self.label, *(self.said or ())} - {""}
+        if known & set(named) or not all(re.fullmatch(r"\d+", name) for name in known):
             return named
         if max(map(int, known)) >= len(named):
             return named
@@ -299,18 +294,6 @@ class _Reading:
             else:
                 self._wrong(rule, what, question, self._lines(other))
         return self.said
-
-    def _positive_of(self, known: Sequence[str]) -> str:
-        if self.asked:
-            return self.asked
-        likely = [name for name in known if plain(name) in POSITIVE]
-        if len(likely) == 1:
-            return likely[0]
-        column = self.share or self.columns.get("positive score")
-        raise InputError(
-            f"{self.name}: {column} is the probability of one of {' and '.join(known)}, and "
-            "nothing says of which; give --positive"
-        )
 
     def _positive(self, classes: Sequence[str]) -> str | None:
         if self.asked is not None and self.asked not in classes:
