@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import terminal
-from common.datasets.breakhis import MICRONS, TYPES
+from common.datasets.breakhis import MICRONS
 from common.datasets.marks import STATEMENT
 from common.datasets.synthetic.files import write_png
 from common.errors import InputError
@@ -26,9 +26,11 @@ MPP = MICRONS["100X"] / 2
 TRUTH = 16
 """px of the slide that one px of the tumour's mask stands for."""
 
+BENIGN, MALIGNANT = ("A", "F", "PT", "TA"), ("DC", "LC", "MC", "PC")
+"""BreakHis' types, of which scenes are drawn."""
+
 _FIELD = 512  # px of a drawn picture, of which the tissue is put together
 _TILE = 256
-_BENIGN, _MALIGNANT = ("A", "F", "PT", "TA"), ("DC", "LC", "MC", "PC")
 
 
 def draw_slide(path: Path, *, side: int = 10_000, seed: int = 0, fields: int = 16) -> Path:
@@ -68,7 +70,7 @@ def draw_slide(path: Path, *, side: int = 10_000, seed: int = 0, fields: int = 1
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{path}: name it .tif")
     shape = _shape(side, seed)
-    pools = [_fields(kinds, seed, fields) for kinds in (_BENIGN, _MALIGNANT)]
+    pools = [_fields(kinds, seed, fields) for kinds in (BENIGN, MALIGNANT)]
     half = np.empty((side // 2, side // 2, 3), np.uint8)
     levels = max(1, int(np.log2(side / 400)))
     options: dict[str, Any] = {
@@ -106,14 +108,13 @@ def _shape(side: int, seed: int) -> NDArray[np.uint8]:
     for _ in range(4):
         radius, turn = rng.uniform(0.05, 0.3), rng.uniform(0, 2 * np.pi)
         cx, cy = 0.5 + radius * np.cos(turn), 0.5 + radius * np.sin(turn)
-        hills += np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / rng.uniform(0.004, 0.012))
+        hills += np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / rng.uniform(0.01, 0.025))
     return (tissue.astype(np.uint8) + (tissue & (hills > 0.5))).astype(np.uint8)
 
 
 def _fields(kinds: tuple[str, ...], seed: int, count: int) -> list[Image]:
     from common.datasets.synthetic import scenes
 
-    assert set(kinds) <= set(TYPES)
     return [
         scenes.picture(
             scenes.BREAKHIS[kinds[number % len(kinds)]], (_FIELD, _FIELD), 1 / MPP,
