@@ -87,6 +87,21 @@ def test_what_the_package_finds_no_stains_in(asked):
     assert normalizer.estimate(np.zeros((20, 24, 3), np.uint8)).flag == Flag.SINGLE_STAIN
 
 
+def test_amounts_are_the_packages(asked, monkeypatch):
+    """Of a stand-in that finds twice as much as we do."""
+    image, plain = mixture(), staintools.package()
+    normalizer = MacenkoNormalizer(engine="staintools").fit(mixture(1))
+    once = normalizer.estimate(image).maximum, normalizer.concentrations(image)
+    twice = SimpleNamespace(
+        extractors=plain.extractors,
+        get_concentrations=lambda *given: 2 * plain.get_concentrations(*given),
+        no_tissue=plain.no_tissue, reinhard=plain.reinhard,
+    )  # fmt: skip
+    monkeypatch.setattr(staintools, "package", lambda: twice)
+    np.testing.assert_allclose(normalizer.estimate(image).maximum, 2 * once[0], rtol=1e-6)
+    np.testing.assert_allclose(normalizer.concentrations(image), 2 * once[1], rtol=1e-6)
+
+
 def test_the_packages_reinhard_is_given_the_target(asked):
     image = np.full((4, 5, 3), 100, np.uint8)
     found = staintools.reinhard(image, np.array([1, 2, 3]), np.array([4, 5, 6]))
