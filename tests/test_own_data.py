@@ -21,6 +21,7 @@ from common import (
 )  # fmt: skip
 from common.datasets import bci, breakhis, own, synthetic
 from common.errors import InputError
+from common.external import adapting
 from common.files import read_json
 from common.papers import PAPERS
 from common.runs import contents
@@ -435,6 +436,22 @@ def test_a_run_is_judged_on_other_data(tissue, capsys):
     assert read_json(folder / "metrics.json")["n"] == 16
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert 'id="elsewhere"' in page and "else where.csv" in page
+    command += ["--label-map", "Ce=class c,class ä="]
+    with pytest.raises(InputError, match="--adapt threshold: the run has no positive class of two"):
+        external.main("wrn_edge", [*command, "--adapt", "threshold"])
+    ways = [*command, "--adapt", "batchnorm", "temperature", "--adapt-share", "0.5"]
+    assert external.main("wrn_edge", ways) == 0
+    assert "drawn by patient" in capsys.readouterr().out
+    found = read_json(folder / "adapted.json")
+    kept = predictions.read(folder / "predictions-batchnorm.csv", run.record.classes)
+    assert len(kept) == found["held_out"] == 16 - found["adapted"]
+    own_way, batchnorm, *_ = found["ways"]
+    assert (own_way["name"], batchnorm["name"]) == ("as it is", "batchnorm")
+    right = predictions.correct(judged.set_index("image").loc[kept.image].reset_index())
+    assert own_way["metrics"]["accuracy"] == right.mean()
+    expected = predictions.correct(kept).mean() - right.mean()
+    assert batchnorm["difference"] == pytest.approx(expected)
+    assert external.main("wrn_edge", command) == 0 and not (folder / "adapted.json").exists()
     # It is no damage of the run, and the command without data does what it did.
     assert train("wrn_edge", tissue, tissue / "list.csv").path == run.path
     assert external.main("wrn_edge", ["--run", str(run.path)]) == 0
@@ -442,6 +459,36 @@ def test_a_run_is_judged_on_other_data(tissue, capsys):
         external.main("wrn_edge", ["--run", str(run.path), "--name", "x"])
     (folder / "external.json").write_text("{", encoding="utf-8")
     assert "else-where is damaged" in report.write(run.path).read_text(encoding="utf-8")
+
+
+def test_a_shifted_threshold_is_one_half_and_keeps_the_order():
+    p = np.array([0.9, 0.7, 0.6, 0.2, 0.1, 0.65])
+    values, truth = np.stack([1 - p, p], axis=1), np.array([1, 1, 0, 0, 0, 1])
+    adapts = np.array([True] * 5 + [False])
+    changed, chosen = adapting._shifted(values, truth, adapts, ["benign", "malignant"], "malignant")
+    assert chosen == pytest.approx(0.65)  # halfway between 0.7 and 0.6
+    assert changed[5] == pytest.approx([0.5, 0.5]) and (changed.sum(axis=1) == 1).all()
+    assert (changed[:5, 1] > 0.5).tolist() == [True, True, False, False, False]
+    assert (np.argsort(changed[:, 1]) == np.argsort(p)).all()
+    logit = np.log(changed[:, 1] / changed[:, 0]) - np.log(p / (1 - p))
+    np.testing.assert_allclose(logit, np.log(0.35 / 0.65), atol=1e-9)
+
+
+def test_batchnorm_takes_the_mean_of_the_batches(monkeypatch):
+    from common.backend import keras
+
+    inputs = keras.Input((2, 2, 3))
+    norm = keras.layers.BatchNormalization(name="norm", trainable=False)
+    model = keras.Model(inputs, keras.layers.Dropout(0.5)(norm(inputs)))
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (40, 2, 2, 3)).astype(np.uint8)
+    monkeypatch.setattr(adapting.runs, "load_model", lambda run: model)
+    monkeypatch.setattr(adapting.classification, "read", lambda run, paths: images[list(paths)])
+    assert adapting._with_statistics_of(None, range(40)) is model
+    halves = images.astype(float).reshape(2, 20, 2, 2, 3)  # 40 images are two batches of 20
+    mean, variance = (np.asarray(each) for each in (norm.moving_mean, norm.moving_variance))
+    np.testing.assert_allclose(mean, halves.mean(axis=(1, 2, 3)).mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(variance, halves.var(axis=(1, 2, 3)).mean(axis=0), rtol=1e-4)
 
 
 def test_other_commands_take_lists(tissue, tmp_path, capsys):

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from common import acquaintance, datasets, evaluation, notices, runs, terminal
 from common.errors import InputError, listed
+from common.external.adapting import METHODS
 from common.external.evaluating import evaluate
 from common.external.others import Others, of_dataset, of_images, parsed_map
 from common.files import path_argument
 from common.metrics import shown
+from common.report.elsewhere import difference
 from common.report.files import EXTERNAL
-from common.report.words import interval, score
+from common.report.words import interval, number, percent, score
 
 if TYPE_CHECKING:
     import argparse
@@ -48,7 +50,15 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     _add_flags(parser)
     flags = parser.parse_args(arguments)
     if flags.images is None and flags.dataset is None:
-        for name in ("label_map", "name", "data_dir", "patients", "magnification", "stain"):
+        for name in (
+            "label_map",
+            "name",
+            "data_dir",
+            "patients",
+            "magnification",
+            "stain",
+            "adapt",
+        ):
             if getattr(flags, name):
                 raise InputError(f"--{name.replace('_', '-')}: is for --images or --dataset")
         return evaluation.main(package, ["--run", str(flags.run)])
@@ -68,9 +78,16 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         )  # fmt: skip
     terminal.line(acquaintance.introduction(run))
     terminal.line(_introduction(others))
-    found = evaluate(run, others)
+    if not 0 < flags.adapt_share < 1:
+        raise InputError(f"--adapt-share {flags.adapt_share}: give a share between 0 and 1")
+    found = evaluate(
+        run, others, list(dict.fromkeys(flags.adapt)), share=flags.adapt_share,
+        seed=flags.adapt_seed,
+    )  # fmt: skip
     print(evaluation.summary(found["metrics"]))
     print(f"\n{_beside(run, found)}")
+    if found["adapted"]:
+        print(f"\n{_adapted(found['adapted'])}")
     print(f"written to {run.path / EXTERNAL / others.name}, and into {run.path / 'report.html'}")
     print(notices.RESEARCH_USE)
     return 0
@@ -99,6 +116,16 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         "--magnification", nargs="+", default=[], metavar="M", help="of BreakHis: 40X 100X ..."
     )
     parser.add_argument("--stain", choices=("he", "ihc"), help="of BCI (default: the run's)")
+    parser.add_argument(
+        "--adapt", nargs="+", choices=tuple(METHODS), default=[],
+        help="adapt to a part of the images, and judge on the rest: "
+        + "; ".join(f"{name}: {what}" for name, what in METHODS.items()),
+    )  # fmt: skip
+    parser.add_argument(
+        "--adapt-share", type=float, default=0.3, metavar="S",
+        help="share of the images that adapt, whole patients where all are known (default: 0.3)",
+    )  # fmt: skip
+    parser.add_argument("--adapt-seed", type=int, default=0, metavar="N", help="of their draw")
     parser.add_argument("--name", help="what to call these data (default: from FILE or NAME)")
 
 
@@ -122,6 +149,24 @@ def _beside(run: runs.Run, found: Mapping[str, Any]) -> str:
     with contextlib.suppress(InputError):
         lines.insert(0, f"on its own test images  {_score(evaluation.read_metrics(run))}")
     lines.insert(len(lines) and 1, f"on {found['title']}  {_score(found['metrics'])}")
+    return "\n".join(lines)
+
+
+def _adapted(found: Mapping[str, Any]) -> str:
+    """Each way on the held-out images, and how its accuracy differs from the run's as it is."""
+    lines = [
+        f"adapted to {found['adapted']} images, judged on the other {found['held_out']} "
+        f"(drawn by {found['by']}):"
+    ]
+    for way in found["ways"]:
+        metrics = way["metrics"]
+        words = [f"accuracy {percent(metrics['accuracy'])}"]
+        words += [f"balanced accuracy {percent(metrics['balanced_accuracy'])}"]
+        words += [f"ECE {number(metrics['ece'])}, log loss {number(metrics['log_loss'])}"]
+        if "difference" in way:
+            words.append(f"accuracy {difference(way)}")
+        lines.append(f"  {way['name']:<12} {'; '.join(words)}")
+    lines += [f"  {name:<12} {why}" for name, why in found["failed"].items()]
     return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from common import acquaintance, classification, datasets, evaluation, runs, terminal
 from common.errors import InputError
+from common.external import adapting
 from common.external.others import Others
 from common.files import file_hash, read_table, write_json
 from common.predictions import table as predictions_table
@@ -20,7 +21,14 @@ from common.report.files import EXTERNAL
 _AT_ONCE = 256  # images in memory
 
 
-def evaluate(run: runs.Run, others: Others) -> dict[str, Any]:
+def evaluate(
+    run: runs.Run,
+    others: Others,
+    adapted: Sequence[str] = (),
+    *,
+    share: float = 0.3,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Judge a run on other data, and write what is found under the run.
 
     Parameters
@@ -29,11 +37,18 @@ def evaluate(run: runs.Run, others: Others) -> dict[str, Any]:
         A finished classifier. Images are decoded, stain-normalised and scaled as in its training.
     others : Others
         The data.
+    adapted : sequence of str
+        Ways to adapt it to part of them, keys of `adapting.METHODS`; the rest is judged.
+    share : float
+        Of the images that adapt.
+    seed : int
+        Of their draw.
 
     Returns
     -------
     dict
-        What external.json holds; its `metrics` are those of metrics.json.
+        What external.json holds; its `metrics` are those of metrics.json, `adapted` is what
+        adapted.json holds.
 
     Raises
     ------
@@ -80,13 +95,23 @@ def evaluate(run: runs.Run, others: Others) -> dict[str, Any]:
         split="other data",
         synthetic=bool(found["synthetic"]),
     )
+    tables: dict[str, Any] = {}
+    ways: dict[str, Any] = {}
+    if adapted:
+        ways, tables = adapting.adapt(run, judged, paths, adapted, share=share, seed=seed)
     folder = run.path / EXTERNAL / others.name
     with runs.changing(run.path):
+        for stale in (folder / "adapted.json", *folder.glob("predictions-*.csv")):
+            stale.unlink(missing_ok=True)  # of an earlier command
         write_predictions(folder / "predictions.csv", judged)
         write_json(folder / "metrics.json", metrics)
         write_json(folder / "external.json", found)
+        for name in (each for each in tables if each in adapting.METHODS):
+            write_predictions(folder / f"predictions-{name}.csv", tables[name])
+        if adapted:
+            write_json(folder / "adapted.json", ways)
     report.write(run.path)
-    return found | {"metrics": metrics}
+    return found | {"metrics": metrics, "adapted": ways}
 
 
 def _require_other(run: runs.Run, others: Others) -> None:

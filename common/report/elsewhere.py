@@ -8,7 +8,7 @@ from typing import Any
 from common.files import read_json
 from common.metrics import read_scores, shown
 from common.report.files import DAMAGE, EXTERNAL, RunFiles
-from common.report.words import interval, plural, score
+from common.report.words import interval, number, percent, plural, score
 
 SCORES = ("accuracy", "balanced_accuracy", "auc", "f1_macro", "ece", "brier")
 """What is set beside the internal result."""
@@ -30,13 +30,18 @@ def section(files: RunFiles) -> dict[str, Any] | None:
     dict or None
         As the template shows it; None if the run was judged on no other data.
     """
-    columns, notes = [], []
+    columns, notes, adapted = [], [], []
     for folder in sorted((files.path / EXTERNAL).glob("*/external.json")):
         try:
             found = read_json(folder)
             metrics = read_scores(folder.parent / "metrics.json", repair=_AGAIN)
             columns.append(_column(str(found["title"]), str(found["name"]), metrics))
             notes += [f"{found['title']}: {words}" for words in _notes(found)]
+            if (folder.parent / "adapted.json").is_file():
+                ways = read_json(folder.parent / "adapted.json")
+                adapted.append(_adapted(str(found["title"]), ways))
+                failed = ways["failed"].items()
+                notes += [f"{found['title']}, {name}: {why}" for name, why in failed]
         except DAMAGE as error:
             notes.append(f"{EXTERNAL}/{folder.parent.name} is damaged and was left out: {error}")
     if not columns and not notes:
@@ -51,6 +56,53 @@ def section(files: RunFiles) -> dict[str, Any] | None:
             for name, title in titles.items()
         ],
         "notes": notes,
+        "adapted": adapted,
+    }
+
+
+def difference(way: Mapping[str, Any]) -> str:
+    """Say how the accuracy of an adapted network differs from that of the same as it was.
+
+    Parameters
+    ----------
+    way : mapping
+        One of `ways` of adapted.json: `difference` and `difference_ci`.
+
+    Returns
+    -------
+    str
+        In points; no word of better or worse where the interval holds 0.
+    """
+    value, ends = way["difference"], way["difference_ci"]
+    points = f"{100 * value:+.1f}".replace("-", "\u2212")
+    if ends is None:
+        return f"{points} points, no interval"
+    low, high = (f"{100 * end:+.1f}".replace("-", "\u2212") for end in ends)
+    told = "" if ends[0] > 0 or ends[1] < 0 else ": no difference is shown"
+    return f"{points} points ({low} to {high}){told}"
+
+
+def _adapted(title: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    unit = plural(int(found["held_out"]), "image")
+    if found["held_out_patients"]:
+        unit += f" of {plural(int(found['held_out_patients']), 'patient')}"
+    return {
+        "title": f"{title}: adapted to {plural(int(found['adapted']), 'image')}, judged on "
+        f"{unit} (drawn by {found['by']})",
+        "rows": [
+            {
+                "name": str(way["name"]),
+                "what": str(way["what"]),
+                "cells": [
+                    percent(way["metrics"]["accuracy"]),
+                    percent(way["metrics"]["balanced_accuracy"]),
+                    number(way["metrics"]["ece"]),
+                    number(way["metrics"]["log_loss"]),
+                ],
+                "difference": difference(way) if "difference" in way else "",
+            }
+            for way in found["ways"]
+        ],
     }
 
 
