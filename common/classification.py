@@ -91,10 +91,7 @@ def read(run: runs.Run, paths: Sequence[Path]) -> np.ndarray:
     InputError
         Naming every file that cannot be used.
     """
-    pixels, _, bad, _ = _usable(run, paths)
-    if bad:
-        raise InputError(_cannot(bad, len(paths)))
-    return np.stack(pixels)
+    return read_and_look(run, paths)[0]
 
 
 def read_and_look(run: runs.Run, paths: Sequence[Path]) -> tuple[np.ndarray, dict[str, list[Path]]]:
@@ -109,9 +106,7 @@ def read_and_look(run: runs.Run, paths: Sequence[Path]) -> tuple[np.ndarray, dic
 
     Returns
     -------
-    pixels : uint8 array (N, S, S, 3)
-        RGB.
-    odd : dict
+    pixels, odd : uint8 array (N, S, S, 3), RGB, and dict
         What is odd, in words -> the files of which it is.
 
     Raises
@@ -258,28 +253,24 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         "--output", type=path_argument, metavar="CSV", help="also write the table there"
     )
     parser.add_argument(
-        "--gradcam",
-        type=path_argument,
-        metavar="DIR",
+        "--gradcam", type=path_argument, metavar="DIR",
         help="write a Grad-CAM overlay of each image there",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--skip-bad",
-        action="store_true",
+        "--skip-bad", action="store_true",
         help="classify the other images where some cannot be used, and say why these cannot",
-    )
+    )  # fmt: skip
     slides.add_flags(parser)
     flags = parser.parse_args(arguments)
     slides.require_tiles(flags)
     run = runs.load_classifier(flags.run, package)
     if flags.tiles:
         return slides.predict(run, flags, _stain(run))
+    if not flags.images and flags.listing is None:
+        raise InputError("no image is named: give files or folders, or --images FILE.csv")
     paths, bad = _files(flags.images, skip=flags.skip_bad)
     if flags.listing is not None:
-        named = own.read(flags.listing, needs=())
-        paths += [named.root / image for image in named.table["image"]]
-    elif not flags.images:
-        raise InputError("no image is named: give files or folders, or --images FILE.csv")
+        paths += own.read(flags.listing, needs=()).paths()
     terminal.line(acquaintance.introduction(run))
     count = len(paths)
 

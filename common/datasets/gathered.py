@@ -48,6 +48,10 @@ class Images:
     columns: tuple[str, ...]
     where: dict[str, str]
 
+    def paths(self) -> list[Path]:
+        """Where each image of the table is."""
+        return [self.root / image for image in self.table["image"]]
+
 
 def read(
     source: str | os.PathLike[str],
