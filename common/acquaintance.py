@@ -87,9 +87,10 @@ def trained_size(run: runs.Run) -> tuple[int, int] | None:
     if run.synthetic:
         return None
     try:
-        return datasets.get(run.record.dataset or "").IMAGE_SIZE
+        height, width = datasets.get(run.record.dataset or "").IMAGE_SIZE
     except InputError:
         return None
+    return (height, width) if height and width else None  # of one's own images no card says it
 
 
 def _part(run: runs.Run, part: str) -> pd.DataFrame | None:

@@ -317,9 +317,9 @@ def test_another_request_does_not_go_on_from_a_journal(run, slide, model, small_
 
 
 def test_steps_are_whole_batches():
-    assert work.step_sizes(1000, 224) == [160] * 6 + [40]
+    assert work.step_sizes(1000, 224) == [64] * 15 + [40]
     assert work.step_sizes(20, 4096) == [16, 4]
-    assert work.step_sizes(300, 32) == [256, 44]
+    assert work.step_sizes(128, 32) == [64, 64]
 
 
 # --- what is refused -----------------------------------------------------------------------------

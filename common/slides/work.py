@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BATCH = 16
 
 _STEP_BYTES = 24 * 2**20  # of a step's pixels, twice: one is read while another is predicted
-_MOST_BATCHES = 16
+_MOST_BATCHES = 4
 
 Normalise = Callable[[np.ndarray], np.ndarray]
 
