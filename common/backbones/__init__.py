@@ -14,10 +14,11 @@ process. Otherwise the names would depend on what was built before.
 from common.backbones.build import classifier, features
 from common.backbones.counts import multiply_accumulates, parameters
 from common.backbones.flat import freeze
+from common.backbones.pooled import pooled
 from common.backbones.weights import download
 from common.networks import NETWORKS, NORMALISATIONS, Network, gradcam_layers
 
 __all__ = [
     "NETWORKS", "NORMALISATIONS", "Network", "classifier", "download", "features", "freeze",
-    "gradcam_layers", "multiply_accumulates", "parameters",
+    "gradcam_layers", "multiply_accumulates", "parameters", "pooled",
 ]  # fmt: skip

@@ -1,0 +1,400 @@
+"""Probes of features: files of several programs, folds by patient, scikit-learn beside."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+import run_folder
+
+from common import evaluation, probe, runs
+from common.errors import InputError
+from common.probe import __main__ as command
+from common.probe import features, fitting, torch_file
+
+
+def made(patients=12, images=6, length=8, seed=0, effect=3.0):
+    """Features of two classes, with something of each patient in all images of the patient."""
+    rng = np.random.default_rng(seed)
+    rows, values = [], []
+    for patient in range(patients):
+        own = rng.normal(0, 1, length)
+        own[0] += effect * (patient % 2)
+        for image in range(images):
+            rows.append((f"p{patient}/{image}.png", ("benign", "malignant")[patient % 2],
+                         f"p{patient}", "", "", ""))  # fmt: skip
+            values.append(own + rng.normal(0, 0.3, length))
+    columns = ["image", "label", "case", "slide", "magnification", "part"]
+    return np.array(values, np.float32), pd.DataFrame(rows, columns=columns)
+
+
+CLASSES = ("benign", "malignant")
+
+# --- fitting -----------------------------------------------------------------------------------
+
+
+def test_linear_is_scikit_learns():
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    values, table = made(seed=1)
+    labels = (table.label == "malignant").to_numpy().astype(int)
+    found = probe.linear(values[:50], labels[:50], values[50:], 0.1, 2)
+    theirs = make_pipeline(
+        StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000)
+    )
+    wanted = theirs.fit(values[:50], labels[:50]).predict_proba(values[50:])
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+def test_linear_is_the_minimum_of_the_penalised_loss():
+    """The gradient by hand: balanced weights, L2 of the weights, none of the constants."""
+    values, table = made(seed=2, effect=1.0)
+    labels = (table.label == "malignant").to_numpy().astype(int)
+    labels[:7] = 0  # unequal classes
+    scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+    strength, weights = 0.05, len(labels) / (2 * np.bincount(labels))[labels]
+    found = probe.linear(values, labels, values, strength, 2)[:, 1]
+    logits = np.log(found / (1 - found))
+    design = np.column_stack([scaled, np.ones(len(scaled))])
+    slopes, *_ = np.linalg.lstsq(design, logits, rcond=None)
+    gradient = design.T @ (weights * (found - labels)) * strength + np.append(slopes[:-1], 0)
+    np.testing.assert_allclose(gradient, 0, atol=2e-3)
+
+
+def test_nearest_is_scikit_learns_with_weighted_classes():
+    values, table = made(seed=3)
+    labels = (table.label == "malignant").to_numpy().astype(int)
+    known, asked = slice(0, 40), slice(40, None)
+    unit = values / np.linalg.norm(values, axis=1, keepdims=True)
+    order = np.argsort(-(unit[asked] @ unit[known].T), axis=1)[:, :5]
+    votes = np.stack([(labels[known][order] == i).sum(axis=1) for i in (0, 1)], axis=1)
+    votes = votes / np.bincount(labels[known])
+    wanted = votes / votes.sum(axis=1, keepdims=True)
+    found = probe.nearest(values[known], labels[known], values[asked], 5, 2)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert probe.nearest(values[:3], np.array([0, 1, 0]), values[:2], 50, 2).shape == (2, 2)
+
+
+def test_a_class_without_an_example_has_no_probability():
+    values, _ = made()
+    for fit in (probe.linear, probe.nearest):
+        found = fit(values[:6], np.array([0, 2] * 3), values[6:9], 1, 3)
+        assert (found[:, 1] == 0).all()
+        np.testing.assert_allclose(found.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("kind", list(fitting.PROBES))
+def test_no_patient_is_fitted_to_and_judged(kind, monkeypatch):
+    values, table = made()
+    values = np.column_stack([values, np.arange(len(values))]).astype(np.float32)
+    cases = table["case"].to_numpy()
+    asked = []
+
+    def fit(known, labels, these, strength, n_classes):
+        whose = set(cases[known[:, -1].astype(int)])
+        assert not whose & set(cases[these[:, -1].astype(int)])
+        asked.append((strength, len(whose), len(these)))
+        return np.full((len(these), n_classes), 1 / n_classes)
+
+    strengths = fitting.PROBES[kind][1]
+    monkeypatch.setitem(fitting.PROBES, kind, (fit, strengths))
+    found = probe.probe(values, table, CLASSES, kind, folds=4)
+    assert len(found.predictions) == len(table)
+    assert set(found.predictions.image) == set(table.image)
+    assert found.chosen == [float(strengths[0])] * 4  # of equal ones the first
+    # 3 patients are judged, 3 choose, 6 are fitted to; then 9 are.
+    assert len(asked) == 4 * (len(strengths) + 1)
+    assert sorted({patients for _, patients, _ in asked}) == [6, 9]
+
+
+def test_what_tells_the_classes_is_found_and_what_tells_patients_is_not():
+    values, table = made(patients=12, images=3, effect=6.0, seed=4)
+    scores = evaluation.evaluate(
+        probe.probe(values, table, CLASSES, "linear").predictions, CLASSES, positive="malignant"
+    )
+    assert scores["accuracy"] > 0.95
+    assert scores["ci_unit"] == "patient" and scores["n_patients"] == 12
+    nothing, table = made(patients=12, images=6, effect=0.0, seed=5)
+    by_patient = probe.probe(nothing, table, CLASSES, "nearest neighbours").predictions
+    by_image = probe.probe(
+        nothing, table.assign(case=""), CLASSES, "nearest neighbours"
+    ).predictions
+    accuracies = [evaluation.evaluate(each, CLASSES)["accuracy"] for each in (by_patient, by_image)]
+    assert accuracies[0] < 0.7
+    assert accuracies[1] > 0.95  # patients recognised, classes not
+
+
+def test_parts_take_the_place_of_folds():
+    values, table = made()
+    table["part"] = ["train"] * 36 + ["validation"] * 18 + ["test"] * 18
+    found = probe.probe(values, table, CLASSES, "linear", folds=1)
+    assert found.predictions.image.tolist() == table.image[54:].tolist()
+    labels = (table.label == "malignant").to_numpy().astype(int)
+    wanted = probe.linear(values[:54], labels[:54], values[54:], found.chosen[0], 2)
+    ours = found.predictions[["p_benign", "p_malignant"]].to_numpy()
+    np.testing.assert_allclose(ours, wanted, atol=1e-6)
+    with pytest.raises(InputError, match="no image has the part validation"):
+        probe.probe(values, table[table.part != "validation"], CLASSES, "linear")
+
+
+def test_too_few_patients_classes_and_folds_are_told():
+    values, table = made(patients=4)
+    with pytest.raises(InputError, match="5 folds need at least 5 groups"):
+        probe.probe(values, table, CLASSES, "linear")
+    with pytest.raises(InputError, match="three or more"):
+        probe.probe(values, table, CLASSES, "linear", folds=2)
+    table["part"] = ["train"] * 6 + ["validation"] * 6 + ["test"] * 12
+    with pytest.raises(InputError, match="images of one class"):
+        probe.probe(values, table, CLASSES, "linear")
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+def test_our_own_file_there_and_back_in_any_order(tmp_path):
+    values, table = made()
+    names = table.image.tolist()
+    probe.write(tmp_path / "f.npz", names, values, network="vgg16")
+    np.testing.assert_array_equal(probe.read(tmp_path / "f.npz", names[::-1]), values[::-1])
+    longer = [f"/elsewhere/{name}" for name in names[:3]]
+    np.testing.assert_array_equal(probe.read(tmp_path / "f.npz", longer), values[:3])
+    with pytest.raises(InputError, match=r"no features of 2 of 3 images: p0/x.png, y.png"):
+        probe.read(tmp_path / "f.npz", ["p0/x.png", "y.png", names[0]])
+    with pytest.raises(InputError, match="several rows for 1 of 1 images"):
+        probe.read(tmp_path / "f.npz", ["0.png"])
+
+
+def test_h5_with_names_and_without(tmp_path, capsys):
+    import h5py
+
+    values, table = made()
+    with h5py.File(tmp_path / "named.h5", "w") as file:
+        file["features"], file["images"] = values, table.image.tolist()
+    np.testing.assert_array_equal(
+        probe.read(tmp_path / "named.h5", table.image.tolist()[:2]), values[:2]
+    )
+    with h5py.File(tmp_path / "plain.h5", "w") as file:
+        file["features"], file["coords"] = values[None], np.zeros((len(values), 2))
+    found = probe.read(tmp_path / "plain.h5", table.image.tolist())
+    np.testing.assert_array_equal(found, values)
+    assert "in the order of the images" in capsys.readouterr().err
+    with pytest.raises(InputError, match="72 rows without names, and there are 2 images"):
+        probe.read(tmp_path / "plain.h5", table.image.tolist()[:2])
+
+
+def test_a_folder_of_tridents_has_an_h5_for_each_image(tmp_path):
+    import h5py
+
+    tiles = np.arange(12, dtype=np.float32).reshape(3, 4)
+    for name, rows in (("a", tiles), ("b", tiles[:1])):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["features"], file["coords"] = rows, np.zeros((len(rows), 2), int)
+    found = probe.read(tmp_path, ["x/b.svs", "a.svs"])
+    assert found.tolist() == [tiles[0].tolist(), tiles.mean(axis=0).tolist()]
+    with pytest.raises(InputError, match=r"no features of 1 of 1 images: c"):
+        probe.read(tmp_path, ["c.svs"])
+
+
+def torch_saved(tensors, kind="FloatStorage", number="<f4"):
+    """What torch.save writes of a list of vectors: its opcodes, and the numbers beside them."""
+
+    def text(words):
+        return b"X" + struct.pack("<I", len(words)) + words.encode()
+
+    def whole(number):
+        return b"J" + struct.pack("<i", number)
+
+    out = b"\x80\x02]q\x00("
+    for i, each in enumerate(tensors):
+        if i == 0:
+            start = b"ctorch._utils\n_rebuild_tensor_v2\nq\x01(("
+            start += text("storage") + b"q\x02ctorch\n" + kind.encode() + b"\nq\x03"
+            device = text("cpu") + b"q\x05"
+        else:  # what was said before is taken from the memo
+            start, device = b"h\x01((h\x02h\x03", b"h\x05"
+        out += start + text(str(i)) + b"q\x04" + device + whole(len(each)) + b"tq\x06Q"
+        out += whole(0) + whole(len(each)) + b"\x85q\x07" + whole(1) + b"\x85q\x08\x89"
+        out += b"ccollections\nOrderedDict\nq\x09)Rq\x0atq\x0bRq\x0c"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("archive/data.pkl", out + b"e.")
+        file.writestr("archive/byteorder", "little")
+        for i, each in enumerate(tensors):
+            file.writestr(f"archive/data/{i}", np.asarray(each, number).tobytes())
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [("FloatStorage", "<f4"), ("HalfStorage", "<f2"), ("DoubleStorage", "<f8")],
+)
+def test_a_folder_of_evas_has_a_manifest_and_tensors(tmp_path, kind, number):
+    tiles = np.arange(6).reshape(2, 3) / 4
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a.pt").write_bytes(torch_saved(tiles, kind, number))
+    (tmp_path / "b.pt").write_bytes(torch_saved(tiles[1:], kind, number))
+    (tmp_path / "manifest.csv").write_text(
+        "origin,embeddings,target,split\nx/a.png,x/a.pt,0,train\nb.png,b.pt,1,val\n"
+    )
+    found = probe.read(tmp_path, ["b.png", "a.png"])
+    assert found.tolist() == [tiles[1].tolist(), tiles.mean(axis=0).tolist()]
+    assert torch_file.read(tmp_path / "x" / "a.pt").tolist() == tiles.tolist()
+
+
+def test_a_file_of_torch_is_read_and_nothing_of_it_run(tmp_path):
+    """Code in the pickle stays where it is; numbers of other types and lengths are refused."""
+    path, ran = tmp_path / "a.pt", tmp_path / "ran"
+    evil = b"\x80\x02cbuiltins\nopen\n(X" + struct.pack("<I", len(str(ran)))
+    evil += str(ran).encode() + b"X\x01\x00\x00\x00wtR."
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("archive/data.pkl", evil)
+    with pytest.raises(InputError, match=r"a.pt: no tensors"):
+        torch_file.read(path)
+    assert not ran.exists()
+    for content, why in (
+        (torch_saved([[1, 2]], "LongStorage", "<i8"), "tensors of LongStorage"),
+        (torch_saved([[1, 2]], "FloatStorage", "<f8"), "storage 0 is of 16 bytes"),
+        (torch_saved([[1, 2], [1]]), "different lengths"),
+        (torch_saved([]), "no tensors"),
+        (torch_saved([[1, 2]])[:60], "no tensors"),
+        (b"", "no tensors"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=why):
+            torch_file.read(path)
+    with pytest.raises(InputError, match="no tensors"):
+        torch_file.read(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("f.npz", b"PK\x03\x04", "no .npz"), ("f.npz", b"", "no .npz"), ("f.h5", b"x", "damaged"),
+        ("f.npy", None, "no .npz"),
+    ],
+)  # fmt: skip
+def test_damaged_files_are_named(tmp_path, name, content, why):
+    path = tmp_path / name
+    if content is None:
+        np.save(path, np.zeros((2, 2)))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=why):
+        probe.read(path, ["a", "b"])
+
+
+def test_what_is_no_table_of_numbers_is_refused(tmp_path):
+    path = tmp_path / "f.npz"
+    for values, why in (
+        (np.full((2, 3), np.nan), "not finite"), (np.zeros((2, 3, 4)), "not one row"),
+        (np.array([["a"], ["b"]]), "not numbers"), (np.zeros((3, 1)), "2 names of 3 rows"),
+    ):  # fmt: skip
+        probe.write(path, ["a", "b"], values)
+        with pytest.raises(InputError, match=why):
+            probe.read(path, ["a", "b"])
+    np.savez(path, numbers=np.zeros(3))
+    with pytest.raises(InputError, match="no array `features`"):
+        probe.read(path, ["a"])
+    np.savez(path, features=np.array([object()]))
+    with pytest.raises(InputError, match=r"no \.npz"):
+        probe.read(path, ["a"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"no \.h5 file"):
+        probe.read(tmp_path / "empty", ["a"])
+    with pytest.raises(InputError, match="no such file"):
+        probe.read(tmp_path / "none.npz", ["a"])
+
+
+# --- lists and commands ------------------------------------------------------------------------
+
+
+def listed(path, table):
+    out = table.rename(columns={"case": "patient"})[["image", "label", "patient", "part"]]
+    out.to_csv(path, index=False)
+    return path
+
+
+def test_a_list_needs_no_images(tmp_path):
+    _, table = made(patients=2, images=2)
+    found = probe.of_source(listed(tmp_path / "a.csv", table))
+    assert found.to_dict("records") == table.to_dict("records")
+    twice = pd.concat([table, table[:1].assign(label="malignant")])
+    with pytest.raises(InputError, match=r"a.csv, line 6: p0/0.png stands there twice"):
+        probe.of_source(listed(tmp_path / "a.csv", twice))
+    table.loc[1, "label"] = ""
+    with pytest.raises(InputError, match=r"a.csv, line 3: p0/1.png has no label"):
+        probe.of_source(listed(tmp_path / "a.csv", table))
+
+
+def test_the_command_tells_both_probes_with_intervals(tmp_path, capsys):
+    values, table = made()
+    probe.write(tmp_path / "f.npz", table.image.tolist(), values)
+    flags = ["--features", str(tmp_path / "f.npz"),
+             "--images", str(listed(tmp_path / "a.csv", table)), "--folds", "3"]  # fmt: skip
+    assert command.main([*flags, "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "72 of 72 images of 12 patients judged, by 8 features" in said
+    assert "intervals over patients" in said
+    written = json.loads((tmp_path / "out" / "probe.json").read_text())["probes"]
+    frame = evaluation.read_predictions(tmp_path / "out" / "predictions-linear.csv")
+    scores = evaluation.evaluate(frame, CLASSES, positive="malignant")
+    assert written["linear"]["metrics"]["auc"] == scores["auc"]
+    assert f"{scores['auc']:.4f} (" in said
+    with pytest.raises(InputError, match="--positive bad"):
+        command.main([*flags, "--positive", "bad"])
+
+
+def test_a_run_stands_beside_the_probes_on_its_own_test_images(tmp_path, capsys):
+    folder = run_folder.make(tmp_path, "binary", pictures=False)
+    split = probe.of_run(runs.load(folder))
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(len(split), 4)) + (split.label == "malignant").to_numpy()[:, None]
+    probe.write(tmp_path / "f.npz", split.image.tolist(), values)
+    command.main(["--features", str(tmp_path / "f.npz"), "--run", str(folder)])
+    said = capsys.readouterr().out
+    accuracy = json.loads((folder / "metrics.json").read_text())["accuracy"]
+    (line,) = [each for each in said.splitlines() if each.startswith("the run")]
+    assert f"{100 * accuracy:.2f} %" in line
+    tested = int((split.part == "test").sum())
+    assert f"{tested} of {len(split)} images" in said
+
+
+@pytest.mark.slow
+def test_features_of_a_backbone_are_its_pooled_last_map(tmp_path, capsys):
+    import cv2
+
+    from common import backbones, images
+    from common.backbones import __main__ as networks
+
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        picture = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        assert cv2.imwrite(str(tmp_path / "x" / f"{name}.png"), picture)
+    (tmp_path / "a.csv").write_text("image\nx/b.png\nx/a.png\n")
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = backbones.pooled("mobilenet_v2", 32, "none")
+    pixels = [images.resize(images.read(tmp_path / "x" / f"{n}.png"), 32) for n in "ab"]
+    wanted = model.predict(np.stack(pixels), verbose=0)
+    out = tmp_path / "f.npz"
+    keras.utils.set_random_seed(0)
+    networks.main(
+        ["features", "--images", str(tmp_path / "a.csv"), "--network", "mobilenet_v2",
+         "--weights", "none", "--image-size", "32", "--out", str(out)]
+    )  # fmt: skip
+    assert "2 images, 1280 features each" in capsys.readouterr().out
+    np.testing.assert_allclose(features.read(out, ["a.png", "b.png"]), wanted, rtol=1e-5)
+    with pytest.raises(InputError, match=r"must end in \.npz"):
+        networks.main(
+            ["features", "--images", str(tmp_path / "a.csv"), "--network", "vgg16",
+             "--out", str(tmp_path / "f.csv")]
+        )  # fmt: skip
