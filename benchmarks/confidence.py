@@ -79,8 +79,21 @@ def _tell(run: str) -> None:
     for name in ("log_loss", "ece", "brier"):
         after = (found["after"] or found["before"])[name]
         print(f"{name:9s} {found['before'][name]:.3f} before, {after:.3f} after")
-    for name in ("abstain", "sets"):
-        print(f"{name}: {found[name] or found['reasons'].get(name)}")
+    abstain, sets, why = found["abstain"], found["sets"], found["reasons"]
+    if abstain is None:
+        print(f"abstains: {why['abstain']}")
+    else:
+        print(
+            f"abstains below {abstain['below']:.3f}: answers {100 * abstain['coverage']:.1f} % of "
+            f"the test images, {abstain['wrong']} of {abstain['answered']} wrong"
+        )
+    if sets is None:
+        print(f"sets: {why['sets']}")
+    else:
+        print(
+            f"sets hold {100 * sets['coverage_of_images']:.1f} % of the test images, of "
+            f"{sets['mean_size']:.2f} classes in the mean"
+        )
 
 
 if __name__ == "__main__":

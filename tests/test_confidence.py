@@ -11,6 +11,7 @@ import pytest
 
 from common import confidence, metrics
 from common.errors import InputError
+from common.metrics.jackknife import jackknife_interval
 
 
 def softmax(logits):
@@ -281,6 +282,11 @@ def test_a_section_whole():
     truth = (test.label == "malignant").to_numpy().astype(int)
     p = test[["p_benign", "p_malignant"]].to_numpy()
     assert found["sets"]["coverage_of_images"] == np.mean(1 - p[np.arange(60), truth] <= limit)
+    held = pd.Series(1 - p[np.arange(60), truth] <= limit).groupby(test.case.to_numpy()).mean()
+    without = (held.sum() - held.to_numpy()) / 11  # of the other patients
+    ends = jackknife_interval(held.mean(), without, 0, 1)
+    assert found["sets"]["coverage"] == pytest.approx(held.mean())
+    assert found["sets"]["coverage_ci"] == pytest.approx(np.array(ends))
     assert found["before"]["log_loss"] == metrics.log_loss(truth, p)
     made = confidence.apply_temperature(p, found["temperature"])
     assert found["after"]["ece"] == metrics.ece(truth, made)

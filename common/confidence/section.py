@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from common.confidence import conformal
 from common.confidence.patients import Patients, by_patient, threshold
 from common.confidence.temperature import apply_temperature, fit_temperature
 from common.metrics.groups import known
+from common.metrics.intervals import Draws
+from common.metrics.jackknife import MOST_UNITS, jackknife_interval, without_each
 from common.metrics.replicates import mean_of_units
 from common.predictions import correct, labels, of_part, probabilities
 
@@ -120,10 +122,9 @@ def _abstain(
     answered = test.sure(temperature) >= below
     wrong = answered & ~test.correct
     ends = None
-    if answered.any() and (test.cases is None or len(np.unique(test.cases)) > 1):
-        sums = metrics.resample(np.stack([wrong, answered], axis=1).astype(float), test.cases)
-        some = sums[:, 1] > 0
-        ends = metrics.percentile_interval(sums[some, 0] / sums[some, 1])
+    if answered.any():
+        columns = np.stack([wrong, answered], axis=1).astype(float)
+        ends = _interval(test, lambda draws: _ratio(draws.sums(columns)))
     return {
         "risk": metrics.RISK,
         "below": below,
@@ -131,8 +132,25 @@ def _abstain(
         "wrong": int(wrong.sum()),
         "coverage": float(answered.mean()),
         "error": float(wrong.sum() / answered.sum()) if answered.any() else None,
-        "error_ci": None if ends is None else list(ends),
+        "error_ci": ends,
     }, ""
+
+
+def _ratio(sums: np.ndarray) -> np.ndarray:
+    return np.where(sums[:, 1] > 0, sums[:, 0] / np.maximum(sums[:, 1], 1), np.nan)
+
+
+def _interval(part: _Part, share: Callable[[Draws], np.ndarray]) -> list[float] | None:
+    """Interval of a share as those of the scores are: by leaving each patient out, if known."""
+    units = 0 if part.cases is None else len(np.unique(part.cases))
+    if units == 1:
+        return None
+    if part.cases is None or units > MOST_UNITS:
+        ends = metrics.percentile_interval(share(metrics.draw(part.size, part.cases)))
+        return None if ends is None else list(ends)
+    whole = share(Draws(np.ones((1, units)), np.unique(part.cases, return_inverse=True)[1]))[0]
+    low, high = jackknife_interval(whole, share(without_each(part.cases)), 0.0, 1.0)
+    return None if np.isnan(low) else [float(low), float(high)]
 
 
 def _points(test: _Part, temperature: float | None) -> dict[str, list[float]]:
@@ -171,9 +189,7 @@ def _sets(
         place = np.unique(test.cases, return_inverse=True)[1]
         own = np.bincount(place, weights=held) / np.bincount(place)
         per_patient = float(own.mean())
-        if len(own) > 1:
-            draws = metrics.draw(test.size, test.cases)
-            ends = metrics.percentile_interval(mean_of_units(held, draws))
+        ends = _interval(test, lambda draws: mean_of_units(held, draws))
     return {
         "level": conformal.LEVEL,
         "method": METHOD,
@@ -181,7 +197,7 @@ def _sets(
         "n_patients": len(names),
         "limit": limit,
         "coverage": per_patient,
-        "coverage_ci": None if ends is None else list(ends),
+        "coverage_ci": ends,
         "coverage_of_images": float(held.mean()),
         "mean_size": float(sizes.mean()),
         "single": float((sizes == 1).mean()),
