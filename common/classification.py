@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,8 +35,6 @@ __all__ = ["SKIPPED", "main", "predict", "read", "read_and_look"]
 _LARGEST = 4096  # px; the networks' inputs are of some hundred
 
 _MANY = 16  # of fewer images, a bad one is told before the network is loaded
-
-_LONGEST_STEM = 220  # bytes; a name has at most 255
 
 SKIPPED = 3
 """Exit code where some images were classified and some could not be used."""
@@ -289,7 +286,9 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     acquaintance.tell(odd, len(paths))
     model = network()
     if flags.gradcam:
-        probabilities, maps = _explained(run, model, pixels)
+        from common import evidence
+
+        probabilities, maps = evidence.explained(run, model, pixels)
     else:
         probabilities = _probabilities(model, pixels, 16)
     table = _table(run, paths, probabilities)
@@ -300,7 +299,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     if flags.output:
         write_sheet(flags.output, table)
     if flags.gradcam:
-        for path in _overlays(run, paths, pixels, maps, table, flags.gradcam):
+        for path in evidence.overlays(run, paths, pixels, maps, table, flags.gradcam):
             print(terminal.plain(path))
     print(f"{notices.RESEARCH_USE} Data set: {run.record.dataset}, {run.record.licence}.")
     if bad:
@@ -347,55 +346,3 @@ def _text(table: pd.DataFrame) -> str:
             told += f"  set {{{row['set'].replace('|', ', ')}}}"
         lines.append(told + ("  abstains" if row.get("abstain") == "yes" else ""))
     return "\n".join(lines)
-
-
-def _explained(
-    run: runs.Run, model: keras.Model, pixels: np.ndarray
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Probabilities of images, and their Grad-CAM at every stage of the network."""
-    from common import gradcam
-
-    stages = {gradcam.title(stage): layer for stage, layer in gradcam.stages(run).items()}
-    outputs: list[np.ndarray] = []
-    maps: dict[str, list[np.ndarray]] = {stage: [] for stage in stages}
-    with terminal.progress("predicting, with Grad-CAM", len(pixels), "images") as bar:
-        for probabilities, found in gradcam.by_stage(model, pixels, stages):
-            outputs.append(probabilities)
-            for stage, each in found.items():
-                maps[stage].append(each)
-            bar.advance(len(probabilities))
-    return np.concatenate(outputs), {each: np.concatenate(maps[each]) for each in maps}
-
-
-def _overlays(
-    run: runs.Run,
-    paths: Sequence[Path],
-    pixels: np.ndarray,
-    maps: Mapping[str, np.ndarray],
-    table: pd.DataFrame,
-    folder: Path,
-) -> list[Path]:
-    """Write each image beside its Grad-CAM at every stage of the network, as PNG."""
-    from common import figures
-
-    written: list[Path] = []
-    overlays = figures.Overlays()
-    rows = table.to_dict("records")
-    with terminal.progress("drawing maps", len(paths), "images") as bar:
-        for i, (path, row) in enumerate(zip(bar.over(paths), rows, strict=True)):
-            target = folder / _overlay_name(path, i, {each.name for each in written})
-            title = f"{path.name}\n{row['predicted']}, {100 * row['probability']:.1f} %"
-            found = {stage: each[i] for stage, each in maps.items()}
-            written.append(overlays.save(target, pixels[i], found, title, run.synthetic))
-    return written
-
-
-def _overlay_name(path: Path, number: int, taken: set[str]) -> str:
-    """Name of an image's overlay: with its number where the name is taken, in any case, or long."""
-    stem = path.stem
-    while len(os.fsencode(stem)) > _LONGEST_STEM:
-        stem = stem[:-1]
-    name = f"{stem}-gradcam.png"
-    if stem == path.stem and name.casefold() not in {each.casefold() for each in taken}:
-        return name
-    return f"{stem}-{number}-gradcam.png"

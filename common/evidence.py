@@ -6,14 +6,15 @@ run) do not have.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from common import evaluation, figures, gradcam, images, predictions, runs
+from common import evaluation, figures, gradcam, images, predictions, runs, terminal
 from common.files import write_json
 from common.images import Pixels
 from common.splits import leakage
@@ -203,6 +204,102 @@ def gallery(run: runs.Run, model: keras.Model, test: pd.DataFrame, pixels: Pixel
     _, maps = next(gradcam.by_stage(model, shown, stages, batch_size=len(shown)))
     figure = figures.gradcam_gallery(list(shown), maps, titles)
     figures.save(figure, _target(run, "gradcam"), synthetic=run.synthetic)
+
+
+def explained(
+    run: runs.Run, model: keras.Model, pixels: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Classify images and explain each, in one pass of the network.
+
+    Parameters
+    ----------
+    run : Run
+        Knows the stages.
+    model : keras.Model
+        The run's.
+    pixels : uint8 array (N, S, S, 3)
+        RGB.
+
+    Returns
+    -------
+    probabilities : float array (N, K)
+    maps : dict of str to float32 array (N, h, w)
+        Title of each stage of the network to the Grad-CAM of every image, in [0, 1].
+    """
+    stages = {gradcam.title(stage): layer for stage, layer in gradcam.stages(run).items()}
+    outputs: list[np.ndarray] = []
+    maps: dict[str, list[np.ndarray]] = {stage: [] for stage in stages}
+    with terminal.progress("predicting, with Grad-CAM", len(pixels), "images") as bar:
+        for probabilities, found in gradcam.by_stage(model, pixels, stages):
+            outputs.append(probabilities)
+            for stage, each in found.items():
+                maps[stage].append(each)
+            bar.advance(len(probabilities))
+    return np.concatenate(outputs), {each: np.concatenate(maps[each]) for each in maps}
+
+
+def overlays(
+    run: runs.Run,
+    paths: Sequence[Path],
+    pixels: np.ndarray,
+    maps: Mapping[str, np.ndarray],
+    table: pd.DataFrame,
+    folder: Path,
+) -> list[Path]:
+    """Write each image beside its Grad-CAM at every stage of the network, as PNG.
+
+    Parameters
+    ----------
+    run : Run
+        Whether it is synthetic.
+    paths : sequence of Path
+        The images' files.
+    pixels, maps
+        As `explained` takes and gives them.
+    table : DataFrame
+        One row per image: predicted, probability.
+    folder : Path
+        Of the pictures.
+
+    Returns
+    -------
+    list of Path
+        The pictures, one per image.
+    """
+    written: list[Path] = []
+    drawing = figures.Overlays()
+    rows = table.to_dict("records")
+    with terminal.progress("drawing maps", len(paths), "images") as bar:
+        for i, (path, row) in enumerate(zip(bar.over(paths), rows, strict=True)):
+            target = folder / overlay_name(path, i, {each.name for each in written})
+            title = f"{path.name}\n{row['predicted']}, {100 * row['probability']:.1f} %"
+            found = {stage: each[i] for stage, each in maps.items()}
+            written.append(drawing.save(target, pixels[i], found, title, run.synthetic))
+    return written
+
+
+_LONGEST_STEM = 220  # bytes; a name has at most 255
+
+
+def overlay_name(path: Path, number: int, taken: set[str]) -> str:
+    """Name an image's overlay: with its number where the name is taken, in any case, or long.
+
+    Parameters
+    ----------
+    path : Path
+        The image's file.
+    number : int
+        Of the image.
+    taken : set of str
+        Names of other overlays.
+    """
+    stem = path.stem
+    while len(os.fsencode(stem)) > _LONGEST_STEM:
+        stem = stem[:-1]
+    name = f"{stem}-gradcam.png"
+    if stem == path.stem and name.casefold() not in {each.casefold() for each in taken}:
+        return name
+    return f"{stem}-{number}-gradcam.png"
 
 
 def _target(run: runs.Run, name: str) -> Path:

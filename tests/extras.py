@@ -28,6 +28,7 @@ COMMANDS = {
     "gpu": ["-c", "import tensorflow as tf; print(tf.config.list_physical_devices('GPU'))"],
     "slurm": ["-c", "import submitit; print(submitit.__version__)"],
     "ray": ["-c", "import ray; print(ray.__version__)"],
+    "decode": ["-c", "import kornia_rs; print(kornia_rs.__version__)"],
     "slides": ["-c", "import tiffslide; print(tiffslide.__version__)"],
     "tensorboard": ["-m", "tensorboard.main", "--version"],
     "mlflow": ["-c", "import mlflow; print(mlflow.__version__)"],

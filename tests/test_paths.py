@@ -318,11 +318,11 @@ def test_a_page_shows_names_and_obeys_none(tmp_path):
 
 
 def test_names_of_overlays_fit_and_differ():
-    from common.classification import _overlay_name
+    from common.evidence import overlay_name
 
     taken = set()
     for i, stem in enumerate(["a", "A", "a", "x" * 251, "\u9577" * 80, "caf\udce9"]):
-        name = _overlay_name(Path(f"{stem}.png"), i, taken)
+        name = overlay_name(Path(f"{stem}.png"), i, taken)
         assert len(os.fsencode(name)) <= 255
         assert name.casefold() not in {each.casefold() for each in taken}
         taken.add(name)

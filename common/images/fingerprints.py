@@ -55,6 +55,21 @@ class Fingerprints:
         return Fingerprints(self.pixels[rows], self.hashes[rows])
 
 
+def from_bytes(data: bytes) -> np.void:
+    """The fingerprint whose bytes these are, from another process.
+
+    Parameters
+    ----------
+    data : bytes
+        `RECORD_BYTES` of them.
+
+    Returns
+    -------
+    void
+    """
+    return np.frombuffer(bytearray(data), _RECORD)[0]
+
+
 def pixel_hash(image: np.ndarray) -> bytes:
     """Hash an image's pixels: equal for equal images, whatever their files' bytes.
 
