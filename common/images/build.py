@@ -17,7 +17,7 @@ import numpy as np
 
 from common import terminal, writers
 from common.errors import InputError
-from common.images.decoders import Decoders, reduce, worth_it
+from common.images.decoders import Decoders, worth_it
 from common.images.fingerprints import (
     RECORD_BYTES,
     Fingerprints,
@@ -167,16 +167,15 @@ def _reduced(
     store: Store, transform: Transform | None, data: bytes, extension: str
 ) -> tuple[np.ndarray, np.void]:
     """What is kept of an image: small, after its transform; and its fingerprint."""
-    if transform is None:
-        return reduce(data, extension, store.size, store.filter)
     image = decode(data, extension)
     mark = fingerprint(image)
-    try:
-        image = transform(image)
-    except InputError as error:
-        raise ImageError(str(error)) from None
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise TypeError(f"transform gave {image.dtype} {image.shape}, not uint8 (H, W, 3)")
+    if transform is not None:
+        try:
+            image = transform(image)
+        except InputError as error:
+            raise ImageError(str(error)) from None
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise TypeError(f"transform gave {image.dtype} {image.shape}, not uint8 (H, W, 3)")
     return np.ascontiguousarray(resize(image, store.size, store.filter)), mark
 
 
