@@ -96,10 +96,8 @@ def read_and_look(run: runs.Run, paths: Sequence[Path]) -> tuple[np.ndarray, dic
 
     Parameters
     ----------
-    run : Run
-        Its config names the size and the filter; its record may hold a stain normaliser.
-    paths : sequence of Path
-        Image files.
+    run, paths
+        As `read` takes them.
 
     Returns
     -------
@@ -113,12 +111,12 @@ def read_and_look(run: runs.Run, paths: Sequence[Path]) -> tuple[np.ndarray, dic
     """
     pixels, _, bad, odd = _usable(run, paths)
     if bad:
-        raise InputError(_cannot(bad, len(paths)))
+        raise _cannot(bad, len(paths))
     return np.stack(pixels), odd
 
 
-def _cannot(bad: Sequence[str], count: int) -> str:
-    return f"{len(bad)} of {count} images cannot be used:\n" + "\n".join(bad)
+def _cannot(bad: Sequence[str], count: int) -> InputError:
+    return InputError(f"{len(bad)} of {count} images cannot be used:\n" + "\n".join(bad))
 
 
 def _usable(
@@ -279,7 +277,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     usable, paths, unusable, odd = _usable(run, paths, network)
     bad += unusable
     if unusable and not flags.skip_bad:
-        raise InputError(_cannot(unusable, count))
+        raise _cannot(unusable, count)
     if not paths:
         raise InputError(f"none of {len(bad)} images can be used:\n" + "\n".join(bad))
     pixels = np.stack(usable)
