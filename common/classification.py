@@ -201,9 +201,7 @@ def _table(run: runs.Run, paths: Sequence[Path], probabilities: np.ndarray) -> p
             **{predictions.column(name): sure[:, i] for i, name in enumerate(classes)},
         }
     )
-    for name, column in kept.columns(probabilities, classes).items():
-        table[name] = column
-    return table
+    return table.assign(**kept.columns(probabilities, classes))
 
 
 def main(package: str, arguments: list[str] | None = None) -> int:
