@@ -6,7 +6,7 @@ it allows, exactly. Where a search would be too large, or more would have to be 
 called impossible.
 
 rounding -> scores, means -> binary; cells -> reading -> finding -> shares, readings -> groups ->
-half, bounds, beside -> across, equals -> judge -> show
+half, witness -> bounds, beside -> across, equals -> judge -> show
 
 >>> import pandas as pd
 >>> from common import forensics

@@ -21,6 +21,7 @@ from common.forensics.reading import Number, by_score, share_of_class
 from common.forensics.readings import size_of, two_classes
 from common.forensics.rounding import ONE, ZERO, Printed, shown
 from common.forensics.scores import SAME
+from common.forensics.witness import MEANS, witness
 
 POOLED = ("precision_micro", "recall_micro", "f1_micro", "recall_weighted")
 """Scores that are the accuracy where each image has one class and one prediction."""
@@ -234,6 +235,7 @@ def macro_findings(group: Sequence[Number]) -> Iterator[Finding]:
     exact = accuracy.printed
     if classes > 2:  # of two, the search for matrices knows it
         yield from _pooled(accuracy, [scores[name] for name in POOLED if name in scores])
+        yield from _witnesses(group, accuracy, classes)
     for name, what in (("recall_macro", "recall"), ("precision_macro", "precision")):
         number = scores.get(name)
         if number is None:
@@ -255,6 +257,33 @@ def macro_findings(group: Sequence[Number]) -> Iterator[Finding]:
             "macro and accuracy", lines((accuracy, number)), possible or False,
             text, None if possible else 0, repairs=repairs,
         )  # fmt: skip
+
+
+def _witnesses(group: Sequence[Number], accuracy: Number, classes: int) -> Iterator[Finding]:
+    """Find a matrix that gives the accuracy and all macro scores beside it."""
+    scores = by_score(group)
+    means = {name: scores[name] for name in MEANS if name in scores}
+    n, sizes = accuracy.n_only, None
+    # Scores of single classes, or of another size, would have to fit as well.
+    if n is None or not means or accuracy.rounds > 1 or any(x.of_class for x in group):
+        return
+    if accuracy.sizes:
+        if len(accuracy.sizes) != classes or any(len(x) > 1 for x in accuracy.sizes.values()):
+            return
+        sizes = [each[0] for each in accuracy.sizes.values()]
+    if any(number.n_only != n for number in means.values()) or (sizes and sum(sizes) != n):
+        return
+    right = accuracy.printed.counts(n)
+    found = witness(n, right, {name: x.printed for name, x in means.items()}, classes, sizes)
+    if found is None:
+        return
+    correct = sum(each.tp for each in found)
+    share = f"{correct}/{n} = {accuracy.printed.said(Fraction(correct, n))}"
+    counts = " ".join(f"({', '.join(map(str, each))})" for each in found)
+    text = f"a matrix of {classes} classes gives all: {share}; TP, FN, FP of each: {counts}"
+    yield Finding(
+        "a matrix of all classes", lines((accuracy, *means.values())), True, text, counts=counts
+    )
 
 
 def _pooled(accuracy: Number, pooled: Sequence[Number]) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ RULES: dict[str, str] = {
     "precision and specificity": "false positives that lower the specificity lower the precision",
     "pooled": "pooled over all classes, precision, recall and F1 are the accuracy",
     "macro and accuracy": "what the classes lack in the mean, the images lack in sum",
+    "a matrix of all classes": "accuracy and macro scores follow from one matrix of all classes",
     "mean over classes": "a macro score is the mean of the classes' scores",
     "mean and sd": "whole counts have few standard deviations (GRIMMER)",
     "printed twice": "one quantity has one value",
@@ -46,6 +47,7 @@ VERDICTS = (
 BY_COUNTS = (
     *("k of n", "mean of k of n", "size", "one matrix", "one class", "above one half"),
     *("counts beside it", "sum of counts", "mean and sd", "sum"),
+    "a matrix of all classes",
 )
 """Rules that give counts where they find a number possible; others find no bound broken."""
 
