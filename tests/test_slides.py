@@ -128,10 +128,21 @@ def test_openslide_reads_the_same(real_data, monkeypatch):
     path = real_data / "data" / "slides" / "CMU-1-Small-Region.svs"
     with opened(path) as slide:
         expected = slide.region((100, 2000, 400, 300), (300, 400)).astype(int)
-    monkeypatch.setattr(sources, "_for_openslide", lambda path: "aperio")
+    monkeypatch.setattr(sources, "_for_openslide", lambda path, left=(): "aperio")
     with opened(path) as slide:
         assert slide.kind == "aperio, by OpenSlide" and slide.mpp == (0.499, 0.499)
         assert abs(slide.region((100, 2000, 400, 300), (300, 400)) - expected).max() <= 1
+
+
+def test_a_description_that_is_no_ascii(tmp_path, monkeypatch):
+    path = pyramid(tmp_path / "a.tif", tissue(64, 64), levels=1, description="made by Uller")
+    path.write_bytes(path.read_bytes().replace(b"Uller", b"\x81\x8dler"))
+    if sources._for_openslide(path, ()):
+        with opened(path) as slide:
+            assert slide.kind == "generic-tiff, by OpenSlide"
+            assert slide.region((3, 4, 50, 40), (40, 50)).shape == (40, 50, 3)
+    monkeypatch.setattr(sources, "_for_openslide", lambda path, left=(): "")
+    assert "ImageDescription is no ASCII" in refused(path)
 
 
 # --- what cannot be read -------------------------------------------------------------------------

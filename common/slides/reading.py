@@ -13,7 +13,7 @@ import numpy as np
 from common import images, terminal
 from common.errors import InputError
 from common.slides.sources import Image, Source, source_of
-from common.slides.structure import AGAIN
+from common.slides.structure import AGAIN, in_short
 
 _BLOCK = 4 * 2**20  # source px that are read at once to be averaged
 
@@ -113,7 +113,7 @@ class Slide:
         except Exception as error:  # libraries raise almost anything over damaged data
             raise InputError(
                 f"{self.path}: cannot be decoded at x {x}, y {y} of level {level} "
-                f"({str(error) or type(error).__name__}); it is damaged: {AGAIN}"
+                f"({in_short(error)}); it is damaged: {AGAIN}"
             ) from None
 
     def close(self) -> None:

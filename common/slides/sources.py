@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from common.errors import InputError
 from common.images import ImageError
-from common.slides.structure import AGAIN, TILED, check_file, check_level, is_plain
+from common.slides.structure import AGAIN, TILED, check_file, check_level, in_short, is_plain
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -100,11 +100,20 @@ def source_of(path: Path) -> Source:
     if vendor := _for_openslide(path):
         return _OpenSlide(path, vendor)
     if tiff:
-        return _Tiff(path)
+        try:
+            return _Tiff(path)
+        except _TextError:
+            if vendor := _for_openslide(path, ()):
+                return _OpenSlide(path, vendor)
+            raise
     raise InputError(
         f"{path}: is no TIFF, PNG or JPEG, and OpenSlide does not know it or is not installed "
         f"({OPENSLIDE}); or {TILED}"
     )
+
+
+class _TextError(InputError):
+    """A slide whose description tiffslide does not take; OpenSlide does."""
 
 
 # --- TIFF by tiffslide -------------------------------------------------------------------------
@@ -143,10 +152,18 @@ class _Tiff:
                 series = self._slide.ts_tifffile.series[properties["tiffslide.series-index"]]
                 pages = [level.keyframe for level in series.levels]
         except (tifffile.TiffFileError, NotImplementedError) as error:
-            raise InputError(f"{path}: no TIFF that can be read ({error}); {AGAIN}") from None
+            if "encoding" in str(error):
+                raise _TextError(
+                    f"{path}: its ImageDescription is no ASCII, at which tiffslide stops; mend a "
+                    "copy with python -m tiffslide.repair fix-description-tag-encoding COPY "
+                    f"--no-dry-run, or {OPENSLIDE}"
+                ) from None
+            raise InputError(
+                f"{path}: no TIFF that can be read ({in_short(error)}); {AGAIN}"
+            ) from None
         except Exception as error:  # damaged tags make the libraries raise almost anything
             raise InputError(
-                f"{path}: its pyramid cannot be read ({type(error).__name__}: {error}); {AGAIN}"
+                f"{path}: its pyramid cannot be read ({in_short(error)}); {AGAIN}"
             ) from None
         size = path.stat().st_size
         self._pages: list[TiffPage] = pages
@@ -246,8 +263,10 @@ def _ome(description: str) -> tuple[float, float] | None:
 # --- OpenSlide, pictures -----------------------------------------------------------------------
 
 
-def _for_openslide(path: Path) -> str:
-    """OpenSlide's name of a format that it alone reads well; "" for others, or without it."""
+def _for_openslide(
+    path: Path, left: tuple[str, ...] = ("aperio", "generic-tiff", "philips")
+) -> str:
+    """OpenSlide's name of a format that is not `left` to others; "" for these, or without it."""
     try:
         import openslide
     except (ImportError, OSError):  # the package, or its library
@@ -256,7 +275,7 @@ def _for_openslide(path: Path) -> str:
         vendor = openslide.OpenSlide.detect_format(str(path)) or ""
     except openslide.OpenSlideError:
         return ""
-    return "" if vendor in ("aperio", "generic-tiff", "philips") else vendor
+    return "" if vendor in left else vendor
 
 
 class _OpenSlide:
@@ -273,7 +292,7 @@ class _OpenSlide:
             self.levels = [(int(w), int(h)) for w, h in self._slide.level_dimensions]
             properties = self._slide.properties
         except openslide.OpenSlideError as error:
-            raise InputError(f"{path}: cannot be opened ({error}); {AGAIN}") from None
+            raise InputError(f"{path}: cannot be opened ({in_short(error)}); {AGAIN}") from None
         self.kind = f"{vendor}, by OpenSlide"
         self.mpp = _both(properties.get("openslide.mpp-x"), properties.get("openslide.mpp-y"))
 

@@ -32,6 +32,17 @@ AGAIN = "copy it again"
 _RGB = "save it as 8-bit RGB, or take the original file"
 
 
+def in_short(error: BaseException) -> str:
+    """What a library says of a file, in one line that is not too long.
+
+    Parameters
+    ----------
+    error : BaseException
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else f"{text[:160]}..."
+
+
 def check_file(path: Path) -> None:
     """Look through a TIFF's directories: every tag and page must be there and of a likely size.
 
@@ -51,7 +62,7 @@ def check_file(path: Path) -> None:
     except ImageError as problem:
         raise InputError(f"{path}: {problem}") from None
     except (struct.error, IndexError, OverflowError, ValueError) as error:
-        raise InputError(f"{path}: is cut short or damaged ({error}); {AGAIN}") from None
+        raise InputError(f"{path}: is cut short or damaged ({in_short(error)}); {AGAIN}") from None
 
 
 def check_level(path: Path, number: int, page: TiffPage, size: int) -> NDArray[np.bool_]:
