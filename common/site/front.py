@@ -7,6 +7,7 @@ from typing import Any
 
 from common import protocols, results, tables
 from common.report.words import UNKNOWN
+from common.reproduce import price
 from common.site.gather import AT_HAND, Known
 
 
@@ -25,12 +26,14 @@ def page(found: Sequence[Known], data: Sequence[tuple[str, str, str]]) -> dict[s
     """
     demo = found[0].place.synthetic and not found[0].place.fabricated
     used = {name for known in found for name in known.vouched}
+    listed = [_paper(known, demo) for known in found]
     return {
         "title": "Five breast-histopathology papers, reproduced",
         "kicker": "histopapers",
         "any_results": demo or any(known.tiers for known in found),
         "run_command": "python -m common.reproduce run --data-dir DIR",
-        "papers": [_paper(known, demo) for known in found],
+        "papers": listed,
+        "any_price": any(each["price"] != UNKNOWN for each in listed),
         "tiers": [name for name in (*results.TIERS, AT_HAND) if name in used],
         "data": data,
     }
@@ -48,10 +51,24 @@ def _paper(known: Known, demo: bool) -> dict[str, Any]:
         "done": known.done(twins=False),
         "twins": known.done(twins=True),
         "tiers": known.vouched,
+        "price": _price(known),
         "numbers": len(known.table),
         "verdicts": known.tally.judgements if known.tiers and not demo else {},
         "discrepancies": len(protocols.discrepancies(known.package)),
     }
+
+
+def _price(known: Known) -> str:
+    """What a split over images adds to a paper's accuracy, where it was measured."""
+    file = known.place.runs_dir / f"price-{known.package}" / price.FILE
+    if not file.is_file():
+        return UNKNOWN
+    found = price.read(file)
+    if found["synthetic"] != known.place.synthetic:
+        return UNKNOWN
+    ends = found["over_patients"]
+    more = "no interval" if ends is None else f"{100 * ends[0]:+.1f} to {100 * ends[1]:+.1f}"
+    return f"{100 * found['difference']:+.1f} points ({more})"
 
 
 def headline(known: Known, *, shown: bool = True) -> dict[str, str]:

@@ -1,12 +1,14 @@
-"""`python -m common.splits report|audit|public`: what the parts of a split share."""
+"""`python -m common.splits report|audit|public|price`: what the parts of a split share."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from common import datasets, errors
+from common import datasets, errors, papers
 from common.datasets import DATA_VARIABLE, own
 from common.errors import InputError
 from common.files import path_argument, write_json, write_sheet, write_text
@@ -40,7 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--page", type=path_argument, metavar="FILE", help="write them as a page (docs/audits.md)"
     )
     command.set_defaults(run=_public)
-    options = parser.parse_args(arguments)
+    _add_price(commands)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    end = given.index("--") if "--" in given else len(given)
+    options = parser.parse_args(given[:end])
+    options.settings = given[end + 1 :]
+    if options.settings and options.run is not _price:
+        raise InputError("what follows -- is given to a training: price alone takes it")
     return options.run(options)
 
 
@@ -103,6 +111,25 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.set_defaults(run=_audit)
 
 
+def _add_price(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "price",
+        help="what a split over images is worth: the same trainings, patients whole and mixed",
+        description="Train a paper's network on folds in which patients stay whole, and on as "
+        "many images of each class drawn from all patients; say how much better the second seems. "
+        "Given again, it goes on where it was stopped. What follows -- is given to the paper's "
+        "training command: -- --network mobilenet_v2 --epochs 8.",
+    )
+    command.add_argument("package", choices=papers.PAPERS, help="whose network and protocol")
+    command.add_argument("--data-dir", type=path_argument, help="folder of the images")
+    command.add_argument("--folds", type=int, default=4, help="default: 4")
+    command.add_argument("--seeds", type=int, default=3, help="default: 3")
+    command.add_argument(
+        "--output", type=path_argument, help="folder of runs and result (default: runs/price-PAPER)"
+    )
+    command.set_defaults(run=_price)
+
+
 def _report(options: argparse.Namespace) -> int:
     data_dir = options.data_dir
     if options.images is not None:
@@ -153,6 +180,18 @@ def _public(options: argparse.Namespace) -> int:
         print(options.page)
     else:
         print("\n\n".join(shown.text(public.audited(each)) for each in public.protocols()))
+    return 0
+
+
+def _price(options: argparse.Namespace) -> int:
+    from common.reproduce import price
+
+    output = options.output or Path("runs") / f"price-{options.package}"
+    plan = price.planned(
+        options.package, options.data_dir, output, options.folds, options.seeds, options.settings
+    )
+    print(price.text(price.run(plan)))
+    print(f"\n{output / price.FILE}")
     return 0
 
 
