@@ -155,6 +155,14 @@ def _said_otherwise(s):
     s.predictions["prediction"] = np.where(np.arange(120) % 3, "benign", "malignant")
 
 
+def _misspelt(s):
+    said = np.where(s.predictions["prob_malignant"] > 0.5, "malignant", "benign")
+    s.predictions = s.predictions.assign(prediction=said).drop(
+        columns=["prob_benign", "prob_malignant"]
+    )
+    s.predictions.loc[3, "prediction"] = "malginant"
+
+
 def _too_sure(s):
     for column in ("prob_benign", "prob_malignant"):
         s.predictions[column] = (s.predictions[column] > 0.5) * 0.99998 + 0.00001
@@ -189,6 +197,7 @@ FAULTS = {
     "no name in common": (_other_names, "wrong"),
     "prediction is not the most probable": (_said_otherwise, "wrong"),
     "calibration": (_too_sure, "doubt"),
+    "a class that no image has": (_misspelt, "doubt"),
     "another number of images": (_small, "wrong"),
 }
 
@@ -370,6 +379,20 @@ def test_our_own_files_are_read_and_their_parts_compared(tmp_path):
     assert "patients in two parts" in {
         each.rule for each in review(predictions=tmp_path / "p.csv").wrong
     }
+
+
+def test_items_of_checklists_are_seen_where_files_show_them(tmp_path):
+    submission = Submission()
+    for patients in (True, False):
+        if not patients:
+            _no_patients(submission)
+        tripod, claim = reviewed(submission, tmp_path).gaps
+        seen = {item.number: shown for item, shown in claim.items}
+        assert bool(seen["19"]) and bool(seen["20"]) == patients == bool(seen["37"])
+        assert seen["20"] is None or "60 patients in the split" in seen["20"]
+        assert seen["1"] is seen["13"] is seen["44"] is None
+        assert bool(dict((i.number, s) for i, s in tripod.items)["23"]) == patients
+        assert (len(tripod.items), len(claim.items)) == (27, 44)
 
 
 def test_scores_of_predictions_alone_need_no_probability(tmp_path):

@@ -124,6 +124,14 @@ class _Reading:
             )
         scores, proper = self._checked(scores)
         predicted = self._predicted(classes, scores)
+        strange = sorted(set(predicted) - set(self.label)) if scores is None else []
+        if strange:
+            self._doubt(
+                "a class that no image has",
+                f"{of_all(sum(p in strange for p in predicted), len(predicted), 'prediction')} are "
+                f"of {listed(strange)}, which is the label of none",
+                f"What is the class {listed(strange)}?",
+            )
         frame = pd.DataFrame(
             {role: self._column(role) for role in (*ABOUT, "part")}, index=self.table.index
         ).assign(label=self.label, predicted=predicted)
