@@ -147,7 +147,7 @@ def test_patients_are_what_is_drawn(groups):
     other = right & (np.arange(40) >= 10)
     mine = groups(A=[run("a", right, cases=cases)], B=[run("b", other, cases=cases)])
     frame = of(table(("A", "90.00", 40, "2"), ("B", "90.00", 40, "2")), mine)
-    assert set(frame["smallest_by"]) == {"paired bootstrap over 4 patients"}
+    assert set(frame["smallest_by"]) == {"paired jackknife over 4 patients"}
     assert frame["tie"].tolist() == ["best", "tie"]  # of one patient alone: 0 is in the interval
 
 

@@ -57,7 +57,7 @@ class Resolution(NamedTuple):
     smallest: float
     """Difference in accuracy, a fraction: smaller ones are not told apart."""
     basis: str
-    """From what: ``paired bootstrap over 81 patients``."""
+    """From what: ``paired jackknife over 81 patients``."""
     best: str = ""
     """Preset of the best row; "" where none can be named."""
     ties: tuple[str, ...] = ()
@@ -229,7 +229,7 @@ def _rounds_apart(
     """Mean difference of rounds, its reach by t, and from what.
 
     Rounds on the same images do not tell how others would come out: then it is at least as wide as
-    a round's paired bootstrap.
+    one round's paired interval.
     """
     from scipy.special import stdtrit
 
@@ -245,7 +245,7 @@ def _rounds_apart(
 
 
 def _images_apart(one: Scored, other: Scored, known: Pairs) -> tuple[float, float, str]:
-    """Difference of two runs on the same images, and its reach towards 0 by paired bootstrap."""
+    """Difference of two runs on the same images, and its reach towards 0."""
     key = one[0].path, other[0].path
     if key not in known:
         known[key] = compare(evaluation.read_run(one[0]), evaluation.read_run(other[0]))
@@ -255,7 +255,7 @@ def _images_apart(one: Scored, other: Scored, known: Pairs) -> tuple[float, floa
         units = f"{result['n_patients']} patients"
     apart = float(result["difference"])
     low = result["difference_ci"][0] if result["difference_ci"] else apart
-    return apart, apart - low, f"paired bootstrap over {units}"
+    return apart, apart - low, f"paired {result['ci_method']} over {units}"
 
 
 # --- from the number of images --------------------------------------------------------------------
