@@ -208,6 +208,22 @@ def test_forensics_of_a_paper_has_a_page_to_which_its_own_leads(empty, package):
     assert f"../forensics/{package}.html" in {a.attributes["href"] for a in own.all("a")}
 
 
+@pytest.mark.parametrize("package", PAPERS)
+def test_quoted_tables_and_what_is_not_built_are_on_the_page(empty, package):
+    page = parse(empty / "papers" / f"{package}.html")
+    for table in tables.quoted(package):
+        assert table.heading in page.text
+        assert [list(row) for row in table.rows] in [
+            [
+                [cell.text.replace("–", "") for cell in row.all("th", "td")]
+                for row in each.all("tr")[1:]
+            ]
+            for each in page.all("table")
+        ]
+    for each in protocols.protocol(package).not_built.values():
+        assert each.says in page.text and each.why in page.text
+
+
 def test_discrepancies_and_curves_are_on_the_paper_s_page(out):
     page = parse(out / "papers" / "her2scoring.html")
     for each in protocols.discrepancies("her2scoring").values():
