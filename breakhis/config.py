@@ -70,6 +70,13 @@ class Config:
     oversample_with: tuple[Literal["flip", "rot90"], ...] = hp(
         ("flip", "rot90"), "how copies are made", ASSUMED + "rotations by 90 degrees need no fill"
     )
+    stain_augmentation: float = hp(
+        0.0,
+        "largest random change of the stains while training (H&E): 0.05 is light, 0.2 strong",
+        ASSUMED + "no paper's way",
+        low=0,
+        high=1,
+    )
     # Network
     network: Literal[Paper, Backbone] = hp("resnet50", "the first two are the paper's", "III.D")
     weights: str = hp("imagenet", "imagenet, none, or a file of weights", "III.D")

@@ -151,6 +151,7 @@ def fit(
         shuffle=True,
         seed=config.seed,
         augmenter=augmenter(config),
+        stain_augmentation=config.stain_augmentation,
         initial_epoch=training.trained_epochs(run.path),
         **shared,
     )

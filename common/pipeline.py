@@ -14,11 +14,12 @@ from common.backend import keras
 from common.errors import InputError
 from common.images import Pixels, memory
 from common.samples import operation
+from common.stain import StainAugmenter
 
 __all__ = ["Batches", "batches"]
 
 # One stream of random numbers per purpose, so that one does not shift the other.
-_ORDER, _AUGMENT = 0, 1
+_ORDER, _AUGMENT, _STAIN = 0, 1, 2
 
 
 class Batches(keras.utils.PyDataset):
@@ -55,6 +56,9 @@ class Batches(keras.utils.PyDataset):
         A new order in each epoch.
     augmenter : common.augment.Augmenter, optional
         Drawn anew for each sample in each epoch.
+    stain_augmentation : float
+        Largest random change of how strongly both stains of H&E stain, sigma of
+        `common.stain.StainAugmenter`, before the augmenter; 0 for none.
     samples : DataFrame, optional
         With columns `op`, `args`, one row per sample: the operation that comes before the
         augmenter.
@@ -76,6 +80,7 @@ class Batches(keras.utils.PyDataset):
         seed: int = 0,
         shuffle: bool = False,
         augmenter: Augmenter | None = None,
+        stain_augmentation: float = 0.0,
         samples: pd.DataFrame | None = None,
         initial_epoch: int = 0,
         workers: int = 1,
@@ -99,6 +104,11 @@ class Batches(keras.utils.PyDataset):
         self.seed = seed
         self.shuffle = shuffle
         self.augmenter = augmenter
+        self.stains = None
+        if stain_augmentation:
+            self.stains = StainAugmenter(
+                sigma_alpha=stain_augmentation, sigma_beta=stain_augmentation
+            )
         self.labels = _one_hot(labels, self.classes)
         self.operations = None
         if samples is not None:
@@ -124,9 +134,9 @@ class Batches(keras.utils.PyDataset):
         if index == len(self) - 1:
             self._asked_for_last = True
         # Read once: another thread may start the next epoch meanwhile.
-        _, order, uniforms = self._epoch
+        _, order, uniforms, stained = self._epoch
         chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
-        if self.operations is None and self.augmenter is None:
+        if self.operations is None and self.augmenter is None and self.stains is None:
             return self.pixels[self.rows[chosen]], self.labels[chosen]
         images = np.empty((len(chosen), *self.pixels.shape[1:]), np.uint8)
         for out, sample in zip(images, chosen, strict=True):
@@ -138,6 +148,8 @@ class Batches(keras.utils.PyDataset):
                         f"a sample operation gave an image of {image.shape[1]}x{image.shape[0]} px "
                         f"among images of {out.shape[1]}x{out.shape[0]} px"
                     )
+            if self.stains is not None and stained is not None:
+                image = self.stains.apply(image, self.stains.parameters(stained[sample]))
             if self.augmenter is None or uniforms is None:
                 out[:] = image
             else:
@@ -171,8 +183,11 @@ class Batches(keras.utils.PyDataset):
         if epoch != self.epoch:
             self._epoch = self._draw(epoch)
 
-    def _draw(self, epoch: int) -> tuple[int, np.ndarray, np.ndarray | None]:
-        """An epoch's number, its order of the samples and the uniform numbers of each sample."""
+    def _draw(self, epoch: int) -> tuple[int, np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """An epoch's number, its order of the samples and the uniform numbers of each sample.
+
+        Those of its transform, and those of its stains.
+        """
         # Drawing all numbers of an epoch at once costs next to nothing, a generator per image
         # takes longer than a flip. Sample i's numbers are row i, however many samples there are.
         count = len(self.rows)
@@ -183,7 +198,8 @@ class Batches(keras.utils.PyDataset):
         uniforms = None
         if self.augmenter is not None:
             uniforms = self._random(epoch, _AUGMENT, (count, DRAWS))
-        return epoch, order, uniforms
+        stained = None if self.stains is None else self._random(epoch, _STAIN, (count, 4))
+        return epoch, order, uniforms, stained
 
     def _random(self, epoch: int, stream: int, shape: int | tuple[int, int]) -> np.ndarray:
         sequence = np.random.SeedSequence((self.seed, epoch, stream))
@@ -211,7 +227,8 @@ def batches(
     part : str, optional
         Which part of the table; to be given where it has several.
     **arguments
-        Of `Batches`: `batch_size`, `seed`, `shuffle`, `augmenter`, `initial_epoch`, `workers`.
+        Of `Batches`: `batch_size`, `seed`, `shuffle`, `augmenter`, `stain_augmentation`,
+        `initial_epoch`, `workers`.
 
     Returns
     -------

@@ -99,6 +99,13 @@ class Config:
     )
     horizontal_flip: bool = hp(True, "random flips", "3.1")
     vertical_flip: bool = hp(True, "random flips", ASSUMED + "'flip' beside the horizontal one")
+    stain_augmentation: float = hp(
+        0.0,
+        "largest random change of the stains while training (H&E): 0.05 is light, 0.2 strong",
+        ASSUMED + "no paper's way",
+        low=0,
+        high=1,
+    )
     # Network
     network: Network = hp("ernet50", "plain ResNets are not measured by the paper", "3.2, 4.3.2")
     er_sum: Literal["output", "input"] = hp(

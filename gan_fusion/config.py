@@ -137,6 +137,13 @@ class Config:
         low=0,
         flag=False,
     )
+    stain_augmentation: float = hp(
+        0.0,
+        "largest random change of the stains while training (H&E): 0.05 is light, 0.2 strong",
+        ASSUMED + "no paper's way",
+        low=0,
+        high=1,
+    )
     # Network
     network: Literal[Fusion, Baseline, Backbone] = hp(
         "fusion_described",

@@ -194,6 +194,7 @@ def fit(
         shuffle=True,
         seed=config.seed,
         augmenter=augmenter(config),
+        stain_augmentation=config.stain_augmentation,
         initial_epoch=len(history),
         **shared,
     )

@@ -71,6 +71,13 @@ class Config:
     fill_mode: Literal["nearest", "reflect", "wrap", "constant"] = hp(
         "nearest", "what a shift leaves bare", ASSUMED + "ImageDataGenerator's default"
     )
+    stain_augmentation: float = hp(
+        0.0,
+        "largest random change of the stains while training (H&E): 0.05 is light, 0.2 strong",
+        ASSUMED + "no paper's way",
+        low=0,
+        high=1,
+    )
     # Network
     network: Literal[Paper, Backbone] = hp(
         "convnext_tiny", "the first four are the paper's", "III.B"

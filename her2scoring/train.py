@@ -61,6 +61,10 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
 
     request = configuration.request(Config, PRESETS, config, package="her2scoring", **settings)
     execution = request.execution
+    if request.config.stain_augmentation and request.config.stain == "ihc":
+        raise errors.InputError(
+            "--stain-augmentation: is for H&E; give --stain he, or leave it out"
+        )
     found = material.gather(request, bci, data.load_index)
     request, config = found.request, found.request.config
     pixels = images.cached(
@@ -220,6 +224,7 @@ def fit(
         shuffle=True,
         seed=config.seed,
         augmenter=augmenter(config),
+        stain_augmentation=config.stain_augmentation,
         initial_epoch=training.trained_epochs(run.path),
         workers=workers,
     )

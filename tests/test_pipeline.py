@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from common import images, samples
+from common import images, samples, stain
 from common.augment import DRAWS, Augmenter
 from common.errors import InputError
 from common.pipeline import Batches, batches
@@ -346,3 +346,34 @@ def test_the_pieces_need_no_framework(name):
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "set()"
+
+
+def test_stains_are_drawn_before_the_transform_and_by_the_sample_alone():
+    random = np.random.default_rng(0)
+    pixels = random.integers(90, 250, (7, 8, 8, 3)).astype(np.uint8)
+    labels = ["a", "b"] * 3 + ["a"]
+
+    def given(size, **settings):
+        made = Batches(pixels, np.arange(7), labels, ["a", "b"], batch_size=size, seed=3,
+                                **settings)  # fmt: skip
+        return np.concatenate([made[i][0] for i in range(len(made))]), made
+
+    found, made = given(2, stain_augmentation=0.2)
+    assert (found == given(7, stain_augmentation=0.2)[0]).all()
+    augmenter = stain.StainAugmenter(sigma_alpha=0.2, sigma_beta=0.2)
+    drawn = np.random.Generator(np.random.PCG64(np.random.SeedSequence((3, 0, 2)))).random((7, 4))
+    for image, one, numbers in zip(found, pixels, drawn, strict=True):
+        parameters = {"alpha": (0.8 + 0.4 * numbers[:2]).tolist(),
+                      "beta": (-0.2 + 0.4 * numbers[2:]).tolist()}  # fmt: skip
+        np.testing.assert_array_equal(image, augmenter.apply(one, parameters))
+    assert (found != pixels).any(axis=(1, 2, 3)).all()
+    # Another epoch draws others; flips stay those that there are without it.
+    made.start(1)
+    assert (made[0][0] != found[:2]).any()
+    flips = Augmenter(horizontal_flip=True)
+    mirrored = given(7, augmenter=flips)[0]
+    both = given(7, augmenter=flips, stain_augmentation=0.2)[0]
+    turned = (mirrored != pixels).any(axis=(1, 2, 3))
+    assert turned.any() and not turned.all()
+    np.testing.assert_array_equal(both[turned], found[turned, :, ::-1])
+    np.testing.assert_array_equal(both[~turned], found[~turned])

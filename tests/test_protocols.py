@@ -19,8 +19,8 @@ ROOT = Path(__file__).parent.parent
 COUNTS = {"her2scoring": 18, "breakhis": 18, "ernet": 31, "gan_fusion": 38, "wrn_edge": 24}
 LETTERS = {"her2scoring": "H", "breakhis": "B", "ernet": "E", "gan_fusion": "G", "wrn_edge": "W"}
 
-NOT_THE_PAPERS = {"mixed_precision", "deterministic", "own_classes"}
-"""Settings that are about the machine alone, or about a user's own images."""
+NOT_THE_PAPERS = {"mixed_precision", "deterministic", "own_classes", "stain_augmentation"}
+"""Settings that are about the machine alone, a user's own images, or what no paper does."""
 
 # --- discrepancies -----------------------------------------------------------------------------
 

@@ -76,6 +76,13 @@ class Config:
     stain: Literal["macenko", "vahadane", "reinhard"] = hp(
         "macenko", "how the copy is stain-normalised", ASSUMED + "a general reference only"
     )
+    stain_augmentation: float = hp(
+        0.0,
+        "largest random change of the stains while training (H&E): 0.05 is light, 0.2 strong",
+        ASSUMED + "no paper's way",
+        low=0,
+        high=1,
+    )
     # Network
     depth: Literal[10, 16, 22, 28, 40] = hp(
         28, "convolutions along the trunk, 6 n + 4", "abstract, 3"

@@ -136,6 +136,7 @@ def fit(
         classes,
         shuffle=True,
         seed=config.seed,
+        stain_augmentation=config.stain_augmentation,
         initial_epoch=training.trained_epochs(run.path),
         **shared,
     )

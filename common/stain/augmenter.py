@@ -82,6 +82,18 @@ class StainAugmenter:
         beta = rng.uniform(-self.sigma_beta, self.sigma_beta, 2)
         return {"alpha": alpha.tolist(), "beta": beta.tolist()}
 
+    def parameters(self, uniforms: np.ndarray) -> dict[str, list[float]]:
+        """Make what `draw` gives of numbers that were drawn elsewhere.
+
+        Parameters
+        ----------
+        uniforms : ndarray
+            Shape (4,), from 0 to 1: alpha of both stains, then beta.
+        """
+        spread = 2 * np.asarray(uniforms, float) - 1
+        alpha = 1 + self.sigma_alpha * spread[:2]
+        return {"alpha": alpha.tolist(), "beta": (self.sigma_beta * spread[2:]).tolist()}
+
     @overload
     def apply(
         self,
