@@ -36,6 +36,7 @@ def whole(path: Path) -> np.ndarray:
         {"tile": None, "rowsperstrip": 7},
         {"tile": None, "rowsperstrip": 7, "compression": "deflate"},
         {"tile": None, "rowsperstrip": 10**6},
+        {"tile": None, "rowsperstrip": 10**6, "compression": "deflate"},
         {"bigtiff": True},
     ],
     ids=str,

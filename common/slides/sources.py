@@ -139,7 +139,7 @@ class _Tiff:
             self._file.close()
             raise
         self._bands: dict[int, tuple[int, Image]] = {}
-        self._lock = threading.Lock()
+        self._band, self._seek = threading.Lock(), threading.Lock()
 
     def _open(self, tiffslide: Any, tifffile: Any) -> None:
         path = self.path
@@ -186,8 +186,8 @@ class _Tiff:
     def pixels(self, level: int, x: int, y: int, width: int, height: int) -> Image:
         page = self._pages[level]
         if page.is_tiled:
-            return self._whitened(level, x, y, self._decoded(level, x, y, width, height))
-        with self._lock:
+            return self._decoded(level, x, y, width, height)
+        with self._band:
             top, band = self._bands.get(level, (0, np.empty((0, 0, 3), np.uint8)))
             if not top <= y <= y + height <= top + len(band):
                 if 3 * page.imagewidth * height > _BAND:
@@ -196,44 +196,50 @@ class _Tiff:
                         f"{3 * page.imagewidth * height >> 20} MB; {TILED}"
                     )
                 self._bands.clear()
-                read = self._rows if is_plain(page) else self._decoded_rows
-                top, band = y, self._whitened(level, 0, y, read(level, y, height))
+                if is_plain(page):
+                    top, band = y, self._rows(page, y, height)
+                else:
+                    top, band = y, self._decoded(level, 0, y, page.imagewidth, height)
                 self._bands[level] = top, band
             return band[y - top : y - top + height, x : x + width].copy()
 
-    def _rows(self, level: int, y: int, height: int) -> Image:
-        page = self._pages[level]
-        stride = 3 * page.imagewidth
-        with self.path.open("rb") as file:
-            file.seek(page.dataoffsets[0] + y * stride)
-            return np.frombuffer(file.read(height * stride), np.uint8).reshape(height, -1, 3)
+    def _bytes(self, offset: int, count: int) -> bytes:
+        with self._seek:
+            self._file.seek(offset)
+            return self._file.read(count)
 
-    def _decoded_rows(self, level: int, y: int, height: int) -> Image:
-        return self._decoded(level, 0, y, self._pages[level].imagewidth, height)
+    def _rows(self, page: TiffPage, y: int, height: int) -> Image:
+        stride = 3 * page.imagewidth
+        data = self._bytes(page.dataoffsets[0] + y * stride, height * stride)
+        return np.frombuffer(data, np.uint8).reshape(height, -1, 3)
 
     def _decoded(self, level: int, x: int, y: int, width: int, height: int) -> Image:
-        # tiffslide takes places of the full size and rounds down.
-        factor = self._slide.level_downsamples[level]
-        place = math.ceil(x * factor), math.ceil(y * factor)
-        found = self._slide.read_region(place, level, (width, height), as_array=True, padding=False)
-        if found.shape != (height, width, 3) or found.dtype != np.uint8:
-            raise ValueError(f"{found.shape} px of {found.dtype}")
-        return np.asarray(found, np.uint8)
+        """Put a rectangle together from its tiles or strips.
 
-    def _whitened(self, level: int, x: int, y: int, image: Image) -> Image:
-        """Paint white what the file leaves out, which decodes to black."""
-        if not self._left_out[level].any():
-            return image
-        page = self._pages[level]
+        Not by tiffslide's own reading, which leaves tasks behind where a tile is damaged.
+        """
+        page, left_out = self._pages[level], self._left_out[level]
         wide = page.tilewidth if page.is_tiled else page.imagewidth
-        tall = page.tilelength if page.is_tiled else page.rowsperstrip
-        image = image.copy()
-        first, before = y // tall, x // wide
-        last, behind = -(-(y + len(image)) // tall), -(-(x + image.shape[1]) // wide)
-        for row, column in np.argwhere(self._left_out[level][first:last, before:behind]):
-            top, left = (first + row) * tall - y, (before + column) * wide - x
-            image[max(top, 0) : top + tall, max(left, 0) : left + wide] = 255
-        return image
+        tall = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+        out = np.full((height, width, 3), 255, np.uint8)
+        for row in range(y // tall, -(-(y + height) // tall)):
+            for column in range(x // wide, -(-(x + width) // wide)):
+                if left_out[row, column]:
+                    continue
+                piece = self._piece(page, row * left_out.shape[1] + column, (tall, wide, 3))
+                top, left = max(y - row * tall, 0), max(x - column * wide, 0)
+                to_y, to_x = row * tall + top - y, column * wide + left - x
+                place = out[to_y : to_y + tall - top, to_x : to_x + wide - left]
+                place[:] = piece[top : top + place.shape[0], left : left + place.shape[1]]
+        return out
+
+    def _piece(self, page: TiffPage, index: int, shape: tuple[int, int, int]) -> Image:
+        data = self._bytes(page.dataoffsets[index], page.databytecounts[index])
+        tables = {} if page.jpegtables is None else {"jpegtables": page.jpegtables}
+        found = page.decode(data, index, _fullsize=True, **tables)[0]
+        if found is None or found.size != math.prod(shape) or found.dtype != np.uint8:
+            raise ValueError("a tile or strip of another size")
+        return np.asarray(found, np.uint8).reshape(shape)
 
     def close(self) -> None:
         self._slide.close()
