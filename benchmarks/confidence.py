@@ -51,7 +51,7 @@ def _simulate() -> None:
                 limit = confidence.quantile(scores, case if unit == "patient" else None)
                 new, whose = _patients(rng, NEW)
                 table = np.stack([1 - new, new], axis=1)
-                inside = confidence.prediction_sets(table, float("inf") if limit is None else limit)
+                inside = confidence.prediction_sets(table, 1.0 if limit is None else limit)
                 images = np.bincount(whose)
                 held.append((np.bincount(whose, inside[:, 0]) / images).mean())
                 single.append((np.bincount(whose, inside.sum(axis=1) == 1) / images).mean())

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common import generative, gradcam, metrics, normalise, predictions, splits, stain
+from common import confidence, generative, gradcam, metrics, normalise, predictions, splits, stain
 from common.augment import DRAWS, Augmenter
 
 # --- calls that work -----------------------------------------------------------------------------
@@ -126,6 +126,7 @@ def checked(**given: Any) -> Any:
 
 
 PROBED = {"labels": LABELS, "probabilities": TABLE}
+SURE = {"correct": LABELS == 0, "confidence": TABLE[:, 0]}
 BOTH = {"real": FEATURES, "generated": FEATURES[:12] + 0.1}
 CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
     "metrics.compute": (metrics.compute, {
@@ -149,6 +150,22 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
     "metrics.ece": (metrics.ece, {**PROBED, "bins": 15}),
     "metrics.reliability": (
         lambda **given: metrics.reliability(**given)["n"], {**PROBED, "bins": 15}),
+    **{f"metrics.{name}": (getattr(metrics, name), {**SURE, **more}) for name, more in (
+        ("aurc", {}), ("risk_coverage", {}), ("error_at_coverage", {"coverage": 0.8}),
+        ("coverage_at_risk", {"risk": 0.05}), ("threshold_at_risk", {"risk": 0.5}))},
+    "confidence.fit_temperature": (
+        lambda **given: confidence.fit_temperature(**given)[0] or 0, PROBED),
+    "confidence.apply_temperature": (confidence.apply_temperature, {
+        "probabilities": TABLE, "temperature": 1.5}),
+    "confidence.lac_scores": (confidence.lac_scores, PROBED),
+    "confidence.quantile": (confidence.quantile, {
+        "scores": TABLE[:, 0], "patients": CASES, "level": 0.5}),
+    "confidence.prediction_sets": (confidence.prediction_sets, {
+        "probabilities": TABLE, "limit": 0.5}),
+    "confidence.by_patient": (
+        lambda **given: confidence.by_patient(**given).mean, {**PROBED, "cases": CASES}),
+    "confidence.threshold": (confidence.threshold, {
+        "positive": LABELS == 0, "scores": TABLE[:, 0]}),
     "metrics.brier": (metrics.brier, PROBED),
     "metrics.log_loss": (metrics.log_loss, PROBED),
     "metrics.predicted_classes": (metrics.predicted_classes, {"values": TABLE}),

@@ -136,6 +136,9 @@ def prediction_sets(probabilities: np.ndarray, limit: float) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a row is no softmax.
+        If a row is no softmax, or `limit` no score.
     """
+    number = isinstance(limit, int | float | np.integer | np.floating)
+    if not number or isinstance(limit, bool) or not 0 <= limit <= 1:
+        raise ValueError(f"limit must be a score in [0, 1], not {limit!r}")
     return 1.0 - softmax(probabilities) <= limit

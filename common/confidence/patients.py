@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.metrics.arguments import class_numbers, judged, numbers, same_length
+from common.metrics.arguments import judged, numbers, same_length, truths
 from common.predictions import predicted_classes
 
 
@@ -94,7 +94,7 @@ def threshold(positive: np.ndarray, scores: np.ndarray) -> float | None:
         If the lengths differ, or a score is no probability.
     """
     scores = numbers(scores, "scores").astype(np.float64)
-    truth = class_numbers(np.asarray(positive).astype(np.int64), 2, "positive") == 1
+    truth = truths(positive, "positive")
     if scores.shape != truth.shape or not ((scores >= 0) & (scores <= 1)).all():
         raise ValueError("scores must be one probability of each patient")
     if truth.all() or not truth.any():

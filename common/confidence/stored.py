@@ -62,8 +62,8 @@ class Kept(NamedTuple):
             else f"probabilities with temperature {self.temperature:.3g}",
             f"abstains from all: no confidence left {share} errors on validation images"
             if self.below is None
-            else f"abstains below {100 * self.below:.1f} %, above which at most {share} of the "
-            "validation images were wrong",
+            else f"abstains below {100 * self.below:.1f} %: of the validation images above it, "
+            f"at most {share} were wrong",
         ]
         if self.level is not None:
             told.append(

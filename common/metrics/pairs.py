@@ -80,6 +80,7 @@ def compare(
     ValueError
         If a table lacks a column, or holds a probability that is not finite.
     """
+    replicates, seed = whole(replicates, 1, "replicates"), whole(seed, 0, "seed")
     a, b = _paired(predictions_a, predictions_b, part)
     right_a, right_b = correct(a), correct(b)
     cases = known(a["case"].to_numpy())
