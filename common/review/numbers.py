@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from common.errors import InputError
 from common.forensics import Number
 from common.forensics.show import named
 from common.review.finding import Finding
+from common.tables.resolution import told_apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,7 @@ def read(name: str) -> Printed:
             "doubt", "numbers", "rows cannot be told apart",
             f"{table}, {metric}: {near} of {rows - 1} other rows are too near to the best one, "
             f"{row} ({best}), to be told from it by one test set of this size",
-            f"two systems on other images of this many differ by chance by up to {width}",
+            f"on images that they do not share, systems are told apart from {width} on",
             f"{table}: is {row} better than the others beyond chance, compared in pairs and over "
             "patients?",
         )
@@ -125,7 +125,7 @@ def _apart(numbers: Sequence[Number]) -> list[tuple[str, str, str, str, int, int
             continue
         best = max(rows.values(), key=lambda number: number.printed.value)
         share = float(best.printed.value)
-        width = 1.96 * math.sqrt(2 * max(share * (1 - share), 1 / n) / n)
+        width = told_apart(share, n) / n
         near = sum(
             number is not best and float(best.printed.value - number.printed.value) < width
             for number in rows.values()
