@@ -79,6 +79,24 @@ def test_a_rate_over_unknown_folders_or_patients_is_not_shown():
 # --- the summary ---------------------------------------------------------------------------------
 
 
+def test_an_area_near_one_is_warned_of():
+    """Over patients alone: in simulated studies such intervals are too short."""
+    labels = np.arange(40) % 2
+    first = np.where(labels == 0, 0.9, 0.1)
+    first[[0, 1]] = 0.45, 0.55  # two images in the wrong order
+    probabilities = np.stack([first, 1 - first], axis=1)
+    said = "Area under the ROC curve: near 1 an interval over patients is too short"
+    options = {"classes": ["b", "m"], "positive": "m"}
+    cases = [f"p{i // 2 % 5}{i % 2}" for i in range(40)]
+    found = metrics.compute(labels, probabilities, cases=cases, **options)
+    assert 0.98 < found["auc"] < 1 and found["intervals"]["auc"] is not None
+    assert said in summary(found)
+    assert said not in summary(metrics.compute(labels, probabilities, **options))
+    first[[2, 4, 6]] = 0.05  # three of the first class below all of the other
+    worse = metrics.compute(labels, np.stack([first, 1 - first], 1), cases=cases, **options)
+    assert worse["auc"] < 0.98 and said not in summary(worse)
+
+
 def test_one_patient_in_a_summary():
     text = summary(computed(cases=["p"] * 8))
     assert "accuracy           75.00 %  (6/8), no interval (one patient)" in text

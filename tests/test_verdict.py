@@ -37,8 +37,8 @@ PLAIN = Facts(
          "worse than always saying malignant; −20.0 points in accuracy, 95 % interval −30.0 to "
          "−10.0."),
         ({"difference": 0.0, "interval": None},
-         "no better than always saying malignant; +0.0 points in accuracy, the same in every "
-         "bootstrap sample."),
+         "no better than always saying malignant; +0.0 points in accuracy, the same of every "
+         "patient."),
         ({"difference": -0.1, "interval": (-0.4, 0.2), "patients": 4},
          "no better than always saying malignant; 4 patients are too few to say more."),
         ({"patients": FEW_PATIENTS - 1},

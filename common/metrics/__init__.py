@@ -53,7 +53,7 @@ from common.metrics.intervals import (
     resample,
 )
 from common.metrics.jackknife import jackknife_interval, without_each
-from common.metrics.pairs import compare, mcnemar
+from common.metrics.pairs import compare, difference_interval, mcnemar
 from common.metrics.probabilities import (
     BINS,
     THRESHOLD,
@@ -100,6 +100,7 @@ __all__ = [
     "confusion_matrix",
     "correct",
     "coverage_at_risk",
+    "difference_interval",
     "draw",
     "ece",
     "error_at_coverage",

@@ -86,13 +86,7 @@ def compare(
     cases = known(a["case"].to_numpy())
     n_patients = None if cases is None else len(np.unique(cases))
     difference = right_a.astype(int) - right_b.astype(int)
-    each = np.stack([difference, np.ones_like(difference)], axis=1)
-    method = "bootstrap" if cases is None or (n_patients or 0) > MOST_UNITS else "jackknife"
-    if method == "jackknife" and cases is not None:
-        interval = _left_out(each, cases)
-    else:
-        sums = resample(each, cases, replicates=replicates, seed=seed)
-        interval = percentile_interval(sums[:, 0] / sums[:, 1])
+    interval = difference_interval(difference, cases, replicates=replicates, seed=seed)
     only_a, only_b = int((difference > 0).sum()), int((difference < 0).sum())
     return {
         "n": len(a),
@@ -102,7 +96,7 @@ def compare(
         "difference": float(difference.mean()),
         "difference_ci": None if interval is None else list(interval),
         "ci_unit": "image" if cases is None else "patient",
-        "ci_method": method,
+        "ci_method": _method(n_patients),
         "both_right": int((right_a & right_b).sum()),
         "only_a": only_a,
         "only_b": only_b,
@@ -111,14 +105,48 @@ def compare(
     }
 
 
-def _left_out(each: np.ndarray, cases: np.ndarray) -> tuple[float, float] | None:
-    """Interval of a difference by how each patient moves it; None with a single one."""
-    sums = without_each(cases).sums(each)
-    if len(sums) < 2:
+def difference_interval(
+    gain: np.ndarray,
+    cases: np.ndarray | None = None,
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> tuple[float, float] | None:
+    """Interval of the mean of what one way of judging gains over another, image by image.
+
+    Parameters
+    ----------
+    gain : array (n,)
+        Of each image, in [-1, 1]: 1 where only the first way is right, -1 where only the second.
+    cases : str array (n,), optional
+        Patient of each image: each is left out once. Without them, images are drawn.
+    replicates, seed : int
+        Of the bootstrap, without patients.
+
+    Returns
+    -------
+    (low, high), or None
+        None with a single patient, or where nothing varies.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, or there is no image.
+    """
+    each = np.stack([np.asarray(gain, np.float64), np.ones(len(gain))], axis=1)
+    patients = None if cases is None else len(np.unique(cases))
+    if cases is None or _method(patients) == "bootstrap":
+        sums = resample(each, cases, replicates=replicates, seed=seed)
+        return percentile_interval(sums[:, 0] / sums[:, 1])
+    if patients == 1:
         return None
-    total = each.sum(axis=0)
+    sums, total = without_each(cases).sums(each), each.sum(axis=0)
     low, high = jackknife_interval(total[0] / total[1], sums[:, 0] / sums[:, 1], -1, 1)
     return None if np.isnan(low) else (float(low), float(high))
+
+
+def _method(patients: int | None) -> str:
+    return "bootstrap" if patients is None or patients > MOST_UNITS else "jackknife"
 
 
 def _paired(

@@ -25,6 +25,8 @@ class Shown:
     aside: str
     reason: str = ""
     """Why the value or its interval is missing, where the file says so."""
+    over_patients: bool = False
+    """Whether its interval is over patients."""
 
     @property
     def text(self) -> str:
@@ -104,8 +106,13 @@ def interval(metrics: Mapping[str, Any], path: str) -> tuple[float, float] | Non
     return None if pair is None else (pair[0], pair[1])
 
 
+NEARLY_ONE = 0.98
+"""An area under the curve above which its interval over patients is too short: in simulated studies
+of 12 to 70 patients it held the truth in 75 to 95 of 100 (docs/intervals.md)."""
+
+
 def notes(found: Sequence[Shown]) -> list[str]:
-    """Say of scores without a value, and of those without an interval, why.
+    """Say of scores without a value or an interval why, and which interval is too short.
 
     Parameters
     ----------
@@ -121,10 +128,18 @@ def notes(found: Sequence[Shown]) -> list[str]:
     for each in found:
         if each.reason:
             groups.setdefault((each.value is None, each.reason), []).append(each.score.title)
+    short = [
+        f"{each.score.title}: near 1 an interval over patients is too short"
+        for each in found
+        if each.score.key == "auc"
+        and each.over_patients
+        and each.interval is not None
+        and (each.value or 0) > NEARLY_ONE
+    ]
     return [
         f"{'Not defined' if undefined else 'No interval'}: {', '.join(titles)} ({reason})"
         for (undefined, reason), titles in groups.items()
-    ]
+    ] + short
 
 
 def _applies(score: Score, metrics: Mapping[str, Any]) -> bool:
@@ -171,4 +186,5 @@ def _shown(
         meaning=score.meaning.format_map(told),
         aside=score.aside.format_map(told),
         reason=(metrics.get("reasons") or {}).get(place, ""),
+        over_patients=metrics.get("ci_unit") == "patient",
     )

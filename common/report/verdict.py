@@ -1,7 +1,7 @@
 """What a run shows, in plain words: the sentences above its numbers, and the rules they follow.
 
 The network is compared with always saying the commonest class of its test images, image by image
-and with the bootstrap over the same patients, so that both stand or fall with the same draw.
+and with an interval over the same patients, so that both stand or fall with the same ones.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from common.report.files import RunFiles
 from common.report.words import plural, signed
 
 FEW_PATIENTS = 10
-"""Below this number of patients a bootstrap over them is narrower than it says: nothing is settled
-by it (Cameron, Gelbach and Miller, Bootstrap-based improvements for inference with clustered
-errors, 2008: "few" is five to thirty)."""
+"""Below this number of patients nothing is settled by an interval over them (Cameron, Gelbach and
+Miller, Bootstrap-based improvements for inference with clustered errors, 2008: "few" is five to
+thirty)."""
 
 WIDE = 0.05
 """Half-width of an interval of a difference above which no difference found means nothing."""
@@ -106,11 +106,7 @@ def facts(files: RunFiles) -> Facts | None:
     known = bool((test["case"] != "").all())
     cases = test["case"].to_numpy(str) if known else None
     patients = None if cases is None else len(np.unique(cases))
-    interval = None
-    if patients != 1:
-        # Patients have different numbers of images, so these are drawn, too.
-        sums = metrics.resample(np.column_stack([gain, np.ones(len(gain))]), cases)
-        interval = metrics.percentile_interval(sums[:, 0] / sums[:, 1])
+    interval = metrics.difference_interval(gain, cases)
     acquaintance, seen = _acquaintance(files)
     copies = [(files.leakage.get(kind) or {}).get("test_images", 0) for kind in ("exact", "near")]
     return Facts(
@@ -219,7 +215,7 @@ def _more(found: Facts) -> str:
         are = "is" if found.patients == 1 else "are"
         return f"{plural(found.patients, 'patient')} {are} too few to say more"
     if found.interval is None:
-        return f"{points} in accuracy, the same in every bootstrap sample"
+        return f"{points} in accuracy, the same of every {'patient' if found.patients else 'image'}"
     low, high = (signed(100 * end, 1) for end in found.interval)
     between = f"95 % interval {low} to {high}"
     if found.interval[0] <= 0 <= found.interval[1] and np.ptp(found.interval) > 2 * WIDE:
