@@ -12,7 +12,14 @@ import pytest
 from common import stain
 from common.datasets.synthetic import stains
 from common.errors import InputError
-from common.stain import Flag, MacenkoNormalizer, ReinhardNormalizer, Stains, tissue
+from common.stain import (
+    Flag,
+    MacenkoNormalizer,
+    ReinhardNormalizer,
+    Stains,
+    VahadaneNormalizer,
+    tissue,
+)
 from common.stain.estimation import (
     _kept,
     macenko_matrix,
@@ -385,6 +392,19 @@ def test_online_learning_is_mairals(batches):
     x = haematoxylin_and_eosin()
     expected = naive_online(x, 0.02, batches)
     np.testing.assert_allclose(online_matrix(x, 0.02, batches), expected, atol=2e-6)
+
+
+def test_the_dictionary_is_learnt_as_asked():
+    image = np.rint(255 * np.exp(-haematoxylin_and_eosin().reshape(20, 35, 3))).astype(np.uint8)
+    density = -np.log(np.maximum(image.reshape(-1, 3), 1) / np.float32(255))
+    chosen = {"stride": 1, "mask": "none", "dictionary_regularizer": 0.02}
+    early = VahadaneNormalizer(dictionary="online", dictionary_batches=2, **chosen)
+    expected = online_matrix(density, 0.02, 2)
+    np.testing.assert_allclose(early.stain_matrix(image), expected, atol=1e-5)
+    last = VahadaneNormalizer(**chosen).stain_matrix(image)
+    start = macenko_matrix(density, 1.0, "linear", "oriented")
+    np.testing.assert_allclose(last, vahadane_matrix(density, start, 0.02), atol=1e-5)
+    assert abs(last - expected).max() > 1e-4
 
 
 def test_what_was_learnt_before_keeps_its_weight():

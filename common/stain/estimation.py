@@ -110,9 +110,7 @@ def percentiles(
 # --- stain vectors -----------------------------------------------------------------------------
 
 
-def macenko_matrix(
-    density: np.ndarray, percent: float, rule: str, eigenvectors: str
-) -> np.ndarray | None:
+def macenko_matrix(density: np.ndarray, percent: float, rule: str, eigenvectors: str) -> np.ndarray:
     """Stain matrix as the extreme directions in the plane of the two main components.
 
     Parameters
@@ -129,8 +127,8 @@ def macenko_matrix(
 
     Returns
     -------
-    ndarray or None
-        Unit rows, haematoxylin first: it absorbs more red light. None if there is no plane.
+    ndarray
+        Unit rows, haematoxylin first: it absorbs more red light. Not numbers if there is no plane.
     """
     mean = np.ones(len(density), np.float32) @ density / np.float32(len(density))
     centred = density - mean

@@ -168,7 +168,7 @@ def _one_colour(tissue: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> 
     if len(density) < MIN_PIXELS:
         return False
     matrix = macenko_matrix(density, 1.0, "linear", "oriented")
-    return matrix is None or not matrix[0] @ matrix[1] < _SAME_STAIN
+    return not matrix[0] @ matrix[1] < _SAME_STAIN
 
 
 # CIELAB of sRGB under D65 (CIE 15; IEC 61966-2-1). OpenCV's conversion of floats interpolates in a

@@ -21,7 +21,6 @@ from common.errors import InputError
 from common.stain import staintools
 from common.stain.conventions import Conventions
 from common.stain.estimation import (
-    RUIFROK,
     Flag,
     Stains,
     macenko_matrix,
@@ -64,7 +63,7 @@ class StainMatrixNormalizer(Normalizer):
         return self.target
 
     @abstractmethod
-    def _matrix(self, density: np.ndarray) -> np.ndarray | None: ...
+    def _matrix(self, density: np.ndarray) -> np.ndarray: ...
 
     @functools.cached_property
     def _table(self) -> np.ndarray:
@@ -217,6 +216,7 @@ class StainMatrixNormalizer(Normalizer):
         tissue, enough = sample_tissue(image, grid, self._mask)
         if not enough:
             return unusable(Flag.NO_TISSUE)
+        matrix: np.ndarray | None
         if self.engine == "own":
             matrix = self._matrix(cv2.LUT(tissue[None], self._table)[0])
         else:
@@ -301,7 +301,7 @@ class MacenkoNormalizer(StainMatrixNormalizer):
         "lab", "dictionary_regularizer"
     }  # fmt: skip
 
-    def _matrix(self, density: np.ndarray) -> np.ndarray | None:
+    def _matrix(self, density: np.ndarray) -> np.ndarray:
         chosen = self.conventions
         return macenko_matrix(
             density, chosen.angle_percentile, chosen.percentile, chosen.eigenvectors
@@ -326,13 +326,11 @@ class VahadaneNormalizer(StainMatrixNormalizer):
         "lab", "angle_percentile", "eigenvectors"
     }  # fmt: skip
 
-    def _matrix(self, density: np.ndarray) -> np.ndarray | None:
+    def _matrix(self, density: np.ndarray) -> np.ndarray:
         chosen = self.conventions
         if chosen.dictionary == "online":
             return online_matrix(
                 density, chosen.dictionary_regularizer, int(chosen.dictionary_batches)
             )
         start = macenko_matrix(density, 1.0, "linear", "oriented")
-        if start is None:
-            start = RUIFROK
         return vahadane_matrix(density, start, chosen.dictionary_regularizer)
