@@ -67,8 +67,9 @@ def shared_groups(split: pd.DataFrame, group: str) -> dict[str, tuple[str, ...]]
     InputError
         If the column `part` or that of the group is missing.
     """
+    require_table(split, "part", name="split")
     _require_group(split, group)
-    require_table(split, "part", group, name="split")
+    require_table(split, group, name="split")
     parts = split[split[group] != ""].groupby(group)["part"].unique()
     return {
         name: tuple(part for part in PARTS if part in found)
@@ -124,6 +125,7 @@ def check_known(index: pd.DataFrame, group: str, consequence: str) -> None:
     ------
     InputError
     """
+    require_table(index)
     _require_group(index, group)
     require_table(index, group)
     unknown = int((index[group] == "").sum())
