@@ -48,14 +48,11 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     paper = load(package, flags.runs_dir or "runs", flags.results)
     if flags.format == "csv":
         text = sheet_text(compared(paper))
+    elif flags.format == "latex":
+        text = latex(paper)
     else:
-        text = {"markdown": markdown, "latex": latex}[flags.format](paper)
-    if flags.format == "markdown":
         lacking = unprinted_markdown(paper, flags.runs_dir or "runs")
-        text = "\n\n".join(
-            part.rstrip() for part in (text, lacking, quoted_markdown(package)) if part
-        )
-        text += "\n"
+        text = markdown(paper, lacking, quoted_markdown(package))
     if flags.output:
         write_text(flags.output, text)
     else:

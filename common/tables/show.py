@@ -51,19 +51,21 @@ LEGEND_OTHER = [
 """What the column of `OTHER` means, of a paper that has one."""
 
 
-def markdown(paper: Paper) -> str:
+def markdown(paper: Paper, *more: str) -> str:
     """The tables as Markdown that also reads well in a terminal.
 
     Parameters
     ----------
     paper : Paper
         From `load`.
+    *more : str
+        Texts that stand between the tables and the count at the end; empty ones are left out.
 
     Returns
     -------
     str
         A table per printed table, below it the runs that fill none of its rows; then the notes
-        and commands that the cells refer to.
+        and commands that the cells refer to, and how many numbers have which judgement.
     """
     table = compared(paper)
     commands, notes = Notes(), Notes()
@@ -82,7 +84,6 @@ def markdown(paper: Paper) -> str:
     out += _experiments(paper)
     counted = tally(table)
     out += [
-        *_counted(counted),
         *LEGEND,
         *(LEGEND_OTHER if counted.other_images else []),
         "",
@@ -93,6 +94,9 @@ def markdown(paper: Paper) -> str:
         "Commands:",
         "",
         *(f"({i}) `{text}`  " for i, text in enumerate(commands.texts, 1)),
+        "",
+        *(line for text in more if text for line in (text.rstrip(), "")),
+        *_counted(counted),
     ]
     return "\n".join(out) + "\n"
 
@@ -101,7 +105,7 @@ def _counted(counted: Tally) -> list[str]:
     """How many numbers have a verdict, and why the others have none."""
     lines = [[name, str(count)] for name, count in counted.judgements.items()]
     table = markdown_table(["judgement", "numbers"], lines)
-    return ["## Verdicts", "", *table, "", *in_words(counted), ""]
+    return ["## Verdicts", "", *table, "", *in_words(counted)]
 
 
 def without_empty(lines: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:

@@ -91,7 +91,17 @@ ROOMS = {
     ),
     "tables": Room(
         ("common/tables",),
-        ("tables", "table_rules", "table_texts", "rounds", "merged", "results", "measurements"),
+        (
+            "tables",
+            "table_rules",
+            "table_texts",
+            "judgements",
+            "resolution",
+            "rounds",
+            "merged",
+            "results",
+            "measurements",
+        ),
     ),
     "augment": Room(
         ("common/augment.py",),
