@@ -25,6 +25,7 @@ from common.external import adapting
 from common.files import read_json
 from common.papers import PAPERS
 from common.runs import contents
+from common.tables.paper import _sort_in as sort_in
 
 HEAD = "image,label,patient\n"
 
@@ -391,6 +392,9 @@ def test_every_paper_trains_on_ones_own_images(paper, tissue, capsys):
     assert (run.path / "figures" / "gradcam.png").is_file()
     assert tables.missing_images(run.record) == ["own data (list.csv), not the paper's images"]
     assert export.data_folder(run, None) == tissue
+    rows = tables.load(paper, tissue / "runs")
+    sort_in(rows, run, list(rows.presets))
+    assert rows.others == [] and rows.groups == {}
     # The same list finds it again, also where it was moved to.
     moved = tissue.parent / f"{paper}-moved"
     shutil.copytree(tissue / "data", moved / "data")

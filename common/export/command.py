@@ -172,7 +172,7 @@ def data_folder(run: runs.Run, given: Path | None) -> Path:
     InputError
         If nothing says where they are.
     """
-    if "own" in run.record.facts:
+    if run.record.own:
         return _own_folder(run, given)
     own = run.path.parents[1] / "demo-data" / run.record["dataset"]  # where --demo puts them
     if given is None and run.synthetic and own.is_dir():

@@ -142,7 +142,7 @@ def _unfinished(files: RunFiles) -> str:
 
 def _own_data(files: RunFiles) -> str:
     """Own images fill no row; and whether their patients are known is no detail."""
-    if "own" not in files.record.facts:
+    if not files.record.own:
         return ""
     said = "Trained on images of one’s own: this run fills no row of the paper’s tables."
     split = files.split

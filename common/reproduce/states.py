@@ -252,7 +252,7 @@ def whole(run: runs.Run) -> bool:
         Of one of synthetic tissue nobody knows how many there should be.
     """
     record = run.record
-    if record.skipped or "own" in record.facts:
+    if record.skipped or record.own:
         return False
     return record.synthetic or not tables.missing_images(record)
 

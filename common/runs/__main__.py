@@ -139,7 +139,7 @@ def _show(path: Path) -> int:
     elif record.failed is not None:
         state += f": {record.failed}"
     images = f"{record.n_images} images of {record.dataset}"
-    if "own" in record.facts:
+    if record.own:
         images += ", which fill no row"
     elif record.expected_images not in (None, record.n_images):
         images += f", which has {record.expected_images}"

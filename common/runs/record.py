@@ -110,6 +110,11 @@ class Record(Mapping[str, Any]):
         """Whether a test drew its predictions: no network made them. It is synthetic, too."""
         return bool(self.facts.get("fabricated"))
 
+    @property
+    def own(self) -> bool:
+        """Whether it was trained on images of its user's own: then it fills no row."""
+        return "own" in self.facts
+
     @classmethod
     def from_json(cls, values: Any) -> Self:
         """Make a record of what a `config.json` holds.

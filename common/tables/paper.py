@@ -191,7 +191,12 @@ def _chains(package: str) -> dict[str, str]:
 
 
 def _sort_in(paper: Paper, run: runs.Run, candidates: Sequence[str]) -> None:
-    """Add a run to every preset that it is a whole run of, else to the others."""
+    """Add a run to every preset that it is a whole run of, else to the others.
+
+    A run on images of one's own is neither: it has no row that it could nearly fill.
+    """
+    if run.record.own:
+        return
     found = {
         name: configuration.differences(run.config, paper.presets[name]) for name in candidates
     }
@@ -227,7 +232,7 @@ def missing_images(record: runs.Record) -> list[str]:
         In words; empty if it saw all.
     """
     what = []
-    if "own" in record.facts:
+    if record.own:
         return [f"{record.dataset}, not the paper's images"]
     if record.n_images is None or record.n_images != record.expected_images:
         what.append(f"{record.n_images} of {record.expected_images} images")

@@ -215,7 +215,7 @@ def _classes(run: runs.Run, labels: Sequence[str]) -> list[str]:
 
     known = list(run.record["classes"])
     others = set()
-    if "own" not in run.record.facts:
+    if not run.record.own:
         card = datasets.get(run.record["dataset"])
         others = {name for names in card.CLASSES.values() for name in names}
     for name in labels:

@@ -49,7 +49,7 @@ def bundle(
     from common import datasets
     from wrn_edge import maps
 
-    card = None if "own" in run.record.facts else datasets.get(run.record["dataset"])
+    card = None if run.record.own else datasets.get(run.record["dataset"])
     trained_on = card.TITLE if card else run.record["dataset"]
     if run.synthetic:
         trained_on = "generated images"
