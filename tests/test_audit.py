@@ -84,6 +84,17 @@ FORMS = {
     "g.json": json.dumps(
         {"x": {"train_ids": ["22549AB", "2523"], "test": ["22549CD"]}, "seed": [1]}
     ),
+    "h.json": json.dumps([{"train": ["22549AB", "2523"], "val": ["22549CD"]}]).replace(
+        "val", "test"
+    ),
+    "i.json": json.dumps(
+        {
+            "training": [{"image": AB, "label": 0}, {"image": OTHER, "label": 1}],
+            "test": [{"image": CD, "label": 0}],
+            "numTest": 1,
+        }
+    ),
+    "j.txt": f"{AB}.png train\n{CD}.png test\n{OTHER}.png train\n",
     "dsfold3.txt": f"{AB}.png|40|3|train\n{CD}.png|40|3|test\n\n{OTHER}.png|100|3|train\n",
     "fold.csv": "fold,mag,grp,filename\n"
     f"2,40,train,q/{AB}.png\n2,40,test,{CD}.png\n2,1,train,{OTHER}.png\n",
@@ -115,6 +126,17 @@ def test_lists_of_names(tmp_path):
         (split,) = splits
         assert sorted(split.parts) == ["test", "train", "train"]
         assert shared(audit.audit(split)) == {"case": ["22549"]}
+
+
+def test_tables_named_by_their_part(tmp_path):
+    """As train.csv and test.csv with images and labels lie beside each other; a run's folder."""
+    (tmp_path / "train.csv").write_text(f"image,label\n{AB}.png,0\n{OTHER}.png,1\n")
+    (tmp_path / "test.csv").write_text(f"image;label\n{CD}.png;0\n")
+    (split,) = forms.read_all([tmp_path])
+    assert sorted(split.parts) == ["test", "train", "train"]
+    assert shared(audit.audit(split)) == {"case": ["22549"]}
+    (tmp_path / "split.csv").write_text(f"image,part\n{AB},train\n{OTHER},test\n")
+    assert audit.audit(*forms.read_all([tmp_path])).clean
 
 
 def test_folds_are_splits_of_their_own(tmp_path):

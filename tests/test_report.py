@@ -477,7 +477,7 @@ def test_the_page_begins_with_what_the_run_shows(finished, page, task):
     assert told.text == " ".join(verdict.verdict(report.read(finished[task])))
     whom = {"binary": "On patients it has not seen", "four": "On patients it may have seen",
             "eight": "On generated images of patients it has not seen"}[task]  # fmt: skip
-    is_better = "not clearly better" if task == "binary" else "better"  # ten patients, not equal
+    is_better = "not clearly better" if task == "binary" else "better"
     assert told.text.startswith(f"{whom}, this network is {is_better} than always saying ")
 
 

@@ -17,14 +17,9 @@ from common.datasets.listing import looks_like_image, scan
 from common.errors import InputError, listed
 from common.files import read_text
 from common.splits.json_forms import in_json
-from common.splits.lists import REPAIR, WORDS, Listed, part_of
+from common.splits.lists import NAMES, REPAIR, WORDS, Listed, part_of
 from common.splits.parts import PARTS
 
-_NAMES = (
-    "image", "filename", "file_name", "file", "filepath", "path", "image_path", "img_path", "img",
-    "image_name", "img_name", "image_id", "name", "slide_id", "folder", "slide", "id", "case_id",
-    "case", "patient_id", "patient",
-)  # fmt: skip
 _GROUPS = {
     "case": ("case", "case_id", "patient", "patient_id", "patientid", "subject", "subject_id"),
     "slide": ("slide", "slide_id", "wsi"),
@@ -63,7 +58,7 @@ def read_all(paths: Sequence[Path], lists: Mapping[str, Path] | None = None) -> 
         for each in _in_folder(path) if path.is_dir() else [path]:
             if isinstance(each, Listed):
                 found.append(each)
-            elif (part := _part_of_list(each)) and (names := _names_alone(each)) is not None:
+            elif (part := _part_of_list(each)) and (names := _names_of_part(each)) is not None:
                 rest = re.sub(r"[a-z]+", lambda m: "" if m[0] in WORDS else m[0], each.stem.lower())
                 title = rest.strip("-_. ") or str(each.parent)
                 beside.setdefault((each.parent, rest), Listed(title)).add(names, part)
@@ -101,6 +96,8 @@ def _in_folder(root: Path) -> list[Path | Listed]:
     if splits:
         return list(splits.values())
     top = [root / file.path for file in files if "/" not in file.path]
+    if root / "split.csv" in top:  # a run's folder
+        return [root / "split.csv"]
     for pattern in (r"dsfold\d+\.txt", r"folds\.csv"):
         official = [path for path in top if re.fullmatch(pattern, path.name, re.IGNORECASE)]
         if official:
@@ -129,6 +126,8 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
     mark = max(
         ",;\t|", key=lambda mark: (min(line.count(mark) for line in lines[:20]), mark == ",")
     )
+    if not min(line.count(mark) for line in lines[:20]) and all(map(_spaced, lines)):
+        return [(n, line.split()) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
@@ -137,13 +136,35 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
     return [(n, row) for n, row in rows if any(row) and not row[0].startswith("#")]
 
 
+def _spaced(line: str) -> bool:
+    """Whether a line is a name and its part, with nothing but spaces between."""
+    words = line.split()
+    return len(words) == 2 and words[1].lower() in WORDS
+
+
+class _NoPartsError(InputError):
+    """A table that says no part."""
+
+
+def _names_of_part(path: Path) -> list[str] | None:
+    """Names of a file that is of one part by its own name; None if it says parts itself."""
+    names = _names_alone(path)
+    if names is not None:
+        return names
+    try:
+        _in_file(path)
+    except _NoPartsError:
+        return _column_of_names(path)
+    return None
+
+
 def _names_alone(path: Path) -> list[str] | None:
     """Names of a list, one a line; None if the file is a table."""
     rows = _rows(path)
     if max(len(row) for _, row in rows) > 1:
         return None
     names = [_without_label(row[0]) for _, row in rows]
-    return names[1:] if names[0].lower() in _NAMES else names
+    return names[1:] if names[0].lower() in NAMES else names
 
 
 def _without_label(line: str) -> str:
@@ -155,7 +176,7 @@ def _without_label(line: str) -> str:
 def _column_of_names(path: Path) -> list[str]:
     """Names in a table that is all of one part."""
     header, rows = _with_header(path)
-    place = _column(header, _NAMES)
+    place = _column(header, NAMES)
     if place is None:
         place = _like_names([row for _, row in rows])
     return [row[place] for _, row in rows if row[place]]
@@ -166,7 +187,7 @@ def _with_header(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     rows = _rows(path)
     first = rows[0][1]
     header = [re.sub(r"[\s-]+", "_", cell.lower()) for cell in first]
-    known = {*_NAMES, *(name for names in _GROUPS.values() for name in names), "fold", "part"}
+    known = {*NAMES, *(name for names in _GROUPS.values() for name in names), "fold", "part"}
     wide = [part_of(cell) for cell in first if cell.lower() in WORDS]
     if not known & set(header) and len(set(wide)) < 2:
         header = [""] * len(first)
@@ -204,13 +225,13 @@ def _in_file(path: Path) -> list[Listed]:
     if shares[place] <= 0.5 and len({WORDS[name] for name in wide.values()}) > 1:
         return [_wide(path, header, cells, {i: WORDS[name] for i, name in wide.items()})]
     if shares[place] <= 0.5 and fold is None:
-        raise InputError(
+        raise _NoPartsError(
             f"{path}: no column says the part (train, validation, test) of a name; if it is a list "
             "of one part, give it with --train, --validation or --test"
         )
     here = [name if i not in (place if shares[place] > 0.5 else None, fold) else "" for i, name in
             enumerate(header)]  # fmt: skip
-    named = _column(here, _NAMES)
+    named = _column(here, NAMES)
     if named is None:
         named = _like_names(cells)
     groups = {

@@ -19,6 +19,13 @@ WORDS = {
     ),
 }  # fmt: skip
 
+NAMES = (
+    "image", "filename", "file_name", "file", "filepath", "path", "image_path", "img_path", "img",
+    "image_name", "img_name", "image_id", "name", "slide_id", "folder", "slide", "id", "case_id",
+    "case", "patient_id", "patient",
+)  # fmt: skip
+"""What a column of names is called, in small letters."""
+
 
 @dataclass
 class Listed:
