@@ -116,7 +116,8 @@ def read_and_look(run: runs.Run, paths: Sequence[Path]) -> tuple[np.ndarray, dic
 
 
 def _cannot(bad: Sequence[str], count: int) -> InputError:
-    return InputError(f"{len(bad)} of {count} images cannot be used:\n" + "\n".join(bad))
+    told = [f"{len(bad)} of {count} images cannot be used:", *bad, *slides.hint(bad)]
+    return InputError("\n".join(told))
 
 
 def _usable(

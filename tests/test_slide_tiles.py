@@ -365,6 +365,17 @@ def test_flags_that_say_nothing_or_cannot_be(run, slide, model, flags, words):
         classification.main("breakhis", ["--run", str(run), str(slide), *flags])
 
 
+def test_who_gives_a_slide_without_tiles_is_told_of_them(run, model, tmp_path):
+    (tmp_path / "a.SVS").write_bytes(b"II*\x00")
+    with pytest.raises(
+        InputError, match=r"a\.SVS: .*\na whole slide is read in parts with --tiles"
+    ):
+        classification.main("breakhis", ["--run", str(run), str(tmp_path / "a.SVS")])
+    with pytest.raises(InputError) as error:
+        classification.predict(runs.load(run), [tmp_path / "no slide.png"])
+    assert "--tiles" not in str(error.value)
+
+
 def test_what_is_not_known_is_asked_for(run, tmp_path):
     made = runs.load(run)
     with pytest.raises(InputError, match=r"choose the one .* with --magnification"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ THUMBNAIL, DRAWN = 2048, 1080
 
 _ENLARGED = 1.25  # from which on enlarging is told
 _VERSION = 1  # of what decides the results; another one begins a journal anew
+_SLIDES = re.compile(r"\.(svs|ndpi|scn|mrxs|bif|vms|vmu|dcm)$", re.IGNORECASE)
 _FLAGS = (
     "mpp", "stride", "least_tissue", "magnification", "trained_mpp", "tile_size", "map_class"
 )  # fmt: skip
@@ -70,6 +72,18 @@ def _size(text: str) -> tuple[int, int]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}: give WIDTHxHEIGHT, such as 700x460") from None
     return height, width
+
+
+def hint(problems: Sequence[str]) -> list[str]:
+    """Say how slides are read, to whom wanted to classify them whole.
+
+    Parameters
+    ----------
+    problems : sequence of str
+        What is wrong with images, each with its file's name first.
+    """
+    slides = [text for text in problems if _SLIDES.search(text.partition(": ")[0])]
+    return ["a whole slide is read in parts with --tiles"] if slides else []
 
 
 def require_tiles(flags: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import math
 import re
@@ -28,6 +29,7 @@ EXTRA = "pip install 'histopapers[slides]'"
 OPENSLIDE = "pip install openslide-python openslide-bin"
 
 _BAND = 120 * 2**20  # bytes of whole rows that are kept, where a file has strips
+_LEFT = ("aperio", "generic-tiff", "philips")  # what OpenSlide knows and tiffslide reads as well
 _PICTURES = (".png", ".jpg", ".jpeg", ".jpe", ".bmp")
 # Bytes for a px while a picture is decoded and checked, as measured, the file beside. Of a JPEG,
 # with the second decoding that finds a cut file, and the coefficients of several passes.
@@ -97,7 +99,8 @@ def source_of(path: Path) -> Source:
     if not start:
         raise InputError(f"{path}: is empty (0 bytes); {AGAIN}")
     tiff = start in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-    if vendor := _for_openslide(path):
+    alone = importlib.util.find_spec("tiffslide") is None
+    if vendor := _for_openslide(path, () if alone else _LEFT):
         return _OpenSlide(path, vendor)
     if tiff:
         try:
@@ -269,9 +272,7 @@ def _ome(description: str) -> tuple[float, float] | None:
 # --- OpenSlide, pictures -----------------------------------------------------------------------
 
 
-def _for_openslide(
-    path: Path, left: tuple[str, ...] = ("aperio", "generic-tiff", "philips")
-) -> str:
+def _for_openslide(path: Path, left: tuple[str, ...] = _LEFT) -> str:
     """OpenSlide's name of a format that is not `left` to others; "" for these, or without it."""
     try:
         import openslide
