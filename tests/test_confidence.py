@@ -135,6 +135,7 @@ def test_half_of_a_patient_counts_half():
     assert confidence.quantile(scores, patients, 0.76) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.8, 0.9, 0.95])
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_sets_are_mapies_where_each_image_is_a_patient(level, n_classes):

@@ -35,6 +35,14 @@ def made(patients=12, images=6, length=8, seed=0, effect=3.0):
 
 CLASSES = ("benign", "malignant")
 
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Few strengths to choose from."""
+    few = {"linear": (probe.linear, (0.01, 1.0)), "nearest neighbours": (probe.nearest, (1, 3))}
+    monkeypatch.setattr(fitting, "PROBES", few)
+
+
 # --- fitting -----------------------------------------------------------------------------------
 
 
@@ -114,7 +122,7 @@ def test_no_patient_is_fitted_to_and_judged(kind, monkeypatch):
     assert sorted({patients for _, patients, _ in asked}) == [6, 9]
 
 
-def test_what_tells_the_classes_is_found_and_what_tells_patients_is_not():
+def test_what_tells_the_classes_is_found_and_what_tells_patients_is_not(quick):
     values, table = made(patients=12, images=3, effect=6.0, seed=4)
     scores = evaluation.evaluate(
         probe.probe(values, table, CLASSES, "linear").predictions, CLASSES, positive="malignant"
@@ -131,7 +139,7 @@ def test_what_tells_the_classes_is_found_and_what_tells_patients_is_not():
     assert accuracies[1] > 0.95  # patients recognised, classes not
 
 
-def test_parts_take_the_place_of_folds():
+def test_parts_take_the_place_of_folds(quick):
     values, table = made()
     table["part"] = ["train"] * 36 + ["validation"] * 18 + ["test"] * 18
     found = probe.probe(values, table, CLASSES, "linear", folds=1)
@@ -333,7 +341,7 @@ def test_a_list_needs_no_images(tmp_path):
         probe.of_source(listed(tmp_path / "a.csv", table))
 
 
-def test_the_command_tells_both_probes_with_intervals(tmp_path, capsys):
+def test_the_command_tells_both_probes_with_intervals(tmp_path, capsys, quick):
     values, table = made()
     probe.write(tmp_path / "f.npz", table.image.tolist(), values)
     flags = ["--features", str(tmp_path / "f.npz"),
@@ -351,7 +359,7 @@ def test_the_command_tells_both_probes_with_intervals(tmp_path, capsys):
         command.main([*flags, "--positive", "bad"])
 
 
-def test_a_run_stands_beside_the_probes_on_its_own_test_images(tmp_path, capsys):
+def test_a_run_stands_beside_the_probes_on_its_own_test_images(tmp_path, capsys, quick):
     folder = run_folder.make(tmp_path, "binary", pictures=False)
     split = probe.of_run(runs.load(folder))
     rng = np.random.default_rng(0)
