@@ -336,6 +336,7 @@ def test_usual_columns_are_understood(tmp_path, header, lines):
         ("label,prediction\n,\n", "no prediction"),
         ("label,p\na,0.1\nb,0.9\n", "nothing says of which; give --positive"),
         ("label,prediction\na,a,a\n", "line 2: 3 values, not 2"),
+        ('label\n"a\nb"\n', "one of probabilities for each class"),
     ],
 )
 def test_predictions_that_cannot_be_read_are_named(tmp_path, text, said):

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.datasets import breakhis
-from common.errors import InputError
+from common.errors import InputError, listed
 from common.files import read_table, read_text
+from common.terminal import plain as escaped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +70,16 @@ def plain(name: str) -> str:
     """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())
     return re.sub(r"[^\w+]+", "_", spaced.lower()).strip("_")
+
+
+def in_brief(names: Iterable[str]) -> str:
+    """List cells of a stranger's file for a message: in one line, each cut.
+
+    Parameters
+    ----------
+    names : iterable of str
+    """
+    return listed(escaped(name)[:40] for name in names)
 
 
 def roles(columns: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import InputError, listed
 from common.review.finding import Finding, many, of_all
-from common.review.names import plain, read_any, roles, told_by_names
+from common.review.names import in_brief, plain, read_any, roles, told_by_names
 from common.splits import GROUPS, forms, leakage
 from common.splits.audit import Audit, audit
 from common.splits.lists import Listed, part_of
@@ -78,7 +78,7 @@ def read(path: str | Path) -> list[Split]:
             frame = _of_table(path, table, columns)
             return [looked_at(str(path), *told_by_names(frame))]
         if "image" in columns and not folds and not any(map(part_of, table)):
-            raise InputError(f"{path}: no column of parts among {listed(table)}; {REPAIR}")
+            raise InputError(f"{path}: no column of parts among {in_brief(table)}; {REPAIR}")
     frames = {each.title: _of_list(each) for each in forms.read_all([path])}
     many_of = len(frames) > 1
     return [
@@ -95,7 +95,7 @@ def _of_table(path: Path, table: pd.DataFrame, columns: Mapping[str, str]) -> pd
     if strange.any():
         names = sorted(set(table[columns["part"]][strange]))
         raise InputError(
-            f"{path}, column {columns['part']}: {listed(names)} is no part; parts are "
+            f"{path}, column {columns['part']}: {in_brief(names)} is no part; parts are "
             "train, validation, test"
         )
     if not (parts != "").any():

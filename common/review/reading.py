@@ -12,7 +12,7 @@ import numpy as np
 from common.errors import InputError, listed
 from common.predictions import SUM_TOLERANCE, predicted_classes
 from common.review.finding import Finding, of_all
-from common.review.names import POSITIVE, plain, read_any, roles
+from common.review.names import POSITIVE, in_brief, plain, read_any, roles
 from common.review.predicted import (
     Predictions,
     are_shares,
@@ -61,11 +61,11 @@ def read(path: str | Path, given: Mapping[str, str], positive: str | None = None
         raise InputError(f"{path}: no line below the header; {REPAIR}")
     for role, column in given.items():
         if column not in table:
-            raise InputError(f"{path}: no column {column} for {role}; it has {listed(table)}")
+            raise InputError(f"{path}: no column {column} for {role}; it has {in_brief(table)}")
     columns = roles(list(table), given)
     if "label" not in columns:
         raise InputError(
-            f"{path}: no column of true labels among {listed(table)}; name it by --truth"
+            f"{path}: no column of true labels among {in_brief(table)}; name it by --truth"
         )
     table = table.apply(lambda column: column.str.strip())
     return _Reading(str(path), table, columns, positive).predictions()
@@ -95,8 +95,8 @@ class _Reading:
         if not set(found) & set(self.label) - {""}:
             names = [sorted(set(each) - {""}) for each in (said, self.label)]
             raise InputError(
-                f"{self.name}: no prediction ({listed(names[0])}) is one of the labels "
-                f"({listed(names[1])}); name the columns by --truth and --prediction"
+                f"{self.name}: no prediction ({in_brief(names[0])}) is one of the labels "
+                f"({in_brief(names[1])}); name the columns by --truth and --prediction"
             )
         return found
 
@@ -214,11 +214,11 @@ class _Reading:
         if found.unclear:
             raise InputError(
                 f"{self.name}: {found.unclear} is the probability of one of "
-                f"{' and '.join(found.classes)}, and nothing says of which; give --positive"
+                f"{in_brief(found.classes)}, and nothing says of which; give --positive"
             )
         raise InputError(
             f"{self.name}: neither a column of predictions nor one of probabilities for each "
-            f"class ({listed(found.classes)}); name the predictions by --prediction; {REPAIR}"
+            f"class ({in_brief(found.classes)}); name the predictions by --prediction; {REPAIR}"
         )
 
     def _relabelled(self, named: list[str]) -> list[str]:
@@ -306,7 +306,7 @@ class _Reading:
     def _positive(self, classes: Sequence[str]) -> str | None:
         if self.asked is not None and self.asked not in classes:
             raise InputError(
-                f"--positive {self.asked}: no class of {self.name}; it has {', '.join(classes)}"
+                f"--positive {self.asked}: no class of {self.name}; it has {in_brief(classes)}"
             )
         if len(classes) != 2:
             return None
