@@ -325,13 +325,12 @@ def test_steps_are_whole_batches():
 # --- what is refused -----------------------------------------------------------------------------
 
 
-def test_a_folder_with_another_slides_results_is_left_alone(run, slide, model, tmp_path):
-    predict(run, slide, tmp_path / "out")
-    before = contents(tmp_path / "out")
+def test_a_folder_with_another_slides_results_is_left_alone(run, done, model, tmp_path):
+    before = contents(done)
     other = pyramid(tmp_path / "b.tif", tissue(640, 768, seed=1))
     with pytest.raises(InputError, match=r"holds the results of a slide.tif"):
-        predict(run, other, tmp_path / "out")
-    assert contents(tmp_path / "out") == before
+        predict(run, other, done)
+    assert contents(done) == before and model.shapes == ()
 
 
 def test_two_slides_of_one_name_have_folders_of_their_own(run, slide, model, tmp_path):
@@ -393,13 +392,13 @@ def test_what_is_not_known_is_asked_for(run, tmp_path):
 
 
 def test_a_slide_that_is_coarser_than_the_training_images_is_told(run, model, tmp_path, capsys):
-    coarse = pyramid(tmp_path / "a.tif", tissue(320, 384), mpp=2.0)
-    predict(run, coarse, tmp_path / "out")
+    coarse = pyramid(tmp_path / "a.tif", tissue(320, 384), mpp=1.0)
+    predict(run, coarse, tmp_path / "out", "--mpp", 2)
     warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
-    assert "enlarged 2.0 times" in warned[0]
-    assert "enlarged 2.0 times" in (tmp_path / "out" / "index.html").read_text("utf-8")
-    predict(run, coarse, tmp_path / "said", "--mpp", 1)
-    assert "--mpp 1 is taken, though the file says 2 micro" in capsys.readouterr().err
+    assert "--mpp 2 is taken, though the file says 1 micrometres per px" in warned[0]
+    assert "enlarged 2.0 times" in warned[1]
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert "enlarged 2.0 times" in page and "as --mpp says" in page
 
 
 def test_nothing_is_half_written_where_the_slide_is_damaged(run, model, small_steps, tmp_path):
