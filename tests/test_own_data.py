@@ -152,6 +152,7 @@ def test_paths_may_be_absolute_or_above_the_list(folder, tmp_path):
         ("image,label\nx.png,a\ny.png,a\ndata/a/0.png,a\n",
          "2 of 3 images cannot be used: line 2: x.png leads nowhere, line 3: y.png leads nowhere"),
         ("image,label\ndata/a/0.PNG,a\n", "line 2: data/a/0.PNG leads nowhere .there is 0.png"),
+        (f"image,label\n{'x' * 300}.png,a\n", "line 2: x+.png leads nowhere"),
         ("image,label\ndata/a,a\n", "line 2: data/a is a folder"),
         ("image,label\nlist.csv,a\n", "line 2: list.csv ends like none of PNG"),
         ("image,label\ndata/a/0.png,a\ndata/a/0.png,b\n",

@@ -151,20 +151,21 @@ def _file(base: Path, image: str) -> tuple[Path, str]:
     )]  # fmt: skip
     for name in dict.fromkeys(tried):
         path = Path(os.path.normpath(base / name))
-        if path.is_file():
+        if os.path.isfile(path):  # noqa: PTH113  # False also for names that no system takes
             fine = looks_like_image(path.name)
             return path, "" if fine else f"{image} ends like none of {_ENDINGS}"
     path = Path(os.path.normpath(base / tried[1]))
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112
         return path, f"{image} is a folder"
     return path, f"{image} leads nowhere{_other_case(path)}"
 
 
 def _other_case(path: Path) -> str:
     """A file of this name in other letters, or with another ending."""
-    if not path.parent.is_dir():
+    try:
+        there = sorted(os.listdir(path.parent))  # noqa: PTH208  # names alone, of a large folder
+    except OSError:
         return ""
-    there = sorted(os.listdir(path.parent))  # noqa: PTH208  # names alone, of a large folder
     like = [name for name in there if name.casefold() == path.name.casefold()]
     like += [
         name for name in there
