@@ -46,6 +46,7 @@ docs: $(VENV)/installed-docs
 	$(BIN)/python docs/site/documents.py build/docs
 
 notebooks: $(VENV)/installed
+	$(BIN)/python docs/site/headers.py
 	$(BIN)/python -m pytest -m "" tests/test_notebooks.py
 
 dist: $(VENV)/installed
