@@ -206,6 +206,9 @@ def test_a_folder_of_tridents_has_an_h5_for_each_image(tmp_path):
             file["features"], file["coords"] = rows, np.zeros((len(rows), 2), int)
     found = probe.read(tmp_path, ["x/b.svs", "a.svs"])
     assert found.tolist() == [tiles[0].tolist(), tiles.mean(axis=0).tolist()]
+    with h5py.File(tmp_path / "slide.h5", "w") as file:  # of a slide encoder
+        file["features"] = tiles[2]
+    assert probe.read(tmp_path, ["slide.svs"]).tolist() == [tiles[2].tolist()]
     with pytest.raises(InputError, match=r"no features of 1 of 1 images: c"):
         probe.read(tmp_path, ["c.svs"])
 

@@ -149,7 +149,7 @@ def _of_tiles(folder: Path, images: Sequence[str]) -> np.ndarray:
     places = _places(folder, [file.stem for file in files], [_without_ending(e) for e in images])
     means = []
     for place in places:
-        array = _of_h5(files[place])[1]
+        array = np.atleast_2d(_of_h5(files[place])[1])  # one row: of the slide as a whole
         if array.ndim != 2 or not len(array):
             raise InputError(f"{files[place]}: features are {array.shape}, not (tiles, numbers)")
         means.append(array.mean(axis=0, dtype=np.float64))
