@@ -356,6 +356,22 @@ def test_kept_answers_as_the_section_says():
     assert nothing.left_open(table) is nothing.sets(table) is None
 
 
+def test_what_is_kept_is_told_in_a_line():
+    table = frame()
+    told = str(confidence.kept({"confidence": section(table)}))
+    assert "probabilities with temperature" in told and "abstains below" in told
+    assert "sets are to hold the class of 90 % of the images" in told and "warning" not in told
+    seen = section(table, split=split_of(table, ("validation3", "train1")))
+    told = str(confidence.kept({"confidence": seen}))
+    assert "patients that it was trained on" in told and "sets" not in told
+    table[["p_benign", "p_malignant"]] = 0.5
+    told = str(confidence.kept({"confidence": section(table)}))
+    assert "without a temperature; abstains from all: no confidence left 5 % errors" in told
+    assert str(confidence.Kept()) == (
+        "probabilities as the network gives them, without a temperature"
+    )
+
+
 @pytest.mark.parametrize(
     ("place", "value"),
     [

@@ -51,6 +51,8 @@ class Kept(NamedTuple):
     limit: float | None = None
     """Of the prediction sets."""
     level: float | None = None
+    seen: bool = False
+    """Whether all this was chosen on images of patients that were trained on."""
 
     def __str__(self) -> str:
         if not self.abstains:
@@ -69,6 +71,11 @@ class Kept(NamedTuple):
             told.append(
                 f"sets are to hold the class of {100 * self.level:g} % of the images of a new "
                 "patient like those of the validation"
+            )
+        if self.seen:
+            told.append(
+                "warning: chosen on images of patients that it was trained on, so that "
+                "new ones will be wrong more often than that"
             )
         return "; ".join(told)
 
@@ -199,6 +206,7 @@ def kept(metrics: Mapping[str, Any]) -> Kept:
         abstains=bool(found["validation"]["n"]),
         limit=sets.get("limit"),
         level=sets.get("level"),
+        seen=bool(found["validation"]["trained_patients"]),
     )
 
 
