@@ -220,6 +220,17 @@ def test_the_second_judgement_and_what_has_none():
     assert other_images(elsewhere, row, Difference()) == ""
 
 
+def test_what_is_printed_may_be_no_share():
+    estimate = ours(0.9, 0.88, 0.92, n_test=599, widths=(0.02, 0.02))
+    for printed in ("101.00", "-1.00"):
+        found = tables.difference(number(printed, n_test=728, rounds="5"), None, 0, 0, estimate)
+        assert found.low < found.value < found.high  # as wide as ours
+    assert tables.difference(number("90.00", n_test=0), None, 0, 0, estimate).low is None
+    for counts in ("-1", "7.5", "90"):
+        row = {**TP, "printed": counts, "classes": "a=75"}
+        assert tables.paper_count(row, pd.DataFrame([row])) == (None, 0, 0)
+
+
 # --- counts -------------------------------------------------------------------------------------
 
 

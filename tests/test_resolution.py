@@ -90,6 +90,11 @@ def test_what_is_no_score_has_no_test_set():
     assert "at the printed 90.0 %" in tables.told(of(frame))[0]
 
 
+def test_what_shows_nothing_is_not_told():
+    for printed, n in (("101.00", 200), ("-5.00", 200), ("100.00", 1), ("90.00", 0)):
+        assert tables.told(of(table(("A", printed, n, "2")))) == []
+
+
 # --- from runs ------------------------------------------------------------------------------------
 
 

@@ -316,6 +316,10 @@ def test_a_star_needs_a_printed_size():
     two = table.copy()
     two.loc[2, ["preset", "n_from", "n_test"]] = ["A", "", 1326]
     assert tables.size_remarks(two)[0] == text.format(2000, "", 663)
+    none = table.assign(printed="101.00")  # as no size gives
+    assert tables.size_remarks(none)[0] == (
+        "no test size is printed; n = 2000 (a share) does not give it, nor does any size near it"
+    )
     four = [{**each, "n_from": "a share"} for each in (
         number(k, f"per_class.a.{name}", unit="images", n_test=99) for name, k in COUNTS.items()
     )]  # fmt: skip

@@ -182,11 +182,10 @@ def _size_remark(row: Mapping[str, Any], elsewhere: Iterable[int]) -> str:
     if not is_share(row) or fits(n):
         return ""
     near = [size for off in range(1, n) for size in (n - off, n + off)]
-    fitting = next(size for size in (*elsewhere, *near) if fits(size))
-    return (
-        f"no test size is printed; n = {n} ({row['n_from']}){_in_rounds(rounds)} does not give it, "
-        f"n = {fitting} would fit"
-    )
+    fitting = next((size for size in (*elsewhere, *near) if fits(size)), None)
+    other = "nor does any size near it" if fitting is None else f"n = {fitting} would fit"
+    taken = f"n = {n} ({row['n_from']}){_in_rounds(rounds)} does not give it"
+    return f"no test size is printed; {taken}, {other}"
 
 
 def _in_rounds(rounds: int) -> str:
@@ -250,14 +249,14 @@ def _count_itself(
     if counts is not None and score in counts:
         if not unprinted and sum(counts.values()) != row["n_test"]:
             return IMPOSSIBLE
-        of = int(counts[score] + counts[_OTHER[score]])
-        return UNRECOVERED if unprinted or not of else Counted(True, int(counts[score]), of)
-    sizes = classes_of(str(row.get("classes") or ""), "published.csv")[1]
-    name = str(row["metrics_key"]).rpartition(".")[0].rpartition(".")[2]
-    k = int(float(row["printed"]))
-    if score in ("tp", "fn") and len(sizes.get(name, ())) == 1 and 0 <= k <= sizes[name][0] > 0:
-        return Counted(True, k, sizes[name][0])
-    return UNRECOVERED
+        k, of = counts[score], counts[score] + counts[_OTHER[score]]
+    else:
+        unprinted = score not in ("tp", "fn")
+        name = str(row["metrics_key"]).rpartition(".")[0].rpartition(".")[2]
+        size = classes_of(str(row.get("classes") or ""), "published.csv")[1].get(name, ())
+        k, of = float(row["printed"]), float(size[0]) if len(size) == 1 else 0.0
+    sound = 0 <= k <= of and of > 0 and k == int(k) and of == int(of)
+    return UNRECOVERED if unprinted or not sound else Counted(True, int(k), int(of))
 
 
 def _mean_of_classes(row: Mapping[str, Any], printed: Mapping[str, float], score: str) -> Counted:

@@ -62,12 +62,12 @@ def share_of_all(row: Mapping[str, Any]) -> Counts | None:
     Returns
     -------
     (float, int) or None
-        None of another score, or where the size is not known.
+        None of another score, where the size is not known, and of what is no share.
     """
     if row["unit"] not in SCALES or unknown(row["n_test"]) or not is_share(row):
         return None
-    n = int(row["n_test"])
-    return float(row["printed"]) / SCALES[row["unit"]] * n, n
+    n, share = int(row["n_test"]), float(row["printed"]) / SCALES[row["unit"]]
+    return (share * n, n) if n > 0 and 0 <= share <= 1 else None
 
 
 def ends(
@@ -96,7 +96,7 @@ def ends(
         mine = wilson(ours.k, ours.n)
     if counts is not None and counts[1]:
         return wilson(*counts), mine
-    if ours.half_widths is None or not ours.n_test:
+    if ours.half_widths is None or not ours.n_test or n_test < 1:
         return None, mine
     wider = math.sqrt(ours.n_test / n_test)
     return (printed - wider * ours.half_widths[0], printed + wider * ours.half_widths[1]), mine

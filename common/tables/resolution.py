@@ -270,6 +270,8 @@ def _of_size(numbers: pd.DataFrame, n: int) -> list[Resolution]:
         return []
     share = float(np.mean(values))
     fewer = told_apart(share, n)
+    if fewer > n:  # too few images to show anything, or what is printed is no share
+        return []
     basis = f"{fewer} of {n} images at the printed {100 * share:.1f} %, not paired"
     found = Resolution(tuple(numbers.index), fewer / n, basis)
     presets = list(accuracies["preset"])
