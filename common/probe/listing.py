@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common import runs, splits
 from common.datasets import own
@@ -73,7 +73,7 @@ def of_run(run: runs.Run) -> pd.DataFrame:
     return _table(split.assign(**known).to_dict("records"))
 
 
-def _table(records: list[Mapping[str, str]] | list[dict[str, str]]) -> pd.DataFrame:
+def _table(records: Sequence[Mapping[Any, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [{name: str(each.get(name) or "") for name in COLUMNS} for each in records]
