@@ -132,14 +132,13 @@ def macenko_matrix(density: np.ndarray, percent: float, rule: str, eigenvectors:
     """
     mean = np.ones(len(density), np.float32) @ density / np.float32(len(density))
     centred = density - mean
-    covariance = (centred.T @ centred).astype(np.float64) / max(len(density) - 1, 1)
-    _, vectors = np.linalg.eigh(covariance)
+    # The vectors of the sums of squares are those of the covariance.
+    _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
     principal, second = vectors[:, 2], vectors[:, 1]
     if principal @ mean < 0 and eigenvectors != "solver":
         principal = -principal
     if eigenvectors == "red":
-        principal = -principal if principal[0] < 0 else principal
-        second = -second if second[0] < 0 else second
+        principal = -principal if principal[0] < 0 else principal  # the second mirrors angles only
     plane = np.stack([principal, second])
     along, across = plane.astype(np.float32) @ density.T
     percents = (percent, 100 - percent)
