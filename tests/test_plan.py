@@ -47,6 +47,7 @@ def test_power_of_independent_images_is_that_of_mcnemar():
     assert plan.power(ALONE, n, difference, 600) == pytest.approx(expected, abs=0.05)
 
 
+@pytest.mark.slow
 def test_as_many_as_are_needed():
     question = plan.Question(0.9)
     n = plan.patients_for_width(question, 0.2)

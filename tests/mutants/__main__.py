@@ -70,6 +70,7 @@ ROOMS = {
             "summary_rules",
             "stored_scores",
             "undefined",
+            "jackknife",
         ),
     ),
     "splits": Room(
@@ -86,6 +87,7 @@ ROOMS = {
             "leakage_rules",
             "draw_rules",
             "formats",
+            "audit",
         ),
         ("numpy", "pandas", "scipy", "cv2", "sklearn.model_selection", "PIL.Image"),
     ),
