@@ -59,7 +59,7 @@ extras: dist
 	$(BIN)/python -m tests.extras dist/*.whl $(EXTRAS)
 
 picture: demo
-	$(BIN)/python docs/site/picture.py runs/her2scoring/SYNTHETIC-demo-*/report.html docs/report.png
+	$(BIN)/python docs/site/picture.py runs/her2scoring/SYNTHETIC-demo-??????????/report.html docs/report.png
 
 # Commands that tests start count, too.
 coverage: $(VENV)/installed

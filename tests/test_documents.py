@@ -142,6 +142,8 @@ def test_the_index_is_the_sites_sections(tmp_path):
     page = (tmp_path / "her2scoring" / "protocol.md").read_text(encoding="utf-8")
     assert "| Epochs |" in page and "## What it leaves open" in page
     assert (tmp_path / "docs" / "reference" / "common.metrics.rst").is_file()
+    lesson = (tmp_path / "notebooks" / "course" / "3-intervals.ipynb").read_text(encoding="utf-8")
+    assert documents.EXERCISE in lesson and documents.NOT_EXECUTED not in lesson
 
 
 @pytest.mark.parametrize(

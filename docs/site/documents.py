@@ -34,6 +34,7 @@ EXECUTED = ROOT / "build" / "notebooks"
 """Where tests/test_notebooks.py leaves what it has executed."""
 
 NOT_EXECUTED = "*Shown without its outputs: `make notebooks` executes it.*"
+EXERCISE = "*An exercise: open it in Jupyter, and put your answers in.*"
 
 _LINK = re.compile(r"(?<=\]\()([^)#\s:]+)(?=[)#])")
 
@@ -242,7 +243,9 @@ def _notebook(page: Path, target: Path) -> None:
     if executed and [c.source for c in executed.cells] == [c.source for c in there.cells]:
         there = executed
     else:
-        there.cells.insert(1, nbformat.v4.new_markdown_cell(NOT_EXECUTED))
+        exercise = any("answer" in cell.metadata for cell in there.cells)
+        words = EXERCISE if exercise else NOT_EXECUTED
+        there.cells.insert(1, nbformat.v4.new_markdown_cell(words))
     nbformat.write(there, target)
 
 
