@@ -66,6 +66,24 @@ def test_a_share_of_all_images_gives_its_count(key):
     assert counted(number("95.05", key, unit="epoch")) == UNRECOVERED
 
 
+def test_a_score_outside_its_range_is_impossible_whatever_the_test_set():
+    for row in (
+        number("100.01", n_test=pd.NA),
+        number("-0.01", "f1_macro"),
+        number("1.01", "by_magnification.40X.per_class.a.recall", unit="fraction"),
+        number("-1.01", "kappa", unit="fraction"),
+    ):
+        assert counted(row) == IMPOSSIBLE
+        assert arithmetic.impossible(row) == "lies outside the range of the score"
+    for row in (
+        number("100.00", "f1_macro"),
+        number("-0.50", "per_class.a.mcc", unit="fraction"),
+        number("101.00", "no.such"),
+        number("120", "best_epoch", unit="epoch"),
+    ):
+        assert counted(row) == UNRECOVERED
+
+
 def test_a_mean_of_rounds_is_a_count_of_all_their_images():
     # 951 of 5 x 200; no single round of 200 has 95.10 %
     assert counted(number("95.10", n_test=200)) == IMPOSSIBLE

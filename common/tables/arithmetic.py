@@ -15,8 +15,8 @@ import numpy as np
 from common.forensics.cells import classes_of
 from common.forensics.means import f1_ends, within
 from common.forensics.rounding import Printed, recover_count, rounds_to
-from common.metrics import class_scores
-from common.tables.printed import unknown
+from common.metrics import catalogue, class_scores
+from common.tables.printed import SCALES, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,12 +63,15 @@ def paper_count(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
     Returns
     -------
     Counted
-        ``possible`` False: no count of as many test images as the paper prints gives the number.
+        ``possible`` False: no count of as many test images as the paper prints gives the number, or
+        it lies outside its score's range.
         None: its counts cannot be recovered (a macro average, a score of one class), or the size
         of the test set is not printed and the one taken does not fit (`size_remarks`).
         ``k, n``: the counts where it is True, else 0, 0; of a printed count itself and the images
         that it is out of, those of the class or all others.
     """
+    if _outside(row):
+        return IMPOSSIBLE
     if row["unit"] in ("fraction", "images"):
         return _beside_counts(row, siblings)
     if row["unit"] != "percent" or unknown(row["n_test"]):
@@ -86,6 +89,18 @@ def paper_count(row: Mapping[str, Any], siblings: pd.DataFrame) -> Counted:
     if score == "precision_micro_at_half":
         return _of_precision(row, siblings, n_test)
     return UNRECOVERED
+
+
+def _outside(row: Mapping[str, Any]) -> bool:
+    """Whether a score lies outside its range, whatever the test set."""
+    key = str(row["metrics_key"])
+    if key.startswith("by_magnification."):
+        key = key.split(".", 2)[-1]
+    score = catalogue.find(key)
+    if score is None or row["unit"] not in SCALES:
+        return False
+    value = float(row["printed"]) / SCALES[row["unit"]]
+    return not score.lowest <= value <= score.highest
 
 
 def is_share(row: Mapping[str, Any]) -> bool:
@@ -205,6 +220,8 @@ def impossible(row: Mapping[str, Any]) -> str:
     str
         For example ``not possible with n = 407``.
     """
+    if _outside(row):
+        return "lies outside the range of the score"
     if row["unit"] == "fraction":
         return "does not follow from the counts printed beside it"
     if row["unit"] == "images":
