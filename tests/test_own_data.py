@@ -347,7 +347,7 @@ TINY = {
     "breakhis": {"network": "mobilenet_v2"},
     "ernet": {"network": "ernet18"},
     "gan_fusion": {"network": "mobilenet_v2"},
-    "wrn_edge": {"stem": "strided", "depth": 10},
+    "wrn_edge": {"stem": "patch", "depth": 10, "augmentation": "none"},
 }
 
 
@@ -403,6 +403,7 @@ def test_every_paper_trains_on_ones_own_images(paper, tissue, capsys):
     assert train(paper, tissue, moved / "list.csv").path == run.path
 
 
+@pytest.mark.slow
 def test_a_run_is_judged_on_other_data(tissue, capsys):
     run = train("wrn_edge", tissue, tissue / "list.csv")
     rows = (tissue / "list.csv").read_text(encoding="utf-8").replace("class c", "Ce").splitlines()
@@ -496,6 +497,7 @@ def test_batchnorm_takes_the_mean_of_the_batches(monkeypatch):
     np.testing.assert_allclose(variance, halves.var(axis=(1, 2, 3)).mean(axis=0), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_other_commands_take_lists(tissue, tmp_path, capsys):
     from common import classification
     from common.splits.__main__ import main as splits_main
@@ -533,7 +535,7 @@ def test_pretraining_and_the_gan_take_lists(tissue):
     shared = {"image_size": 32, "runs_dir": tissue / "runs", "cache_dir": tissue / "cache"}
     asked = configuration.request(
         pretrain.PretrainConfig, {}, package="wrn_edge", module="pretrain",
-        execution_class=pretrain.Folders, images=tissue / "list.csv", depth=10, stem="strided",
+        execution_class=pretrain.Folders, images=tissue / "list.csv", depth=10, stem="patch",
         epochs=1, batch_size=16, workers=0, **shared,
     )  # fmt: skip
     before = pretrain.pretrain(asked)
