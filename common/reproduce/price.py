@@ -20,7 +20,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common import config as configuration
-from common import datasets, evaluation, metrics, notices, papers, predictions, splits
+from common import (
+    datasets,
+    evaluation,
+    material,
+    metrics,
+    notices,
+    papers,
+    predictions,
+    splits,
+)
 from common.errors import InputError
 from common.files import read_json, write_csv, write_json
 from common.metrics.summary import aligned
@@ -117,11 +126,10 @@ def run(plan: Plan) -> dict[str, Any]:
     InputError
         If the patients of the images are not known, or are too few for the folds.
     """
-    config, execution = plan.request.config, plan.request.execution
+    config = plan.request.config
     name = import_module(f"{plan.package}.experiments").dataset(config)
-    card = datasets.get(name)
-    classes = {"classes": config.classes} if hasattr(config, "classes") else {}
-    index = card.index(execution.data_dir, **classes, **datasets.selection(card, config))
+    load = import_module(f"{plan.package}.data").load_index
+    index = material.gather(plan.request, lambda: datasets.get(name), load).index
     frames: dict[str, list[pd.DataFrame]] = {kind: [] for kind in KINDS}
     pairs = []
     for seed in range(plan.seeds):
@@ -136,7 +144,7 @@ def run(plan: Plan) -> dict[str, Any]:
             pairs.append(pair)
     result = {
         "package": plan.package,
-        "dataset": name,
+        "dataset": "own images" if plan.request.execution.images else name,
         "network": getattr(config, "network", ""),
         "images": len(index),
         "patients": int(index["case"].nunique()),
