@@ -754,7 +754,8 @@ def test_recall_beside_its_counts_has_the_papers_interval():
     found = of_class.set_index("metric").counts
     assert found["recall"] == (True, 80, 85)
     assert found["FPR"] == (True, 0, 75)
-    assert found["TP"] == found["F1"] == (None, 0, 0)
+    assert (found["TP"], found["FN"]) == ((True, 80, 85), (True, 5, 85))  # shares of their class
+    assert found["F1"] == (None, 0, 0)
 
 
 def finished_run(root, preset, right, seed=0, **changes):

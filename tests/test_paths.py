@@ -65,7 +65,7 @@ def flags_of(source):
     for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "add_argument":
             given = {each.arg: each.value for each in node.keywords}
-            name = node.args[0].value
+            name = getattr(node.args[0], "value", "")  # not of one that is put together
             metavar = given.get("metavar")
             kind = given.get("type")
             shown = metavar.value if isinstance(metavar, ast.Constant) else ""

@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_argument("--network", required=True, choices=list(NETWORKS), metavar="NAME",
                          help=", ".join(NETWORKS))  # fmt: skip
     command.add_argument(
-        "--weights", default="imagenet", metavar="FILE",
-        help="imagenet, none, or a file without top (default: imagenet)",
+        "--weights", default="imagenet", metavar="NAME",
+        help="imagenet, none, or the path of a file without top (default: imagenet)",
     )  # fmt: skip
     command.add_argument("--image-size", type=int, default=224, metavar="PX", help="default: 224")
     command.add_argument("--out", required=True, type=path_argument, metavar="F.npz")

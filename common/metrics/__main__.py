@@ -53,7 +53,7 @@ def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     command.add_argument("--accuracy", type=float, required=True, help="that is expected, as 0.9")
     command.add_argument("--patients", type=int, metavar="N", help="that there are to test on")
     command.add_argument(
-        "--detect", type=float, metavar="D", help="difference to be told apart: 0.03 is 3 points"
+        "--detect", type=float, metavar="X", help="difference to be told apart: 0.03 is 3 points"
     )
     command.add_argument(
         "--width", type=float, metavar="W", help="of the interval that is wanted: 0.1 is 10 points"

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("out", metavar="OUT", type=path_argument, help="the page, an HTML file")
     parser.add_argument(
-        "--numbers", metavar="FILE",
+        "--numbers", metavar="NUMBERS",
         help=f"printed numbers, as common.forensics takes them; or {', '.join(papers.PAPERS)}",
     )  # fmt: skip
     parser.add_argument("--split", metavar="FILE", type=path_argument,
