@@ -12,6 +12,8 @@ from test_table_rules import IMPOSSIBLE, number, ours
 from common import tables
 from common.metrics import clopper_pearson
 from common.papers import PAPERS
+from common.tables.behind import counts_behind
+from common.tables.cells import _difference
 from common.tables.judge import Difference, Judgement, other_images
 from common.tables.nearest import nearest
 from common.tables.other_images import wilson
@@ -92,8 +94,11 @@ def test_a_count_is_judged_as_the_share_of_its_class_in_images():
         assert tables.status(TP, True, 72, 75, estimate) == (word, "")
     # the margin is 3 % of what it is out of: 30 of 1000
     many = {**TP, "printed": "960", "n_test": 2000}
-    near = count(955, 935, 970, n=1000, n_test=2000)
-    assert tables.status(many, True, 960, 1000, near)[0] == "consistent"
+    for reach in (15, 26.5):  # 29.4 on each side: more than 3 % of the count
+        near = count(955, 955 - reach, 955 + reach, n=1000, n_test=2000)
+        assert tables.status(many, True, 960, 1000, near)[0] == "consistent"
+    wide = count(955, 955 - 27.5, 955 + 27.5, n=1000, n_test=2000)
+    assert tables.status(many, True, 960, 1000, wide)[0] == "inconclusive"
 
 
 def test_counts_out_of_other_totals_have_no_interval():
@@ -112,10 +117,28 @@ def test_counts_out_of_other_totals_have_no_interval():
         assert other_images(found, TP, apart) == ""
 
 
+def test_a_count_is_shown_in_images():
+    table = tables.rows("gan_fusion", "nowhere")
+    found = table[(table["table"] == "T11") & (table["row"] == "Xception, Malignant")]
+    found = found.set_index("metric").loc["TP"]
+    low, high = clopper_pearson(80, 85)
+    assert (found.paper_low, found.paper_high) == pytest.approx((85 * low, 85 * high))
+    ends = {"difference": -2.0, "difference_low": -3.26, "difference_high": 0.04}
+    record = {"unit": "images", "decimals": 0, "sd": None, **ends}
+    assert _difference(record) == "-2 [-3.3 to +0.0]"
+
+
 def test_a_count_beside_nothing_is_out_of_its_class():
     row = {**TP, "classes": "a=75; b=85"}
     alone = pd.DataFrame([row])
     assert tables.paper_count(row, alone) == (True, 72, 75)
+    for printed in (0, 75):
+        edge = {**row, "printed": str(printed)}
+        assert tables.paper_count(edge, pd.DataFrame([edge])) == (True, printed, 75)
+    none = {**row, "printed": "0", "classes": "a=0; b=160"}
+    assert tables.paper_count(none, pd.DataFrame([none])) == (None, 0, 0)
+    half = {**row, "printed": "7.5"}
+    assert tables.paper_count(half, pd.DataFrame([half])) == (None, 0, 0)
     assert tables.paper_count({**row, "metrics_key": "per_class.a.fp"}, alone) == (None, 0, 0)
     assert tables.paper_count({**row, "classes": "a=70-75; b=85"}, alone) == (None, 0, 0)
     assert tables.paper_count({**row, "classes": "a=71; b=85"}, alone) == (None, 0, 0)
@@ -152,6 +175,33 @@ def test_an_exact_interval_takes_the_place_of_an_empty_bootstrap():
     assert tables.estimate(group, "per_class.a.recall").low == clopper_pearson(4, 4)[0]
     group = tables.Group([None], [{**constant(), "reasons": {"per_class.a.recall": "one patient"}}])
     assert tables.estimate(group, "per_class.a.recall").low is None
+
+
+def test_the_exact_interval_of_an_f1_is_that_of_its_share():
+    def f1(**counts):
+        found = constant()
+        found["per_class"]["a"] |= {"f1": 0.5, **counts}
+        one = tables.estimate(tables.Group([None], [found]), "per_class.a.f1")
+        return one.low, one.high
+
+    low, high = clopper_pearson(8, 13)  # of those that are or were called so
+    assert f1(tp=8, fp=2, fn=3) == pytest.approx((2 * low / (1 + low), 2 * high / (1 + high)))
+    assert f1(tp=0, fp=0, fn=0) == (0, 1)
+    for lacking in ("tp", "fp", "fn"):
+        assert f1(**{lacking: None}) == (None, None)
+
+
+def test_counts_of_right_images_and_of_no_images():
+    found = constant()
+    found["reasons"]["accuracy"] = found["reasons"]["per_class.a.recall"]
+    right = tables.estimate(tables.Group([None], [found]), "correct")
+    assert (right.low, right.high) == (pytest.approx(40 * clopper_pearson(40, 40)[0]), 40)
+    # shown as "k of n" is a share, not a count, which says it itself
+    assert counts_behind(found, "per_class.a.recall") == (10, 10)
+    assert counts_behind(found, "per_class.a.tp") is counts_behind(found, "correct") is None
+    found["per_class"]["a"] |= {"tp": 0, "fn": 0}
+    none = tables.estimate(tables.Group([None], [found]), "per_class.a.recall")
+    assert (none.low, none.high) == (None, None)
 
 
 # --- same task, other images --------------------------------------------------------------------

@@ -140,6 +140,12 @@ def test_folders_and_files_of_the_command(paper, tmp_path, monkeypatch, capsys):
     (tmp_path / "runs").mkdir()
     assert tables.main("fakepaper", ["--runs-dir", "~/runs", "--output", "~/table.md"]) == 0
     assert (tmp_path / "table.md").read_text().startswith("## Table 1")
+    asked = []
+    monkeypatch.setattr("common.tables.entry.unprinted_markdown", lambda *a: asked.append(a) or "")
+    monkeypatch.chdir(tmp_path)
+    for flags in ([], ["--runs-dir", "~/runs"]):
+        tables.main("fakepaper", [*flags, "--output", "~/table.md"])
+    assert [str(each) for _, each in asked] == ["runs", str(tmp_path / "runs")]
     assert capsys.readouterr().out == ""
     with pytest.raises(SystemExit):
         tables.main("fakepaper", ["--runs-dir", "~/runs", "--results", "~nobody-of-this-name/x"])
