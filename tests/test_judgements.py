@@ -107,6 +107,8 @@ def test_counts_out_of_other_totals_have_no_interval():
          "quoted totals: ours of 150 images, the paper's of 160"),
         (count(70, 66, 73, n=80), (True, 72, 75),
          "other test set: ours has a class of 80 images, the paper 75"),
+        (count(70, 66, 73, n=None), (True, 72, 75),
+         "other test set: ours has a class of several sizes, the paper 75"),
         (count(70, 66, 73), (None, 0, 0),
          "quoted totals: out of how many images of the class the count is, is not known"),
     ):  # fmt: skip
@@ -214,6 +216,8 @@ def test_wilson_against_newcombes_examples():
         (1, 29): (0.0061, 0.1718), (29, 29): (0.8830, 1),
     }.items():  # fmt: skip
         assert wilson(k, n) == pytest.approx(ends, abs=5e-5)
+    for n in range(1, 2000):
+        assert wilson(0, n)[0] >= 0 and wilson(n, n)[1] <= 1
 
 
 @pytest.mark.parametrize(
@@ -250,9 +254,10 @@ def test_a_printed_mean_counts_as_one_round_and_other_scores_as_ours():
     # on four times our images the paper's F1 is taken to be half as uncertain
     row = number("90.00", "f1_macro", n_test=400)
     found = tables.difference(
-        row, None, 0, 0, ours(0.9, 0.86, 0.94, n_test=100, widths=(0.06, 0.06))
+        row, None, 0, 0, ours(0.9, 0.86, 0.94, n_test=100, widths=(0.06, 0.03))
     )
-    assert found == pytest.approx((0, -0.05, 0.05))
+    # ours reaches 0.04 to each side, the paper's 0.03 down and 0.015 up
+    assert found == pytest.approx((0, -math.hypot(0.04, 0.015), math.hypot(0.04, 0.03)))
 
 
 def test_the_second_judgement_and_what_has_none():

@@ -338,6 +338,6 @@ def _incomparable(
     if row["unit"] == "images" and not possible:
         return QUOTED_TOTALS, "out of how many images of the class the count is, is not known"
     if row["unit"] == "images" and ours.out_of != n:
-        found = "of several sizes" if ours.out_of is None else f"of {ours.out_of}"
-        return OTHER_TEST_SET, f"ours has a class {found} images, the paper {n}"
+        found = "of several sizes" if ours.out_of is None else f"of {ours.out_of} images"
+        return OTHER_TEST_SET, f"ours has a class {found}, the paper {n}"
     return "", ""
