@@ -200,6 +200,8 @@ def gather(
         execution = dataclasses.replace(execution, images=None, patients=listing)
         request = dataclasses.replace(request, execution=execution)
         card = card() if callable(card) else card
+        if listing is not None:
+            patients.read(listing)  # what is wrong with it is told before a demo's images are drawn
         data_dir = data_folder(request, card)
         index = load(request.config, data_dir)
         if listing is not None:

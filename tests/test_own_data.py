@@ -331,6 +331,26 @@ def test_a_list_of_patients_is_for_any_data_set(tmp_path):
         datasets.patients.with_patients(breakhis.index(slides), path)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("image,klasse,patient\nx,a,1\n", r"no column label \(found: image, klasse, patient\);.*"
+         "rename 'klasse' to label, if it is that; .* --patients"),
+        ("image,label,patient\nx,,1\n", "line 2: no label, nor in any other line"),
+        ("image,patient\nx,1\ny,\n", "line 3: no patient"),
+    ],
+)  # fmt: skip
+def test_a_list_that_is_none_of_patients_is_refused_before_a_demo_is_drawn(tmp_path, text, told):
+    wrn = importlib.import_module("wrn_edge.config")
+    request = configuration.request(
+        wrn.Config, wrn.PRESETS, package="wrn_edge", preset="demo", runs_dir=tmp_path / "runs",
+        images=write(tmp_path, text),
+    )  # fmt: skip
+    with pytest.raises(InputError, match=told):
+        material.gather(request, breakhis, lambda config, data_dir: breakhis.index(data_dir))
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_copy_under_two_classes_is_refused(folder):
     images = own.read(folder / "data")
     digests = [str(i) for i in range(18)]

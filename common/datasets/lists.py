@@ -76,17 +76,20 @@ class List:
         Its lines.
     unused : tuple of str
         Its other columns.
+    named : tuple of str
+        All of its columns, those that are empty throughout, too.
     """
 
     path: Path
     columns: tuple[str, ...]
     rows: list[Row]
     unused: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
 
     @property
     def only_patients(self) -> bool:
-        """Whether it says whose images are, and nothing of their classes."""
-        return "patient" in self.columns and "label" not in self.columns
+        """Whether it says whose images are, and nothing that may be meant for their classes."""
+        return "patient" in self.columns and "label" not in self.named and not self.unused
 
 
 def read_list(path: Path, *, needs: tuple[str, ...] = ()) -> List:
@@ -134,11 +137,13 @@ def read_list(path: Path, *, needs: tuple[str, ...] = ()) -> List:
             raise InputError(
                 f"{path}, line 1: no column {name} (found: {listed(filter(None, names), 10)}); a "
                 "list has image, label and, where known, patient, slide, magnification, part"
+                f"{_instead(name, names)}"
             )
         if name not in columns:
             raise InputError(f"{path}, line {rows[0].line}: no {name}, nor in any other line")
     unused = tuple(name for name in names if name and name not in LIST_COLUMNS)
-    return List(path, columns, [_checked(path, row) for row in rows], unused)
+    named = tuple(filter(None, names))
+    return List(path, columns, [_checked(path, row) for row in rows], unused, named)
 
 
 def _decoded(path: Path) -> str:
@@ -202,6 +207,15 @@ def _near(name: str, names: list[str]) -> str | None:
             return plain[each]
     close = difflib.get_close_matches(name, plain, n=1, cutoff=0.85)
     return plain[close[0]] if close else None
+
+
+def _instead(name: str, names: list[str]) -> str:
+    """What may be meant where a column is missing."""
+    others = [each for each in names if each and each not in LIST_COLUMNS]
+    told = f"; rename {others[0]!r} to {name}, if it is that" if len(others) == 1 else ""
+    if name == "label" and "patient" in names:
+        told += "; a list that only says whose images are is given with --patients"
+    return told
 
 
 def _row(path: Path, line: int, names: list[str], fields: list[str]) -> Row:

@@ -8,12 +8,37 @@ from typing import TYPE_CHECKING
 
 from common import terminal
 from common.datasets.listing import ENDING
-from common.datasets.lists import read_list
+from common.datasets.lists import List, read_list
 from common.errors import InputError, listed
 from common.files import expanded
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def read(path: str | os.PathLike[str]) -> List:
+    """Read a list of patients.
+
+    Parameters
+    ----------
+    path : path
+        CSV with the columns image and patient.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is no such list; file and line are named.
+    """
+    path = expanded(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such list of patients")
+    found = read_list(path, needs=("patient",))
+    for row in found.rows:
+        if not row["patient"]:
+            raise InputError(
+                f"{path}, line {row.line}: no patient; leave out images whose patient is unknown"
+            )
+    return found
 
 
 def with_patients(index: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -39,10 +64,8 @@ def with_patients(index: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataF
         If the file is missing, is no such list, gives an image two patients or another one than
         the data do, or names no image of the index; file and line are named.
     """
-    path = expanded(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such list of patients")
-    rows = read_list(path, needs=("patient",)).rows
+    listing = read(path)
+    path, rows = listing.path, listing.rows
     shorten = _stem
     if {row["image"].replace("\\", "/") for row in rows} & set(index["image"]):
         shorten = _path
@@ -50,10 +73,6 @@ def with_patients(index: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataF
     twice: list[str] = []
     for row in rows:
         image, patient = row["image"], row["patient"]
-        if not patient:
-            raise InputError(
-                f"{path}, line {row.line}: no patient; leave out images whose patient is unknown"
-            )
         first = named.setdefault(shorten(image), (patient, row.line))
         if first[0] != patient:
             raise InputError(
