@@ -9,10 +9,11 @@ import statistics
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from common import forensics
-from common.forensics import binary, means, rounding, scores
+from common.forensics import binary, means, rounding, scores, show
 from common.forensics.scores import Matrix
 
 
@@ -216,3 +217,44 @@ def test_grimmer_by_hand():
     assert forensics.grimmer(one("3.44"), one("2.47"), 18) is False  # Anaya's own example
     # No more than 3 can be counted
     assert forensics.grimmer(one("2.50"), one("1.29"), 4, most=3) is False
+
+
+def test_a_mean_of_shares_that_were_rounded_first():
+    """566, 566 and 571 of 624 are 90.71, 90.71 and 91.51, whose mean is 90.9767."""
+    exact = forensics.printed("90.98")
+    assert not means.mean_share_fits(exact, [624] * 3) and means.rounded_shares_fit(
+        exact, [624] * 3
+    )
+    shares = {n: [Fraction(round(1000 * Fraction(k, n)), 1000) for k in range(n + 1)]
+              for n in (7, 8)}  # fmt: skip
+    for sizes in ([7, 7], [8, 7, 7]):
+        averages = {
+            sum(each) / len(sizes) for each in itertools.product(*(shares[n] for n in sizes))
+        }
+        for units in range(0, 1001, 3):
+            number = forensics.printed(f"{units / 10:.1f}")
+            assert means.rounded_shares_fit(number, sizes) >= any(map(number.holds, averages)), (
+                number
+            )
+    assert means.rounded_shares_fit(forensics.printed("33.37"), [3] * 3) is False
+    assert means.rounded_shares_fit(forensics.printed("90.98765432"), [624] * 3) is None
+
+
+@pytest.mark.parametrize(
+    "cells, said",
+    [
+        ({"printed": "90.98", "n_test": "624"}, "a mean of exact shares; of shares that were rou"),
+        ({"printed": "89.64", "n_test": "546"}, "as a mean of exact shares or of rounded ones"),
+        ({"printed": "99.16", "n_test": "604", "n_from": "30 %", "n_range": "603-604"},
+         "the size is derived, not printed: n = 598 would give it"),
+        ({"printed": "99.16", "n_range": "603-604", "rounds": ""},
+         "the size is derived, not printed: n = 598 would give it"),
+    ],
+)  # fmt: skip
+def test_what_an_impossible_number_rests_on_is_said(cells, said):
+    row = {"metrics_key": "accuracy", "unit": "percent", "rounds": "3"} | cells
+    table = pd.DataFrame([row])
+    [found] = forensics.findings(forensics.numbers(table))
+    assert found.verdict == "impossible" and said in found.shown
+    notes = show.assumed(forensics.numbers(table), [found])
+    assert len(notes) == (row["rounds"] == "3") + ("n_range" in row)

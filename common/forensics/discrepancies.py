@@ -9,7 +9,7 @@ from common import files, protocols
 from common.forensics.finding import Finding
 from common.forensics.judge import findings
 from common.forensics.reading import Number, numbers, of_paper
-from common.forensics.show import named
+from common.forensics.show import assumed, named
 
 BEGIN, END = "<!-- forensics:begin -->", "<!-- forensics:end -->"
 """What the block in a README stands between."""
@@ -85,6 +85,9 @@ def block(package: str) -> str:
             rest = len(own) - len(texts)
             parts.append(f"*{rule}*: " + "; ".join(texts) + (f"; and {rest} more" if rest else ""))
         out.append(f"- **{each.id}** {'. '.join(parts)}.")
+    own = [each for parts in found.by.values() for each in parts]
+    if sentences := assumed(found.numbers, own):
+        out += ["", " ".join(sentences)]
     return "\n".join(out) + "\n"
 
 

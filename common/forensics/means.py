@@ -1,7 +1,8 @@
 """What means tell: over rounds, folds or classes, and beside a standard deviation.
 
 Each function gives what is possible for certain; what lies outside is impossible. Means of counts
-are whole sums over a known number; means of scores keep within what their convexity allows.
+are whole sums over a known number; means of scores keep within what their convexity allows. Rounds
+are taken as exact, not as rounded before the mean; `rounded_shares_fit` tells where that matters.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ Real = TypeVar("Real", Fraction, float)
 
 MOST_STEPS = 200_000
 """Steps that one search makes before it gives up undecided."""
+
+MOST_BITS = 2 * 10**9
+"""Sums of rounded shares that one search marks."""
 
 
 def harmonic(p: Real, r: Real) -> Real:
@@ -148,6 +152,46 @@ def mean_share_fits(number: Printed, sizes: Sequence[int]) -> bool:
         if first <= last:
             return True
     return False
+
+
+def rounded_shares_fit(number: Printed, sizes: Sequence[int]) -> bool | None:
+    """Whether a printed number is a mean of shares that were rounded to its decimals before.
+
+    Parameters
+    ----------
+    number : Printed
+    sizes : sequence of int
+        Images of each round.
+
+    Returns
+    -------
+    bool or None
+        None: there are too many sums to try.
+
+    Examples
+    --------
+    90.71, 90.71 and 91.51, of 566, 566 and 571 of 624 images, have the mean 90.98.
+
+    >>> from common.forensics.rounding import printed
+    >>> exact, sizes = printed("90.98"), [624] * 3
+    >>> rounded_shares_fit(exact, sizes), mean_share_fits(exact, sizes)
+    (True, False)
+    """
+    one = number.unit.denominator  # 1 in units of the last digit
+    if len(sizes) * one * sum(sizes) > MOST_BITS:
+        return None
+    sums = 1  # bit i: some shares of the rounds so far add up to i units
+    for n in sizes:
+        ups = {(2 * k * one + n) // (2 * n) for k in range(n + 1)}
+        evens = {-((n - 2 * k * one) // (2 * n)) for k in range(n + 1)}  # halves down
+        following = 0
+        for value in ups | evens:
+            following |= sums << value
+        sums = following
+    rounds = len(sizes)
+    first = max(0, math.ceil(number.low * one * rounds))
+    last = math.floor(number.high * one * rounds)
+    return any(sums >> total & 1 for total in range(first, last + 1))
 
 
 def error_range(

@@ -87,6 +87,8 @@ class Number:
         Images of each class, as far as known.
     n_classes : int or None
     images, merges, id, equals : str
+    derived : bool
+        Whether `n` was worked out from something else, and is not printed.
     """
 
     line: int
@@ -112,6 +114,7 @@ class Number:
     merges: str
     id: str
     equals: str
+    derived: bool = False
 
     @property
     def n_only(self) -> int | None:
@@ -236,6 +239,7 @@ def _number(line: int, cells: Mapping[str, str], where: str) -> Number:
         taken = n[0] if len(n) == 1 else None
         n = None
     named, sizes, n_classes = classes_of(cells["classes"], where)
+    derived = n is None and bool(cells["n_from"] or cells["n_range"])
     if n is None:
         n = range_of(cells, "n_range", where)
     if n is None and sizes and len(sizes) == n_classes:
@@ -265,6 +269,7 @@ def _number(line: int, cells: Mapping[str, str], where: str) -> Number:
         merges=cells["merges"],
         id=cells["id"],
         equals=cells["equals"],
+        derived=derived,
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.forensics.cells import COUNT_KEYS
 from common.forensics.finding import Finding, listing
-from common.forensics.means import fold_sizes, grimmer, mean_share_fits
+from common.forensics.means import fold_sizes, grimmer, mean_share_fits, rounded_shares_fit
 from common.forensics.reading import UNITS, Number
 from common.forensics.rounding import Printed, nearest_counts
 from common.forensics.scores import OUTSIDE_UNIT, SCORES
@@ -22,6 +22,12 @@ OF_ALL = (
 
 MOST_SIZES = 1_000_000
 """Sizes of a test set that are tried."""
+
+FEW_SIZES = 10
+"""Sizes for which it is tried whether shares that were rounded before have a mean."""
+
+FAR = 100
+"""How far from sizes that were derived another one is looked for."""
 
 
 def is_score(number: Number) -> bool:
@@ -145,7 +151,8 @@ def of_size(number: Number, sizes: range) -> Finding:
     fitting = sizes_that_fit(exact, sizes)
     shown = f"n from {sizes[0]} to {sizes[-1]}: "
     if not len(fitting):
-        return Finding("k of n", (number.line,), False, shown + f"none gives {exact.text}", 0)
+        shown += f"none gives {exact.text}{_other_size(number, sizes)}"
+        return Finding("k of n", (number.line,), False, shown, 0)
     first = int(fitting[0])
     example = f"{exact.counts(first)[0]}/{first} = {exact.said(exact.value)}"
     return Finding(
@@ -208,7 +215,7 @@ def mean_of_size(number: Number, sizes: range) -> Finding:
     if len(sizes) * rounds > MOST_SIZES or (number.folds and sizes[0] < rounds):
         return Finding(rule, line, None, "too many sizes to try")
     for n in sizes:
-        each = fold_sizes(n, rounds) if number.folds else [n] * rounds
+        each = _rounds_of(number, n)
         if len(set(each)) > 1 and len(sizes) * n > MOST_SIZES:
             return Finding(rule, line, None, "too many sizes to try")
         if mean_share_fits(exact, each):
@@ -228,11 +235,40 @@ def mean_of_size(number: Number, sizes: range) -> Finding:
         shown = f"no mean of {parts.format(n=n)} is {exact.text}"
     if len(sizes) > 1:
         shown = f"no n from {n} to {sizes[-1]} in {rounds} rounds gives {exact.text}"
+    shown += _rounded_first(number, sizes) + _other_size(number, sizes)
     equal = len(sizes) == 1 and not (number.folds and n % rounds)
     if not equal:
         return Finding(rule, line, False, shown, 0)
     repairs = {number.line: closest(exact, [Fraction(k, total) for k in near])}
     return Finding(rule, line, False, shown, 0, repairs=repairs)
+
+
+def _rounds_of(number: Number, n: int) -> list[int]:
+    return fold_sizes(n, number.rounds) if number.folds else [n] * number.rounds
+
+
+def _rounded_first(number: Number, sizes: range) -> str:
+    """Say what is assumed of a mean that fits nowhere, and whether without it one would fit."""
+    fit = None
+    if len(sizes) <= FEW_SIZES:
+        each = [rounded_shares_fit(number.printed, _rounds_of(number, n)) for n in sizes]
+        fit = True if True in each else None if None in each else False
+    if fit is False:
+        return ", as a mean of exact shares or of rounded ones"
+    more = "; of shares that were rounded first it can be one" if fit else ""
+    return f", as a mean of exact shares{more}"
+
+
+def _other_size(number: Number, sizes: range) -> str:
+    """Say that a size is not printed, and the nearest other one that would give the number."""
+    if not number.derived:
+        return ""
+    said = "; the size is derived, not printed"
+    for away in range(1, FAR):
+        for n in (sizes[0] - away, sizes[-1] + away):
+            if n >= number.rounds and mean_share_fits(number.printed, _rounds_of(number, n)):
+                return f"{said}: n = {n} would give it"
+    return f"{said}: another may give it"
 
 
 def closest(exact: Printed, values: list[Fraction]) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEANS = {
-    "impossible": "impossible: no test set gives the number",
+    "impossible": "impossible: no test set of the size that is stated gives the number",
     "impossible together": "impossible together: at least one of the numbers named is wrong",
     "differs": "differs: two things that are printed do not agree, and both may be true",
     "not decided": "not decided: the search would be too large, or more would have to be known",
@@ -63,6 +63,40 @@ def sorted_findings(found: Sequence[Finding]) -> list[tuple[str, list[Finding]]]
               for v in VERDICTS]  # fmt: skip
     groups.append(("remark", [each for each in found if each.remark]))
     return [(verdict, each) for verdict, each in groups if each]
+
+
+def assumed(numbers: Sequence[Number], found: Sequence[Finding]) -> list[str]:
+    """Say what findings that speak against numbers rest on beside the numbers.
+
+    Parameters
+    ----------
+    numbers : sequence of Number
+        All.
+    found : sequence of Finding
+
+    Returns
+    -------
+    list of str
+        Sentences.
+    """
+    against = [
+        numbers[line]
+        for each in found
+        if each.verdict in ("impossible", "impossible together") and not each.remark
+        for line in each.lines
+    ]
+    said = []
+    if any(number.rounds > 1 for number in against):
+        said.append(
+            "Means over rounds are taken as means of exact values: where each round was rounded "
+            "first, a last digit may be another."
+        )
+    if any(number.derived for number in against):
+        said.append(
+            "Some sizes of test sets are derived, not printed (n_from, n_range): with another size "
+            "a number may be possible."
+        )
+    return said
 
 
 def named(finding: Finding, numbers: Sequence[Number]) -> str:
@@ -121,6 +155,8 @@ def text(
             if finding.counts and finding.counts not in finding.shown:
                 said += f"; {finding.counts}"
             out += _wrapped(plain(said), "    ")
+    for sentence in assumed(numbers, found):
+        out += ["", *_wrapped(sentence, "")]
     return "\n".join(out) + "\n"
 
 
@@ -163,7 +199,8 @@ def content(
             }
             for number, row in zip(numbers, table.to_dict("records"), strict=True)
         ]  # fmt: skip
-        shown.append({"name": name, "summary": summary(table), "groups": groups, "lines": lines})
+        shown.append({"name": name, "summary": summary(table), "groups": groups, "lines": lines,
+                      "assumed": assumed(numbers, found)})  # fmt: skip
     used = {each.rule for _, _, found, _ in files for each in found}
     verdicts: Counter[str] = Counter()
     for _, _, _, table in files:
