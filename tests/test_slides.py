@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import pytest
 
 pytest.importorskip("tiffslide")
 
+import imagecodecs
 import tifffile
 from slide_files import halved, pyramid, tissue
 
 from common.errors import InputError
-from common.slides import opened, sources, structure, tissue_mask
+from common.slides import opened, segments, sources, structure, tissue_mask
 from common.slides.scale import Field, scale_of
 from common.slides.tiles import lay
 
@@ -192,6 +194,65 @@ def test_a_coding_without_its_decoder(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tifffile.TIFF, "DECOMPRESSORS", Without())
     assert "JPEG2000, which is not read here; pip install imagecodecs" in refused(path)
+
+
+def _encoded(kind: str, side: int) -> bytes:
+    """A plain picture, encoded."""
+    image = np.full((side, side, 3), 200, np.uint8)
+    encode = {
+        "jpeg": imagecodecs.jpeg8_encode,
+        "jpeg2000": functools.partial(imagecodecs.jpeg2k_encode, codecformat="j2k"),
+        "jpeg2000-boxes": functools.partial(imagecodecs.jpeg2k_encode, codecformat="jp2"),
+        "png": imagecodecs.png_encode,
+        "webp": functools.partial(imagecodecs.webp_encode, level=80, lossless=False),
+        "webp-lossless": functools.partial(imagecodecs.webp_encode, lossless=True),
+    }[kind]
+    return encode(image)
+
+
+@pytest.mark.parametrize(
+    "kind", ["jpeg", "jpeg2000", "jpeg2000-boxes", "png", "webp", "webp-lossless"]
+)
+def test_a_tile_that_claims_to_be_larger_than_its_place_is_not_decoded(tmp_path, monkeypatch, kind):
+    path, compression = tmp_path / "a.tif", kind.partition("-")[0]
+    options = {"photometric": "rgb", "metadata": None, "tile": (64, 64),
+               "resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER"}  # fmt: skip
+    shape = {"shape": (64, 64, 3), "dtype": np.uint8, "compression": compression}
+    tifffile.imwrite(path, iter([_encoded(kind, 64)]), **shape, **options)
+    assert abs(whole(path).astype(int) - 200).max() < 5
+    for name in ("jpeg_decode", "jpeg2k_decode", "png_decode", "webp_decode"):
+        monkeypatch.delattr(imagecodecs, name, raising=False)
+    tifffile.imwrite(path, iter([_encoded(kind, 80)]), **shape, **options)
+    assert "claims 80x80 px in a place of 64x64" in refused(path)
+
+
+def test_the_size_of_a_jpeg_is_that_which_its_decoder_takes():
+    data = _encoded("jpeg", 16)
+    frame = data.index(b"\xff\xc0")
+    huge = data[: frame + 5] + struct.pack(">HH", 10_000, 10_000) + data[frame + 9 :]
+    tables = data[:2] + huge[frame : frame + 19] + b"\xff\xd9"
+    segments.require_fit(7, (data,), 16, 16)
+    for pieces in (
+        (huge,),
+        (tables, data),  # tables are read first, and a frame there counts
+        (data[:2] + b"\0\0junk" + huge[2:],),  # which a decoder passes over
+        (data[:2] + b"\xff\xff\xff\x01" + huge[2:],),
+    ):
+        with pytest.raises(ValueError, match="claims 10000x10000"):
+            segments.require_fit(7, pieces, 16, 16)
+    with pytest.raises(ValueError, match="does not say its size"):
+        segments.require_fit(7, (data[:2] + data[-2:],), 16, 16)
+    with pytest.raises(ValueError, match="cut short"):
+        segments.require_fit(7, (data[: frame + 6],), 16, 16)
+    many = _encoded("jpeg2000", 64)
+    many = many[:24] + struct.pack(">II", 1, 1) + many[32:]
+    with pytest.raises(ValueError, match="256 tiles of its own"):
+        segments.require_fit(34712, (many,), 64, 64)
+
+
+def test_a_coding_whose_size_is_not_known_before_it_is_decoded(tmp_path):
+    path = pyramid(tmp_path / "a.tif", tissue(64, 64), levels=1, compression="jpegxl")
+    assert "coded as JPEGXL" in refused(path) and "--compression jpeg" in refused(path)
 
 
 def test_scales_that_are_not_said_or_cannot_be(tmp_path):

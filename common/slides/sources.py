@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from common.errors import InputError
 from common.images import ImageError
+from common.slides.segments import require_fit
 from common.slides.structure import AGAIN, TILED, check_file, check_level, in_short, is_plain
 
 if TYPE_CHECKING:
@@ -239,6 +240,7 @@ class _Tiff:
     def _piece(self, page: TiffPage, index: int, shape: tuple[int, int, int]) -> Image:
         data = self._bytes(page.dataoffsets[index], page.databytecounts[index])
         tables = {} if page.jpegtables is None else {"jpegtables": page.jpegtables}
+        require_fit(int(page.compression), (*tables.values(), data), shape[1], shape[0])
         found = page.decode(data, index, _fullsize=True, **tables)[0]
         if found is None or found.size != math.prod(shape) or found.dtype != np.uint8:
             raise ValueError("a tile or strip of another size")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from common.errors import InputError
 from common.images import ImageError
 from common.images.tiff import tiff_pages
+from common.slides.segments import is_bounded
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -154,3 +155,6 @@ def _require_colours(where: str, page: TiffPage) -> None:
             f"{where}: is coded as {name}, which is not read here; pip install imagecodecs, or "
             f"{TILED}"
         ) from None
+    if not is_bounded(int(page.compression)):
+        name = getattr(page.compression, "name", page.compression)
+        raise InputError(f"{where}: is coded as {name}, which is not read here; {TILED}")
