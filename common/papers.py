@@ -50,6 +50,34 @@ def folder(package: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
+def module_of(package: str, module: str, where: object = "") -> ModuleType:
+    """Import a module of a paper, and of nothing else, whatever a file calls the paper.
+
+    Parameters
+    ----------
+    package : str
+    module : str
+        ``config``, ``train`` ...
+    where : object
+        What gives it, a run's folder for example; begins the message.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    InputError
+        If the package is none of `PAPERS`.
+    """
+    if package not in PAPERS:
+        begin = f"{where}: a run of " if where else ""
+        raise InputError(
+            f"{begin}{package!r}, which is none of {', '.join(PAPERS)}; nothing of it is imported"
+        )
+    return import_module(f"{package}.{module}")
+
+
 def lazily(package: str, **places: str) -> Callable[[str], Any]:
     """Make a package's ``__getattr__``, which imports a name when it is asked for.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from common import figures, runs, samples
 from common.errors import InputError
 from common.figures import __main__ as command
 from common.figures.png import pixels
+from common.files import read_json, write_json
 from common.splits import read
 
 
@@ -107,3 +110,16 @@ def test_what_is_missing_for_augmentation_is_named(run, tmp_path):
     ):
         with pytest.raises(InputError, match=said):
             command.augmented(runs.load(run), **given)
+
+
+def test_a_package_that_a_run_names_is_not_imported(run, tmp_path, monkeypatch):
+    path = tmp_path / run.name
+    shutil.copytree(run, path)
+    record = read_json(path / "config.json")
+    write_json(path / "config.json", record | {"package": "evil"})
+    (tmp_path / "evil").mkdir()
+    for module in ("config", "train"):
+        (tmp_path / "evil" / f"{module}.py").write_text("assert False")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="a run of 'evil', which is none of her2scoring"):
+        command.augmented(runs.load(path), tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import config, errors, evaluation, figures, images, predictions, runs, samples
+from common import config, errors, evaluation, figures, images, papers, predictions, runs, samples
 from common.datasets import DATA_VARIABLE
 from common.errors import InputError
 from common.files import path_argument, read_table
@@ -161,8 +160,8 @@ def augmented(
     if data_dir is None:
         raise InputError(f"give the folder of the images: --data-dir, or ${DATA_VARIABLE}")
     package = run.record.package
-    settings = config.from_dict(importlib.import_module(f"{package}.config").Config, run.config)
-    make = getattr(importlib.import_module(f"{package}.train"), "augmenter", None)
+    settings = config.from_dict(papers.module_of(package, "config", run.path).Config, run.config)
+    make = getattr(papers.module_of(package, "train"), "augmenter", None)
     augmenter = make(settings) if make is not None else None
     table = samples.from_csv(run.path / "samples.csv")
     table = table[table["part"] == "train"] if "part" in table else table

@@ -6,10 +6,9 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
-from common import backend, datasets, networks, runs, terminal
+from common import backend, datasets, networks, papers, runs, terminal
 from common.errors import InputError, WriteError, listed
 from common.files import atomic_path, read_json, write_json
 from common.images import cache_folder
@@ -118,7 +117,7 @@ def _weights(left: Sequence[Item]) -> list[Finding]:
 def _networks(item: Item) -> tuple[str, ...]:
     """Networks of `common.networks` that a training builds."""
     name = str(getattr(item.config, "network", getattr(item.config, "feature_network", "")))
-    said = import_module(f"{item.paper}.config")
+    said = papers.module_of(item.paper, "config")
     parts = getattr(said, "FUSIONS", {}).get(name, (name,))
     return tuple(part for part in parts if part in networks.NETWORKS)
 
@@ -201,7 +200,7 @@ def _rate(item: Item) -> float:
 
     keras.backend.clear_session()
     config = replace(item.config, weights="none")
-    model = import_module(f"{item.paper}.model").build_model(config)
+    model = papers.module_of(item.paper, "model").build_model(config)
     model.compile(optimizer="adam", loss="categorical_crossentropy")
     rng = np.random.default_rng(0)
     size, n = config.image_size, config.batch_size

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from common import config as configuration
 from common import experiments, measurements, tables
 from common.errors import InputError
 from common.experiments import Experiment, Round, Step
-from common.papers import PAPERS
+from common.papers import PAPERS, module_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,10 +120,10 @@ def of_paper(package: str, demo: bool = False) -> Work:
     """
     if package not in PAPERS:
         raise InputError(f"--paper {package}: none of {', '.join(PAPERS)}")
-    settings = import_module(f"{package}.config")
+    settings = module_of(package, "config")
     presets = settings.PRESETS | getattr(settings, "OTHER_PRESETS", {})
     if find_spec(f"{package}.experiments") is not None:
-        said = import_module(f"{package}.experiments")
+        said = module_of(package, "experiments")
         more = getattr(said, "TABLES", {})
         found = said.EXPERIMENTS
         if demo:
@@ -224,7 +223,7 @@ def _chosen(
 
 def _with_beside(work: Work, names: Set[str]) -> set[str]:
     """Rows with their twins, and with the papers' own ways of them."""
-    settings = import_module(f"{work.paper}.config")
+    settings = module_of(work.paper, "config")
     beside = [getattr(settings, name, {}) for name in ("HONEST", "AS_PRINTED")]
     return set(names) | {each[name] for each in beside for name in names if name in each}
 

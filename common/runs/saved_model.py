@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
+from common import papers
 from common.errors import RESTORE, InputError
-from common.papers import PAPERS
 from common.runs.folder import Run, load
 
 
@@ -33,15 +32,10 @@ def load_model(run: Run | str | Path, name: str = "model.keras", module: str = "
         size or for other classes than the run's.
     """
     run = run if isinstance(run, Run) else load(run)
-    if run.record.package not in PAPERS:
-        raise InputError(
-            f"{run.path}: a run of {run.record.package!r}, which is none of {', '.join(PAPERS)}; "
-            "its model is not loaded"
-        )
     file = run.path / name
     if not file.is_file():
         raise InputError(f"{file}: missing; run the training command again to finish this run")
-    importlib.import_module(f"{run.record.package}.{module}")
+    papers.module_of(run.record.package, module, run.path)
     from common import models
 
     try:

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,7 +160,7 @@ def setting_beside(package: str) -> str:
     ----------
     package : str
     """
-    return str(getattr(import_module(f"{package}.experiments"), "BESIDE", ""))
+    return str(getattr(papers.module_of(package, "experiments"), "BESIDE", ""))
 
 
 def _lines(folder: Path, package: str) -> list[results.Recorded]:
