@@ -239,6 +239,21 @@ def test_threshold_by_hand(positive, scores, chosen):
     assert found == (None if chosen is None else pytest.approx(chosen))
 
 
+def test_the_threshold_of_many_is_the_best_of_all_that_can_be_tried():
+    """Sorted and counted, it is what trying one after the other finds, also among ties."""
+    rng = np.random.default_rng(0)
+    for n in rng.integers(4, 40, 50):
+        positive, scores = np.arange(n) % 2 == 0, rng.integers(0, 9, n) / 8
+        values = np.unique(scores)
+        tried = [0.5, *(values[1:] + values[:-1]) / 2]
+        worth = [np.mean(scores[positive] >= t) + np.mean(scores[~positive] < t) for t in tried]
+        best = [t for t, each in zip(tried, worth, strict=True) if each > max(worth) - 1e-12]
+        assert abs(confidence.threshold(positive, scores) - 0.5) == min(abs(np.array(best) - 0.5))
+        assert confidence.threshold(positive, scores) in best
+    many = rng.random(50_000)  # each beside each would be 2.5 GB
+    assert confidence.threshold(many > 0.7, many) == pytest.approx(0.7, abs=1e-3)
+
+
 # --- the section of metrics.json ---------------------------------------------------------------
 
 

@@ -60,6 +60,16 @@ def test_as_many_as_are_needed():
     assert plan.smallest_difference(question, 2) is None
 
 
+@pytest.mark.parametrize(
+    ("fewest", "least", "most"), [(3, 3, 3), (300, 300, 315), (4500, 4500, 4725)]
+)
+def test_the_fewest_are_sought_among_what_can_be_asked(fewest, least, most):
+    asked = []
+    found = plan._fewest(lambda n, _: asked.append(n) or n >= fewest)
+    assert least <= found <= most and max(asked) <= plan.MOST_PATIENTS
+    assert plan._fewest(lambda n, _: n > plan.MOST_PATIENTS) is None
+
+
 def test_the_command(capsys):
     asked = ["plan", "--patients", "12", "--accuracy", "0.9", "--detect", "0.2", "--width", "0.3"]
     assert command.main(asked) == 0
@@ -78,7 +88,7 @@ def test_the_command(capsys):
         ("--accuracy nan --width 0.1", "--accuracy nan"),
         ("--accuracy 0.9", "nothing is asked"),
         ("--accuracy 0.9 --patients 1", "--patients 1: from 2"),
-        ("--accuracy 0.9 --patients 100000", "--patients 100000"),
+        ("--accuracy 0.9 --patients 5001", "--patients 5001: from 2 to 5000"),
         ("--accuracy 0.9 --detect 0.95", "a difference of 0.95: between 0 and the accuracy"),
         ("--accuracy 0.9 --detect -0.1", "a difference of -0.1"),
         ("--accuracy 0.9 --width 2", "--width 2"),

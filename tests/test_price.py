@@ -89,6 +89,9 @@ def test_a_price_is_the_difference_of_the_pairs(index, tmp_path, monkeypatch, ca
 def test_what_cannot_be_priced_is_said(tmp_path, monkeypatch, index):
     with pytest.raises(InputError, match="2 folds and 1 seed are the least"):
         command.main(["price", "breakhis", "--folds", "1"])
+    with pytest.raises(InputError, match="none is left to train on; give --folds 3"):
+        command.main(["price", "breakhis", "--folds", "2"])
+    assert price.planned("breakhis", None, tmp_path, 2, 1, ["--select-on", "last"]).folds == 2
     with pytest.raises(InputError, match="price alone takes it"):
         command.main(["audit", "x.csv", "--", "--epochs", "3"])
     monkeypatch.setattr(breakhis, "index", lambda *a, **o: index.assign(case=""))

@@ -101,7 +101,10 @@ def threshold(positive: np.ndarray, scores: np.ndarray) -> float | None:
         return None
     values = np.unique(scores)
     tried = np.append(0.5, (values[1:] + values[:-1]) / 2)
-    called = scores[None] >= tried[:, None]
-    balanced = called[:, truth].mean(axis=1) + (~called[:, ~truth]).mean(axis=1)
+    positives, negatives = np.sort(scores[truth]), np.sort(scores[~truth])
+    missed = np.searchsorted(positives, tried) / len(
+        positives
+    )  # scores below, not at, what is tried
+    balanced = 1 - missed + np.searchsorted(negatives, tried) / len(negatives)
     best = tried[balanced >= balanced.max() - 1e-12]
     return float(best[np.abs(best - 0.5).argmin()])

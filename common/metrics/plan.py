@@ -199,16 +199,16 @@ def _fewest(enough: Callable[[int, int], bool]) -> int | None:
     """Fewest patients that are enough, to a twentieth."""
     low, high = 2, 4
     while not enough(high, _studies(high)):
-        low, high = high, 2 * high
-        if low > MOST_PATIENTS:
+        if high == MOST_PATIENTS:
             return None
+        low, high = high, min(2 * high, MOST_PATIENTS)
     while high - low > max(1, low // 20):
         middle = (low + high) // 2
         if enough(middle, _studies(middle)):
             high = middle
         else:
             low = middle
-    return high if high <= MOST_PATIENTS else None
+    return high
 
 
 def _studies(patients: int) -> int:
@@ -217,7 +217,7 @@ def _studies(patients: int) -> int:
 
 
 def _patients(count: int) -> int:
-    if not 2 <= count <= 2 * MOST_PATIENTS:
+    if not 2 <= count <= MOST_PATIENTS:
         raise InputError(f"--patients {count}: from 2 to {MOST_PATIENTS}")
     return count
 

@@ -13,7 +13,6 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +81,7 @@ def planned(
     output : Path
         Folder of all that is written.
     folds, seeds : int
-        At least 2 folds and 1 seed.
+        At least 2 folds, 3 where a fold is for validation, and 1 seed.
     settings : sequence of str
         Flags of the paper's training command, ``--network mobilenet_v2`` for example.
 
@@ -95,13 +94,18 @@ def planned(
         raise InputError(f"unknown paper {package!r}; there are {', '.join(papers.PAPERS)}")
     if folds < 2 or seeds < 1:
         raise InputError(f"--folds {folds} --seeds {seeds}: 2 folds and 1 seed are the least")
-    module = import_module(f"{package}.config")
+    module = papers.module_of(package, "config")
     flags = [*settings, "--split", "file", "--runs-dir", str(output)]
     if data_dir is not None:
         flags += ["--data-dir", str(data_dir)]
     request = configuration.parse(
         module.Config, module.PRESETS, package=package, description="", arguments=flags
     )
+    if folds < 3 and getattr(request.config, "select_on", "last") == "validation":
+        raise InputError(
+            f"--folds {folds}: with --select-on validation one fold tests, one validates and none "
+            "is left to train on; give --folds 3 or more, or -- --select-on last"
+        )
     return Plan(package, request, output, folds, seeds)
 
 
@@ -127,8 +131,8 @@ def run(plan: Plan) -> dict[str, Any]:
         If the patients of the images are not known, or are too few for the folds.
     """
     config = plan.request.config
-    name = import_module(f"{plan.package}.experiments").dataset(config)
-    load = import_module(f"{plan.package}.data").load_index
+    name = papers.module_of(plan.package, "experiments").dataset(config)
+    load = papers.module_of(plan.package, "data").load_index
     index = material.gather(plan.request, lambda: datasets.get(name), load).index
     frames: dict[str, list[pd.DataFrame]] = {kind: [] for kind in KINDS}
     pairs = []
@@ -241,11 +245,11 @@ def _trained(
     file = plan.output / "splits" / f"{kind}-seed{seed}-fold{fold}.csv"
     write_csv(file, pd.DataFrame({"image": index["image"], "part": parts}))
     seeds = {name: seed for name in ("seed", "split_seed") if hasattr(config, name)}
-    module = import_module(f"{plan.package}.config")
+    module = papers.module_of(plan.package, "config")
     config = dataclasses.replace(config, **seeds)
     execution = dataclasses.replace(plan.request.execution, split_file=file)
     preset = configuration.preset_name(config, module.PRESETS)
-    done = import_module(f"{plan.package}.train").train(
+    done = papers.module_of(plan.package, "train").train(
         configuration.Request(config, execution, preset)
     )
     found = predictions.of_part(evaluation.read_run(done), "test")
