@@ -330,6 +330,9 @@ def test_a_folder_with_another_slides_results_is_left_alone(run, done, model, tm
     other = pyramid(tmp_path / "b.tif", tissue(640, 768, seed=1))
     with pytest.raises(InputError, match=r"holds the results of a slide.tif"):
         predict(run, other, done)
+    same_name = pyramid(tmp_path / "a slide.tif", tissue(640, 768, seed=1))
+    with pytest.raises(InputError, match=r"results of another file that is called a slide.tif"):
+        predict(run, same_name, done)
     assert contents(done) == before and model.shapes == ()
 
 

@@ -27,6 +27,7 @@ THUMBNAIL, DRAWN = 2048, 1080
 """px of the longer side: of the thumbnail on which tissue is sought, of that which is drawn on."""
 
 _ENLARGED = 1.25  # from which on enlarging is told
+_END = 2**20  # bytes of each end by which a slide is known again
 _VERSION = 1  # of what decides the results; another one begins a journal anew
 _SLIDES = re.compile(r"\.(svs|ndpi|scn|mrxs|bif|vms|vmu|dcm)$", re.IGNORECASE)
 _FLAGS = (
@@ -257,9 +258,27 @@ def _require_same(folder: Path, slide: Slide) -> None:
     file = folder / "slide.json"
     if not file.is_file():
         return
-    name = read_json(file).get("slide")
+    held = read_json(file)
+    name = held.get("slide")
     if name != slide.path.name:
         raise InputError(f"{folder}: holds the results of {name}; give another --output")
+    # Folders of older versions know no bytes.
+    if any(held.get(key, value) != value for key, value in _identity(slide.path).items()):
+        raise InputError(
+            f"{folder}: holds the results of another file that is called {name}; give another "
+            "--output, or remove the folder if the slide was changed"
+        )
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    """Tell a slide from others of its name, by its size and its two ends."""
+    size = path.stat().st_size
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        digest.update(file.read(_END))
+        file.seek(max(size - _END, 0))
+        digest.update(file.read(_END))
+    return {"bytes": size, "sha256_of_ends": digest.hexdigest()}
 
 
 def _write(
@@ -291,6 +310,7 @@ def _write(
     area = scale[0] * scale[1] * 1e-6 * slide.width * slide.height
     facts = {
         "slide": slide.path.name,
+        **_identity(slide.path),
         "kind": slide.kind,
         "width": slide.width,
         "height": slide.height,
