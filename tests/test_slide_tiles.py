@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
 import re
+import shlex
 import uuid
 
 import cv2
@@ -18,7 +20,7 @@ pytest.importorskip("tiffslide")
 
 from slide_files import halved, pyramid, tissue
 
-from common import backend, classification, figures, runs
+from common import backend, classification, confidence, figures, runs
 from common.errors import InputError
 from common.slides import journal, work
 from common.slides.scale import Field, field_of
@@ -230,6 +232,53 @@ def test_the_page_holds_all_it_needs_and_says_what_was_done(done):
     assert facts["tissue_mm2"] == pytest.approx(inside.sum() * 0.25e-6, rel=0.03)
 
 
+def test_what_the_run_leaves_open_is_told_everywhere(
+    run, slide, model, tmp_path, capsys, monkeypatch
+):
+    kept = confidence.read(run)
+    assert kept.below is not None
+    for below in (0.9, None):
+        folder = tmp_path / str(below)
+        monkeypatch.setattr(
+            confidence, "read", lambda path, below=below: kept._replace(below=below)
+        )
+        predict(run, slide, folder, "--least-tissue", 0.1)
+        table = pd.read_csv(folder / "tiles.csv")
+        left = (table.abstain == "yes").sum()
+        assert left == (len(table) if below is None else (table.probability < below).sum()) > 0
+        said = json.loads((folder / "slide.json").read_text("utf-8"))
+        assert said["abstains"] == left and said["abstains_below"] == below
+        words = said["warnings"][-1]
+        told = f"abstains from {'all' if below is None else left} of {len(table)} tiles: "
+        assert told in words
+        err = capsys.readouterr().err
+        page = html.unescape((folder / "index.html").read_text("utf-8"))
+        assert f"warning: {words}" in err and words in page
+        assert said["confidence"] in err and "abstains" in said["confidence"]
+        # What warns stands above the large numbers.
+        assert page.index(words) < page.index("Predicted malignant")
+
+
+def test_a_run_that_knows_nothing_of_confidence_leaves_nothing_open(
+    run, slide, model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(confidence, "read", lambda path: confidence.Kept())
+    predict(run, slide, tmp_path / "out")
+    assert "abstain" not in pd.read_csv(tmp_path / "out" / "tiles.csv")
+    assert json.loads((tmp_path / "out" / "slide.json").read_text("utf-8"))["abstains"] is None
+
+
+def test_the_pages_command_makes_the_same_page(run, slide, model, tmp_path):
+    predict(run, slide, tmp_path / "a", "--stride", 0.75, "--tile-size", "96x64", "--mpp", 0.5)
+    page = (tmp_path / "a" / "index.html").read_text("utf-8")
+    words = shlex.split(html.unescape(re.search("Made by <code>(.*)</code>", page)[1]))
+    assert words[:3] == ["python", "-m", "breakhis.predict"]
+    assert {"--run", str(run), str(slide), "--trained-mpp", "1.0", "96x64"} <= set(words)
+    words[words.index("OUT")] = str(tmp_path / "b")
+    assert classification.main("breakhis", words[3:]) == 0
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
 def test_maps_show_the_mean_where_tiles_overlap(run, slide, model, tmp_path):
     predict(run, slide, tmp_path / "half", "--stride", 0.5, "--map-class", "benign")
     table = pd.read_csv(tmp_path / "half" / "tiles.csv")
@@ -352,6 +401,8 @@ def test_two_slides_of_one_name_have_folders_of_their_own(run, slide, model, tmp
         (["--mpp", "0.5"], "--mpp: is for slides, with --tiles"),
         (["--tiles", "--gradcam", "x"], "--gradcam: is for images, not with --tiles"),
         (["--tiles", "--skip-bad"], "--skip-bad: is for images, not with --tiles"),
+        (["--tiles", "--images", "x.csv"], "--images: is for images, not with --tiles"),
+        (["nosuch.svs", "--tiles"], "nosuch.svs: no such file"),
         (["--tiles", "--stride", "0"], "--stride 0: from 0.05 to 10"),
         (["--tiles", "--stride", "nan"], "--stride nan"),
         (["--tiles", "--least-tissue", "2"], "--least-tissue 2: a share"),

@@ -52,8 +52,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--mpp", type=float, metavar="MICROMETRES",
         help="per px of the slide, where its file does not say it")  # fmt: skip
     add("--stride", type=float, metavar="SHARE",
-        help="from one tile to the next, as a share of its side: 0.5 makes four times as many; "
-        "default 1")  # fmt: skip
+        help="step from one tile to the next, as a share of a tile's side: 0.5 lets them overlap "
+        "by half and makes four times as many; default 1")  # fmt: skip
     add("--least-tissue", type=float, metavar="SHARE",
         help="of a tile that is looked at; default 0.25")  # fmt: skip
     add("--map-class", metavar="CLASS",
@@ -102,9 +102,10 @@ def require_tiles(flags: argparse.Namespace) -> None:
     given = [name for name in _FLAGS if getattr(flags, name) is not None]
     if given and not flags.tiles:
         raise InputError(f"--{given[0].replace('_', '-')}: is for slides, with --tiles")
-    for name in ("gradcam", "skip_bad"):
-        if flags.tiles and getattr(flags, name):
-            raise InputError(f"--{name.replace('_', '-')}: is for images, not with --tiles")
+    for name, value in (("gradcam", flags.gradcam), ("skip-bad", flags.skip_bad),
+                        ("images", flags.listing)):  # fmt: skip
+        if flags.tiles and value:
+            raise InputError(f"--{name}: is for images, not with --tiles")
     if flags.stride is not None and not 0.05 <= flags.stride <= 10:
         raise InputError(f"--stride {flags.stride:g}: from 0.05 to 10 of a tile's side")
     if flags.least_tissue is not None and not 0 <= flags.least_tissue <= 1:
@@ -132,6 +133,13 @@ def predict(run: runs.Run, flags: argparse.Namespace, normalise: work.Normalise)
     InputError
         Naming what is wrong with a slide or a flag.
     """
+    slides: Sequence[Path] = flags.images
+    if not slides:
+        raise InputError("no slide is named: give its file, or several")
+    for path in slides:
+        if not path.is_file():
+            what = "is a folder; give the slides' files" if path.is_dir() else "no such file"
+            raise InputError(f"{path}: {what}")
     shown = flags.map_class
     if shown is not None and shown not in (run.record.classes or []):
         raise InputError(f"--map-class {shown}: the run has {', '.join(run.record.classes or [])}")
@@ -149,7 +157,6 @@ def predict(run: runs.Run, flags: argparse.Namespace, normalise: work.Normalise)
             loaded.append(runs.load_model(run))
         return loaded[0]
 
-    slides: Sequence[Path] = flags.images
     for path, folder in zip(slides, _folders(slides, flags.output), strict=True):
         with opened(path) as slide:
             _one(run, slide, folder, field, flags, normalise, load_model)
@@ -300,6 +307,8 @@ def _write(
     kept = confidence.read(run.path)
     probabilities = kept.calibrated(found.probabilities).astype(np.float32)
     table = outputs.table(tiles, probabilities, classes)
+    table = table.assign(**kept.columns(found.probabilities, classes))
+    left_open = int((table["abstain"] == "yes").sum()) if kept.abstains else None
     rows = page.shares(table, classes)
     shown = flags.map_class or run.record.positive
     shown = shown or max(rows, key=lambda row: row["tiles"])["name"]
@@ -325,6 +334,9 @@ def _write(
         "least_tissue": 0.25 if flags.least_tissue is None else flags.least_tissue,
         "stain": "none" if run.record.get("stain_normalizer") is None else "as in training",
         "temperature": kept.temperature,
+        "confidence": str(kept),
+        "abstains_below": kept.below,
+        "abstains": left_open,
         "looked_at": tiles.looked_at,
         "tiles": len(tiles),
         "tissue_mm2": float(mask.mean() * area),
@@ -332,7 +344,10 @@ def _write(
         "classes": rows,
         "heatmap": shown,
         "unlike": len({row for each in found.odd.values() for row in each}),
-        "warnings": page.warnings_of(found.odd, len(tiles), warnings),
+        "warnings": [
+            *page.warnings_of(found.odd, len(tiles), warnings),
+            *page.left_open(kept, left_open, len(tiles)),
+        ],
         "notice": notices.RESEARCH_USE,
     }
     outputs.write_table(folder / "tiles.csv", table)
@@ -344,10 +359,23 @@ def _write(
     pale = figures.examples([page.pale_outside(thumbnail, mask)], [slide.path.name], columns=1)
     seen = figures.save(pale, folder / "tissue.png", synthetic=synthetic)
     write_json(folder / "slide.json", facts)
-    command = f"python -m {run.record.package}.predict --run {run.path.name} --tiles "
-    command += shlex.quote(slide.path.name)
-    page.write(folder, run, facts, {"heat": heat, "map": map, "tissue": seen}, command)
+    page.write(
+        folder, run, facts, {"heat": heat, "map": map, "tissue": seen}, _command(run, slide, flags)
+    )
     return facts
+
+
+def _command(run: runs.Run, slide: Slide, flags: argparse.Namespace) -> str:
+    """What makes this page again, with OUT for its folder: moved or made again it is the same."""
+    words = ["python", "-m", f"{run.record.package}.predict", "--run", str(flags.run)]
+    words += [str(slide.path), "--tiles"]
+    for name in _FLAGS:
+        value = getattr(flags, name)
+        if name == "tile_size" and value is not None:
+            value = f"{value[1]}x{value[0]}"
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join([*words, "--output", "OUT"])
 
 
 def _tell(run: runs.Run, folder: Path, facts: dict[str, Any]) -> None:
@@ -357,6 +385,7 @@ def _tell(run: runs.Run, folder: Path, facts: dict[str, Any]) -> None:
     width = max(len(row["name"]) for row in facts["classes"])
     for row in facts["classes"]:
         print(f"{row['name']:<{width}}  {row['tiles']} tiles, {100 * row['share']:.1f} %")
+    terminal.line(facts["confidence"])
     print(f"page    {terminal.plain(folder / 'index.html')}")
     print(f"QuPath  {terminal.plain(folder / 'tiles.geojson')}")
     print(f"{notices.RESEARCH_USE} Data set: {run.record.dataset}, {run.record.licence}.")

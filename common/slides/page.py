@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from common import acquaintance, notices, predictions, report, runs
+from common import acquaintance, confidence, metrics, notices, predictions, report, runs
 from common.files import write_text
 from common.report.pictures import Picture, embed
 from common.report.summary import dataset
@@ -52,6 +52,37 @@ def warnings_of(odd: Mapping[str, Sequence[int]], count: int, more: Sequence[str
             f"the network was trained on: {named}.{weight}"
         )
     return texts
+
+
+def left_open(kept: confidence.Kept, count: int | None, tiles: int) -> list[str]:
+    """Say for how many tiles the run gives no answer.
+
+    Parameters
+    ----------
+    kept : Kept
+        What the run keeps of how sure it is.
+    count : int or None
+        Tiles without an answer; None where nobody looked for a threshold.
+    tiles : int
+        All of them.
+
+    Returns
+    -------
+    list of str
+        A sentence, or none.
+    """
+    if not count:
+        return []
+    if kept.below is None:
+        which = "all of"
+        why = f"no confidence left {100 * metrics.RISK:g} % errors on its validation images"
+    else:
+        which = f"{count:,} of"
+        why = f"its confidence is below {100 * kept.below:.1f} % there"
+    return [
+        f"The run abstains from {which} {plural(tiles, 'tile')}: {why} (column abstain of "
+        "tiles.csv); maps and shares show its guesses."
+    ]
 
 
 def shares(found: pd.DataFrame, classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -134,7 +165,8 @@ def write(
         "key": [
             (f"Predicted {shown}", percent(of_shown["share"], 1),
              f"{of_shown['tiles']:,} of {plural(facts['tiles'], 'tile')} with tissue"),
-            ("Tissue", f"{facts['tissue_mm2']:.3g} mm²", f"of the {facts['slide_mm2']:.3g} seen"),
+            ("Tissue", f"{facts['tissue_mm2']:.3g} mm²",
+             f"on {facts['slide_mm2']:.3g} mm² of slide"),
             ("Unlike the training images", f"{facts['unlike']:,}",
              f"of {plural(facts['tiles'], 'tile')}"),
         ],
@@ -159,12 +191,21 @@ def _done(run: runs.Run, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Its scale", f"{scale[0]:.4g} micrometres per px, as {facts['mpp_said_by']} says"),
         ("Tile", f"{field['width']}x{field['height']} px at {field['mpp']:.4g} micrometres per px: "
          f"{side[0]:.1f}x{side[1]:.1f} px of the slide"),
-        ("From one to the next", f"{facts['stride']:g} of a tile's side"),
+        ("Step between tiles", _step(facts["stride"])),
         ("Tissue", f"at least {percent(facts['least_tissue'], 0)} of a tile; "
          f"{facts['looked_at'] - facts['tiles']:,} of {facts['looked_at']:,} were left out"),
         ("Stain normalisation", facts["stain"]),
-        ("Probabilities", "as the network gives them" if facts["temperature"] is None
-         else f"with the run's temperature, {facts['temperature']:.3g}"),
+        ("How sure", facts["confidence"]),
         ("Network's input", f"{run.setting('image_size', int)} px"),
         ("Run", f"{run.path.name}; {acquaintance.introduction(run)}".replace("\n", ". ")),
     ]  # fmt: skip
+
+
+def _step(stride: float) -> str:
+    """How far tiles lie from each other."""
+    if stride == 1:
+        return "a tile's side: they touch and do not overlap"
+    share = percent(stride, 0)
+    if stride < 1:
+        return f"{share} of a tile's side: they overlap"
+    return f"{share} of a tile's side: what lies between them was not looked at"
