@@ -96,6 +96,10 @@ FORMS = {
     ),
     "j.txt": f"{AB}.png train\n{CD}.png test\n{OTHER}.png train\n",
     "dsfold3.txt": f"{AB}.png|40|3|train\n{CD}.png|40|3|test\n\n{OTHER}.png|100|3|train\n",
+    "k.csv": f",image,train,test\n0,{AB}.png,1,0\n1,{CD}.png,0,1\n2,{OTHER}.png,1,0\n",
+    "l.csv": f"mag,scan,train,test\n40,{AB},1,0\n40,{CD},0,1\n40,{OTHER},1,0\n",
+    "m.csv": f"part,grade,scan\ntrain,1,{AB}\ntest,1,{CD}\ntrain,1,{OTHER}\n",
+    "n.txt": f"# mine\n{AB}.png train\n  # theirs\n{CD}.png test\n{OTHER}.png train\n",
     "fold.csv": "fold,mag,grp,filename\n"
     f"2,40,train,q/{AB}.png\n2,40,test,{CD}.png\n2,1,train,{OTHER}.png\n",
 }
@@ -173,6 +177,8 @@ def test_outer_lists_of_json_belong_to_every_fold(tmp_path):
         ("image,label\na,1\nb,2\n", "no column says the part"),
         ('image,part\n"a,train\n', "no table"),
         ("image,fold\na,1\nb,1\n", "one fold alone"),
+        ("train,test\n1,0\n0,1\n", "no column of names"),
+        ("part\ntrain\ntest\n", "no column of names"),
     ],
 )
 def test_what_is_no_split_is_said_in_a_line(tmp_path, text, message):
@@ -202,6 +208,54 @@ def test_columns_of_a_table_tell_patients_of_other_data(tmp_path):
     assert found.shared[0].parts == ("train", "validation")
     # p/1.png and q/1.png have one name: whether they are one image, it does not say.
     assert any("may be one image: 1" in note for note in found.notes)
+
+
+def test_a_column_for_each_part_beside_other_columns(tmp_path):
+    """Neither the number of a line nor its label is a name; its patient is told."""
+    file = tmp_path / "x.csv"
+    file.write_text(",image,train,test\n0,a.png,1,0\n1,b.png,1,0\n2,a.png,0,1\n")
+    assert shared(only(file)) == {"image": ["a.png"]}
+    file.write_text("label,image,patient,train,test\nx,a.png,P,1,0\nx,b.png,P,0,1\n")
+    assert shared(only(file)) == {"case": ["P"]}
+
+
+@pytest.mark.parametrize("word", ["unknown", "NA", "nan", "?", ""])
+def test_words_for_an_unknown_patient_are_no_patient(tmp_path, word):
+    file = tmp_path / "x.csv"
+    file.write_text(f"image,patient,part\na.png,{word},train\nb.png,{word},test\nc.png,P,test\n")
+    found = only(file)
+    assert found.clean and found.groups["case"] == {"train": 0, "validation": 0, "test": 1}
+    assert "the case of 2 of 3 names is unknown" in found.notes
+    file.write_text(f"patient,part\nA,train\n{word},train\n{word},test\nB,test\n")
+    assert only(file).clean
+
+
+def test_a_namesake_in_another_folder_is_not_compared(tmp_path):
+    for folder in "abc":
+        (tmp_path / "x" / folder).mkdir(parents=True)
+        (tmp_path / "x" / folder / "1.png").touch()
+    listing = tmp_path / "l.csv"
+    listing.write_text("image,part\nx/a/1.png,train\nold/b2/1.png,test\n")
+    with pytest.raises(InputError, match=r"1 of 2 names .* have no image there: old/b2/1\.png"):
+        only(listing, data_dir=tmp_path)
+
+
+def test_the_report_counts_a_lists_paths_from_the_data_folder(tmp_path, monkeypatch, capsys):
+    import cv2
+
+    monkeypatch.setenv("HISTOPAPERS_DATA", str(tmp_path / "elsewhere"))  # is of public data
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i, name in enumerate("abcd"):
+        picture = np.random.default_rng(i).integers(0, 255, (32, 32, 3), np.uint8)
+        assert cv2.imwrite(str(pictures / f"{name}.png"), picture)
+    listing = tmp_path / "l.csv"
+    rows = ("a.png,x,P,train", "b.png,y,Q,train", "c.png,x,P,test", "d.png,y,R,test")
+    listing.write_text("\n".join(["image,label,patient,part", *rows]))
+    assert command.main(["report", "--images", str(listing), "--data-dir", str(pictures)]) == 0
+    assert "1 of 3 in more than" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"a\.png"):
+        command.main(["report", "--images", str(listing)])
 
 
 def test_an_image_in_two_parts(tmp_path):

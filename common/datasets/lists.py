@@ -146,6 +146,18 @@ def read_list(path: Path, *, needs: tuple[str, ...] = ()) -> List:
     return List(path, columns, [_checked(path, row) for row in rows], unused, named)
 
 
+def known(value: str) -> str:
+    """Give the name of a patient or a slide; "" for the words that say that it is unknown.
+
+    Parameters
+    ----------
+    value : str
+        As it stands in a table.
+    """
+    value = value.strip()
+    return "" if value.lower() in _UNKNOWN else value
+
+
 def _decoded(path: Path) -> str:
     text = read_text(path, repair=_REPAIR)
     try:
@@ -250,8 +262,7 @@ def _checked(path: Path, row: Row) -> Row:
     if not values["image"]:
         raise InputError(f"{where}: no image; remove the line, or say which image it is about")
     for name in ("patient", "slide", "magnification"):
-        if values.get(name, "").lower() in _UNKNOWN:
-            values[name] = ""
+        values[name] = known(values.get(name, ""))
     if values["magnification"]:
         found = re.fullmatch(r"(\d+)(?:\.0+)? ?[xX×]?", values["magnification"])
         if not found:

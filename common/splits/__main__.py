@@ -66,8 +66,8 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument(
         "--data-dir",
         type=path_argument,
-        default=os.environ.get(DATA_VARIABLE) or None,
-        help=f"folder of the images (default: ${DATA_VARIABLE}); without it only names count",
+        help=f"folder of the images (default: ${DATA_VARIABLE}, of a list its own); without it "
+        "only names count",
     )
     command.add_argument(
         "--json", type=path_argument, metavar="FILE", help="write the whole report here"
@@ -133,12 +133,14 @@ def _add_price(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _report(options: argparse.Namespace) -> int:
     data_dir = options.data_dir
     if options.images is not None:
-        named = own.read(options.images)
+        named = own.read(options.images, data_dir=data_dir)
         if "part" not in named.columns:
             raise InputError(f"{named.source}: says no parts; a list has them in a column part")
         split, data_dir = named.table.assign(part=named.table["official"]), named.root
     else:
         split = read(options.split_file)
+        if data_dir is None and os.environ.get(DATA_VARIABLE):
+            data_dir = path_argument(os.environ[DATA_VARIABLE])
     if options.picture and not data_dir:
         raise InputError("--picture needs the images: give --data-dir")
     found = leakage.report(split, data_dir)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import datasets
 from common.datasets.listing import looks_like_image, scan
+from common.datasets.lists import known as known_name
 from common.errors import InputError, listed
 from common.splits import leakage
 from common.splits.draw import stem
@@ -184,7 +185,7 @@ def _rows(split: Listed, card: Card | None) -> tuple[list[dict[str, str]], list[
         told = _named(card, name)
         row = {group: (told or {}).get(group, "") for group in (*GROUPS, "image")}
         for group, values in split.groups.items():
-            row[group] = row[group] or values[i]
+            row[group] = row[group] or known_name(values[i])
         if told is None and not any(row[group] for group in GROUPS):
             strange.append(name)
         rows.append(row | {"name": name, "part": part})
@@ -244,6 +245,8 @@ def _same_names(rows: Sequence[Mapping[str, str]], kind: str) -> tuple[list[Shar
     """Images, or other names, that are listed in two parts; and namesakes in other folders."""
     named: dict[str, dict[str, list[Mapping[str, str]]]] = {}
     for row in rows:
+        if not known_name(row["name"]):
+            continue
         key = row["image"] or stem(row["name"])
         named.setdefault(key, {}).setdefault(row["part"], []).append(row)
     found, namesakes = [], []
@@ -305,10 +308,13 @@ def _copies(rows: Sequence[Mapping[str, str]], root: Path, card: Card | None) ->
     for row in rows:
         path = row["name"].replace("\\", "/")
         images = [path] if path in there else by_name.get(stem(path), [])
-        images = [each for each in images if _one_path(each, path)] or images[:1]
+        # Of a namesake in another folder only a data set can say that it is the same image.
+        moved = images[:1] if row["image"] else []
+        images = [each for each in images if _one_path(each, path)] or moved
         if not images:
             group = next((row[g] for g in ("folder", "slide", "case") if row[g]), "")
-            images = [] if row["image"] else by_group.get(group, [])
+            alone = not row["image"] and not looks_like_image(row["name"])
+            images = by_group.get(group, []) if alone else []
         if not images:
             missing.append(row["name"])
         for image in images:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from common.datasets.listing import looks_like_image, scan
@@ -120,14 +120,18 @@ def _part_of_list(path: Path) -> str:
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
     """Lines of a table, with their numbers; what parts its fields is found."""
     text = read_text(path, repair=REPAIR)
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    numbered = [
+        (n, line) for n, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]  # fmt: skip
+    lines = [line for _, line in numbered]
     if not lines:
         raise InputError(f"{path}: empty; {REPAIR}")
     mark = max(
         ",;\t|", key=lambda mark: (min(line.count(mark) for line in lines[:20]), mark == ",")
     )
     if not min(line.count(mark) for line in lines[:20]) and all(map(_spaced, lines)):
-        return [(n, line.split()) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+        return [(n, line.split()) for n, line in numbered]
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
@@ -176,9 +180,7 @@ def _without_label(line: str) -> str:
 def _column_of_names(path: Path) -> list[str]:
     """Names in a table that is all of one part."""
     header, rows = _with_header(path)
-    place = _column(header, NAMES)
-    if place is None:
-        place = _like_names([row for _, row in rows])
+    place = _names_column(path, header, [row for _, row in rows])
     return [row[place] for _, row in rows if row[place]]
 
 
@@ -205,10 +207,30 @@ def _column(header: Sequence[str], names: Sequence[str]) -> int | None:
     return next((header.index(name) for name in names if name in header), None)
 
 
-def _like_names(rows: Sequence[Sequence[str]]) -> int:
-    """Column of a table without header that holds names: the first with images, else the first."""
-    images = [all(looks_like_image(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return images.index(True) if True in images else 0
+def _names_column(
+    path: Path, header: Sequence[str], rows: Sequence[Sequence[str]], without: Collection[int] = ()
+) -> int:
+    """Column of names: that which is called so, else images', else the one that repeats least.
+
+    A column that counts the lines, as pandas writes it, is taken where no other tells them apart.
+    """
+    here = [i for i in range(len(header)) if i not in without]
+    called = _column([name if i in here else "" for i, name in enumerate(header)], NAMES)
+    if called is not None:
+        return called
+    columns = {i: [row[i] for row in rows] for i in here}
+    if not any(cell for column in columns.values() for cell in column):
+        raise InputError(f"{path}: no column of names beside that of their parts; {REPAIR}")
+    for i, column in columns.items():
+        if all(map(looks_like_image, column)):
+            return i
+    apart = {i: len(set(column) - {""}) for i, column in columns.items()}
+    counting = [
+        i for i, column in columns.items()
+        if any(column == [str(n + first) for n in range(len(rows))] for first in (0, 1))
+    ]  # fmt: skip
+    others = [i for i in here if i not in counting and 2 * apart[i] > len(rows)]
+    return max(others or here, key=lambda i: apart[i])
 
 
 def _in_file(path: Path) -> list[Listed]:
@@ -229,16 +251,9 @@ def _in_file(path: Path) -> list[Listed]:
             f"{path}: no column says the part (train, validation, test) of a name; if it is a list "
             "of one part, give it with --train, --validation or --test"
         )
-    here = [name if i not in (place if shares[place] > 0.5 else None, fold) else "" for i, name in
-            enumerate(header)]  # fmt: skip
-    named = _column(here, NAMES)
-    if named is None:
-        named = _like_names(cells)
-    groups = {
-        group: [row[i] for row in cells]
-        for group, names in _GROUPS.items()
-        if (i := _column(here, names)) is not None and i != named
-    }
+    taken = {i for i in (place if shares[place] > 0.5 else None, fold) if i is not None}
+    named = _names_column(path, header, cells, taken)
+    groups = _groups(header, cells, {named, *taken})
     names = [row[named] for row in cells]
     if shares[place] <= 0.5:
         assert fold is not None
@@ -256,6 +271,18 @@ def _in_file(path: Path) -> list[Listed]:
         title = f"{path.name}, fold {value}" if value else path.name
         found.append(_chosen(title, names, parts, groups, rows_here))
     return found
+
+
+def _groups(
+    header: Sequence[str], cells: Sequence[Sequence[str]], without: Collection[int]
+) -> dict[str, list[str]]:
+    """Cases, slides and folders that other columns tell."""
+    here = [name if i not in without else "" for i, name in enumerate(header)]
+    return {
+        group: [row[i] for row in cells]
+        for group, names in _GROUPS.items()
+        if (i := _column(here, names)) is not None
+    }
 
 
 def _exact(cell: str) -> str:
@@ -301,11 +328,15 @@ def _wide(
     """A column for each part: of names, or of whether a line's name is in it."""
     split = Listed(path.name)
     values = {row[i].lower() for row in cells for i in parts} - {""}
-    if values <= set(_TRUTHS):
-        named = next(i for i in range(len(header)) if i not in parts)
-        for i, part in parts.items():
-            split.add([row[named] for row in cells if _TRUTHS.get(row[i].lower())], part)
-    else:
+    if not values <= set(_TRUTHS):
         for i, part in parts.items():
             split.add([row[i] for row in cells if row[i]], part)
+        return split
+    named = _names_column(path, header, cells, parts)
+    lines: list[Sequence[str]] = []
+    for i, part in parts.items():
+        there = [row for row in cells if row[named] and _TRUTHS.get(row[i].lower())]
+        split.add([row[named] for row in there], part)
+        lines += there
+    split.groups = _groups(header, lines, {named, *parts})
     return split
