@@ -82,6 +82,8 @@ def test_leakage_finds_planted_copies(planted):
             "exact": True,
         }
     ]
+    within = [(pair["a"], pair["b"], pair["a_part"], pair["b_part"]) for pair in exact["within"]]
+    assert within == [("t4.png", "twice.png", "train", "train")]
     near = report["near"]
     found = {(pair["a"], pair["b"], pair["turned"]) for pair in near["worst"]}
     assert found == {

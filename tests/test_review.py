@@ -238,6 +238,38 @@ def test_copies_among_the_images_are_found(tmp_path, names, change, rule):
     assert any(names[0] in each.shown for each in found.wrong if each.rule == rule)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_images_that_are_alike_within_one_part_are_named(tmp_path, turned):
+    submission = Submission()
+    submission.draw(tmp_path)
+    change = (lambda image: cv2.rotate(image, cv2.ROTATE_180)) if turned else None
+    for i in range(6):
+        _copied(tmp_path / "img", (f"P0{i}_0.png", f"P0{i}_1.png"), *([change] if turned else []))
+    found = reviewed(submission, tmp_path, "--images")
+    rule = "nearly equal images" if turned else "equal images"
+    [alike] = [each for each in found.found if each.rule == rule]
+    assert alike.level == "doubt" and "6 pairs" in alike.what
+    assert alike.shown.startswith("P00_0.png (train) and P00_1.png (train); P01_0.png (train) and")
+    assert alike.shown.endswith("; and 1 more")
+
+
+def test_predictions_that_give_no_number_name_no_system(tmp_path):
+    """Of two systems without a hit, the one with fewer numbers is no better."""
+    submission = Submission()
+    other = submission.numbers.iloc[:1].assign(row="Other", printed="61.67")
+    submission.numbers = pd.concat([submission.numbers.assign(printed="60.00"), other])
+    [none] = [x for x in reviewed(submission, tmp_path).found if x.topic == "together"]
+    assert none.level == "wrong" and none.rule == "predictions do not give the numbers"
+    assert none.what == "the predictions give none of 5 printed numbers of 2 systems"
+    assert none.shown.startswith("systems: Net, Other")
+    submission.numbers.iloc[0, submission.numbers.columns.get_loc("printed")] = (
+        Submission().numbers["printed"].iloc[0]
+    )
+    found = reviewed(submission, tmp_path).found
+    [some] = [x for x in found if x.rule == "predictions do not give the numbers"]
+    assert "of Net, which they fit best" in some.what
+
+
 def test_breakhis_names_tell_cases_and_labels(tmp_path):
     """Slides AB and CD of a case in two parts; a benign name with a malignant label."""
     split = tmp_path / "split.csv"

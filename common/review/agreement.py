@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from math import inf
 from typing import Any
 
 import numpy as np
 
+from common.errors import listed
 from common.forensics import Number
 from common.metrics import accuracy, balanced_accuracy, class_scores, confusion_matrix, kappa, mcc
 from common.review.finding import Finding, many, of_all
@@ -36,7 +38,7 @@ def beside_numbers(
     numbers : sequence of Number
         All printed ones.
     system : str, optional
-        Which system the predictions are of; default: the one that they give most numbers of.
+        Which system the predictions are of; default: the one that they fit best.
 
     Returns
     -------
@@ -47,22 +49,27 @@ def beside_numbers(
         groups.setdefault(number.measured or number.table, []).append(number)
     if system is not None:
         groups = {name: group for name, group in groups.items() if plain(name) == plain(system)}
-    best: tuple[int, str, list[tuple[Number, list[Fraction]]], int] | None = None
-    for name, group in groups.items():
-        compared = [(n, v) for n in group if (v := values(given, judged, n))]
-        missed = [(n, v) for n, v in compared if not any(n.printed.holds(x) for x in v)]
-        if compared:
-            hits = len(compared) - len(missed)
-            rank = (hits - len(missed), name, missed, len(compared))
-            if best is None or rank[0] > best[0]:
-                best = rank
-    if best is None:
+    compared = {name: [(n, v) for n in group if (v := values(given, judged, n))]
+                for name, group in groups.items()}  # fmt: skip
+    compared = {name: each for name, each in compared.items() if each}
+    if not compared:
         return [
             Finding("doubt", "together", "no number to compare",
                     "no printed number is one that these predictions have", "",
                     "Which of the printed numbers are of these predictions?")
         ]  # fmt: skip
-    _, name, missed, total = best
+    missing = {
+        name: [(n, v) for n, v in each if not any(n.printed.holds(x) for x in v)]
+        for name, each in compared.items()
+    }
+    hits = {name: len(each) - len(missing[name]) for name, each in compared.items()}
+    if len(compared) > 1 and not any(hits.values()):
+        sizes = [_sizes(given, groups[name]) for name in compared]
+        alike = all(each == sizes[0] for each in sizes)
+        return [*(sizes[0] if alike else ()), _of_none(compared)]
+    # Most hits, less misses: a system with many numbers hits one of them by chance.
+    name = max(compared, key=lambda each: hits[each] - len(missing[each]) if hits[each] else -inf)
+    missed, total = missing[name], len(compared[name])
     of = f" of {name}" if name and len(groups) > 1 else ""
     found = _sizes(given, groups[name])
     if not missed:
@@ -73,13 +80,24 @@ def beside_numbers(
         f"{' or '.join(dict.fromkeys(n.printed.said(x) for x in v[:3]))}"
         for n, v in missed[:8]
     )
-    more = "" if len(groups) == 1 else ", of which they give most"
+    more = "" if len(groups) == 1 else ", which they fit best"
     what = f"the predictions do not give {of_all(len(missed), total, 'printed number')}{of}{more}"
     if _exchanged_fit(given, judged, [n for n, _ in missed]):
         what += "; with the two classes exchanged they do"
     rule = "predictions do not give the numbers"
     ask = "Are these the predictions that the printed numbers were made from?"
     return [*found, Finding("wrong", "together", rule, what, shown, ask)]
+
+
+def _of_none(compared: Mapping[str, Sequence[tuple[Number, list[Fraction]]]]) -> Finding:
+    """Predictions that give no number of any system."""
+    total = sum(map(len, compared.values()))
+    return Finding(
+        "wrong", "together", "predictions do not give the numbers",
+        f"the predictions give none of {many(total, 'printed number')} of {len(compared)} systems",
+        f"systems: {listed(compared)}; --system NAME says which is meant",
+        "Of which of the printed systems are these predictions?",
+    )  # fmt: skip
 
 
 def _sizes(given: Predictions, group: Sequence[Number]) -> list[Finding]:

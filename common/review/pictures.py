@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.datasets import is_synthetic, looks_like_image, scan
-from common.errors import InputError, listed
+from common.errors import SHOWN, InputError, listed
 from common.review.finding import Finding, many, of_all
 from common.review.names import stem
 from common.review.parts import WORDS
@@ -119,12 +119,7 @@ def _copies(report: dict[str, Any]) -> list[Finding]:
         told = report[kind]
         if not told or not told["pairs"]:
             continue
-        pairs = listed(
-            f"{each['a'].rpartition('/')[2]} ({each['a_part']}) and "
-            f"{each['b'].rpartition('/')[2]} ({each['b_part']})"
-            for each in told["worst"]
-        )
-        sets = listed(each["first"].rpartition("/")[2] for each in told.get("largest_sets") or [])
+        known = told["worst"] + told["within"]
         if told["across"]:
             across = ", ".join(
                 f"{n} between {' and '.join(WORDS[part] for part in name.split('-'))}"
@@ -135,6 +130,7 @@ def _copies(report: dict[str, Any]) -> list[Finding]:
             if told["test_images"]:
                 tested = of_all(told["test_images"], report["parts"]["test"], "test image")
                 tested = f"; {tested} have a copy that is trained on"
+            pairs = _named(told["worst"], told["across"])
             found.append(
                 Finding("wrong", "images", f"{noun} images in two parts",
                         f"{many(told['across'], 'pair')} of {noun} images lie in different parts "
@@ -148,13 +144,25 @@ def _copies(report: dict[str, Any]) -> list[Finding]:
             found.append(
                 Finding("wrong" if tested_twice else "doubt", "images", f"{noun} images",
                         f"{many(within, 'pair')} of {noun} images lie in one part",
-                        sets,
+                        _named(told["within"], within),
                         "Why does one image stand there several times?")
             )  # fmt: skip
         if told["label_conflicts"]:
+            pairs = _named([x for x in known if not x["same_label"]], told["label_conflicts"])
             found.append(
                 Finding("wrong", "images", f"{noun} images with two labels",
                         f"{many(told['label_conflicts'], 'pair')} of {noun} images have different "
-                        "labels", pairs or sets, "Which of the labels is right?")
+                        "labels", pairs, "Which of the labels is right?")
             )  # fmt: skip
     return found
+
+
+def _named(pairs: list[dict[str, Any]], total: int) -> str:
+    """The first pairs by their images' names, and how many more there are."""
+    names = [
+        f"{each['a'].rpartition('/')[2]} ({each['a_part']}) and "
+        f"{each['b'].rpartition('/')[2]} ({each['b_part']})"
+        for each in pairs[:SHOWN]
+    ]
+    rest = total - len(names)
+    return "; ".join(names) + (f"; and {rest} more" if rest > 0 and names else "")

@@ -90,8 +90,8 @@ def report(
         `names`, `images` of the second part whose group also lies in the first, `share`}}}};
         `exact` and `near` (None where not looked for): {`pairs` in all, `across` parts,
         `by_parts`, `label_conflicts` pairs whose labels differ, `test_images` with a twin that is
-        trained on, `share`, `worst` list of pairs across parts, nearest first: {`a`, `a_part`,
-        `b`, `b_part`, `bits`, `turned`, `same_label`}}; `near` holds exact copies too only in
+        trained on, `share`, `worst` list of pairs across parts, nearest first, and `within` one:
+        {`a`, `a_part`, `b`, `b_part`, `bits`, ...}}; `near` holds exact copies too only in
         `test_images`; `exact` has besides `sets` of equal images, `set_images` in them, and the
         `largest_sets`: {`images`, `parts` {part: images}, `first` name}; `notes` for readers.
 
@@ -346,11 +346,20 @@ def _group_report(split: pd.DataFrame, group: str) -> dict[str, Any]:
 
 
 def _pair_report(split: pd.DataFrame, found: Tally, near: bool) -> dict[str, Any]:
-    """Say how many pairs there are, and which across parts are the worst."""
+    """Say how many pairs there are, and which are the worst."""
     parts, images = split["part"].to_numpy(), split["image"].to_numpy()
-    tested = int((parts == "test").sum())
-    twins = int(found.twins.sum())
-    worst = zip(*(field.tolist() for field in found.worst), strict=True)
+    tested, twins = int((parts == "test").sum()), int(found.twins.sum())
+    worst, within = (
+        [
+            {
+                "a": images[first], "a_part": parts[first], "b": images[second],
+                "b_part": parts[second], "bits": bits, "turned": turned,
+                "same_label": bool(found.label[first] == found.label[second]), "exact": not near,
+            }
+            for first, second, bits, turned in zip(*(x.tolist() for x in pairs), strict=True)
+        ]
+        for pairs in (found.worst, found.within)
+    )  # fmt: skip
     return {
         "pairs": found.pairs,
         "across": found.across,
@@ -358,19 +367,8 @@ def _pair_report(split: pd.DataFrame, found: Tally, near: bool) -> dict[str, Any
         "label_conflicts": found.label_conflicts,
         "test_images": twins,
         "share": twins / tested if tested else None,
-        "worst": [
-            {
-                "a": images[first],
-                "a_part": parts[first],
-                "b": images[second],
-                "b_part": parts[second],
-                "bits": bits,
-                "turned": turned,
-                "same_label": bool(found.label[first] == found.label[second]),
-                "exact": not near,
-            }
-            for first, second, bits, turned in worst
-        ],
+        "worst": worst,
+        "within": within,
     }
 
 

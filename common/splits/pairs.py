@@ -21,6 +21,7 @@ from common.splits.parts import PARTS
 PAIRS_OF_PARTS = (("train", "test"), ("train", "validation"), ("validation", "test"))
 SHOWN_PAIRS = 100  # pairs that a leakage report lists; all of them are counted
 SHOWN_SETS = 20  # sets of equal images that it lists
+SHOWN_WITHIN = 20  # pairs within one part that it lists
 
 _TRAIN, _VALIDATION, _TEST = range(3)
 
@@ -62,7 +63,7 @@ class Tally:
         self.pairs = self.label_conflicts = 0
         self.by_parts = np.zeros((len(PARTS), len(PARTS)), np.int64)
         self.twins = np.zeros(len(self.part), bool)
-        self._worst = np.zeros(0, np.int64)
+        self._worst = self._within = np.zeros(0, np.int64)
 
     @property
     def worst(self) -> Pairs:
@@ -70,12 +71,12 @@ class Tally:
 
         `a` is the image in the earlier part.
         """
-        fields, rank = [], self._worst
-        for width in _WIDTHS[::-1]:
-            fields.append(rank & (1 << width) - 1)
-            rank = rank >> width
-        turned, b, a, bits, _ = fields
-        return Pairs(a, b, bits, turned.astype(bool))
+        return _ranked(self._worst)
+
+    @property
+    def within(self) -> Pairs:
+        """The first `SHOWN_WITHIN` within one part: of different labels first, then few bits."""
+        return _ranked(self._within)
 
     @property
     def across(self) -> int:
@@ -109,6 +110,8 @@ class Tally:
         across = self.part[first] != self.part[second]
         fields = (~leaks, bits, first, second, turned)
         self._keep([field[across] for field in fields])
+        fields = (self.label[a] == self.label[b], bits, first, second, turned)
+        self._keep([field[~across] for field in fields], within=True)
 
     def add_sets(self, sets: list[np.ndarray]) -> None:
         """Count the pairs of images within sets of equal images, without listing them.
@@ -138,13 +141,33 @@ class Tally:
             )
             shown = np.array([*itertools.islice(found, SHOWN_PAIRS)], int).reshape(-1, 5)
             self._keep(list(shown.T))
+        alike = [
+            (self.label[rows[0]] == self.label[other], 0, rows[0], other, False)
+            for of_set in of_part
+            for rows in of_set
+            for other in rows[1:]
+        ]
+        self._keep(list(np.array(alike, int).reshape(-1, 5).T), within=True)
 
-    def _keep(self, fields: Sequence[np.ndarray]) -> None:
+    def _keep(self, fields: Sequence[np.ndarray], within: bool = False) -> None:
         """Keep the worst of those that are kept and of these, whose fields are the `_WIDTHS`."""
         rank = np.zeros(len(fields[0]), np.int64)
         for field, width in zip(fields, _WIDTHS, strict=True):
             rank = (rank << width) | field
-        self._worst = np.sort(np.concatenate([self._worst, rank]))[:SHOWN_PAIRS]
+        if within:
+            self._within = np.sort(np.concatenate([self._within, rank]))[:SHOWN_WITHIN]
+        else:
+            self._worst = np.sort(np.concatenate([self._worst, rank]))[:SHOWN_PAIRS]
+
+
+def _ranked(rank: np.ndarray) -> Pairs:
+    """Give the pairs that are kept as ranks."""
+    fields = []
+    for width in _WIDTHS[::-1]:
+        fields.append(rank & (1 << width) - 1)
+        rank = rank >> width
+    turned, b, a, bits, _ = fields
+    return Pairs(a, b, bits, turned.astype(bool))
 
 
 def equal_sets(digests: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
