@@ -320,6 +320,50 @@ def test_a_changed_copy_of_a_training_image_is_found_by_its_name(tmp_path):
     assert "an image in two parts" in {each.rule for each in review(split=split).wrong}
 
 
+# --- names that are not told apart ---
+
+
+@pytest.mark.parametrize(
+    ("names", "cases", "rules"),
+    [
+        (("images/p2/1.png", "images/p2/2.png"), ["B", "B"], set()),
+        (("p2/1.png", r"D:\p2\2.PNG"), ["B", "B"], set()),
+        (("p2/1.png", "p2/2.png", "p3/1.png"), ["B", "B", ""], {"images that the split lacks"}),
+        (("p2/1.png", "p2/2.png", "p2/3.png"), ["B", "B", ""], {"images that the split lacks"}),
+        (("1.png", "2.png"), ["", ""], {"names of several images"}),
+        (("p2/1.png", "x/p1/1.png"), ["B", "A"],
+         {"tested on training images", "test images without a prediction"}),
+    ],
+)  # fmt: skip
+def test_images_of_one_name_in_several_folders(tmp_path, names, cases, rules):
+    """Each patient's images are 1.png, 2.png, ...: the folder says which one is meant."""
+    split, predictions = tmp_path / "split.csv", tmp_path / "p.csv"
+    split.write_text(
+        "image,case,part\np1/1.png,A,train\np1/2.png,A,train\np1/3.png,A,train\n"
+        "p2/1.png,B,test\np2/2.png,B,test\n"
+    )
+    predictions.write_text("image,label,prediction\n" + "".join(f"{n},a,a\n" for n in names))
+    made = review(split=split, predictions=predictions)
+    assert {each.rule for each in made.found if each.topic == "together"} == rules
+    assert list(made.predictions.frame["case"]) == cases
+    for i, name in enumerate(("p1/1.png", "p1/2.png", "p2/1.png", "p2/2.png")):
+        path = tmp_path / "all" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.random.default_rng(i).integers(0, 256, (40, 40, 3), np.uint8))
+    made = review(split=split, images=tmp_path / "all")
+    assert made.looked.images == 4
+    (missing,) = [each for each in made.found if each.topic == "images"]
+    assert missing.shown == "p1/3.png"
+
+
+def test_names_alone_count_where_they_tell_images_apart(tmp_path):
+    split, predictions = tmp_path / "split.csv", tmp_path / "p.csv"
+    split.write_text("image,part\na/IMG_1.tif,train\nb/IMG_2.tif,test\n")
+    predictions.write_text("image,label,prediction\nnew/img_1.png,a,a\nnew/img_2.png,b,b\n")
+    found = review(split=split, predictions=predictions).found
+    assert [e.shown for e in found if e.rule == "tested on training images"] == ["a/IMG_1.tif"]
+
+
 # --- files as others write them -----------------------------------------------------------------
 
 
@@ -345,6 +389,14 @@ def test_a_changed_copy_of_a_training_image_is_found_by_its_name(tmp_path):
         ("label,malignant", ["0,0.1", "1,0.8", "0,0.7"]),
         ("label,benign,malignant", ["0,0.9,0.1", "1,0.2,0.8", "0,0.3,0.7"]),
         ("label,prob_a,prob_b", ["a,90%,10%", "b,20%,80%", "a,30%,70%"]),
+        ("image,label,probability", ["i,0,10", "j,1,80", "k,0,70"]),
+        ("label,probability", ["0,10%", "1,90%", "0,70%"]),
+        ("y_true,y_pred", ["0,10%", "1,90%", "0,70%"]),
+        ("truth,prediction,confidence", ["a,a,90", "b,b,80", "a,b,70.5"]),
+        ("label,prediction", ["-1,-1", "1,1", "1,-1"]),
+        ("label,prediction", ["-1.0,-1", "1.0,1", "1.0,-1"]),
+        ("label,prob_-1,prob_1", ["-1,0.9,0.1", "1,0.2,0.8", "-1,0.3,0.7"]),
+        ("label,prediction", ["in situ,In_Situ", "benign,BENIGN", "benign,In_Situ"]),
         ("label,logit_a,logit_b", ["a,2.5,-1", "b,0.2,8", "a,0.3,7"]),
         ("label,prediction,part", ["a,b,train", "a,a,test", "b,b,test", "b,a,test"]),
     ],
@@ -368,6 +420,8 @@ def test_usual_columns_are_understood(tmp_path, header, lines):
         ("label,prediction\n,\n", "no prediction"),
         ("label,p\na,0.1\nb,0.9\n", "nothing says of which; give --positive"),
         ("label,prediction\na,a,a\n", "line 2: 3 values, not 2"),
+        ("label,class_0,class_1\nbenign,0.9,0.1\nm,0.1,0.9\n", "rename each to its label, prob_b"),
+        ("label,prob_a,prob_b\n1,0.9,0.1\n2,0.1,0.9\n", "\\(a, b\\) are of none of the labels"),
         ('label\n"a\nb"\n', "one of probabilities for each class"),
     ],
 )
@@ -392,6 +446,21 @@ def test_splits_that_cannot_be_read_are_named(tmp_path, text, said):
     path.write_text(text)
     with pytest.raises(InputError, match=said):
         review(split=path)
+
+
+def test_few_patients_may_lie_below_chance(tmp_path):
+    """47 of 216 images of 12 patients are right; so few patients may give it by chance."""
+    path = tmp_path / "p.csv"
+    rows = [
+        ("ab"[p % 2], "ab"[p % 2] if i < right else "ba"[p % 2], p)
+        for p, right in enumerate((18, 18, 9, 2, *[0] * 8))
+        for i in range(18)
+    ]
+    table = pd.DataFrame(rows, columns=["label", "prediction", "patient"])
+    for given in (table, table.drop(columns="patient")):
+        given.to_csv(path, index=False)
+        found = [each for each in review(predictions=path).found if "exchanged" in each.rule]
+        assert [each.level for each in found] == ["doubt"]
 
 
 def test_nothing_given_is_refused():

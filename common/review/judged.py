@@ -80,8 +80,8 @@ def judge(given: Predictions) -> Judged:
     soft = None
     if given.proper and given.scores is not None:
         soft = metrics.compute(labels, given.scores, given.classes, **options)
-    found = [*_twice(given), *_exchanged(given, counted), *_guessing(given, counted)]
-    found += [*_alike(given), *_patients(given, counted, cases)]
+    found = [*_twice(given), *_exchanged(given, counted, options["cases"])]
+    found += [*_guessing(given, counted), *_alike(given), *_patients(given, cases)]
     if soft is not None and given.scores is not None:
         found += _calibration(given, soft)
     resolved = resolvable(predicted == labels, cases if known else None)
@@ -149,7 +149,9 @@ def _twice(given: Predictions) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _exchanged(given: Predictions, counted: dict[str, Any]) -> list[Finding]:
+def _exchanged(
+    given: Predictions, counted: dict[str, Any], cases: np.ndarray | None
+) -> list[Finding]:
     """Pairs of classes of which more images are predicted as the other than as themselves."""
     matrix = np.array(counted["confusion_matrix"])
     found = []
@@ -160,18 +162,43 @@ def _exchanged(given: Predictions, counted: dict[str, Any]) -> list[Finding]:
             apart = matrix[i, i] < matrix[i, j] and matrix[j, j] < matrix[j, i]
             if apart and right < total / 2 - SURE * math.sqrt(total) / 2:
                 first, second = given.classes[j], given.classes[i]
+                sure = _below_half(given, (j, i), cases)
+                if sure:
+                    why = "labels or columns of the two are exchanged"
+                elif cases is None:
+                    why = "labels or columns of the two may be exchanged, or the images be of few "
+                    why += "patients, who are not told"
+                else:
+                    why = "labels or columns of the two may be exchanged; so few patients may also "
+                    why += "give it by chance"
                 found.append(
                     Finding(
-                        "wrong", "predictions", "classes exchanged",
+                        "wrong" if sure else "doubt", "predictions", "classes exchanged",
                         f"of {many(int(total), 'image')} of {first} and {second} that are "
                         f"predicted as one of the two only {right} are right, fewer than by "
-                        "guessing: labels or columns of the two are exchanged",
+                        f"guessing: {why}",
                         f"{first}: {matrix[j, j]} right, {matrix[j, i]} as {second}; {second}: "
                         f"{matrix[i, i]} right, {matrix[i, j]} as {first}",
                         f"Are {first} and {second} exchanged in the labels, or in the predictions?",
                     )
                 )  # fmt: skip
     return found
+
+
+def _below_half(given: Predictions, pair: tuple[int, int], cases: np.ndarray | None) -> bool:
+    """Whether predictions as one of two classes are right for less than half, over patients."""
+    if cases is None:
+        return False
+    rows = np.isin(given.labels, pair) & np.isin(given.predicted, pair)
+    labels, predicted = ((values[rows] == pair[1]) for values in (given.labels, given.predicted))
+    names = [given.classes[k] for k in pair]
+    hard = np.eye(2)[predicted.astype(int)]
+    scores = metrics.compute(labels.astype(int), hard, names, cases=cases[rows])
+    if scores["accuracy_ci"] is None:
+        return False
+    share, high = scores["accuracy"], scores["accuracy_ci"][1]
+    # At SURE deviations: of few patients one probe in forty lies below the usual interval.
+    return bool(share + SURE / 1.96 * (high - share) < 0.5)
 
 
 def _guessing(given: Predictions, counted: dict[str, Any]) -> list[Finding]:
@@ -238,7 +265,7 @@ def _alike(given: Predictions) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _patients(given: Predictions, counted: dict[str, Any], cases: np.ndarray) -> list[Finding]:
+def _patients(given: Predictions, cases: np.ndarray) -> list[Finding]:
     found: list[Finding] = []
     if not (cases != "").all():
         unknown = int((cases == "").sum())

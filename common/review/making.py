@@ -12,9 +12,10 @@ from common.review import agreement, gaps, judged, numbers, parts, pictures, rea
 from common.review.finding import LEVELS, TOPICS, Finding
 from common.review.gaps import Gaps
 from common.review.judged import Judged
-from common.review.names import stem, told_by_names
+from common.review.names import told_by_names
 from common.review.numbers import Printed
 from common.review.parts import Split
+from common.review.paths import match
 from common.review.pictures import Looked
 from common.review.predicted import Predictions
 
@@ -159,12 +160,11 @@ def _with_cases(frame: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
     """Predictions with the patients that only the split tells."""
     if (frame["case"] != "").any() or (frame["image"] == "").all():
         return frame
-    for name in (str, stem):
-        known = dict(zip(split["image"].map(name), split["case"], strict=True))
-        cases = frame["image"].map(name).map(known).fillna("")
-        if (cases != "").any():
-            return frame.assign(case=cases)
-    return frame
+    told = split.loc[split["case"] != "", ["image", "case"]].drop_duplicates()
+    told = told[~told["image"].duplicated(keep=False)]  # of two patients: of none
+    known = dict(zip(told["image"], told["case"], strict=True))
+    names = match(frame["image"], split["image"]).names
+    return frame.assign(case=[known.get(names.get(each, ""), "") for each in frame["image"]])
 
 
 def _named_images(made: Review) -> pd.DataFrame | None:
@@ -178,8 +178,8 @@ def _named_images(made: Review) -> pd.DataFrame | None:
     if made.predictions is not None:
         frame = made.predictions.frame.assign(part="test")
         if frames:
-            known = set(frames[0]["image"].map(stem))
-            frame = frame[~frame["image"].map(stem).isin(known)]
+            same = match(frame["image"], frames[0]["image"])
+            frame = frame[~frame["image"].isin({*same.names, *same.unclear})]
         frames.append(frame[frame["image"] != ""])
     frames = [frame[["image", "part", "label"]] for frame in frames if len(frame)]
     return pd.concat(frames, ignore_index=True) if frames else None

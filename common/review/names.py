@@ -68,8 +68,39 @@ def plain(name: str) -> str:
     ----------
     name : str
     """
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())
-    return re.sub(r"[^\w+]+", "_", spaced.lower()).strip("_")
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip()).lower()
+    # The minus of a number stays: -1 is not 1.
+    return re.sub(r"(?:(?!(?<![a-z\d])-\d)[^\w+])+", "_", spaced).strip("_")
+
+
+def spelling(names: Iterable[str], classes: Iterable[str]) -> dict[str, str]:
+    """Find classes under other spellings: as they stand, then in any case, then by words alone.
+
+    Parameters
+    ----------
+    names : iterable of str
+    classes : iterable of str
+
+    Returns
+    -------
+    dict of str to str
+        Name -> class, of those that are one and only one; by words alone only one name is.
+    """
+    classes, names = set(classes) - {""}, set(names) - {""}
+    found = {name: name for name in names & classes}
+    for key in (str.casefold, plain):
+        spelled: dict[str, list[str]] = {}
+        for each in classes:
+            spelled.setdefault(key(each), []).append(each)
+        left = [name for name in names if name not in found]
+        keys = [key(name) for name in left]
+        taken = set(found.values())
+        for name, spelt in zip(left, keys, strict=True):
+            there = spelled.get(spelt, [])
+            one = key is str.casefold or (keys.count(spelt) == 1 and not taken & set(there))
+            if len(there) == 1 and one:
+                found[name] = there[0]
+    return found
 
 
 def in_brief(names: Iterable[str]) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from common.datasets import is_synthetic, looks_like_image, scan
 from common.errors import SHOWN, InputError, listed
 from common.review.finding import Finding, many, of_all
-from common.review.names import stem
 from common.review.parts import WORDS
+from common.review.paths import match
 from common.splits import leakage
 from common.splits.lists import part_of
 
@@ -72,22 +72,23 @@ def look(folder: Path, frame: pd.DataFrame | None) -> Looked:
         parts = [_part_of(path) for path in there]
         used = pd.DataFrame({"image": there, "part": parts, "label": ""})
     else:
-        known, by_name = set(there), _unique(there)
-        paths = [
-            image if image in known else by_name.get(stem(image), "") for image in frame["image"]
-        ]
+        same = match(frame["image"], there)
+        paths = [same.names.get(image, "") for image in frame["image"]]
         used = frame.assign(image=paths)[["image", "part", "label"]]
         lost = frame["image"][(used["image"] == "").to_numpy()]
+        unclear = int(lost.isin(same.unclear).sum())
+        more = f", or are not told apart there by their names ({unclear})" if unclear else ""
         used = used[used["image"] != ""].drop_duplicates("image")
         if used.empty:
             raise InputError(
-                f"{folder}: holds none of {many(len(frame), 'image')}, {frame['image'].iloc[0]} "
-                "for example; give the folder above them"
+                f"{folder}: holds none of {many(len(frame), 'image')}{more}, "
+                f"{frame['image'].iloc[0]} for example; give the folder above them"
             )
         if len(lost):
             found.append(
                 Finding("doubt", "images", "images are missing",
-                        f"{of_all(len(lost), len(frame))} are not in the folder", listed(lost),
+                        f"{of_all(len(lost), len(frame))} are not in the folder{more}",
+                        listed(lost),
                         "Where are these images?")
             )  # fmt: skip
     used = used.reset_index(drop=True)
@@ -103,14 +104,6 @@ def _part_of(path: str) -> str:
         if part := part_of(name):
             return part
     return "test"
-
-
-def _unique(paths: list[str]) -> dict[str, str]:
-    """Name without folder and ending -> path, of names that stand once."""
-    found: dict[str, str] = {}
-    for path in paths:
-        found[stem(path)] = "" if stem(path) in found else path
-    return found
 
 
 def _copies(report: dict[str, Any]) -> list[Finding]:

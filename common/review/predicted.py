@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from common.predictions import SUM_TOLERANCE
 from common.review.finding import Finding
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def class_names(column: pd.Series) -> list[str]:
     column : Series of str
     """
     texts = column.tolist()
-    if all(re.fullmatch(r"\d+\.0*|", text) for text in texts):
+    if all(re.fullmatch(r"-?\d+\.0*|", text) for text in texts):
         return [text.partition(".")[0] for text in texts]
     return texts
 
@@ -132,7 +133,23 @@ def are_shares(column: pd.Series) -> bool:
     column : Series of str
     """
     values = floats(column)
-    return bool(np.isfinite(values).all() and (values % 1 != 0).any())
+    signed = column.str.endswith("%").any()
+    return bool(np.isfinite(values).all() and (signed or (values % 1 != 0).any()))
+
+
+def in_percent(column: pd.Series) -> bool:
+    """Whether a column of probabilities of one class is in percent, by its signs or its numbers.
+
+    Parameters
+    ----------
+    column : Series of str
+    """
+    values = floats(column)
+    values = values[np.isfinite(values)]
+    if not len(values) or values.min() < 0 or values.max() > 100 * (1 + SUM_TOLERANCE):
+        return False
+    # Numbers up to 50 may as well be scores of another kind; no image would be positive.
+    return bool(values.max() > 50 or column[column != ""].str.endswith("%").all())
 
 
 def by_number(name: str) -> tuple[float, str]:
@@ -142,4 +159,4 @@ def by_number(name: str) -> tuple[float, str]:
     ----------
     name : str
     """
-    return (float(name) if re.fullmatch(r"\d{1,9}", name) else np.inf, name)
+    return (float(name) if re.fullmatch(r"-?\d{1,9}", name) else np.inf, name)

@@ -12,7 +12,7 @@ import numpy as np
 from common.errors import InputError, listed
 from common.predictions import SUM_TOLERANCE, predicted_classes
 from common.review.finding import Finding, of_all
-from common.review.names import POSITIVE, in_brief, plain, read_any, roles
+from common.review.names import POSITIVE, in_brief, plain, read_any, roles, spelling
 from common.review.predicted import (
     Predictions,
     are_shares,
@@ -90,8 +90,8 @@ class _Reading:
 
     def _as_labels(self, said: list[str]) -> list[str]:
         """Predictions in the spelling of the labels."""
-        spelled = {plain(label): label for label in self.label if label}
-        found = [spelled.get(plain(each), each) for each in said]
+        spelled = spelling(said, self.label)
+        found = [spelled.get(each, each) for each in said]
         if not set(found) & set(self.label) - {""}:
             names = [sorted(set(each) - {""}) for each in (said, self.label)]
             raise InputError(
@@ -162,6 +162,9 @@ class _Reading:
     def _doubt(self, rule: str, what: str, question: str = "", shown: str = "") -> None:
         self.found.append(Finding("doubt", "predictions", rule, what, shown, question))
 
+    def _in_percent(self) -> None:
+        self.found.append(Finding("told", "predictions", "percent", "probabilities are in percent"))
+
     def _leave_out(self) -> None:
         """Keep the test part, and rows that have a label."""
         keep = np.ones(len(self.table), bool)
@@ -201,6 +204,8 @@ class _Reading:
             self.table, list(self.columns.values()), self.label, self.said, self.share, self.asked
         )
         self.columns |= found.columns
+        if found.percent:
+            self._in_percent()
         if found.values is not None:
             return self._relabelled(found.classes), found.values
         if self.said is not None:
@@ -224,10 +229,16 @@ class _Reading:
     def _relabelled(self, named: list[str]) -> list[str]:
         """Give labels that are numbers the names that the columns have."""
         known = {*self.label, *(self.said or ())} - {""}
-        if known & set(named) or not all(re.fullmatch(r"\d+", name) for name in known):
+        if known & set(named):
             return named
-        if max(map(int, known)) >= len(named):
-            return named
+        numbers = all(re.fullmatch(r"\d{1,9}", name) for name in known)
+        if not numbers or max(map(int, known)) >= len(named):
+            labels = sorted(known, key=by_number)
+            raise InputError(
+                f"{self.name}: the columns of probabilities ({in_brief(named)}) are of none of the "
+                f"labels ({in_brief(labels)}); rename each to its label, prob_{labels[0]} for "
+                "example, or name the labels by --truth"
+            )
         place = {str(i): name for i, name in enumerate(named)}
         self.label = [place[each] for each in self.label]
         if self.said is not None:
@@ -256,9 +267,7 @@ class _Reading:
         if len(usual) and usual.min() >= 0 and usual.max() > 1.5:
             sums = usual.sum(axis=1)
             if (np.abs(sums - 100) < 100 * SUM_TOLERANCE).mean() > 0.5:
-                self.found.append(
-                    Finding("told", "predictions", "percent", "probabilities are in percent")
-                )
+                self._in_percent()
                 scores, usual = scores / 100, usual / 100
         outside = ~none & ((scores < -SUM_TOLERANCE) | (scores > 1 + SUM_TOLERANCE)).any(axis=1)
         if outside.any():

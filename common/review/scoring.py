@@ -10,7 +10,7 @@ import numpy as np
 
 from common.predictions import SUM_TOLERANCE
 from common.review.names import CONFIDENCE, POSITIVE, POSITIVE_SCORE, class_of_column, plain
-from common.review.predicted import by_number, floats, has_numbers
+from common.review.predicted import by_number, floats, has_numbers, in_percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,12 +32,15 @@ class Scores:
         Class, or what it is -> its column.
     unclear : str
         A column of probabilities of one class, of which nothing says which; "" if there is none.
+    percent : bool
+        Whether a single column was in percent; `values` are shares then.
     """
 
     classes: list[str]
     values: np.ndarray | None
     columns: dict[str, str]
     unclear: str = ""
+    percent: bool = False
 
 
 def scores_of(
@@ -95,6 +98,8 @@ def scores_of(
     if single is None or len(known) > 2:
         return Scores(known, None, {})
     values = floats(table[single])
+    percent = in_percent(table[single])
+    values = values / 100 if percent else values
     own: str | None = next(iter(named), None)
     of_class = own or asked or _by_predictions(values, said, known)
     likely = [name for name in known if plain(name) in POSITIVE]
@@ -104,7 +109,8 @@ def scores_of(
         first = np.array(said) == known[0]
         both = np.column_stack([np.where(first, values, 1 - values)] * 2)
         both[:, 1] = 1 - both[:, 0]
-        return Scores(known, both, {"probability of the predicted class": single})
+        told = {"probability of the predicted class": single}
+        return Scores(known, both, told, percent=percent)
     if of_class is None:
         return Scores(known, None, {}, unclear=single)
     if of_class not in known and len(known) == 2:
@@ -117,7 +123,7 @@ def scores_of(
     by_class = {of_class: values, other: 1 - values}
     return Scores(
         known, np.column_stack([by_class[name] for name in known]),
-        {f"probability of {of_class}": single},
+        {f"probability of {of_class}": single}, percent=percent,
     )  # fmt: skip
 
 

@@ -9,8 +9,9 @@ from common.datasets import looks_like_image
 from common.datasets.breakhis import TYPES
 from common.errors import listed
 from common.review.finding import Finding, many, of_all
-from common.review.names import named, plain, stem
+from common.review.names import named, plain, spelling
 from common.review.parts import WORDS, Split
+from common.review.paths import match
 from common.review.predicted import Predictions
 
 if TYPE_CHECKING:
@@ -38,15 +39,23 @@ def beside_split(given: Predictions, split: Split) -> list[Finding]:
                     "predictions name no image: they cannot be found in the split", "",
                     "Which prediction is of which image?")
         ]  # fmt: skip
-    ours, theirs = _keys(frame, parts)
+    ours, theirs, unclear, possible = _keys(frame, parts)
+    found = []
+    if unclear:
+        found.append(
+            Finding("doubt", "together", "names of several images",
+                    f"{of_all(len(unclear), frame['image'].nunique(), 'predicted image')} may be "
+                    "each of several images of the split, or several may be one of it, by their "
+                    "names: they are compared with none", listed(sorted(unclear)),
+                    "Which predicted image is which image of the split?")
+        )  # fmt: skip
     if not ours.isin(set(theirs)).any():
-        return [
+        return found or [
             Finding("wrong", "together", "no name in common",
                     f"none of {many(len(frame), 'prediction')} is of an image of the split",
                     f"predictions: {frame['image'].iloc[0]}; split: {parts['image'].iloc[0]}",
                     "Are predictions and split of one study?")
         ]  # fmt: skip
-    found = []
     by_part = {part: set(theirs[parts["part"] == part]) for part in WORDS}
     for part in ("train", "validation"):
         seen = sorted(set(ours[ours.isin(by_part[part])]))
@@ -57,7 +66,7 @@ def beside_split(given: Predictions, split: Split) -> list[Finding]:
                         f"{WORDS[part]} part of the split", listed(seen),
                         f"Why is the model tested on {WORDS[part]} images?")
             )  # fmt: skip
-    missing = sorted(by_part["test"] - set(ours))
+    missing = sorted(by_part["test"] - set(ours) - possible)
     if missing and by_part["test"]:
         found.append(
             Finding("wrong", "together", "test images without a prediction",
@@ -65,7 +74,7 @@ def beside_split(given: Predictions, split: Split) -> list[Finding]:
                     "prediction", listed(missing),
                     "Why were test images left out, and how was it decided which?")
         )  # fmt: skip
-    foreign = sorted(set(ours) - set(theirs))
+    foreign = sorted(set(ours) - set(theirs) - unclear)
     if foreign:
         found.append(
             Finding("doubt", "together", "images that the split lacks",
@@ -84,22 +93,35 @@ def tested(given: Predictions, split: Split) -> int:
     given : Predictions
     split : Split
     """
-    ours, theirs = _keys(given.frame, split.frame)
+    ours, theirs, *_ = _keys(given.frame, split.frame)
     return int(ours.isin(set(theirs[split.frame["part"] == "test"])).sum())
 
 
-def _keys(frame: pd.DataFrame, parts: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """What images of both are known by: paths, names, or the folder, slide or case of each."""
-    pairs = [(frame["image"], parts["image"])]
-    pairs.append((pairs[0][0].map(stem), pairs[0][1].map(stem)))
+def _keys(
+    frame: pd.DataFrame, parts: pd.DataFrame
+) -> tuple[pd.Series, pd.Series, frozenset[str], frozenset[str]]:
+    """What images of both are known by: paths, or the folder, slide or case of each.
+
+    Then the images that may be each of several, and those that they may be.
+    """
+    ours, theirs = frame["image"], parts["image"]
+    same = match(ours, theirs)
+    if same.names or same.unclear:
+        return (
+            ours.map(lambda name: same.names.get(name, name)),
+            theirs,
+            same.unclear,
+            same.possible,
+        )
+    pairs = []
     # A split may list folders, slides or patients; of images these would be no names of theirs.
     if not (parts["magnification"] != "").any() and not any(map(looks_like_image, parts["image"])):
         for group in ("folder", "slide", "case"):
             pairs += [(frame[group], parts[group]), (frame[group], parts["image"])]
-    for ours, theirs in pairs:
-        if ours.isin(set(theirs) - {""}).any():
-            return ours, theirs
-    return pairs[0]
+    for pair in pairs:
+        if pair[0].isin(set(pair[1]) - {""}).any():
+            return *pair, frozenset(), frozenset()
+    return ours, theirs, frozenset(), frozenset()
 
 
 def _labels(frame: pd.DataFrame, parts: pd.DataFrame) -> list[Finding]:
@@ -121,9 +143,9 @@ def _labels(frame: pd.DataFrame, parts: pd.DataFrame) -> list[Finding]:
 
 def _spelling(theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str] | None:
     """Class of one file -> class of the other, by names; None if none is the same."""
-    by_name = {plain(name): name for name in ours}
-    found = {name: by_name.get(plain(name), name) for name in set(theirs)}
-    return found if set(found.values()) & set(by_name.values()) else None
+    theirs = set(theirs)
+    found = spelling(theirs, ours)
+    return {name: found.get(name, name) for name in theirs} if found else None
 
 
 def _contradicted(pairs: pd.DataFrame, where: str) -> list[Finding]:
