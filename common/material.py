@@ -310,6 +310,11 @@ def _split(request: Request[Any], card: OwnImages, index: pd.DataFrame) -> str:
     cases, slides = (bool((index[name] != "").any()) for name in ("case", "slide"))
     group = getattr(config, "group", "case")
     if "part" in images.columns:
+        if asked not in ("", "file", "patient"):
+            raise InputError(
+                f"--split {asked}: {images.source} says the parts in its column part; leave out "
+                "the flag to take these, or the column to draw others"
+            )
         return "patient" if asked == "patient" else "file"
     if asked in _OF_DATA_SETS:
         raise InputError(

@@ -285,6 +285,10 @@ def test_a_column_part_is_the_split(folder, tmp_path, capsys):
     ):
         again = ask("ernet", folder, parted(lines()), split="patient")
         again.split(again.index, lambda _: None)
+    for kind in ("image", "partition"):
+        with pytest.raises(InputError, match=rf"--split {kind}: .* says the parts .*; leave out"):
+            ask("ernet", folder, parted(lines()), split=kind)
+    assert ask("ernet", folder, parted(lines()), split="file").request.config.split == "file"
     other = split.assign(part=split.part.where(split.image != "data/a/0.png", "test"))
     other[["image", "part"]].to_csv(tmp_path / "split.csv", index=False)
     with pytest.raises(

@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from common import acquaintance, classification, datasets, evaluation, runs, terminal
-from common.errors import InputError
+from common.errors import InputError, listed
 from common.external import adapting
 from common.external.others import Others
-from common.files import file_hash, read_table, write_json
+from common.files import file_hash, read_json, read_table, write_json
 from common.predictions import table as predictions_table
 from common.predictions import write as write_predictions
 from common.report.files import EXTERNAL
+from common.report.words import plural
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _AT_ONCE = 256  # images in memory
 
@@ -53,18 +57,21 @@ def evaluate(
     Raises
     ------
     InputError
-        Naming every file that cannot be used.
+        Naming every file that cannot be used; if the run has results on other data of this name.
     """
     from common import backend, report
 
     _require_other(run, others)
+    folder = run.path / EXTERNAL / others.name
+    _require_same(folder, others)
     table = others.table.assign(part="test")
     paths = [others.root / image for image in table["image"]]
     found: dict[str, Any] = {
         "name": others.name,
         "title": others.title,
         "dataset": others.dataset,
-        "root": str(others.root),
+        "source": others.source,
+        "root": str(others.root.resolve()),
         "images": len(table),
         "patients": int(table["case"][table["case"] != ""].nunique()),
         "unknown_patients": int((table["case"] == "").sum()),
@@ -99,17 +106,8 @@ def evaluate(
     ways: dict[str, Any] = {}
     if adapted:
         ways, tables = adapting.adapt(run, judged, paths, adapted, share=share, seed=seed)
-    folder = run.path / EXTERNAL / others.name
     with runs.changing(run.path):
-        for stale in (folder / "adapted.json", *folder.glob("predictions-*.csv")):
-            stale.unlink(missing_ok=True)  # of an earlier command
-        write_predictions(folder / "predictions.csv", judged)
-        write_json(folder / "metrics.json", metrics)
-        write_json(folder / "external.json", found)
-        for name in (each for each in tables if each in adapting.METHODS):
-            write_predictions(folder / f"predictions-{name}.csv", tables[name])
-        if adapted:
-            write_json(folder / "adapted.json", ways)
+        _write(folder, found, judged, metrics, tables, ways)
     report.write(run.path)
     return found | {"metrics": metrics, "adapted": ways}
 
@@ -119,6 +117,42 @@ def _require_other(run: runs.Run, others: Others) -> None:
         raise InputError(f"{run.path}: the training has not finished; run its command again")
     if others.table.empty:
         raise InputError(f"{others.title}: no image is left to judge; see --label-map")
+
+
+def _require_same(folder: Path, others: Others) -> None:
+    """Refuse a name under which results on other data stand."""
+    held: dict[str, Any] = {}
+    with contextlib.suppress(InputError):  # none, or damaged: it is written anew
+        held = read_json(folder / "external.json")
+    mine = {"title": others.title, "source": others.source, "root": str(others.root.resolve())}
+    # Folders of older versions name no source, and roots as they were typed.
+    keys = ("source", "root") if "source" in held else ("title",)
+    if held and any(held.get(key) != mine[key] for key in keys):
+        raise InputError(
+            f"{folder}: holds the results on other data ({held.get('source', held.get('title'))}, "
+            f"images in {held.get('root')}); give these a name of their own with --name"
+        )
+
+
+def _write(
+    folder: Path,
+    found: dict[str, Any],
+    judged: pd.DataFrame,
+    metrics: dict[str, Any],
+    tables: dict[str, pd.DataFrame],
+    ways: dict[str, Any],
+) -> None:
+    """Write a folder of which external.json is the last: without it, it counts as not there."""
+    (folder / "external.json").unlink(missing_ok=True)
+    for stale in (folder / "adapted.json", *folder.glob("predictions-*.csv")):
+        stale.unlink(missing_ok=True)  # of an earlier command
+    write_predictions(folder / "predictions.csv", judged)
+    write_json(folder / "metrics.json", metrics)
+    for name in (each for each in tables if each in adapting.METHODS):
+        write_predictions(folder / f"predictions-{name}.csv", tables[name])
+    if ways:
+        write_json(folder / "adapted.json", ways)
+    write_json(folder / "external.json", found)
 
 
 def _shared(run: runs.Run, others: Others, paths: Sequence[Path]) -> dict[str, Any]:
@@ -141,13 +175,7 @@ def _shared(run: runs.Run, others: Others, paths: Sequence[Path]) -> dict[str, A
                     copies[part] += 1
         known = True
         cases = set(split.get("case", ())) - {""}
-        same = others.dataset and others.dataset == run.record.dataset
-        shared = others.table["case"].isin(cases) if same else None
-        if shared is not None and shared.any():
-            leaks.append(
-                f"{int(shared.sum())} of {len(paths)} images are of "
-                f"{others.table['case'][shared].nunique()} patients of the run's own data"
-            )
+        leaks += _patients(run, others, cases)
     for part, what in (("train", "trained on"), ("validation", "chosen by")):
         if copies[part]:
             leaks.append(
@@ -158,6 +186,22 @@ def _shared(run: runs.Run, others: Others, paths: Sequence[Path]) -> dict[str, A
         leaks.append("whether images are copies of those trained on is not known: the run's "
                      "images.csv or split.csv is missing")  # fmt: skip
     return {"copies": copies, "leaks": leaks}
+
+
+def _patients(run: runs.Run, others: Others, cases: set[str]) -> list[str]:
+    """Patients of the run's data; where a list named them, equal names may be chance."""
+    shared = others.table["case"].isin(cases)
+    same = others.dataset and others.dataset == run.record.dataset
+    if not shared.any() or not (same or run.record.own or not others.dataset):
+        return []
+    names = others.table["case"][shared].unique()
+    some = f"{int(shared.sum())} of {len(shared)} images are of {plural(len(names), 'patient')}"
+    if same:
+        return [f"{some} of the run's own data"]
+    return [
+        f"{some} whose names stand in the run's own data, too ({listed(names)}): they may be the "
+        "same"
+    ]
 
 
 def _scale(run: runs.Run, others: Others) -> dict[str, Any]:

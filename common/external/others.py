@@ -38,6 +38,9 @@ class Others:
         Magnification -> micrometres per px, where it is known.
     dataset : str
         Name of a public data set; "" for one's own images.
+    source : str
+        What tells them from other data of the same name: the list's or folder's place, or the data
+        set with what was chosen of it.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Others:
     left_out: dict[str, int]
     microns: dict[str, float]
     dataset: str = ""
+    source: str = ""
 
 
 def of_images(
@@ -86,8 +90,9 @@ def of_images(
     table, labels, left_out = _in_classes(run, table, label_map, str(images.source))
     called = name or re.sub(r"[^\w.+-]+", "-", images.source.stem)
     return Others(
-        _checked_name(called), images.source.name, images.root, table, labels, left_out, {}
-    )
+        _checked_name(called), images.source.name, images.root, table, labels, left_out, {},
+        source=str(images.source.resolve()),
+    )  # fmt: skip
 
 
 def of_dataset(
@@ -141,9 +146,10 @@ def of_dataset(
         table = patients.with_patients(table, listing)
     table, labels, left_out = _in_classes(run, table, label_map, card.TITLE)
     at = "-".join(["", *magnifications]).lower()
+    chosen = " ".join([dataset, *sorted(magnifications), options.get("stain", "")]).strip()
     return Others(
         _checked_name(name or dataset + at), card.TITLE, datasets.data_folder(card, data_dir),
-        table, labels, left_out, dict(card.MICRONS), dataset,
+        table, labels, left_out, dict(card.MICRONS), dataset, chosen,
     )  # fmt: skip
 
 

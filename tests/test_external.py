@@ -1,0 +1,111 @@
+"""A run on other data: what stands under a name, in which order, and whose patients they are."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import run_folder
+
+from common import backend, classification, external, report, runs
+from common.errors import InputError
+from common.external import evaluating, of_images
+from common.files import read_json
+from common.report import elsewhere, files
+
+
+class Model:
+    """Calls every image the first class."""
+
+    def predict(self, pixels, batch_size, verbose):
+        return np.tile([0.8, 0.2], (len(pixels), 1))
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setattr(backend, "load", lambda: None)
+    monkeypatch.setattr(runs, "load_model", lambda run: Model())
+    monkeypatch.setattr(
+        classification,
+        "read_and_look",
+        lambda run, paths: (np.zeros((len(paths), 8, 8, 3), np.uint8), {}),
+    )
+    monkeypatch.setattr(report, "write", lambda path: None)
+    made = runs.load(run_folder.make(tmp_path / "runs", "binary", pictures=False))
+    made.note(config={**made.config, "image_size": 8, "resize_filter": "area"})
+    return made
+
+
+def site(folder, patients=("1", "1", "2", "2"), name="images.csv"):
+    folder.mkdir(exist_ok=True)
+    rows = ["image,label,patient"]
+    for i, patient in enumerate(patients):
+        cv2.imwrite(str(folder / f"{i}.png"), np.full((8, 8, 3), i, np.uint8))
+        rows.append(f"{i}.png,{('benign', 'malignant')[i % 2]},{patient}")
+    (folder / name).write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return folder / name
+
+
+def judge(run, source, *more):
+    command = ["--run", str(run.path), "--images", str(source), *more]
+    return external.main("breakhis", command)
+
+
+def test_other_data_of_the_same_name_are_refused(run, tmp_path):
+    one, other = site(tmp_path / "a"), site(tmp_path / "b")
+    assert judge(run, one) == 0
+    folder = run.path / "external" / "images"
+    before = {each.name: each.read_bytes() for each in folder.iterdir()}
+    second = site(tmp_path / "a", name="more.csv")
+    for source, *more in (
+        (other,),
+        (other, "--data-dir", str(tmp_path / "a")),
+        (one, "--data-dir", str(tmp_path / "b")),
+        (second, "--name", "images"),
+    ):
+        with pytest.raises(InputError, match=r"external.images: holds the results on .*--name"):
+            judge(run, source, *more)
+    assert {each.name: each.read_bytes() for each in folder.iterdir()} == before
+    assert judge(run, one) == 0  # the same again
+    assert judge(run, other, "--name", "b") == 0
+    found = read_json(run.path / "external" / "b" / "external.json")
+    assert found["source"] == str(other.resolve())
+
+
+def test_a_folder_that_was_not_finished_is_not_shown(run, tmp_path, monkeypatch):
+    source = site(tmp_path / "a")
+    assert judge(run, source) == 0
+    assert elsewhere.section(files.read(run.path))["columns"][1]["title"] == "images.csv"
+
+    def killed(path, values):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluating, "write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            judge(run, source)
+    folder = run.path / "external" / "images"
+    assert {each.name for each in folder.iterdir()} == {"predictions.csv", "metrics.json"}
+    assert elsewhere.section(files.read(run.path)) is None
+    assert judge(run, source) == 0 and (folder / "external.json").is_file()
+
+
+def test_patients_of_ones_own_data_that_may_be_the_same(run, tmp_path):
+    split = pd.read_csv(run.path / "split.csv", dtype=str, keep_default_na=False)
+    case = split["case"].iloc[0]
+    others = of_images(run, site(tmp_path / "a", (case, case, "new", "")), {})
+    expected = f"2 of 4 images are of 1 patient whose names stand .* \\({case}\\): they may be"
+    (said,) = evaluating._patients(run, others, set(split["case"]) - {""})
+    assert pd.Series(said).str.match(expected).all()
+    public = dataclasses.replace(others, dataset="bach")
+    assert evaluating._patients(run, public, {case}) == []
+    run.note(own={"source": "list.csv", "root": str(tmp_path), "sha256": ""})
+    assert evaluating._patients(run, public, {case}) == [said]
+    same = dataclasses.replace(others, dataset=run.record.dataset)
+    assert evaluating._patients(run, same, {case}) == [
+        "2 of 4 images are of 1 patient of the run's own data"
+    ]
+    assert evaluating._patients(run, others, {"other"}) == []
