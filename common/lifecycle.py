@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from common import appearance, evaluation, images, loggers, runs, terminal
+from common import appearance, evaluation, images, loggers, networks, runs, terminal
 from common.config import PaperConfig, Request
 from common.datasets import Card
 from common.errors import RESTORE, InputError, listed
@@ -347,38 +347,17 @@ def _beginning(run: Run, split: pd.DataFrame, samples: pd.DataFrame) -> str:
     if made > 0:
         words[0] += f" (and {made} made of them)"
     config = run.config
-    if network := config.get("network"):
-        words.append(str(network))
+    if network := networks.title(config):
+        words.append(network)
     words.append(f"{config['image_size']} px")
     steps = plural(math.ceil(trained / config["batch_size"]), "step")
     words.append(f"{plural(config['epochs'], 'epoch')} of {steps}")
     return f"{', '.join(words)}; run {run.path}"
 
 
-FEW_PATIENTS = 10
-"""With fewer, a part is told before the training: what it says of other patients is little."""
-
-
 def _tell_weak_parts(split: pd.DataFrame) -> None:
     """Say before hours are spent which parts have few patients, and which classes have one."""
-    from common.report.words import plural
+    from common.report.verdict import weak_parts
 
-    for part in PARTS:
-        rows = split[split.part == part]
-        if rows.empty:
-            continue
-        known = rows[rows.case != ""]
-        patients = known.case.nunique()
-        words = []
-        if 0 < patients < FEW_PATIENTS:
-            words.append(f"is of {plural(patients, 'patient')} only")
-        if rows.label.nunique() == 1:
-            words.append(f"holds one class only, {rows.label.iloc[0]}")
-        elif patients > 1:
-            single = known.groupby("label").case.nunique()
-            names = [str(name) for name in single.index[single == 1]]
-            if names:
-                words.append(f"has a single patient of {listed(names)}")
-        if words:
-            says = "; its scores will say little of other patients" if part == "test" else ""
-            terminal.line(f"warning: the {part} part {' and '.join(words)}{says}", always=True)
+    for each in weak_parts(split):
+        terminal.line(f"warning: the {each}", always=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -26,6 +27,7 @@ __all__ = [
     "gradcam_layers",
     "operations",
     "stored_weights",
+    "title",
 ]
 
 Backbone = Literal[
@@ -278,3 +280,23 @@ def operations(name: str, image_size: int) -> float:
         (`common.backbones.multiply_accumulates` counts a built one).
     """
     return get(name).operations * 1e9 * (image_size / 224) ** 2
+
+
+def title(config: Mapping[str, Any]) -> str:
+    """Name the network of a run.
+
+    Parameters
+    ----------
+    config : mapping
+        Every field of a paper's Config.
+
+    Returns
+    -------
+    str
+        The setting `network`; of a wide residual network, which has none, WRN-depth-width; "" where
+        neither is said.
+    """
+    if network := config.get("network"):
+        return str(network)
+    depth, width = config.get("depth"), config.get("width")
+    return f"WRN-{depth}-{width}" if depth and width else ""

@@ -1,19 +1,23 @@
 """The model card says what the run's files say, and no number that metrics.json has not."""
 
+import importlib
 import json
 import re
 import subprocess
 import sys
+import zipfile
 
 import pytest
 from run_folder import TASKS, make
 
-from common import card, checklists, datasets, runs
+from common import card, checklists, datasets, papers, runs
 from common.card.__main__ import main
+from common.config import to_dict
 from common.errors import InputError
 from common.files import read_json, write_json
 from common.metrics import shown
 from common.report import files as run_files
+from common.report import summary
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w+])")
 
@@ -68,8 +72,24 @@ def test_every_number_is_in_metrics_json(task, synthetic, tmp_path):
     text = "\n".join(line for line in text.splitlines() if not line.startswith("|  | "))
     found = {n.lstrip("-") for n in NUMBER.findall(text)}
     known = numbers_of(read_json(folder / "metrics.json", repair=""))
+    split = run_files.read(folder).split
+    for _, rows in split.groupby("part"):  # images of each part and class, and patients
+        known |= {str(len(rows)), str(rows["case"].nunique())}
+        known |= {str(n) for n in rows.groupby("label")["image"].count()}
     assert len(found) > 10
     assert found - known == set()
+
+
+@pytest.mark.parametrize("paper", papers.PAPERS)
+def test_the_network_of_every_paper_is_named(paper, tmp_path):
+    config = importlib.import_module(f"{paper}.config").PRESETS["demo"]
+    folder = make(tmp_path, "binary", pictures=False)
+    told = read_json(folder / "config.json", repair="")
+    write_json(folder / "config.json", {**told, "config": to_dict(config)})
+    name = getattr(config, "network", "WRN-10-2")
+    assert f"\n`{name}`, trained on" in text_of(folder)
+    assert text_of(folder).count(f" | Network {name}, whole in model.keras") == 2
+    assert summary.headline(run_files.read(folder))["network"] == name
 
 
 def test_a_foreign_number_would_be_found():
@@ -158,6 +178,79 @@ def test_a_folder_to_publish(tmp_path, capsys):
     assert (out / "README.md").read_text(encoding="utf-8") == text_of(folder)
     for path in out.iterdir():
         assert b"/home/ada" not in path.read_bytes(), path
+
+
+def test_nothing_private_is_packed(tmp_path):
+    """Neither a folder, a file, a host nor an image of one's own goes out, wherever it stands."""
+    folder = make(tmp_path, "four", pictures=False)
+    with zipfile.ZipFile(folder / "model.keras", "w") as file:
+        file.writestr("config.json", "{}")
+    private = ["/home/ada", "wardlist", "ada.h5", "C:\\scans", "node7", "mueller", "secret name"]
+    told = read_json(folder / "config.json", repair="")
+    told["config"] |= {"weights": "ada.h5", "reference": "/home/ada/x.png", "list": ["C:\\scans"]}
+    told["sources"][0] |= {"name": "weights", "value": "ada.h5"}
+    told |= {
+        "weights": "ab" * 32,
+        "dataset": "own data (wardlist.csv)",
+        "own": {"source": "wardlist.csv", "root": "/home/ada/scans", "sha256": "cd" * 32},
+        "skipped": [{"image": "mueller_1.png", "reason": "/home/ada/mueller_1.png: damaged"}],
+        "stain_target": "mueller_2.png",
+        "generated": {"gan": "/home/ada/gan", "images": {"0": 3}},
+        "of_a_later_version": "/home/ada",
+        "failed": "/home/ada: full",
+        "name": "secret name",
+        "machines": [{"cpu": "node7"}],
+        "command": "python -m her2scoring.train --images /home/ada/wardlist.csv",
+        "preset": "own-demo",
+    }
+    write_json(folder / "config.json", told)
+    environment = read_json(folder / "environment.json", repair="")
+    write_json(folder / "environment.json", environment | {"cpu": "node7", "platform": "node7"})
+    (folder / "leakage.json").write_text("/home/ada")  # damaged, which the card says
+    out = card.pack(folder, tmp_path / "out").parent
+    for path in out.iterdir():
+        content = path.read_text(errors="replace")
+        assert [word for word in private if word in content] == [], path
+    text = (out / "README.md").read_text(encoding="utf-8")
+    assert text == text_of(folder)
+    assert "# her2scoring: preset demo, on own images" in text and "own-demo" not in text
+    assert "1 image could not be used" in text and "leakage.json is damaged" in text
+    flattering = text.partition("## What may flatter")[2].partition("\n## ")[0]
+    assert "fills no row" in text and "fills no row" not in flattering
+    assert "published row" not in text
+    assert runs.load(out).record.own
+
+
+def test_parts_and_row_of_a_card(tmp_path):
+    folder = make(tmp_path, "binary", pictures=False)
+    split = run_files.read(folder).split
+    rows = split[split.part == "train"]
+    said = f"{len(rows)} images of {rows.case.nunique()} patients"
+    text = text_of(folder)
+    assert f"- train part: {said}" in text
+    assert len(re.findall(rf"^\| (?:20|35) \|.*train: {said};", text, re.M | re.I)) == 2
+    (software,) = re.findall(r"^\| 43 \|.*$", text, re.M)
+    assert "model.keras" in software and "unding" not in software
+    told = read_json(folder / "config.json", repair="")
+    for preset, row in (("T2-binary-resnet50", True), ("T2-binary-resnet50-changed", False)):
+        write_json(folder / "config.json", {**told, "preset": preset})
+        assert ("to reproduce a published row" in text_of(folder)) == row
+    few = split[split.case.isin(rows.case.unique()[:3])]
+    few.to_csv(folder / "split.csv", index=False)
+    assert "- The train part is of 3 patients only" in text_of(folder)
+
+
+@pytest.mark.parametrize("arguments, line", [
+    ([], "error: no image is named: python example.py IMAGE..."),
+    (["nosuch.png"], "error: nosuch.png: no such file"),
+])  # fmt: skip
+def test_the_example_names_what_it_lacks(arguments, line, tmp_path):
+    (tmp_path / "example.py").write_text(card.EXAMPLE)
+    done = subprocess.run(
+        [sys.executable, "example.py", *arguments],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.splitlines()) == (2, [line])
 
 
 @pytest.mark.slow

@@ -416,6 +416,16 @@ def test_how_sure_it_is(finished, task, page):
     assert {"risk_coverage", "reliability_temperature"} <= names
 
 
+def test_a_dot_is_spoken_of_where_there_is_one(copy):
+    words = "the dot: where it abstains"
+    assert words in report.write(copy).read_text(encoding="utf-8")
+    scores = json.loads((copy / "metrics.json").read_text())
+    scores["confidence"] |= {"abstain": None}
+    write_json(copy / "metrics.json", scores)
+    page = report.write(copy).read_text(encoding="utf-8")
+    assert "Errors among the surest test images." in page and words not in page
+
+
 @pytest.mark.parametrize("value", [None, {"temperature": "hot"}, []])
 def test_a_damaged_or_missing_confidence_leaves_the_section_out(copy, value):
     scores = json.loads((copy / "metrics.json").read_text())

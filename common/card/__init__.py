@@ -4,7 +4,7 @@ The card has the metadata that Hugging Face reads, what the model is for, its da
 licence, scores with intervals, what may flatter them, and the checklists TRIPOD+AI and CLAIM,
 answered where the run's files know the answer. Its scores are those of metrics.json.
 
-text, answers -> package
+public, answers -> text -> package
 """
 
 from common.card.package import EXAMPLE, pack

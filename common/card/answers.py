@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from common import models, networks
 from common.checklists import Item, seen
+from common.errors import InputError
 from common.report.files import RunFiles
+from common.report.words import plural
+from common.splits import PARTS
+
+FILL = "*to be filled*"
+"""Stands where the run does not know."""
 
 _TRIPOD = {
-    "4": "goal", "7": "preparing", "9": "predictors", "13": "weighting", "18": "code",
-    "22": "model", "26": "limits",
+    "4": "goal", "7": "preparing", "9": "predictors", "13": "weighting", "18": "open",
+    "20": "parts", "22": "model", "26": "limits",
 }  # fmt: skip
 _CLAIM = {
     "6": "goal", "9": "preparing", "22": "model", "23": "software", "24": "initial",
-    "25": "training", "26": "selection", "31": "explanation", "40": "limits", "43": "code",
+    "25": "training", "26": "selection", "31": "explanation", "35": "parts", "36": "classes",
+    "40": "limits", "43": "code",
 }  # fmt: skip
 _ANSWERS = {"tripod_ai": _TRIPOD, "claim": _CLAIM}
 """Checklist -> item -> what of `_told` answers it, beside the facts that the items name."""
@@ -108,6 +116,10 @@ def _told(files: RunFiles) -> dict[str, str]:
     """Sentences by what they tell; "" where the files do not know."""
     config, record = files.config, files.record
     packages = files.environment.get("packages") or {}
+    code = (
+        "Code, settings and the seeds of this run: the package histopapers (Apache licence), "
+        f"{preset(files)}"
+    )
     every = "every setting with its source stands in config.json"
     return {
         "goal": "To develop a model that classifies images of tissue, and to test it on held-out "
@@ -116,10 +128,11 @@ def _told(files: RunFiles) -> dict[str, str]:
         "predictors": "The pixels of one image; nothing else of a patient",
         "weighting": _known(config, "class_weights", "Weights of classes: {}; nothing was "
                             "recalibrated for it"),
-        "code": f"Code, settings and the seeds of this run: the package histopapers "
-        f"(Apache licence), preset {record.preset or 'none'}; data: see above. Funding, interests "
-        "and registration are to be filled",
-        "model": _known(config, "network", f"Network {{}}, whole in model.keras; {every}"),
+        "open": f"{code}; data: see above. {FILL} funding, interests, protocol and registration",
+        "code": f"{code}; the trained model: model.keras; data: see above",
+        "parts": _parts(files),
+        "classes": _classes(files),
+        "model": f"{_network(files)}, whole in model.keras; {every}",
         "software": f"histopapers, Keras on {files.environment.get('backend', 'its backend')}; "
         "versions stand in environment.json" if packages else "",
         "initial": {"none": "Random", "imagenet": "Trained on ImageNet"}.get(
@@ -129,6 +142,89 @@ def _told(files: RunFiles) -> dict[str, str]:
         "explanation": "Grad-CAM, by `predict --gradcam`",
         "limits": "What may flatter the scores stands above" if record.leaks else "",
     }  # fmt: skip
+
+
+def preset(files: RunFiles) -> str:
+    """Name the preset as it can be given.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    str
+        "preset demo on own images", "no preset".
+    """
+    name, own = files.record.preset, files.record.own
+    if own:
+        name = name.removeprefix("own").removeprefix("-")
+    said = f"preset {name}" if name else "no preset"
+    return f"{said}, on own images" if own else said
+
+
+def parts(files: RunFiles) -> dict[str, str]:
+    """Count the images and patients of each part.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    dict
+        Part -> "42 images of 14 patients"; empty without a split.
+    """
+    found: dict[str, str] = {}
+    split = files.split
+    if split is None:
+        return found
+    for part in PARTS:
+        rows = split[split["part"] == part]
+        if len(rows):
+            cases = rows["case"] if "case" in rows else rows["image"].map(lambda _: "")
+            unknown = int((cases == "").sum())
+            of = f" of {plural(cases[cases != ''].nunique(), 'patient')}"
+            left = f", and of {unknown} images the patient is unknown" if unknown else ""
+            known = ", patients unknown" if unknown == len(rows) else of + left
+            found[part] = f"{plural(len(rows), 'image')}{known}"
+    return found
+
+
+def _parts(files: RunFiles) -> str:
+    told = [f"{part}: {said}" for part, said in parts(files).items()]
+    if not told:
+        return ""
+    left = files.record.get("left_out") or len(files.record.skipped)
+    told.append(f"left out as damaged: {left or 'none'}")
+    return f"{'; '.join(told)}. {FILL} who was left out before, and what the patients are like"
+
+
+def _classes(files: RunFiles) -> str:
+    split = files.split
+    if split is None:
+        return ""
+    told = []
+    for part in PARTS:
+        labels = split["label"][split["part"] == part]
+        if len(labels):
+            sizes = ", ".join(f"{name} {int((labels == name).sum())}" for name in files.classes)
+            told.append(f"{part}: {sizes}")
+    return f"Images of each class: {'; '.join(told)}. {FILL} what the patients are like"
+
+
+def _network(files: RunFiles) -> str:
+    name = networks.title(files.config)
+    said = f"Network {name}" if name else "The network"
+    try:
+        weights = models.check_keras(files.path / "model.keras")[1]
+    except InputError:
+        return said  # the card alone can be had without the model
+    # The state of what draws random numbers is no parameter.
+    count = sum(size for path, size in weights.items() if "seed_generator" not in path)
+    return f"{said} of {count:,} parameters"
 
 
 def _preparing(files: RunFiles) -> str:

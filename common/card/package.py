@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
 
 from common import runs, writers
+from common.card.public import public
 from common.card.text import card
 from common.errors import InputError, WriteError
 from common.files import write_json, write_text
@@ -21,17 +21,28 @@ pip install histopapers. Research use, not for diagnosis.
 import sys
 from pathlib import Path
 
-from common import backend, classification, runs
+from common import backend, classification, errors, runs
 
-backend.load()
-run = runs.load(Path(__file__).parent)
-print(classification.predict(run, [Path(name) for name in sys.argv[1:]]).to_string(index=False))
+
+def main() -> int:
+    images = [Path(name) for name in sys.argv[1:]]
+    if not images:
+        raise errors.InputError("no image is named: python example.py IMAGE...")
+    for image in images:
+        if not image.is_file():
+            raise errors.InputError(f"{image}: no such file")
+    backend.load()
+    run = runs.load(Path(__file__).parent)
+    print(classification.predict(run, images).to_string(index=False))
+    return 0
+
+
+if __name__ == "__main__":
+    errors.main(main)
 '''
 """What example.py holds."""
 
 _TAKEN = ("model.keras", "metrics.json")
-_PRIVATE = ("command", "machines", "name")
-"""Of config.json, what tells of its maker's machine and folders and is not needed."""
 
 
 def pack(run_path: str | Path, out: str | Path) -> Path:
@@ -68,7 +79,6 @@ def pack(run_path: str | Path, out: str | Path) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: holds something already; give another folder")
     text = card(files)
-    record = json.loads((run.path / "config.json").read_text(encoding="utf-8"))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         writers.sweep(out.parent)
@@ -80,8 +90,7 @@ def pack(run_path: str | Path, out: str | Path) -> Path:
         new.mkdir()
         for name in _TAKEN:
             shutil.copyfile(run.path / name, new / name)
-        kept = {key: value for key, value in record.items() if key not in _PRIVATE}
-        write_json(new / "config.json", {**kept, "machines": []})
+        write_json(new / "config.json", public(files.record).to_json())
         packages = {key: files.environment.get(key) for key in ("backend", "packages", "python")}
         write_json(new / "environment.json", packages)
         write_json(new / "labels.json", dict(enumerate(files.classes)))

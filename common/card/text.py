@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from common import notices
+from common import networks, notices, tables
 from common.card import answers
+from common.card.answers import FILL
+from common.card.public import public
 from common.checklists import CHECKLISTS, checklist
+from common.errors import InputError
 from common.metrics import shown
 from common.metrics.intervals import LEVEL
 from common.report import summary
 from common.report.files import RunFiles
-from common.report.words import percent, score
-
-FILL = "*to be filled*"
-"""Stands where the run does not know."""
+from common.report.verdict import weak_parts
+from common.report.words import percent, plural, score
 
 _CREATIVE = re.compile(r"CC BY(-NC)?(-ND|-SA)? (\d\.\d)")
 
@@ -35,13 +37,13 @@ def card(files: RunFiles) -> str:
     str
         README.md of a model on Hugging Face.
     """
-    record = files.record
+    damaged = tuple(each.partition(":")[0] for each in files.damaged)  # whose reasons name rows
+    files = dataclasses.replace(files, record=public(files.record), damaged=damaged)
     data = summary.dataset(files)
-    title = f"{record.package}: {record.preset}" if record.preset else record.package
     synthetic = [f"**{notices.SYNTHETIC_MODEL}**", ""] if files.synthetic else []
     parts = [
         _metadata(files, data),
-        f"# {title}",
+        f"# {_title(files)}",
         "",
         *synthetic,
         f"**{notices.RESEARCH_USE}**",
@@ -49,12 +51,16 @@ def card(files: RunFiles) -> str:
         _introduction(files, data),
         "",
         *_use(files),
-        *_data(data),
+        *_data(files, data),
         *_scores(files),
         *_flattering(files),
         *_checklists(files),
     ]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _title(files: RunFiles) -> str:
+    return f"{files.record.package}: {answers.preset(files)}"
 
 
 def _metadata(files: RunFiles, data: dict[str, str]) -> str:
@@ -81,8 +87,7 @@ def _metadata(files: RunFiles, data: dict[str, str]) -> str:
             "dataset": dataset,
             "metrics": [each for each in values if each["value"] is not None],
         }
-        name = files.record.preset or files.record.package
-        lines.append(("model-index", [{"name": name, "results": [result]}]))
+        lines.append(("model-index", [{"name": _title(files), "results": [result]}]))
     written = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in lines]
     return "\n".join(["---", *written, "---", ""])
 
@@ -98,20 +103,33 @@ def _licence(words: str) -> list[tuple[str, str]]:
 
 
 def _introduction(files: RunFiles, data: dict[str, str]) -> str:
-    network = files.config.get("network") or "A network"
+    name = networks.title(files.config)
+    network = f"`{name}`" if name else "A network"
     classes = ", ".join(f"`{name}`" for name in files.classes)
     return (
-        f"`{network}`, trained on {data['title']}; it gives a probability for each of the classes "
+        f"{network}, trained on {data['title']}; it gives a probability for each of the classes "
         f"{classes}. Input: RGB pixels from zero up to the largest byte, not scaled; scaling is a "
         "layer of the model. `example.py` beside this file shows the use."
     )
 
 
+def _fills_a_row(files: RunFiles) -> bool:
+    """Whether it is of a preset as it stands, of which the paper prints scores, on all images."""
+    record = files.record
+    if files.synthetic or tables.missing_images(record):
+        return False
+    try:
+        return record.preset in set(tables.published_text(record.package)["preset"])
+    except InputError:
+        return False
+
+
 def _use(files: RunFiles) -> list[str]:
+    row = "to reproduce a published row, " if _fills_a_row(files) else ""
     return [
         "## Intended use",
         "",
-        "For research on methods: to reproduce a published row, to compare networks and splits, to "
+        f"For research on methods: {row}to compare networks and splits, to "
         "teach. Not for diagnosis, for no decision about a patient, and not for images of another "
         "kind than those it was trained on: another stain, scanner, magnification or organ.",
         "",
@@ -120,10 +138,14 @@ def _use(files: RunFiles) -> list[str]:
     ]
 
 
-def _data(data: dict[str, str]) -> list[str]:
+def _data(files: RunFiles, data: dict[str, str]) -> list[str]:
     rows = (("Data set", "title"), ("Licence", "licence"), ("To cite", "citation"),
             ("Home", "home"))  # fmt: skip
     told = [f"- {name}: {data[key]}" for name, key in rows if data[key]]
+    told += [f"- {part} part: {said}" for part, said in answers.parts(files).items()]
+    told += [f"- {each}" for each in summary.of_data(files)]
+    if left_out := files.record.get("left_out"):
+        told.append(f"- {plural(left_out, 'image')} could not be used and left out")
     return [
         "## Data",
         "",
@@ -172,7 +194,9 @@ def _scores(files: RunFiles) -> list[str]:
 
 
 def _flattering(files: RunFiles) -> list[str]:
-    told = [*summary.warnings(files), *files.record.leaks, *files.damaged]
+    told = [*summary.of_scores(files), *files.record.leaks, *files.damaged]
+    if files.split is not None and "case" in files.split:
+        told += [f"The {each}" for each in weak_parts(files.split)]
     nothing = ["Nothing that the run noticed: no patient, slide or image in two parts, as far as "
                "they are known."]  # fmt: skip
     lines = [f"- {each}" for each in told] or nothing

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from common import datasets, predictions
+from common import datasets, networks, predictions
 from common.errors import InputError
 from common.metrics import shown
 from common.metrics.catalogue import CALIBRATION
@@ -57,7 +57,7 @@ def headline(files: RunFiles) -> dict[str, Any] | None:
         "majority": majority,
         "majority_share": support[majority] / scores["n"],
         "rows": _scores(scores),
-        "network": files.config.get("network"),
+        "network": networks.title(files.config),
         "split": scores.get("split") or files.config.get("split"),
         "trained_on": trained_on or None,
         "kept_epoch": files.kept_epoch,
@@ -121,11 +121,33 @@ def warnings(files: RunFiles) -> list[str]:
     list of str
         Sentences.
     """
+    return [*of_scores(files), *of_data(files)]
+
+
+def of_scores(files: RunFiles) -> list[str]:
+    """Say what keeps the numbers from being a finished run's own.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+    """
+    return [each for each in (_unfinished(files), _foreign_metrics(files)) if each]
+
+
+def of_data(files: RunFiles) -> list[str]:
+    """Say in what the images are not those of the data set.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+    """
     told = [
-        _unfinished(files), _own_data(files), _part_of_the_data(files), _recompressed(files),
-        _skipped(files), _generated(files),
+        _own_data(files), _part_of_the_data(files), _recompressed(files), _skipped(files),
+        _generated(files), _empty_classes(files),
     ]  # fmt: skip
-    return [each for each in (*told, _empty_classes(files), _foreign_metrics(files)) if each]
+    return [each for each in told if each]
 
 
 def _unfinished(files: RunFiles) -> str:

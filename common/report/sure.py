@@ -52,6 +52,7 @@ def sure(files: RunFiles) -> dict[str, Any] | None:
     figure = files.charts.risk_coverage(coverage, risk, kept)
     return {
         "curve": pictures.draw(files, "risk_coverage", figure, alt),
+        "abstains": kept is not None,
         "calibrated": _reliability(files, truth, values) if found["temperature"] else None,
         "texts": [
             text

@@ -7,14 +7,18 @@ and with an interval over the same patients, so that both stand or fall with the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from common import metrics, papers, predictions, tables
-from common.errors import InputError
+from common.errors import InputError, listed
 from common.report.files import RunFiles
 from common.report.words import plural, signed
+from common.splits import PARTS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEW_PATIENTS = 10
 """Below this number of patients nothing is settled by an interval over them (Cameron, Gelbach and
@@ -147,6 +151,42 @@ def _rounds(files: RunFiles) -> int:
     row = files.record.preset.removesuffix("-honest")
     rounds: list[Any] = list(table["rounds"][table["preset"] == row])
     return max((int(each or 1) for each in rounds), default=1)
+
+
+def weak_parts(split: pd.DataFrame) -> list[str]:
+    """Say which parts of a split have few patients, and which of their classes have one.
+
+    Parameters
+    ----------
+    split : DataFrame
+        With `part, label, case`; nothing is said of patients that are unknown.
+
+    Returns
+    -------
+    list of str
+        One for each such part: "test part is of 3 patients only".
+    """
+    told = []
+    for part in PARTS:
+        rows = split[split["part"] == part]
+        if rows.empty:
+            continue
+        known = rows[rows["case"] != ""]
+        patients = known["case"].nunique()
+        words = []
+        if 0 < patients < FEW_PATIENTS:
+            words.append(f"is of {plural(patients, 'patient')} only")
+        if rows["label"].nunique() == 1:
+            words.append(f"holds one class only, {rows['label'].iloc[0]}")
+        elif patients > 1:
+            single = known.groupby("label")["case"].nunique()
+            names = [str(name) for name in single.index[single == 1]]
+            if names:
+                words.append(f"has a single patient of {listed(names)}")
+        if words:
+            says = "; its scores will say little of other patients" if part == "test" else ""
+            told.append(f"{part} part {' and '.join(words)}{says}")
+    return told
 
 
 # --- the rules ---------------------------------------------------------------------------------
