@@ -523,6 +523,23 @@ def test_what_a_test_set_resolves():
     assert resolvable(right, np.full(100, "a")) is None
 
 
+def test_a_number_is_asked_once_and_the_terminal_shows_the_first(tmp_path, capsys):
+    assert main([str(tmp_path / "page.html"), "--numbers", "wrn_edge"]) == 1
+    said, page = capsys.readouterr().out, parse(tmp_path / "page.html").text
+    made = review(printed="wrn_edge")
+    assert sum("accuracy 88.29" in each.what for each in made.found) == 3
+    [asked] = [question for question in made.questions if "accuracy 88.29" in question]
+    assert asked.startswith("T1, WRN 200X: accuracy 88.29; T2, 200X WRN: specificity 81.66, recall")
+    assert all(each.question in made.questions for each in made.wrong)
+    assert all(question in page for question in made.questions)
+    asked = said.partition("questions to the authors")[2]
+    assert "\n  15. " in asked and "\n  16. " not in asked and "more, on the page" in asked
+    assert said.count("the printed numbers, ") == 15 + 3 < len(made.found)
+    assert f"  and {len(made.wrong) - 15} more, on the page" in said
+    for rule in {each.rule for each in made.wrong}:  # one of each kind before a second of any
+        assert f"the printed numbers, {rule}:" in said
+
+
 def test_the_page_holds_all_in_itself(tmp_path, capsys):
     submission = Submission()
     _one_label(submission)

@@ -23,11 +23,18 @@ LEVEL = {
 """Verdict of forensics -> level of a finding; others are no finding."""
 
 ASK = {
-    "impossible": "which count of images gives this number?",
-    "impossible together": "which of these numbers is wrong, or what are they means of?",
-    "differs": "which is right, and what is each of?",
-}
-"""Verdict of forensics -> what to ask about it."""
+    "impossible": ("which count of images gives this number?",
+                   "which counts of images give these?"),
+    "impossible together": ("is this number right, and what is it a mean of?",
+                            "which of these numbers is wrong, or what are they means of?"),
+    "differs": ("is this number right, and what is it of?",
+                "which of these are right, and what is each of?"),
+    "remark": ("is that so by chance?", "is that so by chance?"),
+}  # fmt: skip
+"""Verdict of forensics, the surest first -> what to ask about one number, and about several."""
+
+NAMED = 12
+"""Numbers that a question names."""
 
 
 @dataclass
@@ -80,18 +87,19 @@ def read(name: str) -> Printed:
         table = forensics.read(path)
     numbers = forensics.numbers(table, name)
     judged = forensics.findings(numbers, name)
+    asked = _questions(judged, numbers)
     found = [
         Finding(
             LEVEL[each.verdict], "numbers", each.rule,
             f"{named(each, numbers)}: {each.verdict}", each.shown,
-            f"{named(each, numbers)}: {ASK[each.verdict]}" if each.verdict in ASK else "",
+            asked.get(each.lines[0], "") if each.verdict in ASK else "",
         )
         for each in judged
         if each.verdict in LEVEL and not each.remark
     ]  # fmt: skip
     found += [
         Finding("doubt", "numbers", each.rule, named(each, numbers), each.shown,
-                f"{named(each, numbers)}: is that so by chance?")
+                asked.get(each.lines[0], ""))
         for each in judged if each.remark
     ]  # fmt: skip
     apart = _apart(numbers)
@@ -108,6 +116,49 @@ def read(name: str) -> Printed:
         if near
     ]  # fmt: skip
     return Printed(name, numbers, forensics.with_verdicts(table, judged), found, apart)
+
+
+def _questions(judged: Sequence[forensics.Finding], numbers: Sequence[Number]) -> dict[int, str]:
+    """What to ask about each number, by its line; about those that hang together, one question."""
+    kinds = list(ASK)
+    asking = [(each, "remark" if each.remark else each.verdict) for each in judged]
+    asking = [(each, kind) for each, kind in asking if kind in ASK and each.lines]
+    together: dict[int, set[int]] = {}
+    for each, kind in sorted(asking, key=lambda pair: pair[1] == "remark"):
+        # A remark is about many, and is asked about where nothing else is.
+        if kind == "remark" and together.keys() & set(each.lines):
+            continue
+        joined = set(each.lines).union(*(together.get(line, set()) for line in each.lines))
+        together.update(dict.fromkeys(joined, joined))
+    worst: dict[int, str] = {}
+    for each, kind in sorted(asking, key=lambda pair: kinds.index(pair[1])):
+        for line in together.get(each.lines[0], ()):
+            worst.setdefault(line, kind)
+    # What is asked of single numbers of one table is asked once.
+    alone: dict[tuple[str, str], set[int]] = {}
+    for line, joined in together.items():
+        if len(joined) == 1:
+            alone.setdefault((numbers[line].table, worst[line]), set()).add(line)
+    for lines in alone.values():
+        together.update(dict.fromkeys(lines, lines))
+    found = {}
+    for line, joined in together.items():
+        kind = worst[line]
+        if kind == "impossible" and len(joined) > 1 and joined not in alone.values():
+            kind = "impossible together"
+        found[line] = f"{_all_named(sorted(joined), numbers)}: {ASK[kind][len(joined) > 1]}"
+    return found
+
+
+def _all_named(lines: Sequence[int], numbers: Sequence[Number]) -> str:
+    """Numbers by their places, each place once: ``T1, VGG19: accuracy 99.03, recall 98.40``."""
+    places: dict[str, list[str]] = {}
+    for number in (numbers[line] for line in lines[:NAMED]):
+        places.setdefault(number.place, []).append(f"{number.label} {number.printed.text}")
+    texts = [f"{place}: {', '.join(each)}" if place else ", ".join(each)
+             for place, each in places.items()]  # fmt: skip
+    rest = len(lines) - NAMED
+    return "; ".join(texts) + (f"; and {rest} more" if rest > 0 else "")
 
 
 def _apart(numbers: Sequence[Number]) -> list[tuple[str, str, str, str, int, int, str]]:

@@ -21,6 +21,9 @@ from common.terminal import plain
 WIDTH = 100
 """Columns of the text."""
 
+MOST, LEAST = 15, 3
+"""Findings, and questions, that the text shows; and of each level at least. The page has all."""
+
 
 def counts(found: Sequence[Finding]) -> str:
     """Count findings by how sure they are: ``2 wrong, 3 in doubt``.
@@ -50,27 +53,44 @@ def text(review: Review) -> str:
     out += [f"review: {counts(review.found)}"]
     for name, what in sources(review):
         out += _wrapped(f"{name}: {what}", "  ")
+    room = MOST
     for level, meaning in LEVELS.items():
         group = [each for each in review.found if each.level == level]
         if not group:
             continue
         out += ["", f"{level}: {meaning}"]
-        for each in group:
+        first = _first([(each.topic, each.rule) for each in group], max(room, LEAST))
+        room -= len(first)
+        for each in (group[i] for i in first):
             out += _wrapped(f"{TOPICS[each.topic]}, {each.rule}: {each.what}", "  ")
             out += _wrapped(each.shown, "    ")
+        out += _more(len(group) - len(first))
     if review.judged is not None:
         out += ["", "scores, recomputed"]
         out += [f"  {line}" for line in scores_in_words(review)]
     if review.questions:
         out += ["", "questions to the authors"]
-        for number, question in enumerate(review.questions, 1):
-            out += _wrapped(f"{number}. {question}", "  ")
+        topics = {each.question: each.topic for each in review.found}
+        first = _first([topics[question] for question in review.questions], MOST)
+        for i in first:
+            out += _wrapped(f"{i + 1}. {review.questions[i]}", "  ")
+        out += _more(len(review.questions) - len(first))
     lists = "; ".join(
         f"{each.checklist.title}: {each.seen} of {len(each.items)} items seen in the files, "
         f"{len(each.items) - each.seen} to ask"
         for each in review.gaps
     )
     return "\n".join([*out, "", *_wrapped(lists, "")]) + "\n"
+
+
+def _first(kinds: Sequence[object], room: int) -> list[int]:
+    """Places of so many, in order: one of each kind before a second one of any."""
+    rank = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
+    return sorted(sorted(range(len(kinds)), key=lambda i: (rank[i], i))[:room])
+
+
+def _more(rest: int) -> list[str]:
+    return [f"  and {rest} more, on the page"] if rest > 0 else []
 
 
 def _wrapped(line: str, indent: str) -> list[str]:
