@@ -197,6 +197,7 @@ def gather(
         listing, source = source, None
     if source is None:
         _refuse_own(execution)
+        _require_split_file(request)
         execution = dataclasses.replace(execution, images=None, patients=listing)
         request = dataclasses.replace(request, execution=execution)
         card = card() if callable(card) else card
@@ -218,6 +219,8 @@ def gather(
     made = own.card(images, order=execution.classes_order, positive=execution.positive, index=index)
     terminal.line(_introduction(made, index))
     answered = _answered(request, made, index)
+    if "part" not in images.columns:
+        _require_split_file(answered)
     return Material(answered, made, images.root, index, images)
 
 
@@ -248,6 +251,13 @@ def _refuse_own(execution: Execution) -> None:
                         ("positive", execution.positive)):  # fmt: skip
         if value:
             raise InputError(f"--{name}: is for images of your own; give them with --images")
+
+
+def _require_split_file(request: Request[Any]) -> None:
+    """Refuse a file of parts that nothing would read."""
+    split, file = request.config.split, request.execution.split_file
+    if file is not None and split != "file":
+        raise InputError(f"--split-file {file}: is for --split file, and the split is {split}")
 
 
 def _of_magnifications(images: Images, request: Request[Any]) -> pd.DataFrame:

@@ -298,6 +298,13 @@ def test_a_column_part_is_the_split(folder, tmp_path, capsys):
         again.split(again.index, lambda _: None)
 
 
+def test_a_file_of_parts_that_would_not_be_read_is_refused(folder, tmp_path):
+    file = write(tmp_path, "image,part\n", "split.csv")
+    assert ask("ernet", folder, HEAD + lines(), split_file=file).request.config.split == "file"
+    with pytest.raises(InputError, match=r"--split-file .*: is for --split file, and .* is image"):
+        ask("ernet", folder, HEAD + lines(), split="image", split_file=file)
+
+
 def test_magnifications_are_those_of_the_list(folder):
     text = "image,label,magnification\n" + "".join(
         f"data/{c}/{i}.png,{c},{40 if i < 3 else '100x'}\n" for c in "ab" for i in range(5)
