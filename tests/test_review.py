@@ -356,6 +356,22 @@ def test_images_of_one_name_in_several_folders(tmp_path, names, cases, rules):
     assert missing.shown == "p1/3.png"
 
 
+@pytest.mark.parametrize("word", ["unknown", "NA", "nan", "?", "None", ""])
+def test_words_for_an_unknown_patient_are_no_patient(tmp_path, word):
+    """Neither shared between parts nor one whose images go together."""
+    split, predictions = tmp_path / "split.csv", tmp_path / "p.csv"
+    split.write_text(f"image,patient,part\na.png,{word},train\nb.png,{word},test\nc.png,P,test\n")
+    predictions.write_text(
+        f"image,patient,label,prediction\nb.png,{word},x,x\nc.png,P,y,y\nd.png,{word},y,y\n"
+    )
+    made = review(split=split, predictions=predictions)
+    assert made.split.report["groups"]["case"]["unknown"] == 2
+    assert not made.judged.patients
+    assert {each.rule for each in made.wrong} == set()
+    shown = {each.what for each in made.found if each.rule == "patients unknown"}
+    assert any("2 of 3 images" in what for what in shown) and len(shown) == 2
+
+
 def test_names_alone_count_where_they_tell_images_apart(tmp_path):
     split, predictions = tmp_path / "split.csv", tmp_path / "p.csv"
     split.write_text("image,part\na/IMG_1.tif,train\nb/IMG_2.tif,test\n")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.datasets import breakhis
+from common.datasets.lists import known
 from common.errors import InputError, listed
 from common.files import read_table, read_text
 from common.terminal import plain as escaped
@@ -171,21 +172,21 @@ def read_any(path: str | Path, repair: str) -> pd.DataFrame:
     return pd.DataFrame([row for row in rows if row], columns=names, dtype=str)
 
 
-def class_of_column(column: str, known: Iterable[str]) -> str:
+def class_of_column(column: str, classes: Iterable[str]) -> str:
     """Give the class that a column has probabilities of, by its name.
 
     Parameters
     ----------
     column : str
-    known : iterable of str
-        Classes that labels and predictions name; these count whatever stands around them.
+    classes : iterable of str
+        Those that labels and predictions name; these count whatever stands around them.
 
     Returns
     -------
     str
         "" if it is none.
     """
-    by_name = {plain(name): name for name in known}
+    by_name = {plain(name): name for name in classes}
     name = plain(column)
     before, after = _BEFORE.fullmatch(name), _AFTER.fullmatch(name)
     for candidate in (before and before[1], after and after[1], name):
@@ -212,6 +213,8 @@ def stem(image: str) -> str:
 def told_by_names(frame: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
     """Fill in what names of images tell where columns are empty, as those of BreakHis do.
 
+    Words that say that a patient is unknown are "", as an empty cell is.
+
     Parameters
     ----------
     frame : DataFrame
@@ -225,10 +228,12 @@ def told_by_names(frame: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
     """
     told = [named(image) for image in frame["image"]]
     filled = frame.copy()
+    by_name = False
     for column in ("case", "slide", "folder", "magnification"):
-        if (frame[column] == "").all():
+        filled[column] = [known(value) for value in frame[column]]
+        if (filled[column] == "").all():
             filled[column] = [each.get(column, "") for each in told]
-    by_name = bool((frame["case"] == "").all() and (filled["case"] != "").any())
+            by_name |= column == "case" and bool((filled[column] != "").any())
     return filled, by_name
 
 
