@@ -159,6 +159,7 @@ def placed(tmp_path: Path, monkeypatch: Any) -> Iterator[Place]:
     monkeypatch.syspath_prepend(folder.parent)
     monkeypatch.setenv("PYTHONPATH", f"{folder.parent}:{ROOT}")
     importlib.invalidate_caches()
+    monkeypatch.setattr("common.papers.PAPERS", (*PAPERS, "sketch"))
     monkeypatch.setattr("common.reproduce.work.PAPERS", (*PAPERS, "sketch"))
     runs_dir = tmp_path / "runs"
     runs_dir.mkdir()

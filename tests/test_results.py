@@ -21,6 +21,7 @@ from common.tables.comparison import compared
 @pytest.fixture
 def finished(tmp_path, monkeypatch, paper):  # noqa: F811
     """Three runs of the fake paper's rows, whole; give where they live."""
+    monkeypatch.setattr("common.papers.PAPERS", ("fakepaper",))
     monkeypatch.setattr("common.reproduce.work.PAPERS", ("fakepaper",))
     of_paper.cache_clear()
     for seed, right in ((0, 1880), (1, 1900)):
