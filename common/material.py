@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound=PaperConfig)
 
-UNKNOWN = "not in the list"
-"""What images of unknown patients are kept together as while a split by patient is drawn."""
-
 _OF_DATA_SETS = {"official", "counts", "partition"}
 """Splits that are facts of a public data set."""
 
@@ -95,9 +92,7 @@ class Material(Generic[C]):
             return make(index)
         if not known.any() or known.all():
             return make(index)
-        # Whose they are nobody knows, so that they may be of one patient: they stay together.
-        together = index.assign(case=index["case"].where(known, UNKNOWN))
-        return make(together).assign(case=index["case"])
+        return make(splits.unknown_together(index)).assign(case=index["case"])
 
     def leaks(self, say: Callable[[Any], list[str]]) -> list[str]:
         """What may flatter the result.

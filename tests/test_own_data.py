@@ -17,6 +17,7 @@ from common import (
     material,
     predictions,
     report,
+    splits,
     tables,
 )  # fmt: skip
 from common.datasets import bci, breakhis, own, synthetic
@@ -260,7 +261,7 @@ def test_unknown_patients_stay_together_and_unknown(folder):
         return index.assign(part="train")
 
     split = found.split(found.index, make)
-    assert seen == [{"a0", "a1", "b0", "b1", material.UNKNOWN}]
+    assert seen == [{"a0", "a1", "b0", "b1", splits.UNKNOWN}]
     assert list(split.case) == list(found.index.case)
     assert found.leaks(lambda _: []) == [
         "the patients of 2 of 10 images are unknown: some may lie in both training and test"

@@ -152,6 +152,35 @@ def test_parts_take_the_place_of_folds(quick):
         probe.probe(values, table[table.part != "validation"], CLASSES, "linear")
 
 
+def test_patients_in_several_parts_and_unknown_ones_are_told(quick, capsys):
+    values, table = made()
+    table["part"] = ["train", "train", "validation", "validation", "test", "test"] * 12
+    probe.probe(values, table, CLASSES, "linear")
+    said = capsys.readouterr().err
+    assert "12 patients lie in more than one part" in said
+    assert "p0 (train and validation and test)" in said and "unknown" not in said
+    table.loc[:2, "case"] = ""
+    probe.probe(values, table, CLASSES, "linear")
+    assert "the patients of 3 of 72 images are unknown" in capsys.readouterr().err
+    table["case"], table["part"] = made()[1]["case"], ["train"] * 36 + ["validation", "test"] * 18
+    table.loc[36:, "part"] = ["validation"] * 18 + ["test"] * 18
+    probe.probe(values, table, CLASSES, "linear")
+    assert capsys.readouterr().err == ""
+
+
+def test_one_unknown_patient_leaves_the_others_apart(capsys):
+    _, table = made()
+    unknown = [3, 17, 50]
+    table.loc[unknown, "case"] = ""
+    for train, validation, test in fitting.divisions(table, 4, 0):
+        for case in set(table.case):
+            rows = (table.case == case).to_numpy()
+            assert sum(bool((part & rows).any()) for part in (train, validation, test)) == 1
+    assert "patients of 3 of 72 images are unknown" in capsys.readouterr().err
+    fitting.divisions(table.assign(case=""), 4, 0)
+    assert "patients are unknown" in capsys.readouterr().err
+
+
 def test_too_few_patients_classes_and_folds_are_told():
     values, table = made(patients=4)
     with pytest.raises(InputError, match="5 folds need at least 5 groups"):
@@ -213,8 +242,11 @@ def test_a_folder_of_tridents_has_an_h5_for_each_image(tmp_path):
         probe.read(tmp_path, ["c.svs"])
 
 
-def torch_saved(tensors, kind="FloatStorage", number="<f4"):
-    """What torch.save writes of a list of vectors: its opcodes, and the numbers beside them."""
+def torch_saved(tensors, kind="FloatStorage", number="<f4", views=None, keys=None):
+    """What torch.save writes of a list of vectors: its opcodes, and the numbers beside them.
+
+    `views` are offset, sizes and strides of each tensor, `keys` those of the storages.
+    """
 
     def text(words):
         return b"X" + struct.pack("<I", len(words)) + words.encode()
@@ -230,8 +262,13 @@ def torch_saved(tensors, kind="FloatStorage", number="<f4"):
             device = text("cpu") + b"q\x05"
         else:  # what was said before is taken from the memo
             start, device = b"h\x01((h\x02h\x03", b"h\x05"
-        out += start + text(str(i)) + b"q\x04" + device + whole(len(each)) + b"tq\x06Q"
-        out += whole(0) + whole(len(each)) + b"\x85q\x07" + whole(1) + b"\x85q\x08\x89"
+        key = str(i) if keys is None else keys[i]
+        out += start + text(key) + b"q\x04" + device + whole(len(each)) + b"tq\x06Q"
+        offset, sizes, strides = (0, [len(each)], [1]) if views is None else views[i]
+        out += whole(offset)
+        for numbers, place in ((sizes, b"q\x07"), (strides, b"q\x08")):
+            out += b"(" + b"".join(map(whole, numbers)) + b"t" + place
+        out += b"\x89"
         out += b"ccollections\nOrderedDict\nq\x09)Rq\x0atq\x0bRq\x0c"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
@@ -257,6 +294,32 @@ def test_a_folder_of_evas_has_a_manifest_and_tensors(tmp_path, kind, number):
     found = probe.read(tmp_path, ["b.png", "a.png"])
     assert found.tolist() == [tiles[1].tolist(), tiles.mean(axis=0).tolist()]
     assert torch_file.read(tmp_path / "x" / "a.pt").tolist() == tiles.tolist()
+
+
+@pytest.mark.parametrize(
+    ("views", "keys", "why"),
+    [
+        ([(1, [3], [1])], None, "a tensor of 3 numbers is a view of 4"),
+        ([(0, [3], [1])], None, "a tensor of 3 numbers is a view of 4"),
+        ([(0, [2], [2])], None, "a tensor of 2 numbers is a view of 4"),
+        ([(0, [4], [0])], None, "is a view of 4"),
+        ([(0, [2, 2], [2, 1])], None, "a tensor of 2 x 2 numbers; one row is wanted"),
+        ([(0, [2, 2], [1, 2])], None, "a tensor of 2 x 2 numbers; one row is wanted"),
+        ([(0, [], [])], None, "one row is wanted"),
+        (None, ["0", "0"], "several tensors have one storage"),
+    ],
+)
+def test_what_is_no_whole_storage_of_torch_is_refused(tmp_path, views, keys, why):
+    path = tmp_path / "a.pt"
+    path.write_bytes(torch_saved([[1, 2, 3, 4]] * len(keys or views), views=views, keys=keys))
+    with pytest.raises(InputError, match=why):
+        torch_file.read(path)
+
+
+def test_one_row_of_torch_is_a_row(tmp_path):
+    path = tmp_path / "a.pt"
+    path.write_bytes(torch_saved([[1, 2, 3]], views=[(0, [1, 3], [3, 1])]))
+    assert torch_file.read(path).tolist() == [[1, 2, 3]]
 
 
 def test_a_file_of_torch_is_read_and_nothing_of_it_run(tmp_path):
@@ -301,6 +364,33 @@ def test_damaged_files_are_named(tmp_path, name, content, why):
         probe.read(path, ["a", "b"])
 
 
+@pytest.mark.parametrize("name", ["features", "images"])
+def test_a_small_file_that_claims_much_is_refused_before_room_is_made(tmp_path, name):
+    import h5py
+
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w") as file:
+        shape = (1 << 33, 1024) if name == "features" else (1 << 43,)
+        kind = np.float32 if name == "features" else h5py.string_dtype()
+        file.create_dataset(name, shape, kind, chunks=tuple(min(n, 64) for n in shape))
+        if name == "images":
+            file["features"] = np.zeros((2, 3))
+    with pytest.raises(InputError, match=r"f\.h5: says that it holds an array of \d+") as caught:
+        probe.read(path, ["a", "b"])
+    assert "\n" not in str(caught.value)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"shape": (1 << 33, 1024), "fortran_order": False, "descr": "<f4"}
+    )
+    path = tmp_path / "f.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(f"{name}.npy", header.getvalue())
+        if name == "images":
+            file.writestr("features.npy", header.getvalue())
+    with pytest.raises(InputError, match=r"f\.npz: says that it holds an array of 8589934592 x"):
+        probe.read(path, ["a", "b"])
+
+
 def test_what_is_no_table_of_numbers_is_refused(tmp_path):
     path = tmp_path / "f.npz"
     for values, why in (
@@ -342,6 +432,19 @@ def test_a_list_needs_no_images(tmp_path):
     table.loc[1, "label"] = ""
     with pytest.raises(InputError, match=r"a.csv, line 3: p0/1.png has no label"):
         probe.of_source(listed(tmp_path / "a.csv", table))
+
+
+def test_folders_of_parts_are_parts(tmp_path):
+    for part in ("train", "val", "test"):
+        for label in CLASSES:
+            (tmp_path / part / label).mkdir(parents=True)
+            (tmp_path / part / label / "1.png").write_bytes(b"x")
+    found = probe.of_source(tmp_path)
+    assert dict(zip(found.image, found.part, strict=True)) == {
+        f"{folder}/{label}/1.png": part
+        for folder, part in (("train", "train"), ("val", "validation"), ("test", "test"))
+        for label in CLASSES
+    }
 
 
 def test_the_command_tells_both_probes_with_intervals(tmp_path, capsys, quick):

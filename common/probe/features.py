@@ -5,7 +5,9 @@ Nothing is unpickled: of eva's files, which torch writes, the numbers are read a
 
 from __future__ import annotations
 
+import math
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,10 @@ from common import terminal
 from common.errors import InputError, listed
 from common.files import atomic_path, read_table
 from common.probe import torch_file
+
+_MOST = 1 << 36
+_DENSEST = 1032
+"""Bytes of an array: at most 64 GiB, and what DEFLATE can make of a file's bytes."""
 
 WAYS = (
     "an .npz or .h5 with `features` and `images`, TRIDENT's folder with an .h5 an image, eva's "
@@ -111,9 +117,13 @@ def _arrays(path: Path) -> tuple[list[str] | None, np.ndarray]:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             if "features" not in file:
                 raise InputError(f"{path}: no array `features` in it; take {WAYS}")
+            for name in {"features", "images"} & set(file.files):
+                _require_room(path, *_claimed(file.zip, name))
             names = [str(each) for each in file["images"]] if "images" in file else None
             return names, _numbers(path, file["features"])
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+    except (
+        ValueError, OSError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError, MemoryError,
+    ) as error:  # fmt: skip
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: no .npz of numbers and names ({error}); take {WAYS}") from None
@@ -127,11 +137,37 @@ def _of_h5(path: Path) -> tuple[list[str] | None, np.ndarray]:
             if not isinstance(file.get("features"), h5py.Dataset):
                 raise InputError(f"{path}: no data set `features` in it; take {WAYS}")
             names = None
+            for name in ("features", "images"):
+                if isinstance(file.get(name), h5py.Dataset):
+                    _require_room(path, file[name].shape or (), file[name].dtype)
             if isinstance(file.get("images"), h5py.Dataset):
                 names = [str(each) for each in file["images"].asstr()[()]]
             return names, _numbers(path, file["features"][()])
-    except (OSError, TypeError, RuntimeError, KeyError) as error:
+    except (OSError, TypeError, RuntimeError, KeyError, ValueError, MemoryError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path}: damaged, or no HDF5 file ({error})") from None
+
+
+def _claimed(file: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type that an array of an .npz is said to have; none of it is read."""
+    member = f"{name}.npy" if f"{name}.npy" in file.namelist() else name
+    with file.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        header = np.lib.format
+        reader = header.read_array_header_1_0 if version == (1, 0) else header.read_array_header_2_0
+        shape, _, dtype = reader(stream)
+    return shape, dtype
+
+
+def _require_room(path: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+    """Refuse an array that is said to be larger than its file can hold, before room is made."""
+    size = math.prod(shape) * dtype.itemsize
+    if size > min(_MOST, _DENSEST * path.stat().st_size):
+        raise InputError(
+            f"{path}: says that it holds an array of {' x '.join(map(str, shape))}, {size:,} "
+            f"bytes, and is itself of {path.stat().st_size:,}; it is damaged, or never filled"
+        )
 
 
 def _numbers(path: Path, values: Any) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from common import predictions, splits, terminal
-from common.errors import InputError
+from common.errors import InputError, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,6 +191,25 @@ def _loss(labels: np.ndarray, values: np.ndarray) -> float:
     return float(np.mean([-true[labels == each].mean() for each in np.unique(labels)]))
 
 
+def _warn_of_shared(split: pd.DataFrame) -> None:
+    """Say which patients lie in two parts that others have made, or that it is not known."""
+    shared = splits.shared_groups(split, "case")
+    if shared:
+        names = listed(f"{name} ({' and '.join(parts)})" for name, parts in shared.items())
+        terminal.line(
+            f"warning: {len(shared)} patients lie in more than one part, so images of one patient "
+            f"may be fitted to and judged: {names}",
+            always=True,
+        )
+    unknown = int((split["case"] == "").sum())
+    if unknown:
+        terminal.line(
+            f"warning: the patients of {unknown} of {len(split)} images are unknown, so images of "
+            "one patient may be fitted to and judged",
+            always=True,
+        )
+
+
 def divisions(
     table: pd.DataFrame, folds: int, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -223,20 +242,28 @@ def divisions(
             raise InputError(
                 f"no image has the part {' or '.join(empty)}; a probe needs all three, or no parts"
             )
+        _warn_of_shared(table[parts != ""])
         train, validation, test = found
         return [(train, validation, test)]
     if folds < 3:
         raise InputError(f"--folds {folds}: three or more: one is judged, one chooses")
-    known = bool((table["case"] != "").all())
-    if not known:
+    known = table["case"] != ""
+    by_patient = bool(known.any())
+    if not by_patient:
         terminal.line(
-            "warning: patients are not known for all images, so images of one patient may be "
-            "fitted to and judged",
+            "warning: patients are unknown, so images of one patient may be fitted to and judged",
+            always=True,
+        )
+    elif not known.all():
+        terminal.line(
+            f"warning: the patients of {int((~known).sum())} of {len(known)} images are unknown: "
+            "these stay together in one fold, and a known patient's may be among them",
             always=True,
         )
     number = splits.k_folds(
-        table, folds, seed=seed, group="case" if known else None, stratify=not known
-    )
+        splits.unknown_together(table) if by_patient else table, folds, seed=seed,
+        group="case" if by_patient else None, stratify=not by_patient,
+    )  # fmt: skip
     return [
         (
             (number != fold) & (number != (fold + 1) % folds),

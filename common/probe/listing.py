@@ -37,7 +37,8 @@ def of_source(source: Path) -> pd.DataFrame:
         As `common.datasets.own.read`; or if an image stands there twice, or has no label.
     """
     if source.is_dir():
-        return _table(own.read(source).table.to_dict("records"))
+        table = own.read(source).table
+        return _table(table.assign(part=table["official"]).to_dict("records"))
     found = read_list(source, needs=("label",))
     rows: dict[str, dict[str, str]] = {}
     for row in found.rows:

@@ -13,13 +13,22 @@ from common.splits.files import SPLIT_COLUMNS, from_file, from_fold_files, read,
 from common.splits.folds import k_folds
 from common.splits.group_wise import by_group, by_patient
 from common.splits.image_wise import by_counts, by_image, official
-from common.splits.parts import GROUPS, PARTS, check_disjoint, check_parts, shared_groups
+from common.splits.parts import (
+    GROUPS,
+    PARTS,
+    UNKNOWN,
+    check_disjoint,
+    check_parts,
+    shared_groups,
+    unknown_together,
+)
 from common.splits.positions import by_positions
 
 __all__ = [
     "GROUPS",
     "PARTS",
     "SPLIT_COLUMNS",
+    "UNKNOWN",
     "apportion",
     "by_counts",
     "by_group",
@@ -35,5 +44,6 @@ __all__ = [
     "read",
     "shared_groups",
     "sorted_rows",
+    "unknown_together",
     "write",
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 from common import datasets, errors, papers
 from common.datasets import DATA_VARIABLE, own
 from common.errors import InputError
-from common.files import path_argument, write_json, write_sheet, write_text
+from common.files import expanded, path_argument, write_json, write_sheet, write_text
 from common.splits import audit, forms, leakage, public, shown
 from common.splits.files import read
 from common.splits.parts import PARTS
@@ -140,7 +140,7 @@ def _report(options: argparse.Namespace) -> int:
     else:
         split = read(options.split_file)
         if data_dir is None and os.environ.get(DATA_VARIABLE):
-            data_dir = path_argument(os.environ[DATA_VARIABLE])
+            data_dir = expanded(os.environ[DATA_VARIABLE])
     if options.picture and not data_dir:
         raise InputError("--picture needs the images: give --data-dir")
     found = leakage.report(split, data_dir)

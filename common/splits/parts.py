@@ -22,6 +22,22 @@ PARTS = ("train", "validation", "test")
 GROUPS = ("case", "slide", "folder")
 """Columns of an index that say which images come from one patient, one slide, one folder."""
 
+UNKNOWN = "not in the list"
+"""What images of unknown patients are kept together as while a split by patient is drawn."""
+
+
+def unknown_together(index: pd.DataFrame) -> pd.DataFrame:
+    """Give images of unknown patients one patient, so that they stay together in a split.
+
+    Whose they are nobody knows, so that they may be of one patient.
+
+    Parameters
+    ----------
+    index : DataFrame
+        With "" as the case of such images.
+    """
+    return index.assign(case=index["case"].where(index["case"] != "", UNKNOWN))
+
 
 def check_disjoint(split: pd.DataFrame, group: str = "case") -> None:
     """Make sure that no group (patient) has images in two parts.
