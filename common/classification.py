@@ -262,7 +262,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         return slides.predict(run, flags, _stain(run))
     if not flags.images and flags.listing is None:
         raise InputError("no image is named: give files or folders, or --images FILE.csv")
-    paths, bad = _files(flags.images, skip=flags.skip_bad)
+    paths, bad = _files([_found(run, path) for path in flags.images], skip=flags.skip_bad)
     if flags.listing is not None:
         paths += own.read(flags.listing, needs=()).paths()
     terminal.line(acquaintance.introduction(run))
@@ -304,6 +304,15 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         terminal.line("\n".join([left_out, *bad]), always=True)
         return SKIPPED
     return 0
+
+
+def _found(run: runs.Run, path: Path) -> Path:
+    """A path as split.csv has it, of a run on one's own images; any other, as it is."""
+    root = (run.record.get("own") or {}).get("root")
+    if not root or path.is_absolute() or path.exists():
+        return path
+    image = Path(root) / path
+    return image if image.is_file() else path
 
 
 def _files(paths: Sequence[Path], *, skip: bool = False) -> tuple[list[Path], list[str]]:

@@ -2,14 +2,15 @@
 
 import importlib
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-from common import config as configuration
 from common import (
+    classification,
     datasets,
     evaluation,
     export,
@@ -20,6 +21,7 @@ from common import (
     splits,
     tables,
 )  # fmt: skip
+from common import config as configuration
 from common.datasets import bci, breakhis, own, synthetic
 from common.errors import InputError
 from common.external import adapting
@@ -433,6 +435,18 @@ def test_every_paper_trains_on_ones_own_images(paper, tissue, capsys):
     shutil.copytree(tissue / "data", moved / "data")
     shutil.copy(tissue / "list.csv", moved)
     assert train(paper, tissue, moved / "list.csv").path == run.path
+
+
+def test_a_path_of_the_split_is_found_from_any_folder(tissue, tmp_path, monkeypatch, capsys):
+    run = train("wrn_edge", tissue, tissue / "list.csv")
+    image = pd.read_csv(run.path / "split.csv", dtype=str).image[0]
+    monkeypatch.chdir(tmp_path)
+    assert classification.main("wrn_edge", ["--run", str(run.path), image]) == 0
+    assert str(tissue / image) in capsys.readouterr().out
+    (tmp_path / "data").symlink_to(tissue / "data")  # what lies here goes first
+    assert classification._found(run, Path(image)) == Path(image)
+    with pytest.raises(InputError, match=r"data/nosuch\.png: no such file"):
+        classification.main("wrn_edge", ["--run", str(run.path), "data/nosuch.png"])
 
 
 @pytest.mark.slow
