@@ -225,9 +225,9 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     InputError
         If an image cannot be used, with --skip-bad if none can; exit code 2.
     """
-    import argparse
+    from common.arguments import Parser
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m {package}.predict",
         description=f"Classify images with a trained run. {notices.RESEARCH_USE}",
         epilog=f"Exit code: 0 if all images are classified, {SKIPPED} if --skip-bad left some out, "

@@ -384,9 +384,9 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     int
         0.
     """
-    import argparse
+    from common.arguments import Parser
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m {package}.evaluate",
         description="Recompute metrics.json of a run from its predictions.csv, and print it. "
         f"Needs no model and no images. {notices.RESEARCH_USE}",

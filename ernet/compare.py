@@ -7,7 +7,6 @@ runs, grouped by network and split, and by magnification.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pandas as pd
 
 from common import config as configuration
 from common import errors, evaluation, figures, metrics, notices, predictions, runs, tables
+from common.arguments import Parser
 from common.errors import InputError
 from common.files import path_argument
 from ernet.config import Config
@@ -184,7 +184,7 @@ def main(arguments: list[str] | None = None) -> None:
     InputError
         If there is no finished run on real images.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m ernet.compare",
         description="Means of finished runs by network, split and magnification, with Tukey's "
         "multiple comparison. Synthetic runs are left out.",

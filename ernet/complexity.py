@@ -6,13 +6,13 @@ multiplications of convolutions, dense layers and dense shortcuts for one image.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from common import backbones, backend, errors, evaluation, measurements, tables
+from common.arguments import Parser
 from common.files import path_argument
 from ernet.config import BLOCKS, HONEST, PRESETS, Config
 from ernet.experiments import DEMO_PRESETS
@@ -160,7 +160,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments : list of str, optional
         Command line; that of the process by default.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m ernet.complexity",
         description="Parameters and multiply-accumulates of ERNet and ResNet, counted on the built "
         "networks with two outputs, beside what the paper prints for ERNet.",

@@ -6,12 +6,12 @@ other (G04).
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from common import backbones, backend, errors, evaluation, measurements, tables
+from common.arguments import Parser
 from common.files import path_argument
 from gan_fusion.config import FUSIONS, HONEST, PRESETS, Config
 from gan_fusion.experiments import DEMO_PRESETS
@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments : list of str, optional
         Command line; that of the process by default.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m gan_fusion.complexity",
         description="Parameters of the fusion network in both readings, counted on the built "
         "networks, beside Table 6.",

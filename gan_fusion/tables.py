@@ -8,7 +8,6 @@ python -m gan_fusion.tables epochs         Table 10's numbers of epochs, read of
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ import pandas as pd
 
 from common import errors, evaluation, metrics, tables
 from common.errors import InputError
-from common.files import path_argument
 from gan_fusion import lengths
 from gan_fusion.config import EPOCHS_TRIED, HONEST
 
@@ -42,19 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         Default: those of the process.
     """
-    import argparse
-
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    views = {"per-class": per_class, "gan-effect": gan_effect, "epochs": by_epochs}
-    if not arguments or arguments[0] not in views:
-        return tables.main("gan_fusion", arguments)
-    parser = argparse.ArgumentParser(prog=f"python -m gan_fusion.tables {arguments[0]}")
-    parser.add_argument(
-        "--runs-dir", type=path_argument, default="runs", metavar="DIR", help="default: runs"
-    )
-    flags = parser.parse_args(arguments[1:])
-    print(views[arguments[0]](tables.load("gan_fusion", flags.runs_dir)), end="")
-    return 0
+    views = {
+        "per-class": ("Tables 11 and 12 in the paper's form", per_class),
+        "gan-effect": ("runs without and with generated images", gan_effect),
+        "epochs": ("Table 10's numbers of epochs, read off each training", by_epochs),
+    }
+    return tables.main("gan_fusion", arguments, views)
 
 
 def per_class(paper: tables.Paper) -> str:

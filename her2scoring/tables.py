@@ -6,11 +6,9 @@ python -m her2scoring.tables merged    networks of four classes, scored on three
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from common import errors, tables, terminal
-from common.files import path_argument
+from common import errors, tables
 from her2scoring import merged
 
 
@@ -22,23 +20,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         Default: those of the process.
     """
-    import argparse
+    views = {"merged": ("networks of four classes, scored on three (H12)", _merged)}
+    return tables.main("her2scoring", arguments, views)
 
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments[:1] != ["merged"]:
-        status = tables.main("her2scoring", arguments)
-        terminal.line(
-            "networks of four classes on three (H12): python -m her2scoring.tables merged"
-        )
-        return status
-    parser = argparse.ArgumentParser(prog="python -m her2scoring.tables merged")
-    parser.add_argument(
-        "--runs-dir", type=path_argument, default="runs", metavar="DIR", help="default: runs"
-    )
-    flags = parser.parse_args(arguments[1:])
-    paper = tables.load("her2scoring", flags.runs_dir)
-    terminal.out("\n".join(merged.lines(paper)), end="")
-    return 0
+
+def _merged(paper: tables.Paper) -> str:
+    return "\n".join(merged.lines(paper))
 
 
 if __name__ == "__main__":

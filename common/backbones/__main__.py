@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from common import datasets, errors, images, probe, terminal
+from common.arguments import Parser
 from common.backbones.weights import download
 from common.datasets import own
 from common.errors import InputError
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments : sequence of str, optional
         Instead of those of the command line.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m common.backbones", description="ImageNet weights and features of networks."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-
 from common import card, errors, notices
+from common.arguments import Parser
 from common.files import path_argument
 from common.report import files as run_files
 
@@ -22,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     int
         Exit code.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m common.card",
         description="Print a run's model card; with --out, write a folder with card, model, "
         f"labels, scores and an example, ready to publish. {notices.RESEARCH_USE}",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from common import datasets, errors, terminal
+from common.arguments import Parser
 from common.backend import cores
 from common.datasets.card import Card, indexes
 from common.errors import InputError
@@ -21,7 +22,7 @@ _PROBLEMS_SHOWN = 20
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 if all is well, 1 if `verify` found the data set not whole."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m common.datasets", description="Cards and checks of the public data sets."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import shlex
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common import backend, confidence, datasets, notices, runs
+from common.arguments import Parser
 from common.backend import cores
 from common.errors import InputError
 from common.export import preparing
@@ -219,7 +219,7 @@ def main(package: str | None = None, arguments: list[str] | None = None) -> int:
     int
         0; `INCOMPLETE` where some of the files could not be written.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m {package or 'common'}.export",
         description="Write a run's model as TFLite files: uint8 pixels in, float32 probabilities "
         f"out. Files that fail their checks are not written. {notices.RESEARCH_USE}",

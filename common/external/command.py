@@ -36,9 +36,9 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     int
         0.
     """
-    import argparse
+    from common.arguments import Parser
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m {package}.evaluate",
         description="Recompute metrics.json of a run from its predictions.csv, and print it, which "
         "needs no model and no images; or, with --images or --dataset, judge the run on other data "

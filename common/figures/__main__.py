@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common import config, errors, evaluation, figures, images, papers, predictions, runs, samples
+from common.arguments import Parser
 from common.datasets import DATA_VARIABLE
 from common.errors import InputError
 from common.files import path_argument, read_table
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code.
     """
-    parser = argparse.ArgumentParser(prog="python -m common.figures", description=__doc__)
+    parser = Parser(prog="python -m common.figures", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, what, several in (
         ("confusion", "confusion matrices of the test images, one for each magnification", False),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from common import errors, files, forensics, papers, report
+from common.arguments import Parser
 from common.errors import InputError
 from common.forensics.show import content, text
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     import pandas as pd
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m common.forensics",
         description="Judge every printed number of a table: possible or not, by which arithmetic, "
         "which counts fit. docs/forensics.md says how such a table looks. Exit code 0: nothing "
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = [name for name, *_ in judged]
         known = {
             "title": f"Forensics: {', '.join(Path(name).name for name in names)}",
-            "page_command": f"python -m common.forensics {' '.join(names)} --page OUT",
+            "page_command": f"python -m common.forensics {shlex.join(flags.numbers)} --page OUT",
         }
         page = report.render("common.forensics/page.html", content(judged) | known)
         files.write_text(flags.page, page)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import shutil
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import filelock
 
+from common.arguments import Parser
 from common.errors import InputError, main
 from common.files import path_argument
 from common.images.cache import cache_folder
@@ -67,7 +67,7 @@ def _clear(root: Path) -> None:
 
 
 def _main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m common.images", description="The cache of decoded, resized images."
     )
     cache = parser.add_subparsers(dest="command", required=True).add_parser(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 
 from common import errors, evaluation, notices, runs
+from common.arguments import Parser
 from common.files import path_argument
 from common.metrics import pairs, plan, simulation
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of ``python -m common.metrics``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m common.metrics",
         description="Metrics of finished runs, from their files; and what "
         "a study of so many patients can tell.",
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_plan(commands: argparse._SubParsersAction[Parser]) -> None:
     command = commands.add_parser(
         "plan",
         help="how many patients a study needs, and what one with few can tell",

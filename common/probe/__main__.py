@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common import errors, evaluation, notices, runs
+from common.arguments import Parser
 from common.datasets import own
 from common.errors import InputError
 from common.files import path_argument, write_csv, write_json
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m common.probe",
         description="Fit a linear and a nearest-neighbour probe to features of images, judge them "
         f"on images of other patients. Needs no images and no network. {notices.RESEARCH_USE}",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-
 from common import errors, papers, protocols, tables
+from common.arguments import Parser
 from common.forensics import discrepancies
 from common.protocols.show import packages
 
@@ -22,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     int
         Exit code.
     """
-    parser = argparse.ArgumentParser(prog="python -m common.protocols", description=__doc__)
+    parser = Parser(prog="python -m common.protocols", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     show = commands.add_parser("show", help="print what a paper says, leaves open and contradicts")
     show.add_argument("package", metavar="PKG", help=", ".join(papers.PAPERS))

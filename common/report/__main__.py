@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from common import errors, notices
+from common.arguments import Parser
 from common.files import path_argument
 from common.report.page import write
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``python -m common.report RUN...``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m common.report",
         description="Write report.html of a run from the files of its folder; needs no model, no "
         f"images and no network. {notices.RESEARCH_USE}",

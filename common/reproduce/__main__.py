@@ -7,6 +7,7 @@ import json
 import sys
 
 from common import errors, results, terminal
+from common.arguments import Parser
 from common.files import path_argument
 from common.papers import PAPERS
 from common.reproduce import TWINS, Item, executors, items
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments : list of str, optional
         Command line; that of the process by default.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m common.reproduce",
         description="All rows of the papers by one command, on this machine.",
     )

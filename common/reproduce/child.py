@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments : list of str, optional
         Command line; that of the process by default.
     """
-    parser = argparse.ArgumentParser(prog="python -m common.reproduce.child")
+    parser = argparse.ArgumentParser(allow_abbrev=False, prog="python -m common.reproduce.child")
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--cores", default="")
     parser.add_argument("--deaf", action="store_true")

@@ -10,7 +10,6 @@ if all is done, 1 if a command failed, 75 if another is at it, 76 if another has
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import datetime
 import os
@@ -23,6 +22,7 @@ from types import FrameType
 from typing import IO
 
 from common import errors, leases
+from common.arguments import Parser
 from common.files import path_argument, write_json
 from common.reproduce.job import Job, typed
 
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments : list of str, optional
         Command line; that of the process by default.
     """
-    parser = argparse.ArgumentParser(prog="python -m common.reproduce.worker")
+    parser = Parser(prog="python -m common.reproduce.worker")
     parser.add_argument("job", type=path_argument, metavar="FILE", help="its file")
     parser.add_argument("--heir", default="", help="its name on a cluster")
     chosen = parser.parse_args(arguments)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from common import errors, files, papers, report
+from common.arguments import Parser
 from common.files import path_argument
 from common.review import content, review, text
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0: nothing is wrong; 1: something is. Bad input ends with 2.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m common.review",
         description="Review a study on microscopic images by what there is of it: printed numbers, "
         "split, predictions, images, of any paper. Writes one page, and says the findings here. "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common import errors, runs, terminal, writers
+from common.arguments import Parser
 from common.errors import InputError, WriteError
 from common.files import path_argument
 from common.metrics.summary import aligned
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code.
     """
-    parser = argparse.ArgumentParser(prog="python -m common.runs", description=__doc__)
+    parser = Parser(prog="python -m common.runs", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     part = _command(commands, "list", "list all runs, finished or not")
     part.add_argument("--paper", choices=PAPERS, help="only runs of this paper")

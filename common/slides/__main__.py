@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from common import errors, notices, terminal
+from common.arguments import Parser
 from common.files import path_argument
 from common.slides import drawing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``python -m common.slides``."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m common.slides",
         description="Draw a SYNTHETIC slide whose tumour is known, for trials without a real one. "
         f"{notices.RESEARCH_USE}",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common import datasets, errors, papers
+from common.arguments import Parser
 from common.datasets import DATA_VARIABLE, own
 from common.errors import InputError
 from common.files import expanded, path_argument, write_json, write_sheet, write_text
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code: of `audit` 1 where something is shared; of bad input 2.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m common.splits",
         description="Which images train, validate and test, and what leaks between these parts.",
     )
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return options.run(options)
 
 
-def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
     command = commands.add_parser(
         "report", help="what the parts of a split.csv share: patients, slides, duplicate images"
     )
@@ -78,7 +79,7 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.set_defaults(run=_report)
 
 
-def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_audit(commands: argparse._SubParsersAction[Parser]) -> None:
     command = commands.add_parser(
         "audit",
         help="what the parts of anybody's split share, in whatever form it comes",
@@ -111,7 +112,7 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.set_defaults(run=_audit)
 
 
-def _add_price(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_price(commands: argparse._SubParsersAction[Parser]) -> None:
     command = commands.add_parser(
         "price",
         help="what a split over images is worth: the same trainings, patients whole and mixed",

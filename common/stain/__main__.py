@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import shutil
@@ -17,6 +16,7 @@ import numpy as np
 
 from common import datasets, images, notices, terminal, writers
 from common import errors as command
+from common.arguments import Parser
 from common.datasets import own
 from common.errors import InputError
 from common.files import atomic_path, path_argument, read_json, write_json
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 if all is well, 1 if `apply` met files that it cannot read.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m common.stain",
         description=f"Stain normalisation of H&E images. {notices.RESEARCH_USE}",
     )

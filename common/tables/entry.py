@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
+from common import terminal
 from common.errors import InputError
 from common.files import path_argument, sheet_text, write_text
 from common.tables.comparison import compared
-from common.tables.paper import load
+from common.tables.paper import Paper, load
 from common.tables.quoted import quoted_markdown
 from common.tables.show import latex, markdown
 from common.tables.unprinted import unprinted_markdown
 
 
-def main(package: str, arguments: list[str] | None = None) -> int:
+def main(
+    package: str,
+    arguments: Sequence[str] | None = None,
+    views: Mapping[str, tuple[str, Callable[[Paper], str]]] | None = None,
+) -> int:
     """Print a paper's tables, or write them to a file.
 
     Parameters
@@ -20,15 +27,17 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         Name of the paper's package.
     arguments : list of str, optional
         Command line; that of the process by default.
+    views : mapping, optional
+        What else the paper prints: its name -> what it is, and what makes it as Markdown.
 
     Returns
     -------
     int
         Exit status.
     """
-    import argparse
+    from common.arguments import Parser
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m {package}.tables",
         description="The paper's numbers with our finished runs beside them.",
     )
@@ -42,11 +51,22 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--output", type=path_argument, metavar="FILE", help="write there instead of printing"
     )
+    views = views or {}
+    if views:
+        told = "; ".join(f"{name}: {what}" for name, (what, _) in views.items())
+        parser.add_argument(
+            "view", nargs="?", choices=[*views], help=f"instead of all numbers: {told}"
+        )
     flags = parser.parse_args(arguments)
+    view = flags.view if views else None
+    if view is not None and flags.format != "markdown":
+        raise InputError(f"--format {flags.format}: is for all numbers, {view} is Markdown alone")
     if flags.runs_dir is not None and not flags.runs_dir.is_dir():
         raise InputError(f"--runs-dir {flags.runs_dir}: is no folder")
     paper = load(package, flags.runs_dir or "runs", flags.results)
-    if flags.format == "csv":
+    if view is not None:
+        text = views[view][1](paper)
+    elif flags.format == "csv":
         text = sheet_text(compared(paper))
     elif flags.format == "latex":
         text = latex(paper)
@@ -57,4 +77,6 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         write_text(flags.output, text)
     else:
         print(text, end="")
+    if views and view is None:
+        terminal.line(f"more: python -m {package}.tables {'|'.join(views)} (--help says what)")
     return 0

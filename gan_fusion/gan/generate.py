@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common import notices, runs, terminal, writers
+from common.arguments import Parser
 from common.errors import InputError
 from common.files import file_hash, path_argument, write_json
 from gan_fusion.gan.folder import GENERATION, claim, image_name, write_index
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments : list of str, optional
         Default: those of the process.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m gan_fusion.generate",
         description="Write images that a trained GAN draws: PNGs, index.csv and generation.json. "
         "A command that was killed goes on where it stopped.",

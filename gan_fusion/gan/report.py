@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import re
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common import errors, notices, report, terminal
+from common.arguments import Parser
 from common.errors import InputError
 from common.files import path_argument
 from common.report import RunFiles, data, making, pictures
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         Default: those of the process.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m gan_fusion.gan.report",
         description="Write report.html of a GAN's run from the files of its folder. "
         f"{notices.RESEARCH_USE}",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 from pathlib import Path
 from typing import Any
 
 from common import notices, runs
+from common.arguments import Parser
 from common.errors import InputError
 from common.files import path_argument, plain, read_json
 from wrn_edge.bundle import contents, seal
@@ -131,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments : list of str, optional
         Default: those of the process.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m wrn_edge.bundle",
         description="Make a folder for a Raspberry Pi from an exported run.",
     )

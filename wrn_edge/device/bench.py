@@ -301,7 +301,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments : list of str, optional
         Default: those of the process.
     """
-    parser = argparse.ArgumentParser(prog="bench.py", description=__doc__)
+    parser = argparse.ArgumentParser(allow_abbrev=False, prog="bench.py", description=__doc__)
     parser.add_argument("--runs", type=int, default=100, metavar="N", help="default: 100")
     parser.add_argument("--warm-up", type=int, default=10, metavar="N", help="default: 10")
     parser.add_argument("--threads", type=int, metavar="N", help="default: one per core, at most 4")

@@ -35,6 +35,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         Default: those of the process.
     """
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="infer.py",
         description=f"Classify pictures of tissue. {RESEARCH_USE}",
         epilog="Exit codes: 0 all pictures classified or flagged, 1 some could not be used, "

@@ -123,7 +123,9 @@ def main(arguments: list[str] | None = None) -> int:
     arguments : list of str, optional
         Default: those of the process.
     """
-    parser = argparse.ArgumentParser(prog="selftest.py", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, prog="selftest.py", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--runtime", choices=classifier.RUNTIMES, help="default: the first found")
     parser.add_argument("--kernels", choices=classifier.KERNELS, default="default")
     parser.add_argument("--threads", type=int, metavar="N", help="default: one per core, at most 4")

@@ -1,0 +1,75 @@
+"""The parser of every command line: no flag is abbreviated, and the nearest name is suggested."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import itertools
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """A command's parser, and those of its subcommands.
+
+    An abbreviation would change what it means with the next flag, so that none is taken.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As `argparse.ArgumentParser` takes them.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+        self._given: list[str] = []
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse what is known, as `argparse` does.
+
+        Parameters
+        ----------
+        args, namespace
+            As there.
+        """
+        self._given = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and which names are near, and end with exit code 2.
+
+        Parameters
+        ----------
+        message : str
+            What is wrong.
+        """
+        super().error("; ".join([message, *self._suggestions(message)]))
+
+    def _suggestions(self, message: str) -> Iterator[str]:
+        known = sorted(set(self._flags()))
+        before = itertools.takewhile(lambda word: word != "--", self._given)
+        for flag in [word.partition("=")[0] for word in before if word.startswith("--")]:
+            if flag not in known:
+                yield from _suggestion(flag, known)
+        if found := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            yield from _suggestion(found[1], re.sub("'", "", found[2]).split(", "))
+
+    def _flags(self) -> Iterator[str]:
+        """Flags of this parser and of all below it."""
+        for action in self._actions:
+            yield from (each for each in action.option_strings if each.startswith("--"))
+            if isinstance(action, argparse._SubParsersAction):
+                for parser in action.choices.values():
+                    yield from parser._flags()
+
+
+def _suggestion(name: str, known: Sequence[str]) -> Iterator[str]:
+    near = [each for each in known if each.startswith(name)]
+    if not near:
+        plain = {each.strip("-"): each for each in known}
+        close = difflib.get_close_matches(name.strip("-"), plain, n=2)
+        near = [plain[each] for each in close]
+    if near:
+        yield f"{name}: did you mean {' or '.join(near[:3])}?"

@@ -1,0 +1,64 @@
+"""Parsers of all commands: no abbreviations, near names suggested."""
+
+import ast
+
+import pytest
+from import_graph import ROOT
+
+from common.arguments import Parser
+from common.forensics.__main__ import main as forensics
+from common.papers import PAPERS
+from her2scoring.tables import main as her2scoring_tables
+
+
+def said(capsys, function, *arguments):
+    with pytest.raises(SystemExit) as end:
+        function(list(arguments))
+    assert end.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_no_command_takes_an_abbreviated_flag(capsys):
+    assert "--al: did you mean --all?\n" in said(capsys, forensics, "--al", "breakhis")
+    wrong, seen = [], 0
+    for package in ("common", *PAPERS):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8")))
+                     if isinstance(node, ast.Call)]  # fmt: skip
+            names = [ast.unparse(call.func).rpartition(".")[2] for call in calls]
+            seen += names.count("Parser")
+            for call, name in zip(calls, names, strict=True):
+                given = {word.arg: ast.unparse(word.value) for word in call.keywords}
+                # Of a plain parser, those of subcommands would take abbreviations.
+                if name == "ArgumentParser" and (
+                    given.get("allow_abbrev") != "False" or "add_subparsers" in names
+                ):
+                    wrong.append(f"{path}:{call.lineno}")
+    assert wrong == [] and seen > 20
+
+
+def test_near_names_are_suggested(capsys):
+    parser = Parser(prog="x")
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--least-tissue")
+    part = parser.add_subparsers(dest="command").add_parser("draw")
+    part.add_argument("--colour")
+    cases = {
+        ("--runn=a",): "are required: --run; --runn: did you mean --run?",
+        ("--run", "a", "--least", "1"): "--least: did you mean --least-tissue?",
+        ("--run", "a", "draw", "--color=1"): "--color=1; --color: did you mean --colour?",
+        ("--run", "a", "drew"): "(choose from 'draw'); drew: did you mean draw?",
+        ("--run", "a", "draw", "--other"): "unrecognized arguments: --other\n",
+        ("--run", "a", "draw", "--", "--colou"): "unrecognized arguments:",
+    }
+    for arguments, words in cases.items():
+        err = said(capsys, parser.parse_args, *arguments).replace("from draw", "from 'draw'")
+        assert words in err, arguments
+    assert "did you mean" not in err
+
+
+def test_a_view_of_tables_that_is_none_is_told(capsys, tmp_path):
+    told = said(capsys, her2scoring_tables, "mergd")
+    assert "{merged}" in told and "mergd: did you mean merged?" in told
+    with pytest.raises(ValueError, match="--format csv: is for all numbers, merged is Markdown"):
+        her2scoring_tables(["merged", "--runs-dir", str(tmp_path), "--format", "csv"])
