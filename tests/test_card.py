@@ -146,6 +146,50 @@ def test_both_checklists_are_whole_and_what_is_not_known_is_left_to_fill(tmp_pat
     assert re.search(r"^\| 23 \| Performance .* \| The .*over patients \|$", text, re.M)
 
 
+def changed(folder, **settings):
+    told = read_json(folder / "config.json", repair="")
+    write_json(folder / "config.json", told | {"config": told["config"] | settings})
+
+
+def test_which_weights_were_taken_is_said_as_it_was(tmp_path):
+    folder = make(tmp_path, "binary", pictures=False)
+    for chosen, said in (("last", "The last epoch's weights; no images chose them"),
+                         ("validation", "The epoch that was best on the validation images"),
+                         ("test", "The epoch that was best on the test images")):  # fmt: skip
+        changed(folder, select_on=chosen)
+        assert re.search(rf"^\| 26 \| .* \| {said} \|$", text_of(folder), re.M)
+
+
+def test_what_was_recalibrated_is_said_as_it_was(tmp_path):
+    folder = make(tmp_path, "four", pictures=False)
+    changed(folder, class_weights="none")
+    scores = read_json(folder / "metrics.json", repair="")
+    assert scores["confidence"]["temperature"] is not None
+    (line,) = re.findall(r"^\| 13 \|.*Weights of classes.*$", text_of(folder), re.M)
+    assert "are recalibrated, by the temperature" in line
+    scores["confidence"]["temperature"] = None
+    write_json(folder / "metrics.json", scores)
+    (line,) = re.findall(r"^\| 13 \|.*Weights of classes.*$", text_of(folder), re.M)
+    assert "none; nothing was recalibrated |" in line
+
+
+def test_names_are_no_markup(tmp_path):
+    hostile = "<img src=x onerror=alert(1)> ``a` [b](c) | & d"
+    folder = make(tmp_path, "binary", pictures=False)
+    for path in folder.iterdir():
+        if path.suffix in (".json", ".csv"):
+            words = path.read_text(encoding="utf-8").replace("benign", hostile)
+            path.write_text(words, encoding="utf-8")
+    told = read_json(folder / "config.json", repair="")
+    write_json(folder / "config.json", {**told, "leaks": [f"of {hostile}"]})
+    text = text_of(folder).split("---\n", 2)[2]
+    assert f"``` {hostile} ```" in text  # code, in which nothing is markup
+    rest = text.replace(f"``` {hostile} ```", "")
+    assert rest.count("&lt;img src=x onerror=alert(1)&gt;") >= 4 and "<" not in rest
+    cell = r"&lt;img src=x onerror=alert(1)&gt; \`\`a\` \[b\](c) \| &amp; d"
+    assert f"\n| {cell} | " in rest
+
+
 def test_what_cannot_be_packed_leaves_nothing(tmp_path):
     folder = make(tmp_path, "binary", pictures=False)
     with pytest.raises(InputError, match=r"model\.keras: missing"):

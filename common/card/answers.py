@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from common import models, networks
+from common import confidence, models, networks
+from common.card import markdown
 from common.checklists import Item, seen
 from common.errors import InputError
 from common.report.files import RunFiles
@@ -126,8 +128,7 @@ def _told(files: RunFiles) -> dict[str, str]:
         "images; no use in care was evaluated",
         "preparing": _preparing(files),
         "predictors": "The pixels of one image; nothing else of a patient",
-        "weighting": _known(config, "class_weights", "Weights of classes: {}; nothing was "
-                            "recalibrated for it"),
+        "weighting": _weighting(files),
         "open": f"{code}; data: see above. {FILL} funding, interests, protocol and registration",
         "code": f"{code}; the trained model: model.keras; data: see above",
         "parts": _parts(files),
@@ -138,7 +139,7 @@ def _told(files: RunFiles) -> dict[str, str]:
         "initial": {"none": "Random", "imagenet": "Trained on ImageNet"}.get(
             record.weights, "From a file; its hash stands in config.json"),
         "training": f"Optimizer, rates, batches, augmentation and epochs: {every}",
-        "selection": _known(config, "select_on", "The epoch that was best on the {} images"),
+        "selection": _selection(config),
         "explanation": "Grad-CAM, by `predict --gradcam`",
         "limits": "What may flatter the scores stands above" if record.leaks else "",
     }  # fmt: skip
@@ -210,8 +211,10 @@ def _classes(files: RunFiles) -> str:
     for part in PARTS:
         labels = split["label"][split["part"] == part]
         if len(labels):
-            sizes = ", ".join(f"{name} {int((labels == name).sum())}" for name in files.classes)
-            told.append(f"{part}: {sizes}")
+            sizes = (
+                f"{markdown.name(name)} {int((labels == name).sum())}" for name in files.classes
+            )
+            told.append(f"{part}: {', '.join(sizes)}")
     return f"Images of each class: {'; '.join(told)}. {FILL} what the patients are like"
 
 
@@ -235,5 +238,20 @@ def _preparing(files: RunFiles) -> str:
     return f"Images are {stain}resized as a whole (filter {how}; side in config.json), all alike"
 
 
-def _known(config: Any, key: str, words: str) -> str:
-    return words.format(config[key]) if config.get(key) not in (None, "") else ""
+def _weighting(files: RunFiles) -> str:
+    weights = files.config.get("class_weights")
+    if not weights:
+        return ""
+    if confidence.kept(files.metrics).temperature is None:
+        return f"Weights of classes: {weights}; nothing was recalibrated"
+    return (
+        f"Weights of classes: {weights}; probabilities of new images are recalibrated, by the "
+        "temperature in metrics.json, which the scores above do without"
+    )
+
+
+def _selection(config: Mapping[str, Any]) -> str:
+    chosen = config.get("select_on")
+    if chosen == "last":
+        return "The last epoch's weights; no images chose them"
+    return f"The epoch that was best on the {chosen} images" if chosen else ""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from common import networks, notices, tables
-from common.card import answers
+from common.card import answers, markdown
 from common.card.answers import FILL
 from common.card.public import public
 from common.checklists import CHECKLISTS, checklist
@@ -43,7 +42,7 @@ def card(files: RunFiles) -> str:
     synthetic = [f"**{notices.SYNTHETIC_MODEL}**", ""] if files.synthetic else []
     parts = [
         _metadata(files, data),
-        f"# {_title(files)}",
+        f"# {markdown.text(_title(files))}",
         "",
         *synthetic,
         f"**{notices.RESEARCH_USE}**",
@@ -105,7 +104,7 @@ def _licence(words: str) -> list[tuple[str, str]]:
 def _introduction(files: RunFiles, data: dict[str, str]) -> str:
     name = networks.title(files.config)
     network = f"`{name}`" if name else "A network"
-    classes = ", ".join(f"`{name}`" for name in files.classes)
+    classes = ", ".join(map(markdown.code, files.classes))
     return (
         f"{network}, trained on {data['title']}; it gives a probability for each of the classes "
         f"{classes}. Input: RGB pixels from zero up to the largest byte, not scaled; scaling is a "
@@ -143,7 +142,7 @@ def _data(files: RunFiles, data: dict[str, str]) -> list[str]:
             ("Home", "home"))  # fmt: skip
     told = [f"- {name}: {data[key]}" for name, key in rows if data[key]]
     told += [f"- {part} part: {said}" for part, said in answers.parts(files).items()]
-    told += [f"- {each}" for each in summary.of_data(files)]
+    told += [f"- {markdown.text(each)}" for each in summary.of_data(files)]
     if left_out := files.record.get("left_out"):
         told.append(f"- {plural(left_out, 'image')} could not be used and left out")
     return [
@@ -170,9 +169,12 @@ def _scores(files: RunFiles) -> list[str]:
     tested = f"{scores['n']} test images of {patients} patients" if patients else (
         f"{scores['n']} test images, patients unknown"
     )  # fmt: skip
-    names = files.classes
+    names = [markdown.name(name) for name in files.classes]
     matrix = zip(names, scores["confusion_matrix"], strict=False)
-    each_class = [(name, shown.of_class(scores, name)) for name in names]
+    each_class = [
+        (name, shown.of_class(scores, known))
+        for name, known in zip(names, files.classes, strict=True)
+    ]
     columns = [found.score.title for found in each_class[0][1]]
     return [
         "## Scores",
@@ -181,15 +183,15 @@ def _scores(files: RunFiles) -> list[str]:
         f"On {tested}, split {answers.facts(files).get('split', 'unknown')}: accuracy "
         f"**{percent(scores['accuracy'])}** ({head['correct']} of {scores['n']}), {bounds}.",
         "",
-        *_table(("score", "value", "interval", "what it is"), head["rows"]),
+        *markdown.table(("score", "value", "interval", "what it is"), head["rows"]),
         "Of each class:",
         "",
-        *_table(
+        *markdown.table(
             ("class", *columns), ((name, *(score(s) for s in told)) for name, told in each_class)
         ),
         "How often each class (lines) was called what (columns):",
         "",
-        *_table(("", *names), ((name, *map(str, row)) for name, row in matrix)),
+        *markdown.table(("", *names), ((name, *map(str, row)) for name, row in matrix)),
     ]
 
 
@@ -199,7 +201,7 @@ def _flattering(files: RunFiles) -> list[str]:
         told += [f"The {each}" for each in weak_parts(files.split)]
     nothing = ["Nothing that the run noticed: no patient, slide or image in two parts, as far as "
                "they are known."]  # fmt: skip
-    lines = [f"- {each}" for each in told] or nothing
+    lines = [f"- {markdown.text(each)}" for each in told] or nothing
     return ["## What may flatter these scores", "", *lines, ""]
 
 
@@ -213,17 +215,8 @@ def _checklists(files: RunFiles) -> list[str]:
             told = answers.answer(item, own[name], facts)
             rows.append((item.number, item.title, told or f"{FILL} {item.ask}"))
         out += [f"## {listed.title}", "", f"{listed.source}. doi {listed.doi}", ""]
-        out += _table(("item", "what", "here"), rows)
+        out += markdown.table(("item", "what", "here"), rows)
     return out
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join(map(_cell, line))} |" for line in lines] + [""]
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
 
 
 __all__ = ["FILL", "card"]
