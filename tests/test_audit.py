@@ -143,6 +143,16 @@ def test_tables_named_by_their_part(tmp_path):
     assert audit.audit(*forms.read_all([tmp_path])).clean
 
 
+def test_tables_named_by_their_part_tell_patients(tmp_path):
+    (tmp_path / "train.csv").write_text("image,patient\na.png,P\nb.png,unknown\n")
+    (tmp_path / "test.csv").write_text("image,label,patient\nc.png,0,P\nd.png,1,unknown\n")
+    (tmp_path / "val.txt").write_text("e.png\n")
+    (split,) = forms.read_all([tmp_path])
+    assert shared(audit.audit(split)) == {"case": ["P"]}
+    lists = {part: tmp_path / f"{part}.csv" for part in ("train", "test")}
+    assert shared(audit.audit(*forms.read_all([], lists))) == {"case": ["P"]}
+
+
 def test_folds_are_splits_of_their_own(tmp_path):
     file = tmp_path / "Folds.csv"
     rows = [f"{fold},40,{part},{name}" for fold, part, name in

@@ -461,6 +461,9 @@ def test_the_command_tells_both_probes_with_intervals(tmp_path, capsys, quick):
     scores = evaluation.evaluate(frame, CLASSES, positive="malignant")
     assert written["linear"]["metrics"]["auc"] == scores["auc"]
     assert f"{scores['auc']:.4f} (" in said
+    listed(tmp_path / "a.csv", table.assign(case=""))
+    command.main(flags)
+    assert capsys.readouterr().err.count("warning: patients are unknown") == 1  # of two probes
     with pytest.raises(InputError, match="--positive bad"):
         command.main([*flags, "--positive", "bad"])
 

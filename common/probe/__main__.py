@@ -58,8 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise InputError(f"all images are of one class, {classes[0]}; a probe needs two")
     values = features.read(flags.features, table["image"].tolist())
     found: dict[str, Any] = {}
+    divided = fitting.divisions(table, flags.folds, flags.seed)
     for kind in fitting.PROBES:
-        probed = fitting.probe(values, table, classes, kind, folds=flags.folds, seed=flags.seed)
+        probed = fitting.probe(values, table, classes, kind, divided=divided)
         scores = evaluation.evaluate(probed.predictions, classes, positive=positive)
         found[kind] = {"chosen": probed.chosen, "metrics": scores}
         if flags.out:

@@ -133,6 +133,7 @@ def probe(
     *,
     folds: int = 5,
     seed: int = 0,
+    divided: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]] = (),
 ) -> Probed:
     """Fit a probe fold by fold, or on parts, and judge it on images of other patients.
 
@@ -150,6 +151,8 @@ def probe(
         How many, at least 3; of no meaning where the images have parts.
     seed : int
         Of the folds.
+    divided : sequence of (train, validation, test), optional
+        What `divisions` gives; by default it is asked.
 
     Returns
     -------
@@ -165,7 +168,7 @@ def probe(
     labels = predictions.labels(table, classes)
     values = np.full((len(table), len(classes)), np.nan)
     chosen = []
-    for train, validation, test in divisions(table, folds, seed):
+    for train, validation, test in divided or divisions(table, folds, seed):
         if len(np.unique(labels[train])) < 2:
             raise InputError("a probe is fitted to images of one class; take fewer folds, or more "
                              "patients of the other classes")  # fmt: skip

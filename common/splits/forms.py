@@ -58,16 +58,17 @@ def read_all(paths: Sequence[Path], lists: Mapping[str, Path] | None = None) -> 
         for each in _in_folder(path) if path.is_dir() else [path]:
             if isinstance(each, Listed):
                 found.append(each)
-            elif (part := _part_of_list(each)) and (names := _names_of_part(each)) is not None:
+            elif (part := _part_of_list(each)) and (told := _names_of_part(each)) is not None:
                 rest = re.sub(r"[a-z]+", lambda m: "" if m[0] in WORDS else m[0], each.stem.lower())
                 title = rest.strip("-_. ") or str(each.parent)
-                beside.setdefault((each.parent, rest), Listed(title)).add(names, part)
+                beside.setdefault((each.parent, rest), Listed(title)).add(told[0], part, told[1])
             else:
                 found += _in_file(each)
     given = Listed("lists of names")
     for part, path in (lists or {}).items():
         names = _names_alone(path)
-        given.add(_column_of_names(path) if names is None else names, part)
+        told = _column_of_names(path) if names is None else (names, {})
+        given.add(told[0], part, told[1])
     found += [*beside.values(), *([given] if lists else [])]
     for split in found:
         there = set(split.parts) - {""}
@@ -150,11 +151,11 @@ class _NoPartsError(InputError):
     """A table that says no part."""
 
 
-def _names_of_part(path: Path) -> list[str] | None:
-    """Names of a file that is of one part by its own name; None if it says parts itself."""
+def _names_of_part(path: Path) -> tuple[list[str], dict[str, list[str]]] | None:
+    """Names and groups of a file of one part by its own name; None if it says parts itself."""
     names = _names_alone(path)
     if names is not None:
-        return names
+        return names, {}
     try:
         _in_file(path)
     except _NoPartsError:
@@ -177,11 +178,12 @@ def _without_label(line: str) -> str:
     return match[1] if match else line
 
 
-def _column_of_names(path: Path) -> list[str]:
-    """Names in a table that is all of one part."""
+def _column_of_names(path: Path) -> tuple[list[str], dict[str, list[str]]]:
+    """Names in a table that is all of one part, and their groups."""
     header, rows = _with_header(path)
     place = _names_column(path, header, [row for _, row in rows])
-    return [row[place] for _, row in rows if row[place]]
+    there = [row for _, row in rows if row[place]]
+    return [row[place] for row in there], _groups(header, there, {place})
 
 
 def _with_header(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -333,10 +335,7 @@ def _wide(
             split.add([row[i] for row in cells if row[i]], part)
         return split
     named = _names_column(path, header, cells, parts)
-    lines: list[Sequence[str]] = []
     for i, part in parts.items():
         there = [row for row in cells if row[named] and _TRUTHS.get(row[i].lower())]
-        split.add([row[named] for row in there], part)
-        lines += there
-    split.groups = _groups(header, lines, {named, *parts})
+        split.add([row[named] for row in there], part, _groups(header, there, {named, *parts}))
     return split

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,15 +51,22 @@ class Listed:
     groups: dict[str, list[str]] = field(default_factory=dict)
     root: Path | None = None
 
-    def add(self, names: Iterable[str], part: str) -> None:
+    def add(
+        self, names: Iterable[str], part: str, groups: Mapping[str, list[str]] | None = None
+    ) -> None:
         """Put names into a part.
 
         Parameters
         ----------
         names : iterable of str
         part : str
+        groups : mapping, optional
+            "case", "slide" or "folder" -> that of each name.
         """
         names = list(names)
+        for group in {**self.groups, **(groups or {})}:
+            told = (groups or {}).get(group) or [""] * len(names)
+            self.groups[group] = self.groups.get(group, [""] * len(self.names)) + told
         self.names += names
         self.parts += [part] * len(names)
 
