@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +31,10 @@ PATIENTS = (12, 24, 70)
 ACCURACIES = (0.6, 0.8, 0.9, 0.95, 0.99)
 CORRELATIONS = (0.1, 0.3, 0.5)
 REPLICATES = 1000
-LOWEST, HIGHEST = 0.93, 0.97
-"""Where a coverage counts as right."""
+STUDIES = 600
+"""Of a cell, on the page."""
+LOWEST, HIGHEST = 93, 97
+"""Where a coverage counts as right: in percent, as the page shows it."""
 TITLES = (*simulation.SCORES, "AUC", "difference")
 START, END = "<!-- coverage -->", "<!-- end of coverage -->"
 
@@ -105,6 +107,11 @@ def differences(patients: int, accuracy: float, correlation: float, count: int) 
     return simulation.held(0.03, *before), simulation.held(0.03, *now)
 
 
+def percent(found: Coverage) -> float:
+    """Coverage as the page shows it."""
+    return float(np.round(100 * found.share))
+
+
 def cells(count: int) -> Iterator[tuple[float, int, float, list[Both]]]:
     """Correlation, patients, accuracy and the coverages of `TITLES`."""
     for correlation in CORRELATIONS:
@@ -134,7 +141,9 @@ def over_images(count: int) -> Iterator[tuple[int, float, float]]:
 
 def page(count: int) -> str:
     """Tables of all cells, and how many are right."""
-    lines, right, total = [], [0, 0], 0
+    lines: list[str] = []
+    right, total = [0, 0], 0
+    shares: dict[str, list[tuple[float, float]]] = {title: [] for title in TITLES}
     for correlation, patients, accuracy, found in cells(count):
         if not lines or (patients, accuracy) == (PATIENTS[0], ACCURACIES[0]):
             lines += [
@@ -143,34 +152,57 @@ def page(count: int) -> str:
                 "|---|---|" + "---|" * len(TITLES),
             ]
         texts = []
-        for before, now in found:
+        for title, (before, now) in zip(TITLES, found, strict=True):
+            shares[title].append((accuracy, percent(now)))
             texts.append(
-                f"{100 * before.share:.0f} → {100 * now.share:.0f} "
+                f"{percent(before):.0f} → {percent(now):.0f} "
                 f"({100 * before.width:.0f} → {100 * now.width:.0f})"
             )
             total += 1
             for place, each in enumerate((before, now)):
-                right[place] += LOWEST <= round(each.share, 2) <= HIGHEST
+                right[place] += LOWEST <= percent(each) <= HIGHEST
         lines.append(f"| {patients} | {accuracy} | {' | '.join(texts)} |")
     head = [
         "In each cell: how many of 100 intervals hold the truth, before → now, and their median "
         f"width in points. {count} studies a cell ({count // 5} for the AUC).",
-        f"Between {LOWEST:.0%} and {HIGHEST:.0%} lie {right[0]} of {total} cells before, "
+        f"Between {LOWEST} % and {HIGHEST} % lie {right[0]} of {total} cells before, "
         f"{right[1]} now.",
     ]
+    lines += ["\nCells outside now:\n", *outside(shares)]
     lines += ["\nOver independent images, the accuracy's percentile bootstrap:\n",
               "| images | " + " | ".join(map(str, ACCURACIES)) + " |",
               "|---|" + "---|" * len(ACCURACIES)]  # fmt: skip
     rows: dict[int, list[str]] = {}
     for n, _, share in over_images(20 * count):
         rows.setdefault(n, []).append(f"{100 * share:.0f}")
-    lines += [f"| {n} | {' | '.join(shares)} |" for n, shares in rows.items()]
+    lines += [f"| {n} | {' | '.join(texts)} |" for n, texts in rows.items()]
     return "\n".join([*head, *lines])
+
+
+def outside(shares: Mapping[str, Sequence[tuple[float, float]]]) -> list[str]:
+    """Table of the cells outside: of each score, how many, how far, at which accuracies."""
+    lines = [
+        f"| score | cells | below {LOWEST} %: cells, lowest, at accuracies | "
+        f"above {HIGHEST} %: cells, highest, at accuracies |",
+        "|---|---|---|---|",
+    ]
+    for title, cells in shares.items():
+        short = [cell for cell in cells if cell[1] < LOWEST]
+        long = [cell for cell in cells if cell[1] > HIGHEST]
+        texts = [
+            f"{len(found)}, {end(share for _, share in found):.0f} %, "
+            + " ".join(map(str, sorted({accuracy for accuracy, _ in found})))
+            if found
+            else "0"
+            for found, end in ((short, min), (long, max))
+        ]
+        lines.append(f"| {title} | {len(cells)} | {' | '.join(texts)} |")
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--studies", type=int, default=1000, help="in each cell")
+    parser.add_argument("--studies", type=int, default=STUDIES, help="in each cell")
     parser.add_argument("--page", type=Path, help="write the tables into this page")
     flags = parser.parse_args()
     began = time.perf_counter()

@@ -172,9 +172,15 @@ def test_an_exact_interval_takes_the_place_of_an_empty_bootstrap():
         assert (found.low, found.high) == (pytest.approx(ends) if ends[0] is not None else ends)
     one = tables.Group([None], [constant("the same without any one patient")])
     assert tables.estimate(one, "per_class.a.recall").low == pytest.approx(low)
-    # patients are what was drawn: four of them are four trials
-    group = tables.Group([None], [constant(n_patients=4)])
-    assert tables.estimate(group, "per_class.a.recall").low == clopper_pearson(4, 4)[0]
+    # patients are what was drawn: four of them are four trials, of which the class has who knows
+    found = constant("the same without any one patient", n_patients=4, accuracy=1.0)
+    found["reasons"]["accuracy"] = found["reasons"]["per_class.a.recall"]
+    group = tables.Group([None], [found])
+    assert tables.estimate(group, "accuracy").low == clopper_pearson(4, 4)[0]
+    for name in ("recall", "fpr", "f1", "tp", "fn", "fp", "tn"):
+        one = tables.estimate(group, f"per_class.a.{name}")
+        assert (one.low, one.high) == (None, None)
+        assert one.reason == "the same without any one patient"
     group = tables.Group([None], [{**constant(), "reasons": {"per_class.a.recall": "one patient"}}])
     assert tables.estimate(group, "per_class.a.recall").low is None
 

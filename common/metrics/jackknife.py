@@ -2,7 +2,7 @@
 
 A percentile bootstrap over few patients is too short: of 24 patients at an accuracy of 0.95, its
 95 % interval held the truth in about 80 of 100 simulated studies. docs/intervals.md has the table,
-`python -m benchmarks.interval_coverage` prints it, and what else was tried.
+which `python -m benchmarks.interval_coverage` prints.
 """
 
 from __future__ import annotations

@@ -45,10 +45,12 @@ def reason(metrics: Mapping[str, Any], key: str) -> str:
     Returns
     -------
     str
-        "" where nothing is missing, or the file does not say why.
+        "" where nothing is missing, or the file does not say why. Of a count that of its share.
     """
     section, rest = section_of(metrics, key)
-    return str((section.get("reasons") or {}).get(rest, ""))
+    path, dot, name = rest.rpartition(".")
+    told = section.get("reasons") or {}
+    return str(told.get(rest) or told.get(f"{path}{dot}{_SHARES.get(name, name)}", ""))
 
 
 def section_of(metrics: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], str]:
@@ -104,8 +106,9 @@ def interval_behind(metrics: Mapping[str, Any], key: str) -> tuple[float, float]
     Returns
     -------
     (low, high), or None
-        That of metrics.json; where nothing moves the score, the exact one of the counts; of a count
-        that of its share, times the images that it is out of.
+        That of metrics.json; where nothing moves the score, the exact one of the counts: over
+        images or, of all images of known patients, over these; of a count that of its share, times
+        the images that it is out of.
     """
     return _interval(*section_of(metrics, key))
 
@@ -172,12 +175,20 @@ def _interval(section: Mapping[str, Any], rest: str) -> tuple[float, float] | No
         row = lookup(section, path) or {}
         if any(row.get(each) is None for each in ("tp", "fp", "fn")):
             return None
-        low, high = _exact(section, row["tp"], row["tp"] + row["fp"] + row["fn"]) or (0.0, 1.0)
-        return 2 * low / (1 + low), 2 * high / (1 + high)
+        n = row["tp"] + row["fp"] + row["fn"]
+        pair = _exact(section, row["tp"], n) if n else (0.0, 1.0)
+        return None if pair is None else (2 * pair[0] / (1 + pair[0]), 2 * pair[1] / (1 + pair[1]))
     return None if counts is None else _exact(section, *counts)
 
 
 def _exact(section: Mapping[str, Any], k: int, n: int) -> tuple[float, float] | None:
-    """Clopper-Pearson of a share that is the same in every sample: of images, or of patients."""
-    trials = min(n, section.get("n_patients") or n)
-    return clopper_pearson(k / n * trials, trials) if n else None
+    """Clopper-Pearson of a share that is the same in every sample: of images, or of patients.
+
+    metrics.json says how many patients all images are of, not how many those of a class are: a
+    share of some images has none where patients are known.
+    """
+    patients = section.get("n_patients")
+    if not n or (patients and n != section.get("n")):
+        return None
+    trials = patients or n
+    return clopper_pearson(k / n * trials, trials)
