@@ -5,7 +5,9 @@ import ast
 import pytest
 from import_graph import ROOT
 
+from common import config
 from common.arguments import Parser
+from common.errors import InputError
 from common.forensics.__main__ import main as forensics
 from common.papers import PAPERS
 from her2scoring.tables import main as her2scoring_tables
@@ -62,3 +64,18 @@ def test_a_view_of_tables_that_is_none_is_told(capsys, tmp_path):
     assert "{merged}" in told and "mergd: did you mean merged?" in told
     with pytest.raises(ValueError, match="--format csv: is for all numbers, merged is Markdown"):
         her2scoring_tables(["merged", "--runs-dir", str(tmp_path), "--format", "csv"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--epochs", "four"], "--epochs four: expected a whole number"),
+        (["--demo", "--epochs=1.5"], "--epochs 1.5: expected a whole number"),
+        (["--learning-rate", "fast"], "--learning-rate fast: expected a number"),
+    ],
+)
+def test_a_training_says_that_a_number_is_expected(arguments, told):
+    from her2scoring.config import PRESETS, Config
+
+    with pytest.raises(InputError, match=f"^{told}$"):
+        config.parse(Config, PRESETS, package="her2scoring", description="", arguments=arguments)

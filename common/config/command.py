@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import itertools
 import shlex
 import shutil
 import sys
@@ -56,6 +57,7 @@ def parse(
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     name, rest = _take_preset(arguments, presets)
     start = presets[name] if name else config_class()
+    _require_numbers((config_class, execution_class), rest)
     flags = _described(config_class, start)
     execution_flags = _described(execution_class, execution_class())
     both = dataclasses.make_dataclass(
@@ -268,6 +270,29 @@ def _take_preset(arguments: list[str], presets: Mapping[str, Any]) -> tuple[str 
     if name is not None and name not in presets:
         raise InputError(_unknown_preset(name, presets))
     return name, rest
+
+
+def _require_numbers(classes: Sequence[type[Any]], arguments: Sequence[str]) -> None:
+    """Refuse words where a flag wants a number: tyro's words for it are Python's."""
+    kinds: dict[str, type] = {}
+    for each in classes:
+        for name, hint in typing.get_type_hints(each).items():
+            if hint in (int, float, int | None, float | None):
+                kinds["--" + name.replace("_", "-")] = int if hint in (int, int | None) else float
+    words = [
+        part
+        for each in arguments
+        for part in (each.split("=", 1) if each.startswith("--") else [each])
+    ]
+    for flag, value in itertools.pairwise(words):
+        kind = kinds.get(flag.replace("_", "-"))
+        if kind is None or value == "None" or value.startswith("--"):
+            continue
+        try:
+            kind(value)
+        except ValueError:
+            what = "a whole number" if kind is int else "a number"
+            raise InputError(f"{flag} {value}: expected {what}") from None
 
 
 def _unknown_preset(name: str, presets: Mapping[str, Any]) -> str:
