@@ -308,7 +308,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
 
 def _found(run: runs.Run, path: Path) -> Path:
     """A path as split.csv has it, of a run on one's own images; any other, as it is."""
-    root = (run.record.get("own") or {}).get("root")
+    root = run.record.own_root
     if not root or path.is_absolute() or path.exists():
         return path
     image = Path(root) / path

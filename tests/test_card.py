@@ -262,7 +262,7 @@ def test_nothing_private_is_packed(tmp_path):
     flattering = text.partition("## What may flatter")[2].partition("\n## ")[0]
     assert "fills no row" in text and "fills no row" not in flattering
     assert "published row" not in text
-    assert runs.load(out).record.own
+    assert runs.load(out).record.own and not runs.load(out).record.own_root
 
 
 def test_parts_and_row_of_a_card(tmp_path):

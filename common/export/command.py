@@ -184,7 +184,7 @@ def data_folder(run: runs.Run, given: Path | None) -> Path:
 
 def _own_folder(run: runs.Run, given: Path | None) -> Path:
     """Folder that the images' paths of a run on one's own data count from."""
-    folder = given or Path(run.record["own"].get("root", "(not noted)"))  # not if published
+    folder = given or Path(run.record.own_root or "(not noted)")  # as in a published run
     if not folder.is_dir():
         raise InputError(
             f"{folder}: no such folder; the run was trained on {run.record['dataset']}: give the "

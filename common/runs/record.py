@@ -115,6 +115,13 @@ class Record(Mapping[str, Any]):
         """Whether it was trained on images of its user's own: then it fills no row."""
         return "own" in self.facts
 
+    @property
+    def own_root(self) -> str:
+        """Folder that paths of one's own images count from; "" where it is not noted."""
+        noted = self.facts.get("own")
+        root = noted.get("root") if isinstance(noted, dict) else None
+        return root if isinstance(root, str) else ""
+
     @classmethod
     def from_json(cls, values: Any) -> Self:
         """Make a record of what a `config.json` holds.
