@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks import interval_coverage
 from common import metrics
 from common.metrics import simulation
 from common.metrics.jackknife import jackknife_interval, without_each
@@ -120,3 +124,13 @@ def test_intervals_hold_the_truth_as_often_as_they_say(patients):
             assert 0.92 <= found.share <= 0.995, (accuracy, name)
         low, high = simulation.percentile(studies, "accuracy", replicates=500)
         assert simulation.coverage(studies, "accuracy", low, high).share < 0.935
+
+
+def test_the_page_is_what_its_command_prints_and_names_every_cell_outside():
+    page = (Path(__file__).parents[1] / "docs" / "intervals.md").read_text("utf-8")
+    assert f"{interval_coverage.STUDIES} studies a cell" in page
+    cells = {title: [] for title in interval_coverage.TITLES}
+    for accuracy, texts in re.findall(r"^\| \d+ \| (0\.\d+) \| (.*→.*) \|$", page, re.M):
+        for title, text in zip(cells, texts.split(" | "), strict=True):
+            cells[title].append((float(accuracy), float(re.search(r"→ (\d+)", text)[1])))
+    assert "\n".join(interval_coverage.outside(cells)) in page
