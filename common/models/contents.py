@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -33,13 +33,15 @@ _OBJECTS = 100_000
 
 
 @contextmanager
-def damaged(file: str | Path) -> Iterator[None]:
+def damaged(file: str | Path, other: str = "no Keras model") -> Iterator[None]:
     """Turn whatever zip, HDF5 and NumPy raise over a damaged file into one line that names it.
 
     Parameters
     ----------
     file : path
         What the line begins with.
+    other : str
+        What else it may be.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def damaged(file: str | Path) -> Iterator[None]:
         raise
     except Exception as error:  # damaged files raise almost anything, a RecursionError too
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{file}: damaged or no Keras model ({reason})") from None
+        raise InputError(f"{file}: damaged or {other} ({reason})") from None
 
 
 def check_keras(file: str | Path) -> tuple[bytes, dict[str, int]]:
@@ -159,6 +161,42 @@ def check_hdf5(content: IO[bytes], file: str | Path) -> dict[str, int]:
             if not path.startswith("optimizer/"):
                 found[path] = size
     return found
+
+
+@contextmanager
+def data_sets(file: str | Path, names: Collection[str]) -> Iterator[dict[str, h5py.Dataset]]:
+    """Open some data sets of an HDF5 file that lie in it themselves, whatever they hold.
+
+    Parameters
+    ----------
+    file : path
+    names : collection of str
+        Which, in its root.
+
+    Yields
+    ------
+    dict
+        Those that there are, open until the end of the block.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or anything in it refers to elsewhere.
+    """
+    import h5py
+
+    with (
+        damaged(file, "no HDF5 file"),
+        _regular(file).open("rb") as content,
+        h5py.File(content, "r") as data,
+    ):
+        found = {}
+        for path, each in _objects(data, file):
+            if each.external or each.is_virtual:
+                raise InputError(f"{file}: refused, {path:.100} refers to another file")
+            if path in names:
+                found[path] = each
+        yield found
 
 
 def _objects(data: h5py.File, file: str | Path) -> Iterator[tuple[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from common import terminal
+from common import models, terminal
 from common.errors import InputError, listed
 from common.files import atomic_path, read_table
 from common.probe import torch_file
@@ -130,23 +130,15 @@ def _arrays(path: Path) -> tuple[list[str] | None, np.ndarray]:
 
 
 def _of_h5(path: Path) -> tuple[list[str] | None, np.ndarray]:
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            if not isinstance(file.get("features"), h5py.Dataset):
-                raise InputError(f"{path}: no data set `features` in it; take {WAYS}")
-            names = None
-            for name in ("features", "images"):
-                if isinstance(file.get(name), h5py.Dataset):
-                    _require_room(path, file[name].shape or (), file[name].dtype)
-            if isinstance(file.get("images"), h5py.Dataset):
-                names = [str(each) for each in file["images"].asstr()[()]]
-            return names, _numbers(path, file["features"][()])
-    except (OSError, TypeError, RuntimeError, KeyError, ValueError, MemoryError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: damaged, or no HDF5 file ({error})") from None
+    with models.data_sets(path, ("features", "images")) as found:
+        if "features" not in found:
+            raise InputError(f"{path}: no data set `features` in it; take {WAYS}")
+        for each in found.values():
+            _require_room(path, each.shape or (), each.dtype)
+        names = None
+        if "images" in found:
+            names = [str(each) for each in found["images"].asstr()[()]]
+        return names, _numbers(path, found["features"][()])
 
 
 def _claimed(file: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
