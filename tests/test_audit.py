@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from common.datasets import breakhis
+from common.datasets.lists import read_list
 from common.errors import InputError
+from common.review.parts import read as read_split
 from common.splits import __main__ as command
 from common.splits import audit, forms, public, shown
 
@@ -218,6 +220,18 @@ def test_columns_of_a_table_tell_patients_of_other_data(tmp_path):
     assert found.shared[0].parts == ("train", "validation")
     # p/1.png and q/1.png have one name: whether they are one image, it does not say.
     assert any("may be one image: 1" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("Training set", "Test set"), ("trn", "eval"), ("TRAIN", "Held-out")]
+)
+def test_audit_review_and_own_lists_read_the_same_words_for_parts(tmp_path, first, second):
+    file = tmp_path / "x.csv"
+    file.write_text(f"image,label,part\na.png,x,{first}\nb.png,x,{second}\n")
+    parts = ["train", "test"]
+    assert forms.read_all([file])[0].parts == parts
+    assert list(read_split(file)[0].frame["part"]) == parts
+    assert [row["part"] for row in read_list(file).rows] == parts
 
 
 def test_a_column_for_each_part_beside_other_columns(tmp_path):

@@ -13,7 +13,8 @@ from common import terminal
 from common.datasets import folder as folders
 from common.datasets.index import COLUMNS
 from common.datasets.listing import LOSSLESS, LOSSY, File, looks_like_image, scan
-from common.datasets.lists import PART_WORDS, List, Row, read_list
+from common.datasets.lists import List, Row, read_list
+from common.datasets.words import part_word
 from common.errors import InputError, listed
 from common.files import expanded
 
@@ -221,7 +222,7 @@ def _of_folder(root: Path, *, labelled: bool) -> Images:
     parted = labelled and _has_parts(pictures)
     for each in pictures:
         above = each.path.split("/")[:-1]
-        part = PART_WORDS[above[0].lower()] if parted else ""
+        part = part_word(above[0]) if parted else ""
         label = (above[1] if parted else above[0]) if labelled else ""
         table.append((each.path, each.size(), label, label, "", "", "", "", part))
         where[each.path] = str(root / each.path)
@@ -234,8 +235,8 @@ def _of_folder(root: Path, *, labelled: bool) -> Images:
 
 def _has_parts(pictures: Sequence[File]) -> bool:
     """Whether the folders are parts with the classes in them: a split that was made before."""
-    tops = {file.path.split("/")[0].lower() for file in pictures}
-    return tops <= set(PART_WORDS) and all(file.path.count("/") >= 2 for file in pictures)
+    tops = {file.path.split("/")[0] for file in pictures}
+    return all(map(part_word, tops)) and all(file.path.count("/") >= 2 for file in pictures)
 
 
 def _require_one_case(root: Path, labels: Sequence[str]) -> None:

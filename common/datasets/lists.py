@@ -16,28 +16,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import terminal
+from common.datasets.words import COLUMNS, part_word
 from common.errors import InputError, listed
 from common.files import read_text
 
 LIST_COLUMNS = ("image", "label", "patient", "slide", "magnification", "part")
 """Columns that a list may have; all but `image` may be missing."""
 
-PART_WORDS = {
-    "train": "train", "training": "train",
-    "validation": "validation", "val": "validation", "valid": "validation", "dev": "validation",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-"""How people call the parts, in small letters -> as they are called here."""
-
 _UNKNOWN = {"", "na", "n/a", "nan", "none", "null", "unknown", "?", "-"}
 _SEPARATORS = ",;\t|"
 _REPAIR = "save it as CSV UTF-8 with the columns image and label"
 _NEAR = {
-    "image": ("file", "filename", "filepath", "path", "img", "imagepath", "imagename", "picture"),
+    "image": (*COLUMNS["image"], "picture"),
     "label": ("class", "target", "diagnosis", "category"),
-    "patient": ("case", "subject", "patientid", "caseid", "subjectid", "pid"),
-    "slide": ("slideid", "wsi"),
-    "magnification": ("mag", "zoom"),
+    "patient": COLUMNS["case"],
+    "slide": COLUMNS["slide"],
+    "magnification": COLUMNS["magnification"],
     "part": ("split", "set", "subset", "fold", "partition"),
 }
 """Names that people give the columns; a patient that is not read is a leak that nobody sees."""
@@ -213,7 +207,7 @@ def _header(path: Path, head: list[str], line: int) -> list[str]:
 def _near(name: str, names: list[str]) -> str | None:
     """The column that someone may have meant by another name."""
     plain = {re.sub(r"[^a-z]", "", each): each for each in names if each not in LIST_COLUMNS}
-    wanted = [name, f"{name}s", f"{name}id", *_NEAR[name]]
+    wanted = [name, f"{name}s", f"{name}id", *(re.sub("_", "", each) for each in _NEAR[name])]
     for each in wanted:
         if each in plain:
             return plain[each]
@@ -271,12 +265,12 @@ def _checked(path: Path, row: Row) -> Row:
             )
         values["magnification"] = f"{int(found[1])}X"
     if part := values.get("part", ""):
-        if part.lower() not in PART_WORDS:
+        if not part_word(part):
             raise InputError(
                 f"{where}: part {part!r}; parts are train, validation, test, or empty for an image "
                 "that is not used"
             )
-        values["part"] = PART_WORDS[part.lower()]
+        values["part"] = part_word(part)
     for name, value in values.items():
         if not value.isprintable():
             raise InputError(f"{where}: the {name} {value!r} holds characters that do not print")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.datasets.gathered import Images, of_list, read
 from common.datasets.index import counts
+from common.datasets.words import POSITIVE_WORDS
 from common.errors import InputError
 from common.files import as_bytes
 
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Images", "OwnImages", "card", "of_list", "read", "require_one_label"]
 
 LICENCE = "its owners' terms"
-POSITIVE_WORDS = (
-    "malignant", "positive", "cancer", "carcinoma", "tumor", "tumour", "invasive", "metastasis",
-    "abnormal", "diseased", "pos", "yes", "true", "1",
-)  # fmt: skip
-"""Names of one of two classes that is taken for the positive one where none is given."""
 FEWEST = 2
 """Images that a class must have: one to train on, one to test on."""
 

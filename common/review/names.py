@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from common.datasets import breakhis
 from common.datasets.lists import known
+from common.datasets.words import COLUMNS, POSITIVE_WORDS
 from common.errors import InputError, listed
 from common.files import read_table, read_text
 from common.terminal import plain as escaped
@@ -18,17 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROLES: dict[str, tuple[str, ...]] = {
-    "image": (
-        *("image", "file", "filename", "file_name", "image_name", "image_path", "img", "path"),
-        *("image_id", "img_name", "img_path", "filepath", "file_path", "name", "id", "sample"),
-    ),
-    "case": (
-        *("case", "patient", "patient_id", "patientid", "case_id", "caseid", "subject"),
-        *("subject_id", "pid", "patient_number", "case_number", "donor", "group"),
-    ),
-    "slide": ("slide", "slide_id", "wsi", "wsi_id"),
-    "folder": ("folder",),
-    "magnification": ("magnification", "mag", "zoom"),
+    "image": (*COLUMNS["image"], "name", "id", "sample"),
+    "case": (*COLUMNS["case"], "group"),
+    **{role: COLUMNS[role] for role in ("slide", "folder", "magnification")},
     "part": ("part", "split", "subset", "partition", "set", "phase", "usage"),
     "label": (
         *("label", "truth", "true", "y_true", "true_label", "true_class", "ground_truth", "gt"),
@@ -50,10 +43,7 @@ POSITIVE_SCORE = (
 CONFIDENCE = ("confidence", "conf", "max_prob", "max_probability", "predicted_probability")
 """Names of a column with the probability of the predicted class."""
 
-POSITIVE = (
-    *("malignant", "positive", "pos", "tumor", "tumour", "cancer", "carcinoma", "invasive"),
-    *("diseased", "abnormal", "yes", "true", "m", "1"),
-)
+POSITIVE = (*POSITIVE_WORDS, "m")
 """Names of a class of two that is taken for the positive one."""
 
 _SCORE = "p|prob|proba|probability|score|softmax|logit|logits"

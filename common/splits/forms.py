@@ -14,17 +14,14 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from common.datasets.listing import looks_like_image, scan
+from common.datasets.words import COLUMNS, PART_WORDS
 from common.errors import InputError, listed
 from common.files import read_text
 from common.splits.json_forms import in_json
-from common.splits.lists import NAMES, REPAIR, WORDS, Listed, part_of
-from common.splits.parts import PARTS
+from common.splits.lists import NAMES, REPAIR, Listed, part_of
+from common.splits.parts import GROUPS, PARTS
 
-_GROUPS = {
-    "case": ("case", "case_id", "patient", "patient_id", "patientid", "subject", "subject_id"),
-    "slide": ("slide", "slide_id", "wsi"),
-    "folder": ("folder",),
-}
+_GROUPS = {group: COLUMNS[group] for group in GROUPS}
 _FOLD = re.compile(r"(cv|k)?_?(fold|split|round|run|seed)s?(_?id)?_?\d*|\d+", re.IGNORECASE)
 _TRUTHS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 _LISTS = (".txt", ".csv", ".tsv", ".lst", ".list")
@@ -59,7 +56,9 @@ def read_all(paths: Sequence[Path], lists: Mapping[str, Path] | None = None) -> 
             if isinstance(each, Listed):
                 found.append(each)
             elif (part := _part_of_list(each)) and (told := _names_of_part(each)) is not None:
-                rest = re.sub(r"[a-z]+", lambda m: "" if m[0] in WORDS else m[0], each.stem.lower())
+                rest = re.sub(
+                    r"[a-z]+", lambda m: "" if m[0] in PART_WORDS else m[0], each.stem.lower()
+                )
                 title = rest.strip("-_. ") or str(each.parent)
                 beside.setdefault((each.parent, rest), Listed(title)).add(told[0], part, told[1])
             else:
@@ -144,7 +143,7 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 def _spaced(line: str) -> bool:
     """Whether a line is a name and its part, with nothing but spaces between."""
     words = line.split()
-    return len(words) == 2 and words[1].lower() in WORDS
+    return len(words) == 2 and words[1].lower() in PART_WORDS
 
 
 class _NoPartsError(InputError):
@@ -192,7 +191,7 @@ def _with_header(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     first = rows[0][1]
     header = [re.sub(r"[\s-]+", "_", cell.lower()) for cell in first]
     known = {*NAMES, *(name for names in _GROUPS.values() for name in names), "fold", "part"}
-    wide = [part_of(cell) for cell in first if cell.lower() in WORDS]
+    wide = [part_of(cell) for cell in first if cell.lower() in PART_WORDS]
     if not known & set(header) and len(set(wide)) < 2:
         header = [""] * len(first)
     else:
@@ -245,9 +244,9 @@ def _in_file(path: Path) -> list[Listed]:
     shares = [sum(_exact(cell) != "" for cell in column) / len(column) for column in columns]
     place = max(range(len(columns)), key=lambda i: shares[i])
     fold = _column(header, ("fold", "folds", "kfold", "fold_id", "cv_fold"))
-    wide = {i: name for i, name in enumerate(header) if name in WORDS}
-    if shares[place] <= 0.5 and len({WORDS[name] for name in wide.values()}) > 1:
-        return [_wide(path, header, cells, {i: WORDS[name] for i, name in wide.items()})]
+    wide = {i: name for i, name in enumerate(header) if name in PART_WORDS}
+    if shares[place] <= 0.5 and len({PART_WORDS[name] for name in wide.values()}) > 1:
+        return [_wide(path, header, cells, {i: PART_WORDS[name] for i, name in wide.items()})]
     if shares[place] <= 0.5 and fold is None:
         raise _NoPartsError(
             f"{path}: no column says the part (train, validation, test) of a name; if it is a list "
@@ -289,7 +288,7 @@ def _groups(
 
 def _exact(cell: str) -> str:
     """Part that a cell says and says alone."""
-    return WORDS.get(re.sub(r"[^a-z]", "", cell.lower()), "")
+    return PART_WORDS.get(re.sub(r"[^a-z]", "", cell.lower()), "")
 
 
 def _by_number(text: str) -> tuple[float, str]:

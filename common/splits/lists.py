@@ -7,22 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.datasets.words import COLUMNS, PART_WORDS
+
 REPAIR = "give a list of names, a table with a column of parts, JSON lists, or a folder"
 """What to do about a file that is no split; ends messages."""
 
-WORDS = {
-    **dict.fromkeys(("train", "training", "trn", "tr", "trainset", "trainval"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev", "development", "tune"), "validation"),
-    **dict.fromkeys(
-        ("test", "testing", "tst", "ts", "te", "testset", "eval", "evaluation", "heldout",
-         "holdout"), "test",
-    ),
-}  # fmt: skip
-
 NAMES = (
-    "image", "filename", "file_name", "file", "filepath", "path", "image_path", "img_path", "img",
-    "image_name", "img_name", "image_id", "name", "slide_id", "folder", "slide", "id", "case_id",
-    "case", "patient_id", "patient",
+    *COLUMNS["image"], "name", "slide_id", "folder", "slide", "id", "case_id", "case",
+    "patient_id", "patient",
 )  # fmt: skip
 """What a column of names is called, in small letters."""
 
@@ -87,7 +79,7 @@ def part_of(text: str) -> str:
     words = re.findall(
         r"[a-z]+", text.lower().replace("held-out", "test").replace("held_out", "test")
     )
-    found = {WORDS[word] for word in words if word in WORDS}
+    found = {PART_WORDS[word] for word in words if word in PART_WORDS}
     if found == {"train", "validation"}:
         return "train"  # train_val: what is trained on, validation images with it
     return found.pop() if len(found) == 1 else ""
