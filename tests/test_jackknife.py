@@ -134,3 +134,20 @@ def test_the_page_is_what_its_command_prints_and_names_every_cell_outside():
         for title, text in zip(cells, texts.split(" | "), strict=True):
             cells[title].append((float(accuracy), float(re.search(r"→ (\d+)", text)[1])))
     assert "\n".join(interval_coverage.outside(cells)) in page
+
+
+def study(*patients):
+    """Metrics of patients whose images are (label, predicted), of classes a and b."""
+    labels, called = (np.array([image[at] for each in patients for image in each]) for at in (0, 1))
+    cases = np.repeat([f"P{number}" for number in range(len(patients))], [*map(len, patients)])
+    table = np.where(np.eye(2)[called] == 1, 0.9, 0.1)
+    return metrics.compute(labels, table, ["a", "b"], positive="b", cases=cases)
+
+
+def test_what_rests_on_one_patient_has_no_interval_but_a_reason():
+    right = [(0, 0)] * 5
+    # b is of one patient, and another's image is called so: numbers there are, also without it
+    found = study([(1, 1)] * 4 + [(1, 0)] * 2, [(0, 1), *right], right, right)
+    for score in ("precision", "recall", "f1"):
+        assert found["intervals"][f"per_class.b.{score}"] is None
+        assert found["reasons"][f"per_class.b.{score}"] == "one patient of b"

@@ -71,6 +71,8 @@ ROOMS = {
             "stored_scores",
             "undefined",
             "jackknife",
+            "plan",
+            "selective",
         ),
     ),
     "splits": Room(
