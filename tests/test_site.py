@@ -475,7 +475,7 @@ def test_print_holds_what_is_folded_and_the_banner_on_every_page(browser, whole_
 @pytest.mark.slow
 def test_the_whole_site_has_all_pages_and_valid_links(whole_site, whole_grid):
     files = {file.resolve() for file in pages_of(whole_site)}
-    assert len(files) == 1 + 5 + 3 + len(list(whole_grid.glob("*/*/config.json")))
+    assert len(files) == 1 + 2 * len(PAPERS) + 3 + len(list(whole_grid.glob("*/*/config.json")))
     for file in files:
         for address in re.findall(r'<a href="([^"#]+)', file.read_text(encoding="utf-8")):
             if not address.startswith("http"):
