@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -77,6 +78,42 @@ def sweep(folder: str | Path) -> None:
     if key not in _SWEPT:
         _SWEPT.add(key)
         remove_halves(folder, deep=False)
+
+
+@contextlib.contextmanager
+def room_beside(out: Path) -> Iterator[Path]:
+    """Give an empty folder beside `out`, for a folder that takes its place when it is whole.
+
+    It is removed when the block ends, with what is still in it.
+
+    Parameters
+    ----------
+    out : Path
+        Need not exist.
+
+    Yields
+    ------
+    Path
+        On the same disk, so that a folder in it can be renamed to `out`.
+
+    Raises
+    ------
+    WriteError
+        If it, or what the block writes, cannot be written.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        sweep(out.parent)
+        room = Path(tempfile.mkdtemp(prefix=half_prefix(), dir=out.parent))
+    except OSError as error:
+        raise WriteError(f"{out}: cannot be written ({error.strerror}); give another") from None
+    try:
+        yield room
+    except OSError as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WriteError(f"{out}: cannot be written ({reason}); give another folder") from None
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
 
 
 def _is_written(name: str, changed: float, alone: bool) -> bool:

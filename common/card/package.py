@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from common import runs, writers
 from common.card.public import public
 from common.card.text import card
-from common.errors import InputError, WriteError
+from common.errors import InputError
 from common.files import write_json, write_text
 from common.report import files as run_files
 
@@ -79,13 +78,7 @@ def pack(run_path: str | Path, out: str | Path) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: holds something already; give another folder")
     text = card(files)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        writers.sweep(out.parent)
-        room = Path(tempfile.mkdtemp(prefix=writers.half_prefix(), dir=out.parent))
-    except OSError as error:
-        raise WriteError(f"{out}: cannot be written ({error.strerror}); give another") from None
-    try:
+    with writers.room_beside(out) as room:
         new = room / "new"
         new.mkdir()
         for name in _TAKEN:
@@ -97,9 +90,4 @@ def pack(run_path: str | Path, out: str | Path) -> Path:
         write_text(new / "example.py", EXAMPLE)
         write_text(new / "README.md", text)
         new.replace(out)  # an empty folder is replaced
-    except OSError as error:
-        reason = getattr(error, "strerror", None) or error
-        raise WriteError(f"{out}: cannot be written ({reason}); give another folder") from None
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
     return out / "README.md"

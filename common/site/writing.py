@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 from common import notices, terminal, writers
 from common.backend import cores
-from common.errors import InputError, WriteError
+from common.errors import InputError
 from common.files import expanded, read_json, write_json, write_text
 from common.papers import PAPERS
 from common.report.page import render
@@ -157,13 +155,7 @@ def _require_ours(out: Path) -> None:
 @contextlib.contextmanager
 def _whole(out: Path) -> Iterator[Path]:
     """Give a folder that takes the place of `out` only when the block ends without an error."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        writers.sweep(out.parent)
-        room = Path(tempfile.mkdtemp(prefix=writers.half_prefix(), dir=out.parent))
-    except OSError as error:
-        raise WriteError(f"{out}: cannot be written ({error.strerror}); give another") from None
-    try:
+    with writers.room_beside(out) as room:
         new, old = room / "new", room / "old"
         new.mkdir()
         yield new
@@ -176,11 +168,6 @@ def _whole(out: Path) -> Iterator[Path]:
             if old.exists():
                 old.replace(out)
             raise
-    except OSError as error:
-        reason = getattr(error, "strerror", None) or error
-        raise WriteError(f"{out}: cannot be written ({reason}); give another folder") from None
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
 
 
 __all__ = ["MARK", "write"]
