@@ -65,7 +65,8 @@ def predict(run: runs.Run, paths: Sequence[Path], *, batch_size: int = 16) -> pd
         Naming every file that cannot be used.
     """
     pixels = read(run, paths)
-    return _table(run, paths, _probabilities(runs.load_model(run), pixels, batch_size))
+    probabilities = _probabilities(runs.load_model(run), pixels, batch_size)
+    return _table(run, paths, probabilities, confidence.read(run.path))
 
 
 def read(run: runs.Run, paths: Sequence[Path]) -> np.ndarray:
@@ -184,14 +185,15 @@ def _probabilities(model: keras.Model, pixels: np.ndarray, batch_size: int) -> n
     return np.concatenate(found)
 
 
-def _table(run: runs.Run, paths: Sequence[Path], probabilities: np.ndarray) -> pd.DataFrame:
+def _table(
+    run: runs.Run, paths: Sequence[Path], probabilities: np.ndarray, kept: confidence.Kept
+) -> pd.DataFrame:
     classes = list(run.record.classes or [])
     if len(classes) != probabilities.shape[1]:
         raise InputError(
             f"{run.path / 'config.json'}: names {len(classes)} classes, and the model has "
             f"{probabilities.shape[1]}; take the file as the training wrote it"
         )
-    kept = confidence.read(run.path)
     best = predictions.predicted_classes(probabilities)  # no temperature changes it
     sure = kept.calibrated(probabilities).astype(probabilities.dtype)
     table = pd.DataFrame(
@@ -288,11 +290,12 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         probabilities, maps = evidence.explained(run, model, pixels)
     else:
         probabilities = _probabilities(model, pixels, 16)
-    table = _table(run, paths, probabilities)
+    kept = confidence.read(run.path)
+    table = _table(run, paths, probabilities, kept)
     if run.synthetic:
         print(notices.SYNTHETIC_MODEL)
     print(_text(table))
-    terminal.line(str(confidence.read(run.path)))
+    terminal.line(str(kept))
     if flags.output:
         write_sheet(flags.output, table)
     if flags.gradcam:

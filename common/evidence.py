@@ -199,7 +199,7 @@ def gallery(run: runs.Run, model: keras.Model, test: pd.DataFrame, pixels: Pixel
         f"true {test.label[i]}, said {said[i]} ({100 * probabilities[i].max():.0f} %)"
         for i in chosen
     ]
-    stages = {gradcam.title(stage): layer for stage, layer in gradcam.stages(run).items()}
+    stages = gradcam.titled_stages(run)
     # Of eight classes, eight images at once.
     _, maps = next(gradcam.by_stage(model, shown, stages, batch_size=len(shown)))
     figure = figures.gradcam_gallery(list(shown), maps, titles)
@@ -226,7 +226,7 @@ def explained(
     maps : dict of str to float32 array (N, h, w)
         Title of each stage of the network to the Grad-CAM of every image, in [0, 1].
     """
-    stages = {gradcam.title(stage): layer for stage, layer in gradcam.stages(run).items()}
+    stages = gradcam.titled_stages(run)
     outputs: list[np.ndarray] = []
     maps: dict[str, list[np.ndarray]] = {stage: [] for stage in stages}
     with terminal.progress("predicting, with Grad-CAM", len(pixels), "images") as bar:

@@ -16,7 +16,7 @@ References
 """
 
 from common.gradcam.checks import pointing_game, sanity_check
-from common.gradcam.layers import stages, title
+from common.gradcam.layers import stages, title, titled_stages
 from common.gradcam.maps import METHODS, Method, by_stage, heatmaps
 from common.gradcam.picture import overlay
 
@@ -30,4 +30,5 @@ __all__ = [
     "sanity_check",
     "stages",
     "title",
+    "titled_stages",
 ]

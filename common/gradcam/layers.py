@@ -93,6 +93,22 @@ def title(stage: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+def titled_stages(run: Recorded) -> dict[str, str]:
+    """Title of each stage -> layer, as above and behind the maps of a run.
+
+    Parameters
+    ----------
+    run : common.runs.Run
+        As in `stages`.
+
+    Returns
+    -------
+    dict
+        "Stage 1" ... -> name of a layer.
+    """
+    return {title(stage): layer for stage, layer in stages(run).items()}
+
+
 def find(model: keras.Model, name: str, what: str = "layer") -> keras.Operation:
     """Layer or operation of a model by name, also inside nested models.
 
