@@ -23,7 +23,7 @@ from common.forensics.binary import Fits, matrices
 from common.forensics.finding import RULES, VERDICTS, Finding
 from common.forensics.judge import ADDED, findings, judged, with_verdicts
 from common.forensics.means import f1_range, grimmer
-from common.forensics.reading import COLUMNS, Number, numbers, of_paper, read
+from common.forensics.reading import COLUMNS, Number, numbers, of_paper, read, table_of
 from common.forensics.rounding import Printed, printed, recover_count, rounds_to
 from common.forensics.scores import Matrix, score
 
@@ -49,5 +49,6 @@ __all__ = [
     "recover_count",
     "rounds_to",
     "score",
+    "table_of",
     "with_verdicts",
 ]

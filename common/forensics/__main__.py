@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from common import errors, files, forensics, papers, report
 from common.arguments import Parser
-from common.errors import InputError
 from common.forensics.show import content, text
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--page", type=files.path_argument, metavar="OUT", help="write a page")
     flags = parser.parse_args(arguments)
-    judged = [_judged(name, *_read(name)) for name in flags.numbers]
+    judged = [_judged(name, *forensics.table_of(name)) for name in flags.numbers]
     for each in judged:
         print(text(*each, everything=flags.all), end="" if each is judged[-1] else "\n")
     if flags.csv is not None:
@@ -69,16 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\n{flags.page}")
     wrong = {"impossible", "impossible together"}
     return int(any(wrong & set(table["verdict"]) for *_, table in judged))
-
-
-def _read(name: str) -> tuple[pd.DataFrame, str]:
-    """Table of a file, or of a paper's files, and what messages call it."""
-    if name in papers.PAPERS:
-        return forensics.of_paper(name), name
-    path = files.path_argument(name)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; {', '.join(papers.PAPERS)} are known by name")
-    return forensics.read(path), str(path)
 
 
 def _judged(name: str, table: pd.DataFrame, called: str) -> Judged:

@@ -169,12 +169,12 @@ def part_findings(numbers: Sequence[Number]) -> Iterator[Finding]:
             kind, _, name = part.path.partition(".")
             if name and part.score == "accuracy" and not part.of_class:
                 kinds.setdefault(kind, {})[name] = part
-        for kind, parts in kinds.items():
+        for parts in kinds.values():
             if len(parts) > 1:
-                yield _whole_of(whole, list(parts.values()), kind)
+                yield _whole_of(whole, list(parts.values()))
 
 
-def _whole_of(whole: Number, parts: Sequence[Number], kind: str) -> Finding:
+def _whole_of(whole: Number, parts: Sequence[Number]) -> Finding:
     low = min(part.printed.low for part in parts)
     high = max(part.printed.high for part in parts)
     exact, rule, where = whole.printed, "parts", lines((whole, *parts))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from common import papers
 from common.errors import InputError
-from common.files import read_table
+from common.files import path_argument, read_table
 from common.forensics.cells import classes_of, key_of, parts_of, printed_of, range_of, whole_of
 from common.forensics.rounding import Printed
 
@@ -184,6 +184,34 @@ def of_paper(package: str) -> pd.DataFrame:
     if (folder / "numbers.csv").is_file():
         tables.append(read(folder / "numbers.csv"))
     return pd.concat(tables, ignore_index=True).fillna("")
+
+
+def table_of(name: str) -> tuple[pd.DataFrame, str]:
+    """Read the printed numbers that a command was given.
+
+    Parameters
+    ----------
+    name : str
+        A file, or the name of one of the papers.
+
+    Returns
+    -------
+    table : DataFrame
+        As `read` or `of_paper` gives it.
+    called : str
+        What messages call it.
+
+    Raises
+    ------
+    InputError
+        If there is no such file; as `read`.
+    """
+    if name in papers.PAPERS:
+        return of_paper(name), name
+    path = path_argument(name)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; {', '.join(papers.PAPERS)} are known by name")
+    return read(path), str(path)
 
 
 def numbers(table: pd.DataFrame, name: str = "numbers") -> list[Number]:

@@ -206,15 +206,3 @@ def rounds_to(exact: float, printed: float, decimals: int) -> bool:
     bool
     """
     return abs(exact - printed) <= 0.5 * 10.0**-decimals + SLACK
-
-
-def digits_apart(one: str, other: str) -> int:
-    """Count the digits in which two numbers of equally many decimals differ.
-
-    Parameters
-    ----------
-    one, other : str
-    """
-    width = max(len(one), len(other))
-    pairs = zip(one.rjust(width), other.rjust(width), strict=True)
-    return sum(a != b for a, b in pairs)

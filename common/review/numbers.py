@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from common import files, forensics, papers
-from common.errors import InputError
+from common import forensics
 from common.forensics import Number
 from common.forensics.show import named
 from common.review.finding import Finding
@@ -78,13 +77,7 @@ def read(name: str) -> Printed:
     InputError
         As `forensics.read` and `forensics.numbers`.
     """
-    if name in papers.PAPERS:
-        table = forensics.of_paper(name)
-    else:
-        path = files.path_argument(name)
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; {', '.join(papers.PAPERS)} are known by name")
-        table = forensics.read(path)
+    table, _ = forensics.table_of(name)
     numbers = forensics.numbers(table, name)
     judged = forensics.findings(numbers, name)
     asked = _questions(judged, numbers)
