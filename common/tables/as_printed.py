@@ -41,10 +41,10 @@ def experiment_lines(paper: Paper) -> tuple[list[list[str]], list[str]]:
                 "" if title == before else title,
                 row["metric"],
                 row["printed"],
-                _value(theirs, scale, decimals),
-                _ends(theirs, scale, decimals),
-                _value(ours, scale, decimals),
-                _apart(theirs, ours, scale, decimals),
+                value_text(theirs, scale, decimals),
+                ends_text(theirs, scale, decimals),
+                value_text(ours, scale, decimals),
+                apart_text(theirs, ours, scale, decimals),
             ]
         )
         before = title
@@ -56,20 +56,47 @@ def experiment_lines(paper: Paper) -> tuple[list[list[str]], list[str]]:
     return lines, missing
 
 
-def _value(found: Estimate | None, scale: float, decimals: int) -> str:
+def value_text(found: Estimate | None, scale: float, decimals: int) -> str:
+    """Show a value of ours, and of how many runs it is, if of several.
+
+    Parameters
+    ----------
+    found : Estimate or None
+    scale : float
+        Printed units in one of metrics.json: 100 for percent.
+    decimals : int
+    """
     if found is None or found.value is None:
         return "–"
     text = f"{scale * found.value:.{decimals}f}"
     return f"{text} ({found.n_runs} runs)" if found.n_runs > 1 else text
 
 
-def _ends(found: Estimate, scale: float, decimals: int) -> str:
-    if found.low is None or found.high is None:
+def ends_text(found: Estimate, scale: float, decimals: int) -> str:
+    """Show an interval of ours.
+
+    Parameters
+    ----------
+    found : Estimate
+    scale, decimals
+        As in `value_text`.
+    """
+    if found.ends is None:
         return "–"
-    return f"{scale * found.low:.{decimals}f} to {scale * found.high:.{decimals}f}"
+    low, high = found.ends
+    return f"{scale * low:.{decimals}f} to {scale * high:.{decimals}f}"
 
 
-def _apart(theirs: Estimate, ours: Estimate | None, scale: float, decimals: int) -> str:
-    if ours is None or ours.value is None or theirs.value is None:
+def apart_text(first: Estimate, second: Estimate | None, scale: float, decimals: int) -> str:
+    """Show the first value less the second.
+
+    Parameters
+    ----------
+    first : Estimate
+    second : Estimate or None
+    scale, decimals
+        As in `value_text`.
+    """
+    if second is None or second.value is None or first.value is None:
         return "–"
-    return f"{scale * (theirs.value - ours.value):+.{decimals}f}"
+    return f"{scale * (first.value - second.value):+.{decimals}f}"

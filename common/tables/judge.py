@@ -114,7 +114,7 @@ def difference(
         counts = (k, n) if possible else share_of_all(row)
         paper, mine = ends(printed, counts, int(row["n_test"]), ours)
     else:
-        mine = None if ours.low is None or ours.high is None else (ours.low, ours.high)
+        mine = ours.ends
         paper = _ends(printed, possible, k, n, ours, counted=counted)
     if mine is None or paper is None:
         return Difference(value)

@@ -91,7 +91,7 @@ def ends(
         The paper's is Wilson's where its counts are known, else as wide as that of one of our runs
         would be on as many images.
     """
-    mine = None if ours.low is None or ours.high is None else (ours.low, ours.high)
+    mine = ours.ends
     if ours.k is not None and ours.n and ours.by_image:
         mine = wilson(ours.k, ours.n)
     if counts is not None and counts[1]:

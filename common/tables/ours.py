@@ -144,6 +144,11 @@ class Estimate:
     out_of: int | None = None
     by_image: bool = True
 
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """Low and high, or None where there is no interval."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 def run_id(run: Run | Recorded) -> str:
     """Id of a run, whether or not its folder is at hand.

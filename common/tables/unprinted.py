@@ -10,13 +10,17 @@ from typing import Any
 
 from common import config as configuration
 from common import evaluation, runs
-from common.tables.ours import Estimate, Group, estimate
+from common.tables.as_printed import apart_text, ends_text, value_text
+from common.tables.ours import Group, estimate
 from common.tables.paper import Paper, command, missing_images
 from common.tables.show import markdown_table
 
 HEADING = "## Rows that the paper lacks"
 
 HEADER = ("row", "accuracy %", "95 % interval", "of the paper's row", "difference", "honest twin")
+
+_PERCENT = (100, 2)
+"""Scale and decimals."""
 
 SHOWN = 2
 """Commands of rows without a run that are named."""
@@ -62,8 +66,9 @@ def unprinted_markdown(paper: Paper, runs_dir: str | Path) -> str:
         beside = paper.groups.get(base)
         theirs = estimate(beside, "accuracy") if beside else None
         lines.append(
-            [what, _value(ours), _ends(ours), _value(theirs), _apart(ours, theirs),
-             _value(estimate(twin, "accuracy") if twin else None)]
+            [what, value_text(ours, *_PERCENT), ends_text(ours, *_PERCENT),
+             value_text(theirs, *_PERCENT), apart_text(ours, theirs, *_PERCENT),
+             value_text(estimate(twin, "accuracy") if twin else None, *_PERCENT)]
         )  # fmt: skip
     out = [HEADING, ""]
     if lines:
@@ -88,22 +93,3 @@ def _command(paper: Paper, base: str, config: Any, settings: Mapping[str, Any]) 
     flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in settings.items())
     made = command(paper.package, base, paper.trained_by, paper.chains)
     return made.replace(" --data-dir", f" {flags} --data-dir")
-
-
-def _value(found: Estimate | None) -> str:
-    if found is None or found.value is None:
-        return "–"
-    text = f"{100 * found.value:.2f}"
-    return f"{text} ({found.n_runs} runs)" if found.n_runs > 1 else text
-
-
-def _ends(found: Estimate) -> str:
-    if found.low is None or found.high is None:
-        return "–"
-    return f"{100 * found.low:.2f} to {100 * found.high:.2f}"
-
-
-def _apart(ours: Estimate, theirs: Estimate | None) -> str:
-    if theirs is None or theirs.value is None or ours.value is None:
-        return "–"
-    return f"{100 * (ours.value - theirs.value):+.2f}"
