@@ -105,6 +105,17 @@ def scan(root: Path) -> tuple[list[File], list[str]]:
     return files, folders
 
 
+def pictures(root: Path) -> list[str]:
+    """Paths of the files below a folder that are named as images are, sorted.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    """
+    return [file.path for file in scan(root)[0] if looks_like_image(file.name)]
+
+
 def looks_like_image(name: str) -> bool:
     """Whether a file name ends as an image's does.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.datasets.gathered import Images, of_list, read
 from common.datasets.index import counts
-from common.datasets.words import POSITIVE_WORDS
+from common.datasets.words import likely_positive
 from common.errors import InputError
 from common.files import as_bytes
 
@@ -160,10 +160,9 @@ def card(
             "each of them once"
         )
     classes = tuple(order) or tuple(found)
-    if positive is None and len(classes) == 2:
-        said = [name for name in classes if name.casefold() in POSITIVE_WORDS]
-        positive = said[0] if len(said) == 1 else None
-    elif positive is not None and (positive not in classes or len(classes) != 2):
+    if positive is None:
+        positive = likely_positive(classes)
+    elif positive not in classes or len(classes) != 2:
         why = "is none of the classes" if positive not in classes else "takes two classes, not"
         raise InputError(f"--positive {positive}: {why} {', '.join(classes)}")
     title = f"own data ({source.name})"

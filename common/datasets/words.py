@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "image": (
@@ -39,6 +40,22 @@ POSITIVE_WORDS = (
     "abnormal", "diseased", "pos", "yes", "true", "1",
 )  # fmt: skip
 """Names of one of two classes that is taken for the positive one where none is given."""
+
+
+def likely_positive(classes: Sequence[str]) -> str | None:
+    """Which of two classes its name says is the positive one.
+
+    Parameters
+    ----------
+    classes : sequence of str
+
+    Returns
+    -------
+    str or None
+        None unless there are two classes, and exactly one is called by one of `POSITIVE_WORDS`.
+    """
+    said = [name for name in classes if name.casefold() in POSITIVE_WORDS]
+    return said[0] if len(classes) == 2 and len(said) == 1 else None
 
 
 def part_word(text: str) -> str:

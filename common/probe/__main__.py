@@ -7,7 +7,7 @@ from typing import Any
 
 from common import errors, evaluation, notices, runs
 from common.arguments import Parser
-from common.datasets.words import POSITIVE_WORDS
+from common.datasets.words import likely_positive
 from common.errors import InputError
 from common.files import path_argument, write_csv, write_json
 from common.metrics import shown
@@ -85,8 +85,7 @@ def _positive(given: str | None, classes: Sequence[str], run: runs.Run | None) -
         return given
     if run is not None:
         return run.record.positive
-    said = [name for name in classes if name.casefold() in POSITIVE_WORDS]
-    return said[0] if len(classes) == 2 and len(said) == 1 else None
+    return likely_positive(classes)
 
 
 def _text(found: Mapping[str, Mapping[str, Any]], images: int, length: int) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.datasets import is_synthetic, looks_like_image, scan
+from common.datasets import is_synthetic
+from common.datasets.listing import pictures
 from common.errors import SHOWN, InputError, listed
 from common.review.finding import Finding, many, of_all
 from common.review.parts import WORDS
@@ -64,7 +65,7 @@ def look(folder: Path, frame: pd.DataFrame | None) -> Looked:
 
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    there = [file.path for file in scan(folder)[0] if looks_like_image(file.name)]
+    there = pictures(folder)
     if not there:
         raise InputError(f"{folder}: no image in it")
     found: list[Finding] = []

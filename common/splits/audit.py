@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import datasets
-from common.datasets.listing import looks_like_image, scan
+from common.datasets.listing import looks_like_image, pictures
 from common.datasets.lists import known as known_name
 from common.errors import InputError, listed
 from common.splits import leakage
@@ -293,7 +293,7 @@ def _copies(rows: Sequence[Mapping[str, str]], root: Path, card: Card | None) ->
 
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; give the folder of the images as --data-dir")
-    files = [file.path for file in scan(root)[0] if looks_like_image(file.name)]
+    files = pictures(root)
     by_name: dict[str, list[str]] = {}
     by_group: dict[str, list[str]] = {}
     for file in files:
