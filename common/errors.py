@@ -47,6 +47,28 @@ def listed(names: Iterable[str], shown: int = SHOWN) -> str:
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def first_line(error: BaseException) -> str:
+    """Say in one line what another library raised: its kind, and the first line of its text.
+
+    Parameters
+    ----------
+    error : BaseException
+    """
+    text = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {text[0]}"
+
+
+def brief(value: object) -> str:
+    """Show a value in a message, in at most 40 characters.
+
+    Parameters
+    ----------
+    value : object
+    """
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
 def main(function: Callable[[], int | None]) -> None:
     """Run a command's `function` and end the process with its exit code.
 

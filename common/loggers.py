@@ -13,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from common import terminal
-from common.errors import InputError
+from common.errors import InputError, first_line
 from common.notices import RESEARCH_USE, SYNTHETIC
 
 if TYPE_CHECKING:
@@ -103,8 +104,7 @@ def _harmless(logger: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # networks, accounts, full disks of others: no reason to stop
-        text = (str(error).strip().splitlines() or [""])[0]
-        said = terminal.plain(f"{type(error).__name__}: {text}")
+        said = terminal.plain(first_line(error))
         terminal.line(f"warning: --log {logger}: {said}; the training goes on", always=True)
 
 
@@ -117,17 +117,17 @@ def _values(row: Row, step: str) -> dict[str, float]:
     return {name: float(value) for name, value in row.items() if name != step}
 
 
-class _Follower:
+class _Follower(ABC):
     """One program, opened for one run."""
 
     wants_earlier = True
     """Whether it has to be told the rows of before."""
 
-    def tell(self, step: int, values: dict[str, float]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def tell(self, step: int, values: dict[str, float]) -> None: ...
 
-    def close(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def close(self) -> None: ...
 
 
 class _TensorBoard(_Follower):

@@ -10,7 +10,7 @@ import numpy as np
 
 from common.confidence.conformal import prediction_sets
 from common.confidence.temperature import HIGHEST, LOWEST, apply_temperature
-from common.errors import RESTORE, InputError
+from common.errors import RESTORE, InputError, brief
 from common.metrics import RISK, read_scores
 
 _SHARE = (0.0, 1.0)
@@ -271,12 +271,12 @@ def _require(value: Any, wanted: Any, place: str, *, optional: bool = True) -> N
         number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
         fine = number and wanted[0] <= value <= wanted[1]
     if not fine:
-        raise ValueError(f"{place} is {_short(value)}")
+        raise ValueError(f"{place} is {brief(value)}")
 
 
 def _mapping(value: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ValueError(f"{place} is {_short(value)}")
+        raise ValueError(f"{place} is {brief(value)}")
     return value
 
 
@@ -286,8 +286,3 @@ def _may_lack(place: str, name: str) -> bool:
         return name not in ("validation", "before", "risk_coverage")
     optional = {"n_patients", "trained_patients", "error", "coverage", "threshold"}
     return name.endswith("_ci") or (name in optional and place != "confidence.risk_coverage")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common import terminal
-from common.errors import InputError
+from common.errors import InputError, first_line
 from common.export import checks, preparing
 
 if TYPE_CHECKING:
@@ -119,8 +119,7 @@ def _converted(model: keras.Model, shape: Sequence[int]) -> bytes:
         )
         return bytes(made.SerializeToString())
     except Exception as error:  # whatever a converter raises is its answer
-        text = str(error).strip().splitlines() or [""]
-        raise InputError(f"{type(error).__name__}: {text[0]}") from error
+        raise InputError(first_line(error)) from error
     finally:
         tf.config.run_functions_eagerly(eagerly)
 

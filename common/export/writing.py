@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common import terminal
-from common.errors import InputError
+from common.errors import InputError, first_line
 from common.export import checks, flatbuffer, onnx_file, preparing
 from common.export.conversion import CONVERTERS, PRECISIONS
 from common.export.flatbuffer import Description
@@ -227,8 +227,7 @@ def _convert(
             f"{error.name} is not installed (pip install histopapers[edge-quantizer])"
         ) from None
     except Exception as error:  # what a converter raises is its result: the other one may manage
-        text = str(error).strip().splitlines() or [""]
-        raise InputError(f"{type(error).__name__}: {text[0]}") from error
+        raise InputError(first_line(error)) from error
     found = checks.check_structure(content, precision, model)
     if precision == "int8":
         content = _centred(content, calibration, known, threads)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from common.errors import InputError
+from common.errors import InputError, brief
 from common.files import read_json
 from common.metrics import catalogue
 
@@ -101,7 +101,7 @@ def _section(values: Mapping[str, Any], where: str, classes: list[Any]) -> None:
         elif name in _TEXTS:
             _of(value, place, str, none=True)
             if name in _CHOICES and value not in _CHOICES[name]:
-                raise ValueError(f"{place} is {_short(value)}")
+                raise ValueError(f"{place} is {brief(value)}")
         elif name == "synthetic":
             _of(value, place, bool)
         elif name in _COUNTS:
@@ -110,7 +110,7 @@ def _section(values: Mapping[str, Any], where: str, classes: list[Any]) -> None:
             _score(value, place)
     n, correct = values.get("n"), values.get("correct")
     if n == 0 or (n is not None and correct is not None and correct > n):
-        raise ValueError(f"{where}correct is {_short(correct)} of {_short(n)}")
+        raise ValueError(f"{where}correct is {brief(correct)} of {brief(n)}")
     _classes(values, where, classes)
 
 
@@ -118,7 +118,7 @@ def _classes(values: Mapping[str, Any], where: str, classes: list[Any]) -> None:
     """What stands there per class."""
     if "classes" in values:
         if not isinstance(values["classes"], list) or len(set(map(str, classes))) < len(classes):
-            raise ValueError(f"{where}classes is {_short(values['classes'])}")
+            raise ValueError(f"{where}classes is {brief(values['classes'])}")
         for each in classes:
             _of(each, f"{where}classes", str)
     matrix = values.get("confusion_matrix")
@@ -126,7 +126,7 @@ def _classes(values: Mapping[str, Any], where: str, classes: list[Any]) -> None:
         rows = matrix if isinstance(matrix, list) else [None]
         for row in rows:
             if not isinstance(row, list) or not len(row) == len(rows) == len(classes):
-                raise ValueError(f"{where}confusion_matrix is {_short(matrix)}")
+                raise ValueError(f"{where}confusion_matrix is {brief(matrix)}")
             for each in row:
                 _count(each, f"{where}confusion_matrix")
     for name in ("support", "per_class"):
@@ -134,7 +134,7 @@ def _classes(values: Mapping[str, Any], where: str, classes: list[Any]) -> None:
             continue
         inner = _mapping(values[name], f"{where}{name}")
         if list(inner) != classes:
-            raise ValueError(f"{where}{name} is of {_short(list(inner))}")
+            raise ValueError(f"{where}{name} is of {brief(list(inner))}")
         for each, value in inner.items():
             place = f"{where}{name}.{each}"
             if name == "support":
@@ -149,44 +149,39 @@ def _classes(values: Mapping[str, Any], where: str, classes: list[Any]) -> None:
 
 def _mapping(value: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ValueError(f"{place} is {_short(value)}")
+        raise ValueError(f"{place} is {brief(value)}")
     return value
 
 
 def _of(value: Any, place: str, kind: type, *, none: bool = False) -> None:
     right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
     if not right and not (none and value is None):
-        raise ValueError(f"{place} is {_short(value)}")
+        raise ValueError(f"{place} is {brief(value)}")
 
 
 def _count(value: Any, place: str, *, none: bool = False) -> None:
     _of(value, place, int, none=none)
     if value is not None and not 0 <= value < 2**53:
-        raise ValueError(f"{place} is {_short(value)}")
+        raise ValueError(f"{place} is {brief(value)}")
 
 
 def _score(value: Any, place: str) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{place} is {_short(value)}")
+        raise ValueError(f"{place} is {brief(value)}")
     lowest, highest = _RANGES.get(place.rpartition(".")[2].removesuffix("_ci"), (-1e6, 1e6))
     # NaN and infinity, which are no JSON, are refused with the rest.
     if not lowest - _ROUNDING <= value <= highest + _ROUNDING:
-        raise ValueError(f"{place} is {_short(value)}")
+        raise ValueError(f"{place} is {brief(value)}")
 
 
 def _pair(value: Any, place: str) -> None:
     if value is None:
         return
     if not isinstance(value, list) or len(value) != 2 or None in value:
-        raise ValueError(f"{place} is {_short(value)}")
+        raise ValueError(f"{place} is {brief(value)}")
     for each in value:
         _score(each, place)
     if value[0] > value[1]:
-        raise ValueError(f"{place} is {_short(value)}")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+        raise ValueError(f"{place} is {brief(value)}")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from common.errors import RESTORE, InputError
+from common.errors import RESTORE, InputError, brief
 
 SCHEMA = 2
 """Raised when older code could misread what is written."""
@@ -152,17 +152,17 @@ class Record(Mapping[str, Any]):
                 continue
             value = list(value) if isinstance(value, tuple) else value
             if not _is(value, hints[name]):
-                raise ValueError(f"{name} is {_short(value)}")
+                raise ValueError(f"{name} is {brief(value)}")
             known[name] = value
         if not str(known.get("package", "x")).isidentifier():
-            raise ValueError(f"package is {_short(known['package'])}")
+            raise ValueError(f"package is {brief(known['package'])}")
         classes, positive = known.get("classes"), known.get("positive")
         if classes is not None and len(set(classes)) < len(classes):
-            raise ValueError(f"classes is {_short(classes)}")
+            raise ValueError(f"classes is {brief(classes)}")
         # A GAN's classes are those that it draws; old ones named their kind alone.
         judged = classes if values.get("no_classifier", values.get("kind")) is None else None
         if judged is not None and positive is not None and positive not in judged:
-            raise ValueError(f"positive is {_short(positive)}, none of the classes")
+            raise ValueError(f"positive is {brief(positive)}, none of the classes")
         missing = [
             field.name
             for field in dataclasses.fields(cls)
@@ -249,8 +249,3 @@ def _is(value: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
