@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,59 @@ def halved(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
     pairs = image[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).astype(float)
     return np.rint(pairs.mean((1, 3))).astype(np.uint8)
+
+
+def mirax(path: Path, image: np.ndarray, *, tile: int = 64, columns: int = 12, rows: int = 10,
+          at: tuple[int, int] = (4, 2), mpp: float = 0.5) -> Path:  # fmt: skip
+    """Write a MIRAX of two levels as OpenSlide reads it: an .mrxs and the folder beside it.
+
+    The picture, of whole tiles, lies on a larger canvas that was not scanned; `at` is the column
+    and row of its first tile there, both even.
+    """
+    import cv2
+
+    ident = "SYNTHETIC"
+    sizes = ((image, 1), (halved(image), 2))
+    data, pages = b"", []
+    for level, step in sizes:
+        entries = []
+        for y in range(0, level.shape[0], tile):
+            for x in range(0, level.shape[1], tile):
+                piece = np.full((tile, tile, 3), 255, np.uint8)
+                part = level[y : y + tile, x : x + tile]
+                piece[: part.shape[0], : part.shape[1]] = part
+                png = cv2.imencode(".png", piece[..., ::-1])[1].tobytes()
+                index = (at[1] + y // tile * step) * columns + at[0] + x // tile * step
+                entries.append(struct.pack("<4i", index, len(data), len(png), 0))
+                data += png
+        pages.append(struct.pack("<2i", len(entries), 0) + b"".join(entries))
+    start = 5 + len(ident)
+    table, place = start + 8, start + 8 + 4 * len(pages)
+    pointers, bodies = b"", b""
+    for page in pages:
+        pointers += struct.pack("<i", place + len(bodies))
+        bodies += struct.pack("<2i", 0, place + len(bodies) + 8) + page
+    folder = path.with_suffix("")
+    folder.mkdir(parents=True)
+    (folder / "Index.dat").write_bytes(
+        b"01.02" + ident.encode() + struct.pack("<2i", table, 0) + pointers + bodies
+    )
+    (folder / "Data0000.dat").write_bytes(data)
+    lines = [
+        "[GENERAL]", "SLIDE_VERSION = 01.02", f"SLIDE_ID = {ident}", f"IMAGENUMBER_X = {columns}",
+        f"IMAGENUMBER_Y = {rows}", "OBJECTIVE_MAGNIFICATION = 20",
+        "[HIERARCHICAL]", "HIER_COUNT = 1", "NONHIER_COUNT = 0", "INDEXFILE = Index.dat",
+        "HIER_0_NAME = Slide zoom level", f"HIER_0_COUNT = {len(sizes)}",
+        *(f"HIER_0_VAL_{number}_SECTION = LEVEL_{number}" for number in range(len(sizes))),
+        "[DATAFILE]", "FILE_COUNT = 1", "FILE_0 = Data0000.dat",
+    ]  # fmt: skip
+    for number, (_, step) in enumerate(sizes):
+        lines += [
+            f"[LEVEL_{number}]", f"IMAGE_CONCAT_FACTOR = {int(number > 0)}", "OVERLAP_X = 0",
+            "OVERLAP_Y = 0", f"MICROMETER_PER_PIXEL_X = {mpp * step}",
+            f"MICROMETER_PER_PIXEL_Y = {mpp * step}", "IMAGE_FILL_COLOR_BGR = 16777215",
+            f"DIGITIZER_WIDTH = {tile}", f"DIGITIZER_HEIGHT = {tile}", "IMAGE_FORMAT = PNG",
+        ]  # fmt: skip
+    (folder / "Slidedat.ini").write_text("\n".join(lines), encoding="utf-8-sig")
+    path.write_bytes(cv2.imencode(".jpg", np.full((64, 64, 3), 230, np.uint8))[1].tobytes())
+    return path

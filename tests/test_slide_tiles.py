@@ -18,7 +18,7 @@ import run_folder
 
 pytest.importorskip("tiffslide")
 
-from slide_files import halved, pyramid, tissue
+from slide_files import halved, mirax, pyramid, tissue
 
 from common import backend, classification, confidence, figures, runs
 from common.errors import InputError
@@ -108,6 +108,27 @@ def test_tiles_take_the_way_of_every_image(run, done, model, tmp_path):
         assert table[name].to_numpy() == pytest.approx(alone[name].to_numpy(), abs=1e-6)
     assert table.predicted.tolist() == alone.predicted.tolist()
     assert set(table.predicted) == {"benign", "malignant"}
+
+
+def test_a_slide_on_a_canvas_gives_the_same_tiles(run, done, model, tmp_path, capsys):
+    pytest.importorskip("openslide")
+    first = mirax(tmp_path / "a.mrxs", tissue(640, 768), columns=24, rows=20, at=(4, 2))
+    copy = mirax(tmp_path / "b.mrxs", tissue(640, 768), columns=24, rows=20, at=(4, 2))
+    flags = ["--run", run, first, copy, "--tiles", "--trained-mpp", 1, "--least-tissue", 0.1]
+    flags += ["--output", tmp_path / "out"]
+    assert classification.main("breakhis", list(map(str, flags))) == 0
+    assert "b.mrxs: is of the slide" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "b-tiles").exists()
+    folder = tmp_path / "out" / "a-tiles"
+    for name in ("tiles.csv", "tiles.geojson"):
+        assert (folder / name).read_bytes() == (done / name).read_bytes()
+    facts = json.loads((folder / "slide.json").read_text())
+    assert (facts["width"], facts["height"], facts["origin"]) == (768, 640, [256, 128])
+    assert "scanned, from px 256, 128 of its canvas" in (folder / "index.html").read_text()
+    # The file that is named has a thumbnail alone: another slide is told by what lies beside it.
+    other = mirax(tmp_path / "other" / "a.mrxs", tissue(640, 768, seed=1), columns=24, rows=20)
+    with pytest.raises(InputError, match="results of another file that is called a.mrxs"):
+        predict(run, other, folder)
 
 
 def test_tissue_shares_are_those_of_the_slide(done):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ pytest.importorskip("tiffslide")
 
 import imagecodecs
 import tifffile
-from slide_files import halved, pyramid, tissue
+from slide_files import halved, mirax, pyramid, tissue
 
 from common.errors import InputError
-from common.slides import opened, segments, sources, structure, tissue_mask
+from common.slides import opened, segments, sources, structure, tissue_mask, vendors
 from common.slides.scale import Field, scale_of
 from common.slides.tiles import lay
 
@@ -131,7 +132,7 @@ def test_openslide_reads_the_same(real_data, monkeypatch):
     path = real_data / "data" / "slides" / "CMU-1-Small-Region.svs"
     with opened(path) as slide:
         expected = slide.region((100, 2000, 400, 300), (300, 400)).astype(int)
-    monkeypatch.setattr(sources, "_for_openslide", lambda path, left=(): "aperio")
+    monkeypatch.setattr(sources, "vendor_of", lambda path, left=(): "aperio")
     with opened(path) as slide:
         assert slide.kind == "aperio, by OpenSlide" and slide.mpp == (0.499, 0.499)
         assert abs(slide.region((100, 2000, 400, 300), (300, 400)) - expected).max() <= 1
@@ -140,12 +141,59 @@ def test_openslide_reads_the_same(real_data, monkeypatch):
 def test_a_description_that_is_no_ascii(tmp_path, monkeypatch):
     path = pyramid(tmp_path / "a.tif", tissue(64, 64), levels=1, description="made by Uller")
     path.write_bytes(path.read_bytes().replace(b"Uller", b"\x81\x8dler"))
-    if sources._for_openslide(path, ()):
+    if vendors.vendor_of(path, ()):
         with opened(path) as slide:
             assert slide.kind == "generic-tiff, by OpenSlide"
             assert slide.region((3, 4, 50, 40), (40, 50)).shape == (40, 50, 3)
-    monkeypatch.setattr(sources, "_for_openslide", lambda path, left=(): "")
+    monkeypatch.setattr(sources, "vendor_of", lambda path, left=(): "")
     assert "ImageDescription is no ASCII" in refused(path)
+
+
+# --- what OpenSlide alone reads ------------------------------------------------------------------
+
+
+def test_a_slide_on_a_canvas_is_what_was_scanned_of_it(tmp_path):
+    pytest.importorskip("openslide")
+    image = tissue(320, 448)
+    path = mirax(tmp_path / "a.mrxs", image, columns=16, rows=12, at=(4, 2), mpp=0.25)
+    with opened(path) as slide:
+        assert slide.kind == "mirax, by OpenSlide" and slide.mpp == (0.25, 0.25)
+        # As QuPath does, which crops to these bounds: px count from there.
+        assert (slide.width, slide.height, slide.origin) == (448, 320, (256, 128))
+        assert slide.levels == {0: (1.0, 1.0), 1: (2.0, 2.0)}
+        assert (slide.region((0, 0, 448, 320), (320, 448)) == image).all()
+        assert (slide.region((64, 30, 100, 80), (40, 50)) == halved(image)[15:55, 32:82]).all()
+        assert slide.region((447, 319, 1, 1), (1, 1))[0, 0].tolist() == image[319, 447].tolist()
+
+
+def test_a_slide_whose_files_are_not_all_there(tmp_path):
+    pytest.importorskip("openslide")
+    path = mirax(tmp_path / "a.mrxs", tissue(128, 128))
+    folder = tmp_path / "a"
+    with opened(path) as slide:
+        known = slide.mark
+    assert len(known) == 64
+    index = (folder / "Index.dat").read_bytes()
+    (folder / "Index.dat").unlink()
+    text = refused(path)
+    assert "OpenSlide cannot open it" in text and "Index.dat" in text
+    assert "copy it again, with the files that belong to it" in text
+    (folder / "Index.dat").write_bytes(index)
+    data = (folder / "Data0000.dat").read_bytes()
+    (folder / "Data0000.dat").write_bytes(data[: len(data) // 4])
+    refused(path)
+    (folder / "Slidedat.ini").unlink()
+    assert "the folder a with Slidedat.ini, which holds its image, is not beside it" in refused(
+        path
+    )
+    capital = path.rename(tmp_path / "a.MRXS")
+    assert "its ending has to be .mrxs" in refused(capital)
+
+
+def test_what_openslide_would_read_without_it(tmp_path, monkeypatch):
+    (tmp_path / "a.mrxs").write_bytes(b"\xff\xd8\xff\xe0 a thumbnail")
+    monkeypatch.setitem(sys.modules, "openslide", None)
+    assert "OpenSlide may know it: pip install openslide-python" in refused(tmp_path / "a.mrxs")
 
 
 # --- what cannot be read -------------------------------------------------------------------------

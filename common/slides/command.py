@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -15,8 +13,9 @@ import numpy as np
 
 from common import acquaintance, confidence, images, notices, runs, terminal, writers
 from common.errors import InputError
-from common.files import file_hash, read_json, write_json
+from common.files import write_json
 from common.slides import outputs, page, work
+from common.slides.identity import identity, key_of, require_same
 from common.slides.journal import Journal
 from common.slides.mask import tissue_mask
 from common.slides.reading import Slide, opened
@@ -27,9 +26,7 @@ THUMBNAIL, DRAWN = 2048, 1080
 """px of the longer side: of the thumbnail on which tissue is sought, of that which is drawn on."""
 
 _ENLARGED = 1.25  # from which on enlarging is told
-_END = 2**20  # bytes of each end by which a slide is known again
-_VERSION = 1  # of what decides the results; another one begins a journal anew
-_SLIDES = re.compile(r"\.(svs|ndpi|scn|mrxs|bif|vms|vmu|dcm)$", re.IGNORECASE)
+_SLIDES = re.compile(r"\.(svs|svslide|ndpi|scn|mrxs|bif|vms|vmu|dcm|czi)$", re.IGNORECASE)
 _FLAGS = (
     "mpp", "stride", "least_tissue", "magnification", "trained_mpp", "tile_size", "map_class"
 )  # fmt: skip
@@ -138,7 +135,12 @@ def predict(run: runs.Run, flags: argparse.Namespace, normalise: work.Normalise)
         raise InputError("no slide is named: give its file, or several")
     for path in slides:
         if not path.is_file():
-            what = "is a folder; give the slides' files" if path.is_dir() else "no such file"
+            what = (
+                "is a folder; give the slides' files: of a DICOM series one, of a MIRAX slide the "
+                ".mrxs beside its folder"
+                if path.is_dir()
+                else "no such file"
+            )
             raise InputError(f"{path}: {what}")
     shown = flags.map_class
     if shown is not None and shown not in (run.record.classes or []):
@@ -157,9 +159,14 @@ def predict(run: runs.Run, flags: argparse.Namespace, normalise: work.Normalise)
             loaded.append(runs.load_model(run))
         return loaded[0]
 
+    marks: dict[str, Path] = {}
     for path, folder in zip(slides, _folders(slides, flags.output), strict=True):
         with opened(path) as slide:
-            _one(run, slide, folder, field, flags, normalise, load_model)
+            same = marks.setdefault(slide.mark, path) if slide.mark else path
+            if same == path:
+                _one(run, slide, folder, field, flags, normalise, load_model)
+            else:
+                terminal.line(f"{path}: is of the slide {same}, and left out", always=True)
     return 0
 
 
@@ -201,9 +208,9 @@ def _one(
         f"{len(tiles)} of {tiles.looked_at} tiles have tissue, {field.width}x{field.height} px at "
         f"{field.mpp:.4g} micrometres each"
     )
-    key = _key(run, slide, scale, tiles, field)
+    key = key_of(run, slide, scale, tiles, field)
     with writers.alone(folder, "another command is writing there; wait, or give another --output"):
-        _require_same(folder, slide)
+        require_same(folder, slide)
         journal = Journal(folder, key)
         found = work.predict(run, slide, tiles, field, normalise, journal, load_model)
         facts = _write(
@@ -240,54 +247,6 @@ def _of_scale(
     return texts
 
 
-def _key(
-    run: runs.Run, slide: Slide, scale: tuple[float, float], tiles: Tiles, field: Field
-) -> str:
-    """Hash of everything that decides what is predicted."""
-    status = slide.path.stat()
-    known = {
-        "version": _VERSION,
-        "config": run.config,
-        "model": file_hash(run.path / "model.keras"),
-        "stain": run.record.get("stain_normalizer"),
-        "slide": [status.st_size, status.st_mtime_ns],
-        "scale": scale,
-        "field": [field.height, field.width, field.mpp],
-    }
-    digest = hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode())
-    for each in (tiles.x, tiles.y, np.array([tiles.width, tiles.height])):
-        digest.update(each.tobytes())
-    return digest.hexdigest()
-
-
-def _require_same(folder: Path, slide: Slide) -> None:
-    """Refuse a folder that holds another slide's results."""
-    file = folder / "slide.json"
-    if not file.is_file():
-        return
-    held = read_json(file)
-    name = held.get("slide")
-    if name != slide.path.name:
-        raise InputError(f"{folder}: holds the results of {name}; give another --output")
-    # Folders of older versions know no bytes.
-    if any(held.get(key, value) != value for key, value in _identity(slide.path).items()):
-        raise InputError(
-            f"{folder}: holds the results of another file that is called {name}; give another "
-            "--output, or remove the folder if the slide was changed"
-        )
-
-
-def _identity(path: Path) -> dict[str, Any]:
-    """Tell a slide from others of its name, by its size and its two ends."""
-    size = path.stat().st_size
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        digest.update(file.read(_END))
-        file.seek(max(size - _END, 0))
-        digest.update(file.read(_END))
-    return {"bytes": size, "sha256_of_ends": digest.hexdigest()}
-
-
 def _write(
     run: runs.Run,
     slide: Slide,
@@ -319,10 +278,11 @@ def _write(
     area = scale[0] * scale[1] * 1e-6 * slide.width * slide.height
     facts = {
         "slide": slide.path.name,
-        **_identity(slide.path),
+        **identity(slide),
         "kind": slide.kind,
         "width": slide.width,
         "height": slide.height,
+        "origin": list(slide.origin),
         "mpp": list(scale),
         "mpp_said_by": "the file" if flags.mpp is None else "--mpp",
         "run": run.path.name,

@@ -15,7 +15,8 @@ from common.datasets.marks import STATEMENT
 from common.datasets.synthetic.files import write_png
 from common.errors import InputError
 from common.files import atomic_path
-from common.slides.sources import EXTRA, Image
+from common.slides.sources import EXTRA
+from common.slides.structure import Image
 
 SMALLEST, LARGEST = 512, 30_000
 """px of a slide's side."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import tissue
-from common.slides.sources import Image
+from common.slides.structure import Image
 
 # Of 255. Otsu divides whatever it is given, glass alone and tissue alone, too: hence bounds.
 _LEAST_SATURATION, _MOST_SATURATION = 12, 40

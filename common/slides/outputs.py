@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from common import figures, predictions
 from common.files import as_bytes, atomic_path, write_sheet
 from common.slides.reading import Slide
-from common.slides.sources import Image
+from common.slides.structure import Image
 from common.slides.tiles import Tiles
 
 _CHUNK = 2000  # features that are put into words at once

@@ -16,7 +16,7 @@ from common.files import write_text
 from common.report.pictures import Picture, embed
 from common.report.summary import dataset
 from common.report.words import percent, plural
-from common.slides.sources import Image
+from common.slides.structure import Image
 
 _MANY_ODD = 0.25  # share of tiles
 
@@ -185,9 +185,11 @@ def write(
 
 def _done(run: runs.Run, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     scale, field = facts["mpp"], facts["tile"]
-    side = facts["tile_px"]
+    side, (left, top) = facts["tile_px"], facts["origin"]
+    part = f"; what was scanned, from px {left}, {top} of its canvas" if left or top else ""
     return [
-        ("Slide", f"{facts['slide']}: {facts['width']}x{facts['height']} px, {facts['kind']}"),
+        ("Slide",
+         f"{facts['slide']}: {facts['width']}x{facts['height']} px, {facts['kind']}{part}"),
         ("Its scale", f"{scale[0]:.4g} micrometres per px, as {facts['mpp_said_by']} says"),
         ("Tile", f"{field['width']}x{field['height']} px at {field['mpp']:.4g} micrometres per px: "
          f"{side[0]:.1f}x{side[1]:.1f} px of the slide"),

@@ -12,8 +12,8 @@ import numpy as np
 
 from common import images, terminal
 from common.errors import InputError
-from common.slides.sources import Image, Source, source_of
-from common.slides.structure import AGAIN, in_short
+from common.slides.sources import Source, source_of
+from common.slides.structure import AGAIN, Image, in_short
 
 _BLOCK = 4 * 2**20  # source px that are read at once to be averaged
 
@@ -32,6 +32,7 @@ class Slide:
     def __init__(self, path: Path, source: Source):
         self.path, self._source = path, source
         self.kind, self.mpp, self.synthetic = source.kind, source.mpp, source.synthetic
+        self.origin, self.mark = source.origin, source.mark
         self.width, self.height = source.levels[0]
         # A level of another shape is a picture of something else.
         self.levels = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import logging
 import math
@@ -13,24 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from common.errors import InputError
 from common.images import ImageError
 from common.slides.segments import require_fit
-from common.slides.structure import AGAIN, TILED, check_file, check_level, in_short, is_plain
+from common.slides.structure import AGAIN, TILED, Image, check_file, check_level, in_short, is_plain
+from common.slides.vendors import LEFT, OPENSLIDE, VendorSlide, both, unknown, vendor_of
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-Image = NDArray[np.uint8]
-"""RGB, shape (H, W, 3), uint8."""
-
 EXTRA = "pip install 'histopapers[slides]'"
-OPENSLIDE = "pip install openslide-python openslide-bin"
 
 _BAND = 120 * 2**20  # bytes of whole rows that are kept, where a file has strips
-_LEFT = ("aperio", "generic-tiff", "philips")  # what OpenSlide knows and tiffslide reads as well
 _PICTURES = (".png", ".jpg", ".jpeg", ".jpe", ".bmp")
 # Bytes for a px while a picture is decoded and checked, as measured, the file beside. Of a JPEG,
 # with the second decoding that finds a cut file, and the coefficients of several passes.
@@ -54,6 +48,11 @@ class Source(Protocol):
         Whether the file lies in whole rows, so that a narrow piece costs as much as a wide one.
     synthetic : bool
         Whether the file says of itself that it was drawn by a program.
+    origin : (int, int)
+        Where the first level's upper left px lies on the canvas of a file that has one, of which
+        only a part was scanned.
+    mark : str
+        What a slide of several files is known again by; "" where the one file tells.
     """
 
     kind: str
@@ -61,6 +60,8 @@ class Source(Protocol):
     mpp: tuple[float, float] | None
     rows: bool
     synthetic: bool
+    origin: tuple[int, int]
+    mark: str
 
     def pixels(self, level: int, x: int, y: int, width: int, height: int) -> Image:
         """Read a rectangle that lies inside a level, in the level's own px.
@@ -101,19 +102,16 @@ def source_of(path: Path) -> Source:
         raise InputError(f"{path}: is empty (0 bytes); {AGAIN}")
     tiff = start in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
     alone = importlib.util.find_spec("tiffslide") is None
-    if vendor := _for_openslide(path, () if alone else _LEFT):
-        return _OpenSlide(path, vendor)
+    if vendor := vendor_of(path, () if alone else LEFT):
+        return VendorSlide(path, vendor)
     if tiff:
         try:
             return _Tiff(path)
         except _TextError:
-            if vendor := _for_openslide(path, ()):
-                return _OpenSlide(path, vendor)
+            if vendor := vendor_of(path, ()):
+                return VendorSlide(path, vendor)
             raise
-    raise InputError(
-        f"{path}: is no TIFF, PNG or JPEG, and OpenSlide does not know it or is not installed "
-        f"({OPENSLIDE}); or {TILED}"
-    )
+    raise InputError(f"{path}: {unknown(path)}")
 
 
 class _TextError(InputError):
@@ -125,6 +123,8 @@ class _TextError(InputError):
 
 class _Tiff:
     """A TIFF as tiffslide understands its pyramid."""
+
+    origin, mark = (0, 0), ""
 
     def __init__(self, path: Path):
         try:
@@ -182,7 +182,7 @@ class _Tiff:
         said = str(properties.get("tiff.ImageDescription") or "")
         self.kind = f"TIFF ({properties.get('tiffslide.vendor') or 'generic'}), by tiffslide"
         self.levels = [(page.imagewidth, page.imagelength) for page in pages]
-        self.mpp = _both(properties.get("tiffslide.mpp-x"), properties.get("tiffslide.mpp-y"))
+        self.mpp = both(properties.get("tiffslide.mpp-x"), properties.get("tiffslide.mpp-y"))
         self.mpp = self.mpp or _ome(said)
         self.rows = not pages[0].is_tiled
         self.synthetic = "SYNTHETIC" in said
@@ -251,15 +251,6 @@ class _Tiff:
         self._file.close()
 
 
-def _both(x: Any, y: Any) -> tuple[float, float] | None:
-    """Micrometres per px, if a file says a number of both directions."""
-    with contextlib.suppress(TypeError, ValueError):
-        pair = float(x), float(y)
-        if all(math.isfinite(each) and each > 0 for each in pair):
-            return pair
-    return None
-
-
 def _ome(description: str) -> tuple[float, float] | None:
     """Micrometres per px as an OME-TIFF says it."""
     found = [
@@ -268,52 +259,10 @@ def _ome(description: str) -> tuple[float, float] | None:
     unit = re.search(r'PhysicalSizeXUnit="([^"]*)"', description[:100_000])
     if not all(found) or (unit and unit[1] not in ("µm", "um", "μm")):
         return None
-    return _both(*(each[1] for each in found if each))
+    return both(*(each[1] for each in found if each))
 
 
-# --- OpenSlide, pictures -----------------------------------------------------------------------
-
-
-def _for_openslide(path: Path, left: tuple[str, ...] = _LEFT) -> str:
-    """OpenSlide's name of a format that is not `left` to others; "" for these, or without it."""
-    try:
-        import openslide
-    except (ImportError, OSError):  # the package, or its library
-        return ""
-    try:
-        vendor = openslide.OpenSlide.detect_format(str(path)) or ""
-    except openslide.OpenSlideError:
-        return ""
-    return "" if vendor in left else vendor
-
-
-class _OpenSlide:
-    """What OpenSlide reads and tiffslide does not, or in part."""
-
-    rows = False
-    synthetic = False
-
-    def __init__(self, path: Path, vendor: str):
-        import openslide
-
-        try:
-            self._slide = openslide.OpenSlide(str(path))
-            self.levels = [(int(w), int(h)) for w, h in self._slide.level_dimensions]
-            properties = self._slide.properties
-        except openslide.OpenSlideError as error:
-            raise InputError(f"{path}: cannot be opened ({in_short(error)}); {AGAIN}") from None
-        self.kind = f"{vendor}, by OpenSlide"
-        self.mpp = _both(properties.get("openslide.mpp-x"), properties.get("openslide.mpp-y"))
-
-    def pixels(self, level: int, x: int, y: int, width: int, height: int) -> Image:
-        factor = self._slide.level_downsamples[level]
-        place = round(x * factor), round(y * factor)
-        found = np.asarray(self._slide.read_region(place, level, (width, height)))
-        opaque = found[..., 3:] == 255
-        return np.where(opaque, found[..., :3], np.uint8(255)).astype(np.uint8)
-
-    def close(self) -> None:
-        self._slide.close()
+# --- pictures ------------------------------------------------------------------------------------
 
 
 class _Picture:
@@ -321,6 +270,7 @@ class _Picture:
 
     rows = False
     mpp: tuple[float, float] | None = None
+    origin, mark = (0, 0), ""
 
     def __init__(self, path: Path):
         from common.datasets.marks import is_synthetic_png

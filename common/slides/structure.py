@@ -19,6 +19,9 @@ from common.slides.segments import is_bounded
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
+Image = NDArray[np.uint8]
+"""RGB, shape (H, W, 3), uint8."""
+
 MAX_SIDE = 2**20
 MAX_SEGMENT = 64 * 2**20
 """Bytes of one tile or strip, decoded: a reader holds it whole."""
