@@ -127,7 +127,7 @@ def test_a_slide_on_a_canvas_gives_the_same_tiles(run, done, model, tmp_path, ca
     assert "scanned, from px 256, 128 of its canvas" in (folder / "index.html").read_text()
     # The file that is named has a thumbnail alone: another slide is told by what lies beside it.
     other = mirax(tmp_path / "other" / "a.mrxs", tissue(640, 768, seed=1), columns=24, rows=20)
-    with pytest.raises(InputError, match="results of another file that is called a.mrxs"):
+    with pytest.raises(InputError, match=r"of another file that is called a\.mrxs"):
         predict(run, other, folder)
 
 
