@@ -7,6 +7,7 @@ A paper names its data set and how it splits; `gather` gives that data set's ima
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,7 +198,10 @@ def gather(
         request = dataclasses.replace(request, execution=execution)
         card = card() if callable(card) else card
         if listing is not None:
-            patients.read(listing)  # what is wrong with it is told before a demo's images are drawn
+            # What is wrong with it is told before a demo's images are drawn.
+            loader = functools.partial(load, request.config)
+            known = synthetic.demo_index(card.NAME, loader) if _drawn(request) else None
+            patients.require_fitting(known, listing)
         data_dir = data_folder(request, card)
         index = load(request.config, data_dir)
         if listing is not None:
@@ -236,9 +240,14 @@ def data_folder(request: Request[Any], card: Card) -> Path:
         If there is no such folder; the message says how the data are obtained.
     """
     execution = request.execution
-    if execution.data_dir is None and request.preset.startswith("demo"):
+    if _drawn(request):
         return synthetic.demo(execution.runs_dir, card.NAME)
     return datasets.data_folder(card, execution.data_dir)
+
+
+def _drawn(request: Request[Any]) -> bool:
+    """Whether the images are a demo's."""
+    return request.execution.data_dir is None and request.preset.startswith("demo")
 
 
 def _refuse_own(execution: Execution) -> None:

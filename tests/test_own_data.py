@@ -23,6 +23,7 @@ from common import (
 )  # fmt: skip
 from common import config as configuration
 from common.datasets import bci, breakhis, own, synthetic
+from common.datasets.synthetic import plans
 from common.errors import InputError
 from common.external import adapting
 from common.files import read_json
@@ -363,6 +364,46 @@ def test_a_list_that_is_none_of_patients_is_refused_before_a_demo_is_drawn(tmp_p
     with pytest.raises(InputError, match=told):
         material.gather(request, breakhis, lambda config, data_dir: breakhis.index(data_dir))
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "paper", "card", "text", "told"),
+    [
+        ("images", "wrn_edge", "breakhis", "a.png,1", "names no image of these .*: a"),
+        ("patients", "wrn_edge", "breakhis", "SOB_B_A-14-90001AB-100-001,7",
+         "line 2: .* is of patient 7 here and of 90001 by the data"),
+        ("patients", "her2scoring", "bci", "90000_train_0,1\n90000_train_0,2",
+         "line 3: .* patient 2 here and of 1 in line 2"),
+        ("images", "her2scoring", "bci", "90000_train_9,1", "names no image"),
+        ("images", "gan_fusion", "bach", "b001,1", "names no image"),
+    ],
+)  # fmt: skip
+def test_a_list_that_does_not_fit_a_demo_is_refused_before_it_is_drawn(
+    tmp_path, flag, paper, card, text, told
+):
+    module = importlib.import_module(f"{paper}.config")
+    data_set = {"dataset": "bach"} if card == "bach" else {}
+    request = configuration.request(
+        module.Config, module.PRESETS, package=paper, preset="demo", runs_dir=tmp_path / "runs",
+        **{flag: write(tmp_path, f"image,patient\n{text}\n")}, **data_set,
+    )  # fmt: skip
+    load = importlib.import_module(f"{paper}.data").load_index
+    with pytest.raises(InputError, match=told):
+        material.gather(request, lambda: datasets.get(card), load)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_demo_is_known_before_it_is_drawn(tmp_path, monkeypatch):
+    few = {"bach": {"per_class": 2, "size": (32, 32)},
+           "bci": {"slides": 4, "patches_per_slide": 1, "size": 32},
+           "breakhis": {"patients": 3, "images_per_patient": 2, "size": (32, 32)}}  # fmt: skip
+    for name, numbers in few.items():
+        monkeypatch.setitem(plans.DEMO_TISSUE, name, plans.DEMO_TISSUE[name] | numbers)
+        load = datasets.get(name).index
+        known = synthetic.demo_index(name, load)
+        drawn = load(synthetic.demo(tmp_path, name))
+        columns = ["image", "label", "case"]
+        assert known[columns].equals(drawn[columns])
 
 
 def test_a_copy_under_two_classes_is_refused(folder):

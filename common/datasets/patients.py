@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from common import terminal
 from common.datasets.listing import ENDING
@@ -64,6 +65,59 @@ def with_patients(index: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataF
         If the file is missing, is no such list, gives an image two patients or another one than
         the data do, or names no image of the index; file and line are named.
     """
+    found = _matched(index, path)
+    path, names = found.path, found.names
+    strange = sorted(set(found.named) - set(names))
+    absent = list(index["image"][~names.isin(set(found.named))])
+    cases = names.map({name: patient for name, (patient, _) in found.named.items()}).fillna("")
+    known = cases[cases != ""]
+    terminal.line(
+        f"{path}: the patients of {len(known)} of {len(index)} images, {known.nunique()} in all"
+    )
+    for what, these in (
+        ("images of the list are not in the data", strange),
+        ("lines name an image again, with the same patient", found.twice),
+        ("images are not in the list, their patients stay unknown", absent),
+    ):
+        if these:
+            terminal.line(f"{path}: {len(these)} {what}: {listed(these)}", always=these is strange)
+    return index.assign(case=cases.where(cases != "", index["case"]))
+
+
+def require_fitting(index: pd.DataFrame | None, path: str | os.PathLike[str]) -> None:
+    """Refuse what `with_patients` would refuse, and say nothing.
+
+    Parameters
+    ----------
+    index : DataFrame or None
+        Of any data set; None: it is not known, and the list alone is read.
+    path : path
+        CSV with the columns image and patient.
+
+    Raises
+    ------
+    InputError
+        As `with_patients`.
+    """
+    if index is None:
+        read(path)
+    else:
+        _matched(index, path)
+
+
+class _Matched(NamedTuple):
+    """A list beside an index, both by the same short names."""
+
+    path: Path
+    names: pd.Series
+    """Of the images of the index."""
+    named: dict[str, tuple[str, int]]
+    """Of the list: patient and line."""
+    twice: list[str]
+
+
+def _matched(index: pd.DataFrame, path: str | os.PathLike[str]) -> _Matched:
+    """Find the images of a list in an index."""
     listing = read(path)
     path, rows = listing.path, listing.rows
     shorten = _stem
@@ -82,24 +136,12 @@ def with_patients(index: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataF
         if first[1] != row.line:
             twice.append(f"{image} (line {row.line})")
     names = index["image"].map(shorten)
-    strange = sorted(set(named) - set(names))
-    absent = list(index["image"][~names.isin(set(named))])
-    if len(absent) == len(index):
-        raise InputError(f"{path}: names no image of these data (of the list: {listed(strange)})")
+    if not names.isin(set(named)).any():
+        raise InputError(
+            f"{path}: names no image of these data (of the list: {listed(sorted(named))})"
+        )
     _require_one_each(path, index, names, named)
-    cases = names.map({name: patient for name, (patient, _) in named.items()}).fillna("")
-    known = cases[cases != ""]
-    terminal.line(
-        f"{path}: the patients of {len(known)} of {len(index)} images, {known.nunique()} in all"
-    )
-    for what, found in (
-        ("images of the list are not in the data", strange),
-        ("lines name an image again, with the same patient", twice),
-        ("images are not in the list, their patients stay unknown", absent),
-    ):
-        if found:
-            terminal.line(f"{path}: {len(found)} {what}: {listed(found)}", always=found is strange)
-    return index.assign(case=cases.where(cases != "", index["case"]))
+    return _Matched(path, names, named, twice)
 
 
 def _require_one_each(

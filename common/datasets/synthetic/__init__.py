@@ -17,5 +17,6 @@ stopped.
 
 from common.datasets.marks import is_synthetic_png
 from common.datasets.synthetic.layouts import bach, bci, breakhis, demo
+from common.datasets.synthetic.plans import demo_index
 
-__all__ = ["bach", "bci", "breakhis", "demo", "is_synthetic_png"]
+__all__ = ["bach", "bci", "breakhis", "demo", "demo_index", "is_synthetic_png"]

@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,14 @@ from common.datasets.bach import MICRONS as BACH_MICRONS
 from common.datasets.bci import MICRONS as BCI_MICRONS
 from common.datasets.breakhis import MICRONS as BREAKHIS_MICRONS
 from common.datasets.synthetic import files
+from common.datasets.synthetic.plans import (
+    BCI_SCORES,
+    BCI_TEST,
+    DEMO_TISSUE,
+    bach_plan,
+    bci_plan,
+    breakhis_plan,
+)
 from common.errors import InputError
 from common.files import write_csv
 
@@ -28,34 +35,7 @@ BACH_SCALE = 1 / BACH_MICRONS[""]
 
 SLIDES_CSV = "synthetic_slides.csv"
 SIGNAL_CSV = "synthetic_signal.csv"
-SIGNAL_FOLDER = "synthetic_signal"
 _SIGNAL_SIZE = 64  # px of the longer side of a signal mask
-
-_BREAKHIS_FOLDERS = {
-    "A": "benign/SOB/adenosis",
-    "F": "benign/SOB/fibroadenoma",
-    "PT": "benign/SOB/phyllodes_tumor",
-    "TA": "benign/SOB/tubular_adenoma",
-    "DC": "malignant/SOB/ductal_carcinoma",
-    "LC": "malignant/SOB/lobular_carcinoma",
-    "MC": "malignant/SOB/mucinous_carcinoma",
-    "PC": "malignant/SOB/papillary_carcinoma",
-}
-_BACH_PREFIX = {"Normal": "n", "Benign": "b", "InSitu": "is", "Invasive": "iv"}
-
-# Many patients rather than many images of each: networks that start from random weights would
-# otherwise learn the patients' stains. Small fields, at which nuclei survive the resize.
-DEMO_TISSUE: dict[str, dict[str, Any]] = {
-    "bci": {"slides": 48, "patches_per_slide": 8, "size": 256},
-    "breakhis": {
-        "patients": 96,
-        "images_per_patient": 8,
-        "magnifications": ("100X",),
-        "size": (256, 256),
-    },
-    "bach": {"per_class": 96, "size": (256, 256)},
-}
-"""What `demo` asks each layout for."""
 
 
 def breakhis(
@@ -111,22 +91,7 @@ def breakhis(
     size = _size(size)
     magnifications = [name for name in BREAKHIS_SCALE if name in magnifications]
     root = Path(data_dir)
-    plan = []  # path, slide, its patient and number there, type, magnification, number
-    for patient in range(patients):
-        kind = list(_BREAKHIS_FOLDERS)[patient % len(_BREAKHIS_FOLDERS)]
-        side = "B" if _BREAKHIS_FOLDERS[kind].startswith("benign") else "M"
-        case = 90001 + patient
-        for number in range(images_per_patient):
-            second = number % 2 if patient % 3 == 0 else 0
-            letters = ("AB", "CD")[second] if patient % 3 == 0 else ""
-            slide = f"14-{case}{letters}"
-            for magnification in magnifications:
-                name = f"SOB_{side}_{kind}-{slide}-{magnification[:-1]}-{number + 1:03d}.png"
-                path = (
-                    f"BreaKHis_v1/histology_slides/breast/{_BREAKHIS_FOLDERS[kind]}/"
-                    f"SOB_{side}_{kind}_{slide}/{magnification}/{name}"
-                )
-                plan.append((path, slide, (patient, second), kind, magnification, number))
+    plan = breakhis_plan(patients, images_per_patient, magnifications)
 
     def write(job: tuple) -> None:
         from common.datasets.synthetic import scenes
@@ -154,7 +119,7 @@ def bci(
     *,
     slides: int = 24,
     patches_per_slide: int = 16,
-    test_fraction: float = 0.25,
+    test_fraction: float = BCI_TEST,
     size: int = 1024,
     seed: int = 0,
     workers: int | None = None,
@@ -198,26 +163,14 @@ def bci(
     InputError
         If a number is out of range, or the folder holds anything else.
     """
-    scores = ("0", "1+", "2+", "3+")
-    _require("slides", slides, len(scores), 9999)
+    _require("slides", slides, len(BCI_SCORES), 9999)
     _require("seed", seed, 0, 2**32 - 1)
     _require("patches_per_slide", patches_per_slide, 1, 9999)
     if not 0.0 <= test_fraction < 1.0:
         raise InputError(f"test_fraction={test_fraction}: at least 0 and less than 1")
     square = _size((size, size))
     root = Path(data_dir)
-    plan = []  # name, mask, slide, score, number
-    for slide in range(slides):
-        score = scores[slide % len(scores)]
-        mates = range(slide % len(scores), slides, len(scores))
-        held_out = round(test_fraction * len(mates))
-        if test_fraction > 0.0 and len(mates) > 1:
-            held_out = max(held_out, 1)
-        part = "test" if mates.index(slide) >= len(mates) - held_out else "train"
-        for patch in range(patches_per_slide):
-            number = 90000 + slide * patches_per_slide + patch
-            name = f"{part}/{number}_{part}_{score}.png"
-            plan.append((name, f"{SIGNAL_FOLDER}/mask_{number}.png", slide, score, patch))
+    plan = bci_plan(slides, patches_per_slide, test_fraction)
 
     def write(job: tuple) -> None:
         from common.datasets.synthetic import scenes
@@ -286,11 +239,7 @@ def bach(
     _require("seed", seed, 0, 2**32 - 1)
     size = _size(size)
     root = Path(data_dir)
-    plan = []  # path, slide, label, number
-    for offset, (label, prefix) in enumerate(_BACH_PREFIX.items()):
-        for number in range(per_class):
-            path = f"Photos/{label}/{prefix}{901 + number}.tif"
-            plan.append((path, 4 * (number // 2) + offset, label, number))
+    plan = bach_plan(per_class)
 
     def write(job: tuple) -> None:
         from common.datasets.synthetic import scenes
