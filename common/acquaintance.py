@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,21 +19,29 @@ from common.report.words import known, plural
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["UNLIKE", "introduction", "oddities", "tell", "trained_size"]
+__all__ = [
+    "ALIKE", "UNLIKE", "data_folder", "introduction", "magnifications", "microns", "oddities",
+    "tell", "trained_size", "typed_folder",
+]  # fmt: skip
 
 UNLIKE = "unlike the training images: "
 """Begins a kind that says in which ways an image looks otherwise than those."""
 
+ALIKE = 1.1
+"""By what factor two scales may differ and be called one."""
+
 _OTHER_SIZE = 0.1  # logarithm of a side by that of the data set's images: about a tenth
 
 
-def oddities(run: runs.Run) -> Callable[[Path, np.ndarray], list[str]]:
+def oddities(run: runs.Run, *, scale: bool = True) -> Callable[[Path, np.ndarray], list[str]]:
     """Make what says in which ways an image is unlike those that a run was trained on.
 
     Parameters
     ----------
     run : Run
         What its folder lacks is not compared.
+    scale : bool
+        Look at sizes and at magnifications in names, too.
 
     Returns
     -------
@@ -38,10 +49,9 @@ def oddities(run: runs.Run) -> Callable[[Path, np.ndarray], list[str]]:
         Of a file and its image (RGB uint8, whole, not normalised); gives kinds, in words, the same
         for all images of a kind.
     """
-    train = _part(run, "train")
-    trained = set() if train is None else set(train.get("magnification", ())) - {""}
+    trained = magnifications(run) if scale else set()
     trained_on = appearance.checked(run.record.get("appearance"))
-    height, width = trained_size(run) or (0, 0)
+    height, width = (trained_size(run) if scale else None) or (0, 0)
     # Immunohistochemistry has other colours than the rule knows.
     may_judge = run.config.get("stain") != "ihc"
     size, filter = run.setting("image_size", int), run.setting("resize_filter", str)
@@ -91,6 +101,96 @@ def trained_size(run: runs.Run) -> tuple[int, int] | None:
     except InputError:
         return None
     return (height, width) if height and width else None  # of one's own images no card says it
+
+
+def microns(run: runs.Run) -> dict[str, float]:
+    """At which scale a run's training images lie, as far as its data set's card or list says it.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    dict
+        Magnification, "" where there is one -> micrometres per px; empty where it is not known.
+    """
+    noted = run.record.facts.get("own")
+    if not isinstance(noted, dict):
+        with contextlib.suppress(InputError):
+            return dict(datasets.get(run.record.dataset or "").MICRONS)
+        return {}
+    match noted.get("mpp"):
+        case [float() | int() as low, float() | int() as high] if 0 < low <= high <= ALIKE * low:
+            return dict.fromkeys(magnifications(run) or {""}, (low * high) ** 0.5)
+    return {}
+
+
+def magnifications(run: runs.Run) -> set[str]:
+    """At which magnifications a run's training images are, as far as its split says it.
+
+    Parameters
+    ----------
+    run : Run
+    """
+    train = _part(run, "train")
+    return set() if train is None else set(train.get("magnification", ())) - {""}
+
+
+def data_folder(run: runs.Run, given: Path | None, flag: str = "--data-dir") -> Path:
+    """Folder of a run's images: as given, the demo's own, that of its command, or the variable's.
+
+    Parameters
+    ----------
+    run : Run
+        Its record names the data set, and the command that was typed.
+    given : Path or None
+        What a flag names.
+    flag : str
+        That flag, for messages.
+
+    Raises
+    ------
+    InputError
+        If nothing says where they are.
+    """
+    if run.record.own:
+        return _own_folder(run, given, flag)
+    own = run.path.parents[1] / "demo-data" / run.record["dataset"]  # where --demo puts them
+    if given is None and run.synthetic and own.is_dir():
+        return own
+    if given is None:
+        given = typed_folder(run, "--data-dir")
+    return datasets.data_folder(datasets.get(run.record["dataset"]), given)
+
+
+def _own_folder(run: runs.Run, given: Path | None, flag: str) -> Path:
+    """Folder that the images' paths of a run on one's own data count from."""
+    folder = given or Path(run.record.own_root or "(not noted)")  # as in a published run
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: no such folder; the run was trained on {run.record['dataset']}: give the "
+            f"folder that its paths in split.csv count from with {flag}"
+        )
+    return folder
+
+
+def typed_folder(run: runs.Run, flag: str) -> Path | None:
+    """Folder that a run's command names with a flag, if it is there.
+
+    Parameters
+    ----------
+    run : Run
+    flag : str
+        Such as --data-dir; a relative path counts from here, as it did.
+    """
+    words = shlex.split(run.record["command"] or "")
+    for word, after in itertools.pairwise([*words, ""]):
+        name, equals, value = word.partition("=")
+        if name.replace("_", "-") == flag:
+            folder = Path(value if equals else after).expanduser()
+            return folder if folder.is_dir() else None
+    return None
 
 
 def _part(run: runs.Run, part: str) -> pd.DataFrame | None:

@@ -29,8 +29,9 @@ from common.files import path_argument, write_sheet
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["SKIPPED", "main", "predict", "read", "read_and_look"]
-
+__all__ = [
+    "SKIPPED", "cannot_use", "main", "predict", "preparation", "read", "read_and_look", "stain_of",
+]  # fmt: skip
 
 _LARGEST = 4096  # px; the networks' inputs are of some hundred
 
@@ -77,7 +78,6 @@ def read(run: runs.Run, paths: Sequence[Path]) -> np.ndarray:
     run : Run
         Its config names the size and the filter; its record may hold a stain normaliser.
     paths : sequence of Path
-        Image files.
 
     Returns
     -------
@@ -112,11 +112,20 @@ def read_and_look(run: runs.Run, paths: Sequence[Path]) -> tuple[np.ndarray, dic
     """
     pixels, _, bad, odd = _usable(run, paths)
     if bad:
-        raise _cannot(bad, len(paths))
+        raise cannot_use(bad, len(paths))
     return np.stack(pixels), odd
 
 
-def _cannot(bad: Sequence[str], count: int) -> InputError:
+def cannot_use(bad: Sequence[str], count: int) -> InputError:
+    """Error that names images that cannot be used; to be raised.
+
+    Parameters
+    ----------
+    bad : sequence of str
+        What is wrong, file by file.
+    count : int
+        Of how many images.
+    """
     told = [f"{len(bad)} of {count} images cannot be used:", *bad, *slides.hint(bad)]
     return InputError("\n".join(told))
 
@@ -128,15 +137,12 @@ def _usable(
 
     Of many images, `meanwhile` is called while they are decoded.
     """
-    size, filter = run.setting("image_size", int), run.setting("resize_filter", str)
-    if not 1 <= size <= _LARGEST:
-        raise InputError(f"{run.path / 'config.json'}: image_size is {size}, at most {_LARGEST}")
-    normalise, oddities = _stain(run), acquaintance.oddities(run)
+    prepare, oddities = preparation(run, stain_of(run)), acquaintance.oddities(run)
 
     def read(path: Path) -> tuple[np.ndarray, list[str]] | str:
         try:
             image = images.read(path)
-            small = images.resize(normalise(image), size, filter)
+            small = prepare(image)
         except (InputError, OSError) as error:
             return str(error)
         return small, oddities(path, image)
@@ -165,8 +171,45 @@ def _usable(
     return pixels, good, bad, odd
 
 
-def _stain(run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
-    """Stain normalisation of the run's test images, where its `config.json` holds one."""
+def preparation(
+    run: runs.Run, stain: Callable[[np.ndarray], np.ndarray]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """What makes the network's input of a decoded image.
+
+    Parameters
+    ----------
+    run : Run
+    stain : callable
+        What comes before: `stain_of` the run, or another.
+
+    Returns
+    -------
+    callable
+        Of RGB uint8 (H, W, 3); gives (S, S, 3).
+
+    Raises
+    ------
+    InputError
+        If the run's size is none.
+    """
+    size, filter = run.setting("image_size", int), run.setting("resize_filter", str)
+    if not 1 <= size <= _LARGEST:
+        raise InputError(f"{run.path / 'config.json'}: image_size is {size}, at most {_LARGEST}")
+    return lambda image: images.resize(stain(image), size, filter)
+
+
+def stain_of(run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
+    """Stain normalisation of a run's images, where its `config.json` holds one.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    callable
+        Of RGB uint8 (H, W, 3).
+    """
     state = run.record.get("stain_normalizer")
     if state is None:
         return lambda image: image
@@ -261,7 +304,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     slides.require_tiles(flags)
     run = runs.load_classifier(flags.run, package)
     if flags.tiles:
-        return slides.predict(run, flags, _stain(run))
+        return slides.predict(run, flags, stain_of(run))
     if not flags.images and flags.listing is None:
         raise InputError("no image is named: give files or folders, or --images FILE.csv")
     paths, bad = _files([_found(run, path) for path in flags.images], skip=flags.skip_bad)
@@ -278,7 +321,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     usable, paths, unusable, odd = _usable(run, paths, network)
     bad += unusable
     if unusable and not flags.skip_bad:
-        raise _cannot(unusable, count)
+        raise cannot_use(unusable, count)
     if not paths:
         raise InputError(f"none of {len(bad)} images can be used:\n" + "\n".join(bad))
     pixels = np.stack(usable)

@@ -139,13 +139,15 @@ class Material(Generic[C]):
         """What `config.json` says of one's own images."""
         if self.images is None:
             return {}
-        return {
-            "own": {
-                "source": self.images.source.name,
-                "root": str(self.images.root),
-                "sha256": file_hash(self.images.source) if self.images.source.is_file() else "",
-            }
+        said: dict[str, Any] = {
+            "source": self.images.source.name,
+            "root": str(self.images.root),
+            "sha256": file_hash(self.images.source) if self.images.source.is_file() else "",
         }
+        scales = [self.images.mpp.get(image, 0.0) for image in self.index["image"]]
+        if all(scales):
+            said["mpp"] = [min(scales), max(scales)]
+        return {"own": said}
 
     def checked(self, index: pd.DataFrame, pixels: Pixels) -> pd.DataFrame:
         """Give the images that can be used; refuse a file of one's own that has two labels.

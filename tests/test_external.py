@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import run_folder
 
-from common import backend, classification, external, report, runs
+from common import backend, external, report, runs
 from common.errors import InputError
-from common.external import evaluating, of_images
+from common.external import copies, evaluating, of_images
 from common.files import read_json
 from common.report import elsewhere, files
 
@@ -28,11 +28,6 @@ class Model:
 def run(tmp_path, monkeypatch):
     monkeypatch.setattr(backend, "load", lambda: None)
     monkeypatch.setattr(runs, "load_model", lambda run: Model())
-    monkeypatch.setattr(
-        classification,
-        "read_and_look",
-        lambda run, paths: (np.zeros((len(paths), 8, 8, 3), np.uint8), {}),
-    )
     monkeypatch.setattr(report, "write", lambda path: None)
     made = runs.load(run_folder.make(tmp_path / "runs", "binary", pictures=False))
     made.note(config={**made.config, "image_size": 8, "resize_filter": "area"})
@@ -98,14 +93,14 @@ def test_patients_of_ones_own_data_that_may_be_the_same(run, tmp_path):
     case = split["case"].iloc[0]
     others = of_images(run, site(tmp_path / "a", (case, case, "new", "")), {})
     expected = f"2 of 4 images are of 1 patient whose names stand .* \\({case}\\): they may be"
-    (said,) = evaluating._patients(run, others, set(split["case"]) - {""})
+    (said,) = copies._patients(run, others, set(split["case"]) - {""})
     assert pd.Series(said).str.match(expected).all()
     public = dataclasses.replace(others, dataset="bach")
-    assert evaluating._patients(run, public, {case}) == []
+    assert copies._patients(run, public, {case}) == []
     run.note(own={"source": "list.csv", "root": str(tmp_path), "sha256": ""})
-    assert evaluating._patients(run, public, {case}) == [said]
+    assert copies._patients(run, public, {case}) == [said]
     same = dataclasses.replace(others, dataset=run.record.dataset)
-    assert evaluating._patients(run, same, {case}) == [
+    assert copies._patients(run, same, {case}) == [
         "2 of 4 images are of 1 patient of the run's own data"
     ]
-    assert evaluating._patients(run, others, {"other"}) == []
+    assert copies._patients(run, others, {"other"}) == []

@@ -558,7 +558,7 @@ def test_a_shifted_threshold_is_one_half_and_keeps_the_order():
     p = np.array([0.9, 0.7, 0.6, 0.2, 0.1, 0.65])
     values, truth = np.stack([1 - p, p], axis=1), np.array([1, 1, 0, 0, 0, 1])
     adapts = np.array([True] * 5 + [False])
-    changed, chosen = adapting._shifted(values, truth, adapts, ["benign", "malignant"], "malignant")
+    changed, chosen = adapting._shifted(values, truth, adapts, 1)
     assert chosen == pytest.approx(0.65)  # halfway between 0.7 and 0.6
     assert changed[5] == pytest.approx([0.5, 0.5]) and (changed.sum(axis=1) == 1).all()
     assert (changed[:5, 1] > 0.5).tolist() == [True, True, False, False, False]
@@ -576,8 +576,7 @@ def test_batchnorm_takes_the_mean_of_the_batches(monkeypatch):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (40, 2, 2, 3)).astype(np.uint8)
     monkeypatch.setattr(adapting.runs, "load_model", lambda run: model)
-    monkeypatch.setattr(adapting.classification, "read", lambda run, paths: images[list(paths)])
-    assert adapting._with_statistics_of(None, range(40)) is model
+    assert adapting._with_statistics_of(None, iter(images), 40) is model
     halves = images.astype(float).reshape(2, 20, 2, 2, 3)  # 40 images are two batches of 20
     mean, variance = (np.asarray(each) for each in (norm.moving_mean, norm.moving_variance))
     np.testing.assert_allclose(mean, halves.mean(axis=(1, 2, 3)).mean(axis=0), rtol=1e-5)

@@ -91,7 +91,7 @@ class Execution:
     images: Path | None = _option(
         None,
         "your own images instead: a CSV with image,label and, where known, patient, slide, "
-        "magnification, part, or a folder with a folder per class; image,patient alone: as "
+        "magnification, mpp, part, or a folder with a folder per class; image,patient alone: as "
         "--patients; its content is hashed",
     )
     classes_order: tuple[str, ...] = _option(

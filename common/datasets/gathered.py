@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,8 @@ class Images:
         What is known of some image at least, of `common.datasets.lists.LIST_COLUMNS`.
     where : dict
         Image -> where it is named, for messages: "a.csv, line 3".
+    mpp : dict
+        Image -> micrometres per px, of those whose list says it.
     """
 
     source: Path
@@ -48,6 +50,7 @@ class Images:
     table: pd.DataFrame
     columns: tuple[str, ...]
     where: dict[str, str]
+    mpp: dict[str, float] = field(default_factory=dict)
 
     def paths(self) -> list[Path]:
         """Where each image of the table is."""
@@ -123,7 +126,7 @@ def of_list(found: List, data_dir: str | os.PathLike[str] | None = None) -> Imag
         first = rows.setdefault(name, (row, file))[0]
         if first is row:
             continue
-        for what in ("label", "patient", "slide", "magnification", "part"):
+        for what in ("label", "patient", "slide", "magnification", "mpp", "part"):
             if row[what] != first[what]:
                 raise InputError(
                     f"{found.path}, line {row.line}: {row['image']} has the {what} "
@@ -142,7 +145,8 @@ def of_list(found: List, data_dir: str | os.PathLike[str] | None = None) -> Imag
         for name, (row, file) in rows.items()
     ]  # fmt: skip
     where = {name: f"{found.path}, line {row.line}" for name, (row, _) in rows.items()}
-    return _images(found.path, root, table, found.columns, where)
+    mpp = {name: float(row["mpp"]) for name, (row, _) in rows.items() if row["mpp"]}
+    return _images(found.path, root, table, found.columns, where, mpp)
 
 
 def _file(base: Path, image: str) -> tuple[Path, str]:
@@ -267,10 +271,12 @@ def _images(
     rows: list[tuple[Any, ...]],
     columns: tuple[str, ...],
     where: dict[str, str],
+    mpp: dict[str, float] | None = None,
 ) -> Images:
     import pandas as pd
 
     table = pd.DataFrame(rows, columns=list(COLUMNS[:-1]))
     synthetic = folders.is_synthetic(root, sorted(table["image"]))
     table = table.assign(synthetic=synthetic).sort_values("image", ignore_index=True)
-    return Images(source, root, table.astype({"bytes": "int64", "synthetic": bool}), columns, where)
+    table = table.astype({"bytes": "int64", "synthetic": bool})
+    return Images(source, root, table, columns, where, mpp or {})

@@ -20,8 +20,11 @@ from common.datasets.words import COLUMNS, part_word
 from common.errors import InputError, listed
 from common.files import read_text
 
-LIST_COLUMNS = ("image", "label", "patient", "slide", "magnification", "part")
+LIST_COLUMNS = ("image", "label", "patient", "slide", "magnification", "mpp", "part")
 """Columns that a list may have; all but `image` may be missing."""
+
+LEAST_MPP, MOST_MPP = 0.02, 20.0
+"""Micrometres per px that a microscope gives; what lies outside is a slip."""
 
 _UNKNOWN = {"", "na", "n/a", "nan", "none", "null", "unknown", "?", "-"}
 _SEPARATORS = ",;\t|"
@@ -32,6 +35,7 @@ _NEAR = {
     "patient": COLUMNS["case"],
     "slide": COLUMNS["slide"],
     "magnification": COLUMNS["magnification"],
+    "mpp": COLUMNS["mpp"],
     "part": ("split", "set", "subset", "fold", "partition"),
 }
 """Names that people give the columns; a patient that is not read is a leak that nobody sees."""
@@ -130,7 +134,7 @@ def read_list(path: Path, *, needs: tuple[str, ...] = ()) -> List:
         if name not in names:
             raise InputError(
                 f"{path}, line 1: no column {name} (found: {listed(filter(None, names), 10)}); a "
-                "list has image, label and, where known, patient, slide, magnification, part"
+                "list has image, label and, where known, {', '.join(LIST_COLUMNS[2:])}"
                 f"{_instead(name, names)}"
             )
         if name not in columns:
@@ -250,12 +254,26 @@ def _as_whole_numbers(rows: list[Row]) -> None:
                     row.values[name] = row[name].partition(".")[0]
 
 
+def _scale(where: str, said: str) -> str:
+    """Micrometres per px as Python writes them; a comma is a decimal point."""
+    try:
+        mpp = float(said.replace(",", "."))
+    except ValueError:
+        mpp = 0.0
+    if not LEAST_MPP <= mpp <= MOST_MPP:
+        raise InputError(
+            f"{where}: mpp {said!r}; write how many micrometres of tissue a px is, from "
+            f"{LEAST_MPP} to {MOST_MPP:g}, or leave it empty"
+        )
+    return repr(mpp)
+
+
 def _checked(path: Path, row: Row) -> Row:
     where = f"{path}, line {row.line}"
     values = dict(row.values)
     if not values["image"]:
         raise InputError(f"{where}: no image; remove the line, or say which image it is about")
-    for name in ("patient", "slide", "magnification"):
+    for name in ("patient", "slide", "magnification", "mpp"):
         values[name] = known(values.get(name, ""))
     if values["magnification"]:
         found = re.fullmatch(r"(\d+)(?:\.0+)? ?[xX×]?", values["magnification"])
@@ -264,6 +282,8 @@ def _checked(path: Path, row: Row) -> Row:
                 f"{where}: magnification {values['magnification']!r}; write 40X, or leave it empty"
             )
         values["magnification"] = f"{int(found[1])}X"
+    if values["mpp"]:
+        values["mpp"] = _scale(where, values["mpp"])
     if part := values.get("part", ""):
         if not part_word(part):
             raise InputError(

@@ -17,6 +17,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "slide": ("slide", "slide_id", "slideid", "wsi", "wsi_id"),
     "folder": ("folder",),
     "magnification": ("magnification", "mag", "zoom"),
+    "mpp": ("mpp", "microns_per_pixel", "microns_per_px", "um_per_pixel", "um_per_px"),
 }
 """Names of columns that can hardly be anything else, in small letters, the likeliest first."""
 

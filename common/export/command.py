@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import backend, confidence, datasets, notices, runs
+from common import backend, confidence, notices, runs
+from common.acquaintance import data_folder
 from common.arguments import Parser
 from common.backend import cores
 from common.errors import InputError
@@ -155,53 +155,6 @@ def _facts(run: runs.Run) -> dict[str, Any]:
         "resize_filter": run.config["resize_filter"],
         "stain_normalised": record.get("stain_normalizer") is not None,
     }
-
-
-def data_folder(run: runs.Run, given: Path | None) -> Path:
-    """Folder of a run's images: as given, the demo's own, that of its command, or the variable's.
-
-    Parameters
-    ----------
-    run : Run
-        Its record names the data set, and the command that was typed.
-    given : Path or None
-        What --data-dir names.
-
-    Raises
-    ------
-    InputError
-        If nothing says where they are.
-    """
-    if run.record.own:
-        return _own_folder(run, given)
-    own = run.path.parents[1] / "demo-data" / run.record["dataset"]  # where --demo puts them
-    if given is None and run.synthetic and own.is_dir():
-        return own
-    if given is None:
-        given = _typed_folder(run.record["command"])
-    return datasets.data_folder(datasets.get(run.record["dataset"]), given)
-
-
-def _own_folder(run: runs.Run, given: Path | None) -> Path:
-    """Folder that the images' paths of a run on one's own data count from."""
-    folder = given or Path(run.record.own_root or "(not noted)")  # as in a published run
-    if not folder.is_dir():
-        raise InputError(
-            f"{folder}: no such folder; the run was trained on {run.record['dataset']}: give the "
-            "folder that its paths in split.csv count from with --data-dir"
-        )
-    return folder
-
-
-def _typed_folder(command: str | None) -> Path | None:
-    """The --data-dir of a command, if it is there; a relative one counts from here, as it did."""
-    words = shlex.split(command or "")
-    for word, after in itertools.pairwise([*words, ""]):
-        name, equals, value = word.partition("=")
-        if name in ("--data-dir", "--data_dir"):
-            folder = Path(value if equals else after).expanduser()
-            return folder if folder.is_dir() else None
-    return None
 
 
 def main(package: str | None = None, arguments: list[str] | None = None) -> int:

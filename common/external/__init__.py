@@ -8,5 +8,6 @@ were read, and what they share with those that were trained on.
 from common.external.command import main
 from common.external.evaluating import evaluate
 from common.external.others import Others, of_dataset, of_images
+from common.external.scale import Match, match
 
-__all__ = ["Others", "evaluate", "main", "of_dataset", "of_images"]
+__all__ = ["Match", "Others", "evaluate", "main", "match", "of_dataset", "of_images"]

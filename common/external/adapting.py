@@ -6,14 +6,17 @@ after. The network's weights are not trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import classification, confidence, evaluation, predictions, runs, splits
+from common import confidence, evaluation, predictions, runs, splits
 from common.errors import InputError
+from common.external.reading import Reader
+from common.external.trained import Stain
 from common.metrics import compare
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ METHODS = {
     "threshold": "the positive class is said from where on balanced accuracy is best",
     "temperature": "probabilities are made as sure as they should be; no answer changes",
     "batchnorm": "BatchNorm's statistics are taken of these images; no label is needed",
+    "stain": "images are given the stains of a typical training image; nothing is chosen on them",
 }
 """Ways to adapt, and what each does."""
 
@@ -33,25 +37,17 @@ KEPT = ("accuracy", "accuracy_ci", "balanced_accuracy", "auc", "ece", "log_loss"
 _BATCH = 32
 
 
-def adapt(
-    run: runs.Run,
-    judged: pd.DataFrame,
-    paths: Sequence[Path],
-    methods: Sequence[str],
-    *,
-    share: float,
-    seed: int,
-) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
-    """Adapt a run to part of other data, and judge it on the rest.
+def parted(
+    run: runs.Run, table: pd.DataFrame, methods: Sequence[str], *, share: float, seed: int
+) -> tuple[np.ndarray, str]:
+    """Choose the images that adapt: whole patients, where all are known.
 
     Parameters
     ----------
     run : Run
         A finished classifier.
-    judged : DataFrame
-        Its predictions of these data, all of the part "test".
-    paths : sequence of Path
-        The images' files, in that order.
+    table : DataFrame
+        Other data, with columns `image, case, label`.
     methods : sequence of str
         Keys of `METHODS`.
     share : float
@@ -61,53 +57,111 @@ def adapt(
 
     Returns
     -------
-    found : dict
-        What adapted.json holds: `by` ("patient" or "image"), `share`, `seed`, `adapted` and
-        `held_out` images, and `ways`: {`name`, `what`, `chosen`, `metrics`, `difference`,
-        `difference_ci` of the accuracy}, the first of which is the run as it is; `failed` {way:
-        why these images decide nothing}.
-    tables : dict
-        Way -> predictions of the held-out images.
+    adapts : ndarray
+        Shape (n,), bool.
+    by : str
+        "patient" or "image".
 
     Raises
     ------
     InputError
         If these data cannot be parted so, or a way does not suit the run.
     """
+    if "threshold" in methods and (run.record.positive is None or len(run.record["classes"]) != 2):
+        raise InputError("--adapt threshold: the run has no positive class of two")
+    known, by = (table["case"] != "").all(), "image"
+    try:
+        if known:
+            found, by = splits.by_group(table, test=1 - share, validation=0, seed=seed), "patient"
+        else:
+            found = splits.by_image(table, test=1 - share, validation=0, seed=seed, stratify=True)
+    except InputError as error:
+        raise InputError(f"--adapt: these data cannot be parted: {error}") from None
+    return (found["part"] == "train").to_numpy(), by
+
+
+def adapt(
+    reader: Reader,
+    judged: pd.DataFrame,
+    methods: Sequence[str],
+    adapts: np.ndarray,
+    *,
+    fields: Mapping[str, int],
+    stain: Callable[[], Stain],
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """Adapt a run to part of other data, and judge it on the rest.
+
+    Parameters
+    ----------
+    reader : Reader
+        Reads these data for a finished classifier.
+    judged : DataFrame
+        Its predictions of them, all of the part "test".
+    methods : sequence of str
+        Keys of `METHODS`.
+    adapts : ndarray
+        Which images adapt, from `parted`; bool.
+    fields : mapping
+        Image -> how many fields the reader makes of it.
+    stain : callable
+        Gives the training's stains.
+
+    Returns
+    -------
+    found : dict
+        Of what adapted.json holds: `adapted` and `held_out` images, and `ways`: {`name`, `what`,
+        `chosen`, `metrics`, `difference`, `difference_ci` of the accuracy}, the first of which is
+        the run as it is; `failed` {way: why nothing was tried or chosen}.
+    tables : dict
+        Way -> predictions of the held-out images.
+    """
+    run = reader.run
     classes, positive = list(run.record["classes"]), run.record.positive
-    parted, by = _parted(judged, share, seed)
-    adapts = (parted["part"] == "train").to_numpy()
     held = judged[~adapts]
     values = predictions.probabilities(judged, classes)
     truth = predictions.labels(judged, classes)
     tables = {"as it is": held}
     chosen: dict[str, float | None] = {}
     failed: dict[str, str] = {}
+    what = dict(METHODS)
+    names = judged["image"].to_numpy(str)
     for method in methods:
         if method == "threshold":
-            changed, chosen[method] = _shifted(values, truth, adapts, classes, positive)
+            try:
+                changed, chosen[method] = _shifted(values, truth, adapts, classes.index(positive))
+            except InputError as error:
+                failed[method] = str(error)
+                continue
         elif method == "temperature":
             chosen[method], reason = confidence.fit_temperature(truth[adapts], values[adapts])
             if reason:
                 failed[method] = f"of the images that adapt: {reason}"
                 continue
             changed = confidence.apply_temperature(values, chosen[method])
+        elif method == "stain":
+            try:
+                stained = stain()
+            except InputError as error:
+                failed[method] = str(error)
+                continue
+            changed, chosen[method] = values.copy(), None
+            other = dataclasses.replace(reader, stain=stained.apply)
+            changed[~adapts] = other.probabilities(runs.load_model(run), names[~adapts])
+            what[method] = stained.words()
         else:
             changed, chosen[method] = values.copy(), None
-            model = _with_statistics_of(run, [p for p, a in zip(paths, adapts, strict=True) if a])
-            changed[~adapts] = _predicted(
-                run, model, [p for p, a in zip(paths, adapts, strict=True) if not a]
-            )
+            mine = names[adapts]
+            flat = itertools.chain.from_iterable(reader.each(mine))
+            model = _with_statistics_of(run, flat, sum(fields[name] for name in mine))
+            changed[~adapts] = reader.probabilities(model, names[~adapts])
         columns = dict(zip(map(predictions.column, classes), changed[~adapts].T, strict=True))
         tables[method] = held.assign(**columns)
     ways = [
         _judged(name, table, held, classes, positive, chosen.get(name))
+        | {"what": what.get(name, "the network as it was trained")}
         for name, table in tables.items()
     ]
     return {
-        "by": by,
-        "share": share,
-        "seed": seed,
         "adapted": int(adapts.sum()),
         "held_out": len(held),
         "held_out_patients": int(held["case"][held["case"] != ""].nunique()),
@@ -116,32 +170,16 @@ def adapt(
     }, tables
 
 
-def _parted(judged: pd.DataFrame, share: float, seed: int) -> tuple[pd.DataFrame, str]:
-    """Training part: what adapts. Whole patients where all are known."""
-    known = (judged["case"] != "").all()
-    try:
-        if known:
-            return splits.by_group(judged, test=1 - share, validation=0, seed=seed), "patient"
-        parted = splits.by_image(judged, test=1 - share, validation=0, seed=seed, stratify=True)
-    except InputError as error:
-        raise InputError(f"--adapt: these data cannot be parted: {error}") from None
-    return parted, "image"
-
-
 def _shifted(
     values: np.ndarray,
     truth: np.ndarray,
     adapts: np.ndarray,
-    classes: Sequence[str],
-    positive: str | None,
+    number: int,
 ) -> tuple[np.ndarray, float]:
     """Probabilities whose threshold is one half; logits are shifted, so their order stays."""
-    if positive is None or len(classes) != 2:
-        raise InputError("--adapt threshold: the run has no positive class of two")
-    number = list(classes).index(positive)
     found = confidence.threshold(truth[adapts] == number, values[adapts, number])
     if found is None:
-        raise InputError("--adapt threshold: the images that adapt are of one class")
+        raise InputError("the images that adapt are of one class")
     p = np.clip(values[:, number], 1e-12, 1 - 1e-12)
     odds = p / (1 - p) * (1 - found) / max(found, 1e-12)
     changed = np.empty_like(values)
@@ -150,7 +188,7 @@ def _shifted(
     return changed, found
 
 
-def _with_statistics_of(run: runs.Run, paths: Sequence[Path]) -> keras.Model:
+def _with_statistics_of(run: runs.Run, fields: Iterable[np.ndarray], count: int) -> keras.Model:
     """The run's network with BatchNorm statistics of other images, each batch counting alike."""
     from common.backend import keras
 
@@ -164,21 +202,13 @@ def _with_statistics_of(run: runs.Run, paths: Sequence[Path]) -> keras.Model:
             each.rate = 0
     for each in norms:
         each.trainable = True  # a frozen one would keep its statistics
-    batches = np.array_split(np.arange(len(paths)), -(-len(paths) // _BATCH))
-    for i, rows in enumerate(batches):
-        pixels = classification.read(run, [paths[row] for row in rows])
+    left = iter(fields)
+    for i, rows in enumerate(np.array_split(np.arange(count), -(-count // _BATCH))):
+        pixels = np.stack(list(itertools.islice(left, len(rows))))
         for each in norms:
             each.momentum = i / (i + 1)
         model(pixels.astype(np.float32), training=True)
     return model
-
-
-def _predicted(run: runs.Run, model: keras.Model, paths: Sequence[Path]) -> np.ndarray:
-    found = []
-    for start in range(0, len(paths), 8 * _BATCH):
-        pixels = classification.read(run, paths[start : start + 8 * _BATCH])
-        found.append(model.predict(pixels, batch_size=16, verbose=0))
-    return np.concatenate(found).astype(float)
 
 
 def _judged(
@@ -192,7 +222,6 @@ def _judged(
     found = evaluation.evaluate(table, classes, positive=positive, split="other data, held out")
     way: dict[str, Any] = {
         "name": name,
-        "what": METHODS.get(name, "the network as it was trained"),
         "chosen": chosen,
         "metrics": {key: found.get(key) for key in KEPT},
     }

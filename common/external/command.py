@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from common import acquaintance, datasets, evaluation, notices, runs, terminal
+from common import acquaintance, datasets, evaluation, notices, runs, slides, terminal
 from common.errors import InputError, listed
+from common.external import scale
 from common.external.adapting import METHODS
 from common.external.evaluating import evaluate
 from common.external.others import Others, of_dataset, of_images, parsed_map
@@ -58,6 +59,8 @@ def main(package: str, arguments: list[str] | None = None) -> int:
             "magnification",
             "stain",
             "adapt",
+            "match_scale",
+            "trained_data_dir",
         ):
             if getattr(flags, name):
                 raise InputError(f"--{name.replace('_', '-')}: is for --images or --dataset")
@@ -66,7 +69,10 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     label_map = parsed_map(flags.label_map)
     if flags.images is not None:
         if flags.magnification or flags.stain:
-            raise InputError("--magnification, --stain: are for --dataset")
+            raise InputError(
+                "--magnification, --stain: are for --dataset; a list says magnifications in a "
+                "column, and --mpp the scale"
+            )
         others = of_images(
             run, flags.images, label_map,
             data_dir=flags.data_dir, listing=flags.patients, name=flags.name,
@@ -76,13 +82,15 @@ def main(package: str, arguments: list[str] | None = None) -> int:
             run, flags.dataset, label_map, data_dir=flags.data_dir, listing=flags.patients,
             magnifications=flags.magnification, stain=flags.stain, name=flags.name,
         )  # fmt: skip
+    match = _match(run, others, flags)
     terminal.line(acquaintance.introduction(run))
     terminal.line(_introduction(others))
     if not 0 < flags.adapt_share < 1:
         raise InputError(f"--adapt-share {flags.adapt_share}: give a share between 0 and 1")
     found = evaluate(
         run, others, list(dict.fromkeys(flags.adapt)), share=flags.adapt_share,
-        seed=flags.adapt_seed,
+        seed=flags.adapt_seed, match=match, stain_method=flags.stain_method,
+        trained_data_dir=flags.trained_data_dir,
     )  # fmt: skip
     print(evaluation.summary(found["metrics"]))
     print(f"\n{_beside(run, found)}")
@@ -91,6 +99,18 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     print(f"written to {run.path / EXTERNAL / others.name}, and into {run.path / 'report.html'}")
     print(notices.RESEARCH_USE)
     return 0
+
+
+def _match(run: runs.Run, others: Others, flags: argparse.Namespace) -> scale.Match | None:
+    """How images are brought to the training's scale, if that is asked for."""
+    if not flags.match_scale:
+        for name in ("mpp", "trained_mpp", "trained_size"):
+            if getattr(flags, name) is not None:
+                raise InputError(f"--{name.replace('_', '-')}: is for --match-scale")
+        return None
+    return scale.match(
+        run, others, mpp=flags.mpp, trained_mpp=flags.trained_mpp, trained_size=flags.trained_size
+    )
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
@@ -117,6 +137,29 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--stain", choices=("he", "ihc"), help="of BCI (default: the run's)")
     parser.add_argument(
+        "--match-scale", action="store_true",
+        help="bring the images to the scale of the run's training images: resampled to as many "
+        "micrometres per px, and cut into fields as large, whose probabilities are averaged; where "
+        "an image shows less, its border is mirrored",
+    )  # fmt: skip
+    parser.add_argument(
+        "--mpp", type=float, metavar="UM",
+        help="micrometres per px of the images; a list says it in a column mpp",
+    )  # fmt: skip
+    parser.add_argument(
+        "--trained-mpp", type=float, metavar="UM",
+        help="of the training images, where it is not known",
+    )  # fmt: skip
+    parser.add_argument(
+        "--trained-size", type=slides.size_argument, metavar="WxH",
+        help="of the training images in px, where it is not known",
+    )  # fmt: skip
+    parser.add_argument(
+        "--trained-data-dir", type=path_argument, metavar="D",
+        help="folder of the run's own images, where they have moved: near copies of them are "
+        "looked for, and their stains are taken for --adapt stain",
+    )  # fmt: skip
+    parser.add_argument(
         "--adapt", nargs="+", choices=tuple(METHODS), default=[],
         help="adapt to a part of the images, and judge on the rest: "
         + "; ".join(f"{name}: {what}" for name, what in METHODS.items()),
@@ -124,6 +167,10 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--adapt-share", type=float, default=0.3, metavar="S",
         help="share of the images that adapt, whole patients where all are known (default: 0.3)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--stain-method", default="macenko", metavar="NAME",
+        help="of --adapt stain: macenko (the default), vahadane or reinhard",
     )  # fmt: skip
     parser.add_argument("--adapt-seed", type=int, default=0, metavar="N", help="of their draw")
     parser.add_argument("--name", help="what to call these data (default: from FILE or NAME)")
@@ -149,6 +196,8 @@ def _beside(run: runs.Run, found: Mapping[str, Any]) -> str:
     with contextlib.suppress(InputError):
         lines.insert(0, f"on its own test images  {_score(evaluation.read_metrics(run))}")
     lines.insert(len(lines) and 1, f"on {found['title']}  {_score(found['metrics'])}")
+    if found["without_copies"]:
+        lines.append(f"without copies of the run's images  {_score(found['without_copies'])}")
     return "\n".join(lines)
 
 

@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import acquaintance, classification, datasets, evaluation, runs, terminal
-from common.errors import InputError, listed
-from common.external import adapting
+from common import acquaintance, evaluation, runs, terminal
+from common.errors import InputError
+from common.external import adapting, scale, trained
+from common.external import copies as copied
 from common.external.others import Others
-from common.files import file_hash, read_json, read_table, write_json
+from common.external.reading import Reader, Seen
+from common.files import read_json, write_json
 from common.predictions import table as predictions_table
 from common.predictions import write as write_predictions
-from common.report.files import EXTERNAL
-from common.report.words import plural
+from common.report.files import EXTERNAL, WITHOUT_COPIES
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_AT_ONCE = 256  # images in memory
 
 
 def evaluate(
@@ -32,6 +31,9 @@ def evaluate(
     *,
     share: float = 0.3,
     seed: int = 0,
+    match: scale.Match | None = None,
+    stain_method: str = "macenko",
+    trained_data_dir: Path | None = None,
 ) -> dict[str, Any]:
     """Judge a run on other data, and write what is found under the run.
 
@@ -47,12 +49,19 @@ def evaluate(
         Of the images that adapt.
     seed : int
         Of their draw.
+    match : Match, optional
+        Brings the images to the training's scale first.
+    stain_method : str
+        Of `common.stain.METHODS`, for the way "stain".
+    trained_data_dir : Path, optional
+        Where the run's own images lie, if not where it notes it.
 
     Returns
     -------
     dict
         What external.json holds; its `metrics` are those of metrics.json, `adapted` is what
-        adapted.json holds.
+        adapted.json holds, `without_copies` the metrics of what the run has no copy of, None where
+        there is none.
 
     Raises
     ------
@@ -65,7 +74,11 @@ def evaluate(
     folder = run.path / EXTERNAL / others.name
     _require_same(folder, others)
     table = others.table.assign(part="test")
-    paths = [others.root / image for image in table["image"]]
+    names = table["image"].tolist()
+    adapts, by = np.zeros(len(table), bool), ""
+    if adapted:  # what cannot be is told before hours of images
+        trained.require_method(stain_method)
+        adapts, by = adapting.parted(run, table, adapted, share=share, seed=seed)
     found: dict[str, Any] = {
         "name": others.name,
         "title": others.title,
@@ -78,38 +91,50 @@ def evaluate(
         "synthetic": bool(table["synthetic"].any()),
         "labels": others.labels,
         "left_out": others.left_out,
-        "scale": _scale(run, others),
-    } | _shared(run, others, paths)
+        "scale": scale.compare(run, others),
+    }
+    backend.load()
+    reader, seen = Reader(run, others, match), Seen()
+    values = reader.probabilities(runs.load_model(run), names, seen)
+    if match is not None:
+        matched = scale.told(match, seen.fields, seen.shares)
+        found["scale"] |= {"matched": matched, "words": matched["words"]}
+    shared, copies = copied.shared(run, others, seen.marks, trained_data_dir)
+    found |= shared
     for words in found["leaks"]:
         terminal.line(f"warning: {words}", always=True)
-    backend.load()
-    model = runs.load_model(run)
-    values: list[np.ndarray] = []
     odd: dict[str, list[Path]] = {}
-    for start in range(0, len(paths), _AT_ONCE):
-        pixels, kinds = classification.read_and_look(run, paths[start : start + _AT_ONCE])
-        for kind, which in kinds.items():
-            odd.setdefault(kind, []).extend(which)
-        values.append(model.predict(pixels, batch_size=16, verbose=0))
-    acquaintance.tell(odd, len(paths))
+    for name in names:
+        for kind in seen.odd[name]:
+            odd.setdefault(kind, []).append(others.root / name)
+    acquaintance.tell(odd, len(names))
     found["unlike"] = {kind: len(which) for kind, which in odd.items()}
-    classes = list(run.record["classes"])
-    judged = predictions_table(table, np.concatenate(values).astype(float), classes)
-    metrics = evaluation.evaluate(
+    judged = predictions_table(table, values, list(run.record["classes"]))
+    metrics = _metrics(run, judged, found)
+    apart = judged[~judged["image"].isin(copies)]
+    without = _metrics(run, apart, found) if copies and len(apart) else None
+    tables: dict[str, Any] = {}
+    ways: dict[str, Any] = {}
+    if adapted:
+        ways, tables = adapting.adapt(
+            reader, judged, adapted, adapts, fields=seen.fields,
+            stain=lambda: trained.stain_of(run, stain_method, trained_data_dir),
+        )  # fmt: skip
+        ways = {"by": by, "share": share, "seed": seed} | ways
+    with runs.changing(run.path):
+        _write(folder, found, judged, metrics, without, tables, ways)
+    report.write(run.path)
+    return found | {"metrics": metrics, "without_copies": without, "adapted": ways}
+
+
+def _metrics(run: runs.Run, judged: pd.DataFrame, found: dict[str, Any]) -> dict[str, Any]:
+    return evaluation.evaluate(
         judged,
-        classes,
+        list(run.record["classes"]),
         positive=run.record.positive,
         split="other data",
         synthetic=bool(found["synthetic"]),
     )
-    tables: dict[str, Any] = {}
-    ways: dict[str, Any] = {}
-    if adapted:
-        ways, tables = adapting.adapt(run, judged, paths, adapted, share=share, seed=seed)
-    with runs.changing(run.path):
-        _write(folder, found, judged, metrics, tables, ways)
-    report.write(run.path)
-    return found | {"metrics": metrics, "adapted": ways}
 
 
 def _require_other(run: runs.Run, others: Others) -> None:
@@ -139,105 +164,21 @@ def _write(
     found: dict[str, Any],
     judged: pd.DataFrame,
     metrics: dict[str, Any],
+    without: dict[str, Any] | None,
     tables: dict[str, pd.DataFrame],
     ways: dict[str, Any],
 ) -> None:
     """Write a folder of which external.json is the last: without it, it counts as not there."""
     (folder / "external.json").unlink(missing_ok=True)
-    for stale in (folder / "adapted.json", *folder.glob("predictions-*.csv")):
+    stales = (folder / "adapted.json", folder / WITHOUT_COPIES, *folder.glob("predictions-*.csv"))
+    for stale in stales:
         stale.unlink(missing_ok=True)  # of an earlier command
     write_predictions(folder / "predictions.csv", judged)
     write_json(folder / "metrics.json", metrics)
+    if without is not None:
+        write_json(folder / WITHOUT_COPIES, without)
     for name in (each for each in tables if each in adapting.METHODS):
         write_predictions(folder / f"predictions-{name}.csv", tables[name])
     if ways:
         write_json(folder / "adapted.json", ways)
     write_json(folder / "external.json", found)
-
-
-def _shared(run: runs.Run, others: Others, paths: Sequence[Path]) -> dict[str, Any]:
-    """Images, by the hash of their files, and patients that the run has seen."""
-    copies = {"train": 0, "validation": 0, "test": 0}
-    leaks, known = [], False
-    with contextlib.suppress(InputError):
-        split = read_table(run.path / "split.csv", ("image", "part"))
-        hashes = read_table(run.path / "images.csv", ("image", "sha256"))
-        names = split["image"].str.rpartition("/")[2]
-        parts = dict(zip(names, split["part"], strict=True))
-        parts |= dict(zip(split["image"], split["part"], strict=True))
-        seen = {
-            sha: parts.get(image, "")
-            for image, sha in zip(hashes["image"], hashes["sha256"], strict=True)
-        }
-        with terminal.progress("comparing", len(paths), "images") as bar:
-            for path in bar.over(paths):
-                if (part := seen.get(file_hash(path), "")) in copies:
-                    copies[part] += 1
-        known = True
-        cases = set(split.get("case", ())) - {""}
-        leaks += _patients(run, others, cases)
-    for part, what in (("train", "trained on"), ("validation", "chosen by")):
-        if copies[part]:
-            leaks.append(
-                f"{copies[part]} of {len(paths)} images are copies of images that the run was "
-                f"{what}: these are no other data"
-            )
-    if not known:
-        leaks.append("whether images are copies of those trained on is not known: the run's "
-                     "images.csv or split.csv is missing")  # fmt: skip
-    return {"copies": copies, "leaks": leaks}
-
-
-def _patients(run: runs.Run, others: Others, cases: set[str]) -> list[str]:
-    """Patients of the run's data; where a list named them, equal names may be chance."""
-    shared = others.table["case"].isin(cases)
-    same = others.dataset and others.dataset == run.record.dataset
-    if not shared.any() or not (same or run.record.own or not others.dataset):
-        return []
-    names = others.table["case"][shared].unique()
-    some = f"{int(shared.sum())} of {len(shared)} images are of {plural(len(names), 'patient')}"
-    if same:
-        return [f"{some} of the run's own data"]
-    return [
-        f"{some} whose names stand in the run's own data, too ({listed(names)}): they may be the "
-        "same"
-    ]
-
-
-def _scale(run: runs.Run, others: Others) -> dict[str, Any]:
-    """At which magnification the run was trained, and these images are, as far as it is known."""
-    trained: set[str] = set()
-    with contextlib.suppress(InputError):
-        split = read_table(run.path / "split.csv", ("image", "part"))
-        if "magnification" in split:
-            trained = set(split["magnification"][split["part"] == "train"]) - {""}
-    here = set(others.table["magnification"]) - {""}
-    theirs: dict[str, float] = {}
-    with contextlib.suppress(InputError):
-        theirs = datasets.get(run.record.dataset or "").MICRONS
-    found: dict[str, Any] = {
-        "trained": _sorted(trained),
-        "here": _sorted(here),
-        "trained_microns": [theirs[m] for m in (_sorted(trained) or [""]) if m in theirs],
-        "microns": [others.microns[m] for m in (_sorted(here) or [""]) if m in others.microns],
-    }
-    words = ""
-    if found["trained_microns"] and found["microns"]:
-        a, b = (float(np.mean(found[name])) for name in ("trained_microns", "microns"))
-        if abs(np.log(b / a)) > 0.1:
-            words = (
-                f"one px of these images is {b:.3g} µm of tissue, in the training it was {a:.3g}: "
-                "they show it at another scale"
-            )
-    elif trained and here and not here & trained:
-        words = (
-            f"these images are at {', '.join(_sorted(here))}, the run was trained at "
-            f"{', '.join(_sorted(trained))}"
-        )
-    elif not (trained or found["trained_microns"]) or not (here or found["microns"]):
-        words = "the scale of these images or of the training is not known, so not compared"
-    return found | {"words": words}
-
-
-def _sorted(magnifications: set[str]) -> list[str]:
-    return sorted(magnifications, key=lambda name: (len(name), name))

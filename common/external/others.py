@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,8 @@ class Others:
     source : str
         What tells them from other data of the same name: the list's or folder's place, or the data
         set with what was chosen of it.
+    mpp : dict
+        Image -> micrometres per px, of those whose list says it.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Others:
     microns: dict[str, float]
     dataset: str = ""
     source: str = ""
+    mpp: dict[str, float] = field(default_factory=dict)
 
 
 def of_images(
@@ -91,7 +94,7 @@ def of_images(
     called = name or re.sub(r"[^\w.+-]+", "-", images.source.stem)
     return Others(
         _checked_name(called), images.source.name, images.root, table, labels, left_out, {},
-        source=str(images.source.resolve()),
+        source=str(images.source.resolve()), mpp=images.mpp,
     )  # fmt: skip
 
 

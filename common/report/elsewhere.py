@@ -7,7 +7,7 @@ from typing import Any
 
 from common.files import read_json
 from common.metrics import read_scores, shown
-from common.report.files import DAMAGE, EXTERNAL, RunFiles
+from common.report.files import DAMAGE, EXTERNAL, WITHOUT_COPIES, RunFiles
 from common.report.words import interval, number, percent, plural, score
 
 SCORES = ("accuracy", "balanced_accuracy", "auc", "f1_macro", "ece", "brier")
@@ -36,6 +36,10 @@ def section(files: RunFiles) -> dict[str, Any] | None:
             found = read_json(folder)
             metrics = read_scores(folder.parent / "metrics.json", repair=_AGAIN)
             columns.append(_column(str(found["title"]), str(found["name"]), metrics))
+            if (folder.parent / WITHOUT_COPIES).is_file():
+                apart = read_scores(folder.parent / WITHOUT_COPIES, repair=_AGAIN)
+                title = f"{found['title']}, without copies"
+                columns.append(_column(title, f"{found['name']} without copies", apart))
             notes += [f"{found['title']}: {words}" for words in _notes(found)]
             if (folder.parent / "adapted.json").is_file():
                 ways = read_json(folder.parent / "adapted.json")

@@ -23,6 +23,9 @@ DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
 EXTERNAL = "external"
 """Folder of a run that holds its results on other data, a folder for each."""
 
+WITHOUT_COPIES = "metrics-without-copies.json"
+"""In such a folder: the metrics without images that are copies of the run's own."""
+
 Content = TypeVar("Content")
 
 

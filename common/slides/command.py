@@ -59,12 +59,18 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="at which tiles are read, where the run was trained at several: 100X")  # fmt: skip
     add("--trained-mpp", type=float, metavar="MICROMETRES",
         help="per px of the training images, where their data set does not say it")  # fmt: skip
-    add("--tile-size", type=_size, metavar="WxH",
+    add("--tile-size", type=size_argument, metavar="WxH",
         help="px of the training images, where the run did not note it")  # fmt: skip
 
 
-def _size(text: str) -> tuple[int, int]:
-    """Height and width from "700x460"."""
+def size_argument(text: str) -> tuple[int, int]:
+    """Height and width from what a command line says.
+
+    Parameters
+    ----------
+    text : str
+        WIDTHxHEIGHT, such as 700x460.
+    """
     try:
         width, height = map(int, text.lower().split("x"))
     except ValueError:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common import acquaintance, datasets, runs, splits
+from common import acquaintance, runs, splits
+from common.datasets.lists import LEAST_MPP, MOST_MPP
 from common.errors import InputError
 from common.slides.reading import Slide
-
-LEAST, MOST = 0.02, 20.0
-"""Micrometres per px that a microscope gives; what lies outside is a file's slip."""
 
 _LARGEST = 8192  # px of a tile's side, as of a training image
 
@@ -68,14 +66,11 @@ def field_of(
         mpp = _trained_scale(run, magnification)
     elif magnification is not None:
         raise InputError("--magnification and --trained-mpp say the same: give one of them")
-    return Field(*size, _plausible("--trained-mpp", mpp))
+    return Field(*size, plausible("--trained-mpp", mpp))
 
 
 def _trained_scale(run: runs.Run, magnification: str | None) -> float:
-    try:
-        known = datasets.get(run.record.dataset or "").MICRONS
-    except InputError:
-        known = {}
+    known = acquaintance.microns(run)
     if not known:
         raise InputError(
             f"{run.path}: at which scale its training images lie is not known; say it with "
@@ -124,17 +119,17 @@ def scale_of(slide: Slide, mpp: float | None = None) -> tuple[float, float]:
         If nobody says it, or what is said cannot be.
     """
     if mpp is not None:
-        return (_plausible("--mpp", mpp),) * 2
+        return (plausible("--mpp", mpp),) * 2
     if slide.mpp is None:
         raise InputError(
             f"{slide.path}: the file does not say how many micrometres a px has; say it with --mpp "
             "(a 20x scan has about 0.5, a 40x scan 0.25)"
         )
     for each in slide.mpp:
-        if not LEAST <= each <= MOST:
+        if not LEAST_MPP <= each <= MOST_MPP:
             raise InputError(
                 f"{slide.path}: says {each:.4g} micrometres per px, which no slide scan has "
-                f"({LEAST} to {MOST:g}); say the right one with --mpp"
+                f"({LEAST_MPP} to {MOST_MPP:g}); say the right one with --mpp"
             )
     if max(slide.mpp) > 1.2 * min(slide.mpp):
         raise InputError(
@@ -144,7 +139,21 @@ def scale_of(slide: Slide, mpp: float | None = None) -> tuple[float, float]:
     return slide.mpp
 
 
-def _plausible(flag: str, mpp: float) -> float:
-    if not LEAST <= mpp <= MOST:
-        raise InputError(f"{flag} {mpp:g}: from {LEAST} to {MOST:g} micrometres per px")
+def plausible(flag: str, mpp: float) -> float:
+    """Give a scale that someone said; refuse what no microscope gives.
+
+    Parameters
+    ----------
+    flag : str
+        What said it.
+    mpp : float
+        Micrometres per px.
+
+    Raises
+    ------
+    InputError
+        If it cannot be.
+    """
+    if not LEAST_MPP <= mpp <= MOST_MPP:
+        raise InputError(f"{flag} {mpp:g}: from {LEAST_MPP} to {MOST_MPP:g} micrometres per px")
     return float(mpp)

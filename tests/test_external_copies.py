@@ -1,0 +1,155 @@
+"""Other data and the run's own images: copies, the score without them, the training's stains."""
+
+from __future__ import annotations
+
+import shutil
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import run_folder
+
+from common import backend, external, report, runs, stain
+from common.errors import InputError
+from common.files import file_hash, read_json, write_csv
+from common.report import elsewhere, files
+
+
+class Model:
+    """The probability of the second class is the mean red, as a fraction."""
+
+    def predict(self, pixels, batch_size, verbose):
+        red = pixels[..., 0].mean(axis=(1, 2)) / 255
+        return np.stack([1 - red, red], axis=1)
+
+
+def tissue(seed, haematoxylin=1.0):
+    """Two stains in blots, RGB."""
+    random = np.random.default_rng(seed)
+    amounts = random.gamma(2.0, 0.5, (2, 16, 16)) * np.array([haematoxylin, 1.0])[:, None, None]
+    blots = np.stack(
+        [cv2.resize(each, (96, 96), interpolation=cv2.INTER_CUBIC) for each in amounts]
+    )
+    density = np.einsum("shw,sc->hwc", blots.clip(0), stain.RUIFROK)
+    return (255 * np.exp(-density)).clip(0, 255).astype(np.uint8)
+
+
+def save(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), image[..., ::-1])
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run on six images of its user's own, of two patients."""
+    monkeypatch.setenv("HISTOPAPERS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(backend, "load", lambda: None)
+    monkeypatch.setattr(runs, "load_model", lambda run: Model())
+    monkeypatch.setattr(report, "write", lambda path: None)
+    made = runs.load(run_folder.make(tmp_path / "runs", "binary", pictures=False))
+    rows = []
+    for i, part in enumerate(("train", "train", "train", "validation", "test", "test")):
+        save(tmp_path / "own" / f"{i}.png", tissue(i))
+        rows.append((f"{i}.png", "benign", part, str(i)))
+    write_csv(
+        made.path / "split.csv", pd.DataFrame(rows, columns=["image", "label", "part", "case"])
+    )
+    digests = [(row[0], file_hash(tmp_path / "own" / row[0])) for row in rows]
+    write_csv(made.path / "images.csv", pd.DataFrame(digests, columns=["image", "sha256"]))
+    settings = {"image_size": 16, "resize_filter": "area"}
+    made.note(config=made.config | settings, dataset="own data (own)", trained_size=[96, 96],
+              own={"root": str(tmp_path / "own")})  # fmt: skip
+    return made
+
+
+def site(folder, names):
+    rows = [f"{name},{('benign', 'malignant')[i % 2]}" for i, name in enumerate(names)]
+    (folder / "list.csv").write_text("\n".join(["image,label", *rows]) + "\n", encoding="utf-8")
+    return folder / "list.csv"
+
+
+def judge(run, source, *more):
+    return external.main("breakhis", ["--run", str(run.path), "--images", str(source), *more])
+
+
+def test_copies_are_found_by_looks_and_the_score_without_them_is_given(run, tmp_path, capsys):
+    own, there = tmp_path / "own", tmp_path / "there"
+    there.mkdir()
+    shutil.copy(own / "0.png", there / "same.png")
+    image = tissue(1)
+    save(there / "rewritten.bmp", image)
+    save(there / "turned.png", np.rot90(image, 1))
+    save(there / "validated.jpg", tissue(3))
+    save(there / "tested.png", (0.9 * tissue(5)).astype(np.uint8))
+    for i in range(3):
+        save(there / f"new{i}.png", tissue(100 + i))
+    source = site(there, sorted(each.name for each in there.iterdir()))
+    assert judge(run, source) == 0
+    folder = run.path / "external" / "list"
+    found = read_json(folder / "external.json")
+    assert found["copies"] == {"train": 1, "validation": 0, "test": 0}
+    assert found["near"] == {"train": 3, "validation": 1, "test": 1}
+    assert {pair["image"] for pair in found["pairs"]} == {
+        "same.png", "rewritten.bmp", "turned.png", "validated.jpg", "tested.png",
+    }  # fmt: skip
+    whole, apart = (read_json(folder / name) for name in
+                    ("metrics.json", "metrics-without-copies.json"))  # fmt: skip
+    assert (whole["n"], apart["n"]) == (8, 3)
+    out, err = capsys.readouterr()
+    assert "without copies of the run's images  3 images" in out
+    assert "3 of 8 images are copies or near copies of images that the run was trained on" in err
+    section = elsewhere.section(files.read(run.path))
+    assert [each["images"][:8] for each in section["columns"][1:]] == ["8 images", "3 images"]
+    assert section["columns"][2]["title"] == "list.csv, without copies"
+    # Without the run's own images files can be compared by their hash alone.
+    shutil.move(own, tmp_path / "moved")
+    assert judge(run, source) == 0
+    found = read_json(folder / "external.json")
+    assert found["near"] is None and found["copies"]["train"] == 1
+    assert "near copies of the run's images were not looked for: " in capsys.readouterr().err
+    assert read_json(folder / "metrics-without-copies.json")["n"] == 7
+    moved = ("--trained-data-dir", str(tmp_path / "moved"))
+    assert judge(run, source, *moved) == 0
+    assert read_json(folder / "external.json")["near"]["train"] == 3
+    # All are copies: there is no other score; none is: neither.
+    for names in (["same.png", "turned.png"], ["new0.png", "new1.png"]):
+        site(there, names)
+        assert judge(run, source, *moved) == 0
+        assert not (folder / "metrics-without-copies.json").exists()
+
+
+def test_images_are_given_the_stains_of_a_training_image(run, tmp_path, capsys):
+    there = tmp_path / "there"
+    for i in range(8):
+        save(there / f"{i}.png", tissue(200 + i, haematoxylin=2.5))
+    save(there / "8.png", np.full((96, 96, 3), 250, np.uint8))
+    source = site(there, [f"{i}.png" for i in range(9)])
+    assert judge(run, source, "--adapt", "stain") == 0
+    folder = run.path / "external" / "list"
+    as_it_is, stained = read_json(folder / "adapted.json")["ways"]
+    assert as_it_is["name"] == "as it is" and stained["name"] == "stain"
+    assert "Macenko, to the stains of " in stained["what"] and "difference" in stained
+    kept = pd.read_csv(folder / "predictions-stain.csv").set_index("image")
+    before = pd.read_csv(folder / "predictions.csv").set_index("image").loc[kept.index]
+    # What is paler now has more red; what has no tissue stays.
+    paler = kept.p_malignant > before.p_malignant
+    assert paler.drop("8.png", errors="ignore").all()
+    target = next(f"{i}.png" for i in range(3) if f"of {i}.png, a" in stained["what"])
+    normalizer = stain.MacenkoNormalizer().fit(tissue(int(target[0])))
+    name = kept.index[0]
+    image = cv2.imread(str(there / name))[..., ::-1]
+    small = cv2.resize(normalizer.transform(image), (16, 16), interpolation=cv2.INTER_AREA)
+    assert kept.p_malignant[name] == pytest.approx(small[..., 0].mean() / 255)
+    run.note(stain_target="4.png")  # what the training normalised to, where it did
+    assert judge(run, source, "--adapt", "stain", "--stain-method", "reinhard") == 0
+    (_, stained) = read_json(folder / "adapted.json")["ways"]
+    assert stained["what"].startswith("Reinhard, to the stains of 4.png")
+    capsys.readouterr()
+    run.note(stain_normalizer=normalizer.state())
+    assert judge(run, source, "--adapt", "stain") == 0
+    assert "stain        the run normalises the stains of every image" in capsys.readouterr().out
+    found = read_json(folder / "adapted.json")
+    assert len(found["ways"]) == 1 and set(found["failed"]) == {"stain"}
+    with pytest.raises(InputError, match="--stain-method macenk: one of macenko, vahadane, rein"):
+        judge(run, source, "--adapt", "stain", "--stain-method", "macenk")
