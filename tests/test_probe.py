@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -299,21 +301,63 @@ def test_a_folder_of_evas_has_a_manifest_and_tensors(tmp_path, kind, number):
 @pytest.mark.parametrize(
     ("views", "keys", "why"),
     [
-        ([(1, [3], [1])], None, "a tensor of 3 numbers is a view of 4"),
-        ([(0, [3], [1])], None, "a tensor of 3 numbers is a view of 4"),
-        ([(0, [2], [2])], None, "a tensor of 2 numbers is a view of 4"),
-        ([(0, [4], [0])], None, "is a view of 4"),
-        ([(0, [2, 2], [2, 1])], None, "a tensor of 2 x 2 numbers; one row is wanted"),
-        ([(0, [2, 2], [1, 2])], None, "a tensor of 2 x 2 numbers; one row is wanted"),
-        ([(0, [], [])], None, "one row is wanted"),
+        ([(2, [3], [1])], None, "a tensor of 3 numbers beyond the 4 of its storage"),
+        ([(-1, [3], [1])], None, "beyond the 4 of its storage"),
+        ([(0, [2], [2])], None, "a tensor of 2 numbers is a view"),
+        ([(0, [4], [0])], None, "is a view"),
+        ([(0, [2, 2], [1, 2])], None, "a tensor of 2 x 2 numbers is a view"),
+        ([(0, [2, 2, 1], [2, 1, 1])], None, "a tensor of 2 x 2 x 1 numbers; a table or a vector"),
+        ([(0, [], [])], None, "a tensor of no numbers; a table or a vector"),
+        ([(0, [0], [1])], None, "a tensor of 0 numbers"),
+        ([(0, [2, 2], [2, 1])] * 2, None, "a list of tables"),
         (None, ["0", "0"], "several tensors have one storage"),
     ],
 )
-def test_what_is_no_whole_storage_of_torch_is_refused(tmp_path, views, keys, why):
+def test_what_is_no_table_of_torch_is_refused(tmp_path, views, keys, why):
     path = tmp_path / "a.pt"
     path.write_bytes(torch_saved([[1, 2, 3, 4]] * len(keys or views), views=views, keys=keys))
     with pytest.raises(InputError, match=why):
         torch_file.read(path)
+
+
+@pytest.mark.parametrize(
+    ("views", "rows"),
+    [
+        ([(0, [2, 2], [2, 1])], [[1, 2], [3, 4]]),
+        ([(0, [1, 2, 2], [4, 2, 1])], [[1, 2], [3, 4]]),
+        ([(1, [3], [1])], [[2, 3, 4]]),
+        ([(0, [4, 1], [1, 1])], [[1], [2], [3], [4]]),
+        ([(0, [1, 4], [9, 1])], [[1, 2, 3, 4]]),
+        ([(2, [2], [1]), (0, [2], [1])], [[3, 4], [1, 2]]),
+    ],
+)
+def test_tables_and_parts_of_a_storage(tmp_path, views, rows):
+    path = tmp_path / "a.pt"
+    path.write_bytes(torch_saved([[1, 2, 3, 4]] * len(views), views=views))
+    assert torch_file.read(path).tolist() == rows
+
+
+def test_files_that_torch_wrote(tmp_path):
+    """By torch 2.13: a table of bfloat16 beside coordinates, and rows of a table in the older form.
+
+    torch.save({"features": torch.arange(12, dtype=torch.bfloat16).reshape(3, 4),
+                "coords": torch.zeros(3, 2, dtype=torch.long)}, "torch_zip.pt")
+    torch.save(list(torch.arange(12, dtype=torch.float32).reshape(3, 4)), "torch_old.pt",
+               _use_new_zipfile_serialization=False)
+    """
+    here = Path(__file__).parent
+    rows = np.arange(12).reshape(3, 4)
+    for name in ("torch_zip.pt", "torch_old.pt"):
+        assert torch_file.read(here / name).tolist() == rows.tolist()
+    # As TRIDENT writes them where it is asked for .pt: a table of tiles for each image.
+    shutil.copy(here / "torch_zip.pt", tmp_path / "a.pt")
+    assert probe.read(tmp_path, ["a.ome.tif"]).tolist() == [rows.mean(axis=0).tolist()]
+    assert probe.read(tmp_path / "a.pt", ["x", "y", "z"]).tolist() == rows.tolist()
+    content = (here / "torch_old.pt").read_bytes()
+    for cut in (*range(0, len(content) - 1, 7), len(content) - 1):
+        (tmp_path / "a.pt").write_bytes(content[:cut])
+        with pytest.raises(InputError, match=r"a\.pt: no tensors"):
+            torch_file.read(tmp_path / "a.pt")
 
 
 def test_one_row_of_torch_is_a_row(tmp_path):
@@ -407,7 +451,7 @@ def test_what_is_no_table_of_numbers_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no \.npz"):
         probe.read(path, ["a"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"no \.h5 file"):
+    with pytest.raises(InputError, match=r"no \.h5 or \.pt file"):
         probe.read(tmp_path / "empty", ["a"])
     with pytest.raises(InputError, match="no such file"):
         probe.read(tmp_path / "none.npz", ["a"])

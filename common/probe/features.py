@@ -20,12 +20,13 @@ from common.files import atomic_path, read_table
 from common.probe import torch_file
 
 _MOST = 1 << 36
+_TORCH = (".pt", ".pth")
 _DENSEST = 1032
 """Bytes of an array: at most 64 GiB, and what DEFLATE can make of a file's bytes."""
 
 WAYS = (
-    "an .npz or .h5 with `features` and `images`, TRIDENT's folder with an .h5 an image, eva's "
-    "folder with a manifest.csv"
+    "an .npz or .h5 with `features` and `images`, TRIDENT's folder with an .h5 or .pt an image, "
+    "eva's folder with a manifest.csv"
 )
 
 
@@ -56,9 +57,10 @@ def read(path: Path, images: Sequence[str]) -> np.ndarray:
     Parameters
     ----------
     path : Path
-        An .npz or .h5 with `features` (n, D) and the names `images`; an .h5 with as many rows as
-        there are images, in their order; a folder with an .h5 for each image, as TRIDENT writes it
-        (`features` of the image's tiles, which are averaged), or eva's with manifest.csv.
+        An .npz or .h5 with `features` (n, D) and the names `images`; an .h5 or .pt with as many
+        rows as there are images, in their order; a folder with an .h5 or .pt for each image, as
+        TRIDENT writes it (`features` of the image's tiles, which are averaged), or eva's with
+        manifest.csv.
     images : sequence of str
         Paths; a file's name is enough where it is of one image only.
 
@@ -111,6 +113,8 @@ def _arrays(path: Path) -> tuple[list[str] | None, np.ndarray]:
     """Names and rows of a file; None where it has no names."""
     if path.suffix.lower() in (".h5", ".hdf5"):
         return _of_h5(path)
+    if path.suffix.lower() in _TORCH:
+        return None, torch_file.read(path)
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("no zip file")
@@ -171,13 +175,15 @@ def _numbers(path: Path, values: Any) -> np.ndarray:
 
 def _of_tiles(folder: Path, images: Sequence[str]) -> np.ndarray:
     """Mean features of each image's tiles, from a file of its own."""
-    files = sorted(folder.glob("*.h5"))
+    files = sorted(folder.glob("*.h5")) or sorted(folder.glob("*.pt"))
     if not files:
-        raise InputError(f"{folder}: no .h5 file in it, and no manifest.csv; features are {WAYS}")
+        raise InputError(
+            f"{folder}: no .h5 or .pt file in it, and no manifest.csv; features are {WAYS}"
+        )
     places = _places(folder, [file.stem for file in files], [_without_ending(e) for e in images])
     means = []
     for place in places:
-        array = np.atleast_2d(_of_h5(files[place])[1])  # one row: of the slide as a whole
+        array = np.atleast_2d(_arrays(files[place])[1])  # one row: of the slide as a whole
         if array.ndim != 2 or not len(array):
             raise InputError(f"{files[place]}: features are {array.shape}, not (tiles, numbers)")
         means.append(array.mean(axis=0, dtype=np.float64))
@@ -202,7 +208,8 @@ def _stacked(folder: Path, rows: list[np.ndarray]) -> np.ndarray:
 
 def _without_ending(image: str) -> str:
     head, dot, ending = image.rpartition(".")
-    return head if dot and "/" not in ending else image
+    # TRIDENT takes .ome.tif for one ending.
+    return head.removesuffix(".ome") if dot and "/" not in ending else image
 
 
 def _parts(name: str) -> tuple[str, ...]:
