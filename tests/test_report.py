@@ -207,6 +207,23 @@ def test_magnifications_and_patients_only_where_known(finished, page, task):
         assert f"(patient recognition rate) {rate}" in page.text
 
 
+def test_each_magnification_has_its_confusion_matrix(finished, page, task):
+    alts = [each.attributes["alt"] for each in page.all("img")]
+    alts = [alt for alt in alts if "test images at" in alt]
+    if task == "four":
+        assert alts == []
+        return
+    frame = pd.read_csv(finished[task] / "predictions.csv")
+    frame = frame[frame["part"] == "test"]
+    guesses = frame[[name for name in frame if name.startswith("p_")]].idxmax(axis=1)
+    right = guesses.str.removeprefix("p_") == frame["label"]
+    assert alts == [
+        f"Confusion matrix of {(here := frame['magnification'] == name).sum()} test images at "
+        f"{name}, {right[here].sum()} on the diagonal."
+        for name in ("40X", "100X", "200X", "400X")
+    ]
+
+
 def test_the_official_patient_rate_stands_below_the_magnifications(finished, tmp_path):
     folder = shutil.copytree(finished["binary"], tmp_path / "run")
     scores = metrics_of(folder)

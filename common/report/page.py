@@ -50,6 +50,7 @@ SECTIONS: dict[str, Section] = {
     "per_case": patients.per_case,
     "magnifications": results.magnifications,
     "roc_by_magnification": results.roc_by_magnification,
+    "confusion_by_magnification": results.confusion_by_magnification,
     "wrong": patients.wrong,
     "elsewhere": elsewhere.section,
     "published": paper.published,

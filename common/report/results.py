@@ -167,6 +167,41 @@ def roc_by_magnification(files: RunFiles) -> pictures.Picture | None:
     return pictures.draw(files, "roc_by_magnification", files.charts.roc(curves), alt)
 
 
+def confusion_by_magnification(files: RunFiles) -> list[dict[str, Any]] | None:
+    """Draw the confusion matrix of each magnification.
+
+    Parameters
+    ----------
+    files : RunFiles
+        Of the run.
+
+    Returns
+    -------
+    list of dict or None
+        `name`, `n` and `picture` of each, as the template shows them; None with fewer than two.
+    """
+    parts = {
+        name: part["confusion_matrix"]
+        for name, part in (files.metrics.get("by_magnification") or {}).items()
+        if part.get("confusion_matrix")
+    }
+    if len(parts) < 2:
+        return None
+    classes = [str(name) for name in files.metrics["classes"]]
+    found = []
+    for number, (name, counts) in enumerate(parts.items(), 1):
+        matrix = np.asarray(counts, dtype=np.int64)
+        alt = (
+            f"Confusion matrix of {matrix.sum()} test images at {name}, {np.trace(matrix)} on the "
+            "diagonal."
+        )
+        figure = files.charts.confusion_matrix(matrix, classes)
+        # A list's own names of magnifications may be none of files.
+        picture = pictures.draw(files, f"confusion_matrix_{number}", figure, alt)
+        found.append({"name": name, "n": int(matrix.sum()), "picture": picture})
+    return found
+
+
 def _areas(curves: Mapping[str, tuple[Any, Any, float]]) -> str:
     return ", ".join(f"{name} {area:.3f}" for name, (_, _, area) in curves.items())
 
