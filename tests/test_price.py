@@ -63,7 +63,8 @@ def test_a_price_is_the_difference_of_the_pairs(index, tmp_path, monkeypatch, ca
         right = np.ones(len(mine), bool) if kind == "image" else mine["case"].astype(int) % 2 == 0
         return predicted(mine, right)
 
-    monkeypatch.setattr(price, "_trained", trained)
+    monkeypatch.setattr(price, "trained", trained)
+    monkeypatch.setattr(price, "tested", lambda found: found)
     monkeypatch.setattr(breakhis, "index", lambda *args, **options: index)
     asked = ["price", "breakhis", "--data-dir", str(tmp_path), "--output", str(tmp_path / "o"),
              "--folds", "3", "--seeds", "2", "--", "--network", "mobilenet_v2"]  # fmt: skip

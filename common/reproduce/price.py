@@ -36,6 +36,8 @@ from common.metrics.summary import aligned
 if TYPE_CHECKING:
     import pandas as pd
 
+    from common.runs import Run
+
 FILE = "price.json"
 KINDS = ("patient", "image")
 
@@ -132,8 +134,7 @@ def run(plan: Plan) -> dict[str, Any]:
     """
     config = plan.request.config
     name = papers.module_of(plan.package, "experiments").dataset(config)
-    load = papers.module_of(plan.package, "data").load_index
-    index = material.gather(plan.request, lambda: datasets.get(name), load).index
+    index = index_of(plan)
     frames: dict[str, list[pd.DataFrame]] = {kind: [] for kind in KINDS}
     pairs = []
     for seed in range(plan.seeds):
@@ -141,7 +142,7 @@ def run(plan: Plan) -> dict[str, Any]:
         for fold in range(plan.folds):
             pair: dict[str, Any] = {"seed": seed, "fold": fold}
             for kind in KINDS:
-                found = _trained(plan, index, numbers[kind], kind, seed, fold)
+                found = tested(trained(plan, index, numbers[kind], kind, seed, fold))
                 pair[kind] = float(predictions.correct(found).mean())
                 # An image under several seeds is several lines of one patient.
                 frames[kind].append(found.assign(image=found["image"] + f" {seed}"))
@@ -163,6 +164,23 @@ def run(plan: Plan) -> dict[str, Any]:
     }
     write_json(plan.output / FILE, result)
     return result
+
+
+def index_of(plan: Plan) -> pd.DataFrame:
+    """Give the images that a plan is about.
+
+    Parameters
+    ----------
+    plan : Plan
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    name = papers.module_of(plan.package, "experiments").dataset(plan.request.config)
+    load = papers.module_of(plan.package, "data").load_index
+    return material.gather(plan.request, lambda: datasets.get(name), load).index
 
 
 def folds_of(index: pd.DataFrame, folds: int, seed: int) -> dict[str, np.ndarray]:
@@ -230,10 +248,27 @@ def summed(
     }
 
 
-def _trained(
+def trained(
     plan: Plan, index: pd.DataFrame, numbers: np.ndarray, kind: str, seed: int, fold: int
-) -> pd.DataFrame:
-    """Predictions of one training's test images; a finished one answers from its files."""
+) -> Run:
+    """Train a network that is tested on one fold, or find it trained.
+
+    Parameters
+    ----------
+    plan : Plan
+    index : DataFrame
+        From `index_of`.
+    numbers : int array (n,)
+        Fold of each image.
+    kind : str
+        What to call these folds in the name of the split file.
+    seed, fold : int
+
+    Returns
+    -------
+    Run
+        Finished.
+    """
     import pandas as pd
 
     from common.backend import keras
@@ -249,12 +284,21 @@ def _trained(
     config = dataclasses.replace(config, **seeds)
     execution = dataclasses.replace(plan.request.execution, split_file=file)
     preset = configuration.preset_name(config, module.PRESETS)
-    done = papers.module_of(plan.package, "train").train(
-        configuration.Request(config, execution, preset)
-    )
-    found = predictions.of_part(evaluation.read_run(done), "test")
+    train = papers.module_of(plan.package, "train").train
+    run: Run = train(configuration.Request(config, execution, preset))
     keras.backend.clear_session()
-    return found
+    return run
+
+
+def tested(run: Run) -> pd.DataFrame:
+    """Read the predictions of a run's test images.
+
+    Parameters
+    ----------
+    run : Run
+        Finished.
+    """
+    return predictions.of_part(evaluation.read_run(run), "test")
 
 
 def _settings(plan: Plan) -> dict[str, str]:
