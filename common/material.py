@@ -200,10 +200,9 @@ def gather(
         request = dataclasses.replace(request, execution=execution)
         card = card() if callable(card) else card
         if listing is not None:
-            # What is wrong with it is told before a demo's images are drawn.
             loader = functools.partial(load, request.config)
             known = synthetic.demo_index(card.NAME, loader) if _drawn(request) else None
-            patients.require_fitting(known, listing)
+            patients.require_fitting(known, listing)  # before a demo's images are drawn
         data_dir = data_folder(request, card)
         index = load(request.config, data_dir)
         if listing is not None:
@@ -241,10 +240,9 @@ def data_folder(request: Request[Any], card: Card) -> Path:
     InputError
         If there is no such folder; the message says how the data are obtained.
     """
-    execution = request.execution
     if _drawn(request):
-        return synthetic.demo(execution.runs_dir, card.NAME)
-    return datasets.data_folder(card, execution.data_dir)
+        return synthetic.demo(request.execution.runs_dir, card.NAME)
+    return datasets.data_folder(card, request.execution.data_dir)
 
 
 def _drawn(request: Request[Any]) -> bool:
