@@ -13,6 +13,9 @@ from common import terminal
 RESTORE = "restore the file, or train again with --fresh"
 """What to do about a file of a run folder that is damaged; stands at the end of messages."""
 
+DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
+"""What reading a damaged or foreign file may raise (JSON, CSV and `InputError` are ValueErrors)."""
+
 
 _LONGEST_LINE = 2000
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 import run_folder
 
-from common import backend, external, report, runs
+from common import backend, evaluation, external, report, runs
 from common.errors import InputError
 from common.external import copies, evaluating, of_images
 from common.files import read_json
@@ -73,7 +74,7 @@ def test_other_data_of_the_same_name_are_refused(run, tmp_path):
 def test_a_folder_that_was_not_finished_is_not_shown(run, tmp_path, monkeypatch):
     source = site(tmp_path / "a")
     assert judge(run, source) == 0
-    assert elsewhere.section(files.read(run.path))["columns"][1]["title"] == "images.csv"
+    assert elsewhere.section(files.read(run.path))["scores"]["rows"][1][0] == "images.csv"
 
     def killed(path, values):
         raise KeyboardInterrupt
@@ -104,3 +105,35 @@ def test_patients_of_ones_own_data_that_may_be_the_same(run, tmp_path):
         "2 of 4 images are of 1 patient of the run's own data"
     ]
     assert copies._patients(run, others, {"other"}) == []
+
+
+def test_what_validation_images_chose_is_judged_on_the_other_data(run, tmp_path, capsys):
+    assert judge(run, site(tmp_path / "a")) == 0
+    own = evaluation.read_metrics(run)["confidence"]
+    found = read_json(run.path / "external" / "images" / "metrics.json")["confidence"]
+    assert found["validation"] == own["validation"] and own["temperature"] is not None
+    assert found["temperature"] == own["temperature"]
+    for name, key in (("abstain", "below"), ("sets", "limit")):
+        assert found[name][key] == own[name][key]
+    # Every image is called the first class at 0.8, and half of them are.
+    odds = 4 ** (1 / own["temperature"])
+    assert found["after"]["ece"] == pytest.approx(abs(odds / (1 + odds) - 0.5))
+    answered = odds / (1 + odds) >= own["abstain"]["below"]
+    assert found["abstain"]["answered"] == 4 * answered
+    assert found["abstain"]["error"] == (0.5 if answered else None)
+    # A class is in the set if 1 - p is at most the limit; each patient has one image of each.
+    inside = np.array([0.2, 0.8]) <= own["sets"]["limit"]
+    assert found["sets"]["coverage"] == found["sets"]["coverage_of_images"] == inside.mean()
+    rows = elsewhere.held({"confidence": found})
+    held = f"{100 * inside.mean():.1f}\xa0%"
+    assert rows["Sets that hold the class"][0] == held
+    section = elsewhere.section(files.read(run.path))
+    assert section["sure"]["heads"] == list(rows) == list(elsewhere.held({"confidence": own}))
+    assert re.search(f"Sets that hold the class +{held} ", capsys.readouterr().out)
+    assert "sets that are to hold the class of 90\xa0% of a new patient's" in section["chosen"]
+    # Of a run whose own predictions are gone, nothing was chosen, and the rest is judged.
+    (run.path / "predictions.csv").unlink()
+    assert judge(run, tmp_path / "a" / "images.csv") == 0
+    found = read_json(run.path / "external" / "images" / "metrics.json")
+    assert found["n"] == 4 and found["confidence"]["temperature"] is None
+    assert found["confidence"]["reasons"]["sets"] == "no validation images"

@@ -100,8 +100,9 @@ def test_copies_are_found_by_looks_and_the_score_without_them_is_given(run, tmp_
     assert "without copies of the run's images  3 images" in out
     assert "3 of 8 images are copies or near copies of images that the run was trained on" in err
     section = elsewhere.section(files.read(run.path))
-    assert [each["images"][:8] for each in section["columns"][1:]] == ["8 images", "3 images"]
-    assert section["columns"][2]["title"] == "list.csv, without copies"
+    rows = section["scores"]["rows"]
+    assert [images[:8] for _, images, _ in rows[1:]] == ["8 images", "3 images"]
+    assert rows[2][0] == "list.csv, without copies"
     # Without the run's own images files can be compared by their hash alone.
     shutil.move(own, tmp_path / "moved")
     assert judge(run, source) == 0

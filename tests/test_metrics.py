@@ -235,6 +235,22 @@ def test_scores_of_probabilities_do_not_depend_on_their_type():
         assert score(labels, small) == score(labels, small.astype(np.float64))
 
 
+def test_the_interval_of_a_log_loss_ends_where_no_log_loss_is_larger():
+    """Of few patients it would be infinite, and the file could not be read again."""
+    p = np.array([1 - 1e-9] * 5 + [1e-9])
+    cases = np.array(["a", "a", "b", "b", "c", "c"])
+    for certain in (p, np.array([0.9, 0.9, 0.9, 0.9, 0.9, 1e-6])):
+        table = np.stack([certain, 1 - certain], axis=1)
+        found = metrics.compute(np.zeros(6, int), table, ["a", "b"], cases=cases)
+        low, high = found["intervals"]["log_loss"]
+        assert 0 <= low < found["log_loss"] and high == -np.log(1e-15)
+    even = np.array([0.9, 0.8, 0.7, 0.9, 0.6, 0.7])
+    found = metrics.compute(
+        np.zeros(6, int), np.stack([even, 1 - even], 1), ["a", "b"], cases=cases
+    )
+    assert found["log_loss"] < found["intervals"]["log_loss"][1] < 2
+
+
 def test_log_loss_of_a_certain_mistake_is_finite():
     assert metrics.log_loss(np.array([1]), np.array([[1.0, 0.0]])) == pytest.approx(-np.log(1e-15))
 

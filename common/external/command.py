@@ -14,8 +14,7 @@ from common.external.evaluating import evaluate
 from common.external.others import Others, of_dataset, of_images, parsed_map
 from common.files import path_argument
 from common.metrics import shown
-from common.report.elsewhere import difference
-from common.report.files import EXTERNAL
+from common.report.elsewhere import chosen, difference, held
 from common.report.words import interval, number, percent, score
 
 if TYPE_CHECKING:
@@ -94,9 +93,12 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     print(evaluation.summary(found["metrics"]))
     print(f"\n{_beside(run, found)}")
+    print(f"\n{_held(run, found)}")
     if found["adapted"]:
         print(f"\n{_adapted(found['adapted'])}")
-    print(f"written to {run.path / EXTERNAL / others.name}, and into {run.path / 'report.html'}")
+    print(
+        f"written to {run.path / runs.EXTERNAL / others.name}, and into {run.path / 'report.html'}"
+    )
     print(notices.RESEARCH_USE)
     return 0
 
@@ -198,6 +200,21 @@ def _beside(run: runs.Run, found: Mapping[str, Any]) -> str:
     lines.insert(len(lines) and 1, f"on {found['title']}  {_score(found['metrics'])}")
     if found["without_copies"]:
         lines.append(f"without copies of the run's images  {_score(found['without_copies'])}")
+    return "\n".join(lines)
+
+
+def _held(run: runs.Run, found: Mapping[str, Any]) -> str:
+    """How what was chosen on the run's validation images holds here, and on its test images."""
+    own: Mapping[str, Any] = {}
+    with contextlib.suppress(InputError):
+        own = held(evaluation.read_metrics(run))
+    lines = [f"{chosen(found['metrics'])} Here, and on its own test images:"]
+    here = held(found["metrics"])
+    width = max(map(len, here))
+    for head, cell in here.items():
+        told = [" ".join(filter(None, (value, f"({below})" if below else ""))) for value, below in
+                (cell, own.get(head, ("–", "")))]  # fmt: skip
+        lines.append(f"  {head:<{width}}  {told[0]:<36}  {told[1]}")
     return "\n".join(lines)
 
 

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import acquaintance, evaluation, runs, terminal
+from common import acquaintance, confidence, evaluation, runs, splits, terminal
 from common.errors import InputError
 from common.external import adapting, scale, trained
 from common.external import copies as copied
 from common.external.others import Others
 from common.external.reading import Reader, Seen
 from common.files import read_json, write_json
+from common.predictions import of_part
 from common.predictions import table as predictions_table
 from common.predictions import write as write_predictions
-from common.report.files import EXTERNAL, WITHOUT_COPIES
+from common.runs import EXTERNAL, WITHOUT_COPIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,9 +111,10 @@ def evaluate(
     acquaintance.tell(odd, len(names))
     found["unlike"] = {kind: len(which) for kind, which in odd.items()}
     judged = predictions_table(table, values, list(run.record["classes"]))
-    metrics = _metrics(run, judged, found)
+    validation = _validation(run)
+    metrics = _metrics(run, judged, found, validation)
     apart = judged[~judged["image"].isin(copies)]
-    without = _metrics(run, apart, found) if copies and len(apart) else None
+    without = _metrics(run, apart, found, validation) if copies and len(apart) else None
     tables: dict[str, Any] = {}
     ways: dict[str, Any] = {}
     if adapted:
@@ -127,14 +129,34 @@ def evaluate(
     return found | {"metrics": metrics, "without_copies": without, "adapted": ways}
 
 
-def _metrics(run: runs.Run, judged: pd.DataFrame, found: dict[str, Any]) -> dict[str, Any]:
-    return evaluation.evaluate(
-        judged,
-        list(run.record["classes"]),
-        positive=run.record.positive,
-        split="other data",
-        synthetic=bool(found["synthetic"]),
+def _validation(run: runs.Run) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """A run's predictions of its own validation images, and its split; None if they are damaged."""
+    with contextlib.suppress(InputError):
+        return of_part(evaluation.read_run(run), "validation"), splits.read(run.path / "split.csv")
+    return None, None
+
+
+def _metrics(
+    run: runs.Run,
+    judged: pd.DataFrame,
+    found: dict[str, Any],
+    validation: tuple[pd.DataFrame | None, pd.DataFrame | None],
+) -> dict[str, Any]:
+    """Scores, and how what the run chose on its own validation images holds here."""
+    import pandas as pd
+
+    classes, positive = list(run.record["classes"]), run.record.positive
+    metrics = evaluation.evaluate(
+        judged, classes, positive=positive, split="other data", synthetic=bool(found["synthetic"])
     )
+    own, split = validation
+    metrics["confidence"] = confidence.of_predictions(
+        judged if own is None else pd.concat([own, judged], ignore_index=True),
+        classes,
+        positive=positive,
+        split=split,
+    )
+    return metrics
 
 
 def _require_other(run: runs.Run, others: Others) -> None:

@@ -93,7 +93,8 @@ class Stain:
 
     def words(self) -> str:
         """Say what was done."""
-        told = f"{self.normalizer.method.capitalize()}, to the stains of {self.target}, a typical "
+        name = self.target.rpartition("/")[2]
+        told = f"{self.normalizer.method.capitalize()}, to the stains of {name}, a typical "
         told += "training image; nothing is chosen on these images"
         if left := sum(self.flags):
             told += f"; {left} of {len(self.flags)} without two stains are left as they are"

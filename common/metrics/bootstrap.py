@@ -208,7 +208,7 @@ def _add_left_out(
     ends = None
     if value is not None and not reason:
         low, high = map(float, jackknife_interval(value, without, score.lowest, score.highest))
-        ends = None if np.isnan(low) else [low, high]
+        ends = None if np.isnan(low) else [low, min(high, score.most)]
     found.intervals[path] = ends
     if ends is None:
         found.reasons[path] = reason or UNMOVED

@@ -32,6 +32,7 @@ from common.metrics.counts import (
 )
 from common.metrics.groups import patient_recognition_rate
 from common.metrics.probabilities import (
+    LEAST,
     auc_of,
     brier,
     ece,
@@ -311,6 +312,7 @@ SCORES = (
         decimals=3,
         rests_on="images",
         highest=np.inf,
+        most=-np.log(LEAST),
         from_images=lambda images: log_loss(images.labels, images.probabilities),
         from_draws=lambda images, draws: replicates.mean(
             surprises(images.labels, images.probabilities), draws

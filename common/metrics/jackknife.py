@@ -99,7 +99,7 @@ def jackknife_interval(
     moves[np.abs(moves) <= NOISE] = 0
     squares, units = moves**2, moves.shape[-1]
     total = squares.sum(axis=-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         even = total**2 / (squares**2).sum(axis=-1)
         moving = np.count_nonzero(moves, axis=-1)
         freedom = np.clip(PER_UNIT * even, 1, np.maximum(moving - 1, 1))

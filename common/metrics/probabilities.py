@@ -267,6 +267,10 @@ def squared_errors(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return (error**2).sum(axis=1)
 
 
+LEAST = 1e-15
+"""What the probability of a true class counts as at least."""
+
+
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean negative logarithm of the true class's probability, which is bounded at 1e-15.
 
@@ -302,4 +306,4 @@ def surprises(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """
     labels, probabilities = judged(labels, probabilities)
     true = probabilities[np.arange(len(labels)), labels]
-    return 0.0 - np.log(np.clip(true, 1e-15, 1.0))  # 0.0 of certainty, not -0.0
+    return 0.0 - np.log(np.clip(true, LEAST, 1.0))  # 0.0 of certainty, not -0.0

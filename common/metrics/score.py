@@ -94,6 +94,8 @@ class Score:
         What it cannot do without.
     lowest, highest : float
         Ends of its range; no interval leaves it.
+    most : float
+        What it can be at most although its range has no end; its interval ends there.
     from_matrix : callable, optional
         Confusion matrices (..., K, K) to values (...), or (..., K) for a score per class.
     from_counts : callable, optional
@@ -122,6 +124,7 @@ class Score:
     rests_on: RestsOn = "classes"
     lowest: float = 0.0
     highest: float = 1.0
+    most: float = np.inf
     from_matrix: Callable[[np.ndarray], np.ndarray] | None = None
     from_counts: Callable[[Counts], np.ndarray] | None = None
     from_images: Callable[[Images], float | None] | None = None

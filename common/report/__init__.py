@@ -7,7 +7,8 @@ left out, or said to be missing; a damaged file is named and stops nothing.
 files -> summary, data, training, results, patients, paper, making -> page, with words and pictures
 """
 
-from common.report.files import DAMAGE, RunFiles, read
+from common.errors import DAMAGE
+from common.report.files import RunFiles, read
 from common.report.page import render, write, write_page
 from common.report.patients import WRONG_SHOWN
 

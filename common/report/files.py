@@ -12,19 +12,10 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from common import charts, figures, predictions, runs
-from common.errors import RESTORE
+from common.errors import DAMAGE, RESTORE
 from common.files import read_json, read_table
 from common.metrics import read_scores
 from common.report.words import known
-
-DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
-"""What reading a damaged or foreign file may raise (JSON, CSV and `InputError` are ValueErrors)."""
-
-EXTERNAL = "external"
-"""Folder of a run that holds its results on other data, a folder for each."""
-
-WITHOUT_COPIES = "metrics-without-copies.json"
-"""In such a folder: the metrics without images that are copies of the run's own."""
 
 Content = TypeVar("Content")
 

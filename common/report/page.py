@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from common import notices, runs, terminal
-from common.errors import WriteError
+from common.errors import DAMAGE, WriteError
 from common.files import write_text
 from common.report import (
     data,
@@ -26,7 +26,7 @@ from common.report import (
     verdict,
     words,
 )
-from common.report.files import DAMAGE, RunFiles, read
+from common.report.files import RunFiles, read
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 

@@ -16,6 +16,7 @@ from common.files import (
 )
 from common.notices import SYNTHETIC_PREFIX
 from common.runs.draws import settle
+from common.runs.elsewhere import EXTERNAL, WITHOUT_COPIES, Elsewhere, elsewhere
 from common.runs.environment import commit, environment, machine, now
 from common.runs.folder import Run, find, load, load_classifier, open_run
 from common.runs.identity import describe, id_of, run_id, same_run, weights_id
@@ -26,9 +27,12 @@ from common.runs.saved_model import load_model
 
 __all__ = [
     "ADDITIONAL",
+    "EXTERNAL",
     "RESTORE",
     "SCHEMA",
     "SYNTHETIC_PREFIX",
+    "WITHOUT_COPIES",
+    "Elsewhere",
     "Record",
     "Run",
     "atomic_path",
@@ -37,6 +41,7 @@ __all__ = [
     "compare",
     "describe",
     "disk_is_full",
+    "elsewhere",
     "environment",
     "file_hash",
     "find",
