@@ -139,11 +139,9 @@ class Material(Generic[C]):
         """What `config.json` says of one's own images."""
         if self.images is None:
             return {}
-        said: dict[str, Any] = {
-            "source": self.images.source.name,
-            "root": str(self.images.root),
-            "sha256": file_hash(self.images.source) if self.images.source.is_file() else "",
-        }
+        source, root = self.images.source, str(self.images.root)
+        digest = file_hash(source) if source.is_file() else ""
+        said: dict[str, Any] = {"source": source.name, "root": root, "sha256": digest}
         scales = [self.images.mpp.get(image, 0.0) for image in self.index["image"]]
         if all(scales):
             said["mpp"] = [min(scales), max(scales)]
