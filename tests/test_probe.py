@@ -512,6 +512,22 @@ def test_the_command_tells_both_probes_with_intervals(tmp_path, capsys, quick):
         command.main([*flags, "--positive", "bad"])
 
 
+@pytest.mark.parametrize(("skill", "told"), [(-1, True), (0, False), (1, False)])
+def test_what_lies_below_chance_is_explained(skill, told):
+    _, table = made()
+    rng = np.random.default_rng(2)
+    chance = 0.5 + 0.25 * skill * (2 * (table.label == "malignant") - 1)
+    chance = np.clip(chance + rng.normal(0, 0.2, len(table)), 0.01, 0.99).to_numpy()
+    frame = table.assign(part="test", p_benign=1 - chance, p_malignant=chance)
+
+    def text(frame):
+        scores = evaluation.evaluate(frame, CLASSES, positive="malignant")
+        return command._text({"linear": {"chosen": [], "metrics": scores}}, len(frame), 8)
+
+    assert ("below chance: linear. With few patients" in text(frame)) == told
+    assert "below chance" not in text(frame.assign(case=""))
+
+
 def test_a_run_stands_beside_the_probes_on_its_own_test_images(tmp_path, capsys, quick):
     folder = run_folder.make(tmp_path, "binary", pictures=False)
     split = probe.of_run(runs.load(folder))

@@ -18,6 +18,13 @@ SHOWN = ("accuracy", "balanced_accuracy", "auc", "patient_recognition_rate", "lo
 """Scores that are printed; all stand in probe.json."""
 
 
+_WHY_BELOW = (
+    "With few patients a class that is left out of what is fitted is more frequent in what is "
+    "judged, so features that tell nothing of the classes, or tell patients, lie there: it is no "
+    "sign of anything that would serve the other way round (docs/probe.md)"
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``python -m common.probe``.
 
@@ -111,7 +118,15 @@ def _text(found: Mapping[str, Mapping[str, Any]], images: int, length: int) -> s
         f"{first['n']} of {images} images{of} judged, by {length} features; in parentheses 95 % "
         f"intervals over {unit}"
     )
-    return "\n".join([head, "", *aligned(rows)])
+    below = [kind for kind, each in found.items() if _below_chance(each["metrics"])]
+    more = [f"\nbelow chance: {', '.join(below)}. {_WHY_BELOW}"] if below else []
+    return "\n".join([head, "", *aligned(rows), *more])
+
+
+def _below_chance(found: Mapping[str, Any]) -> bool:
+    """Whether unseen patients are told worse than by chance, as far as the interval says."""
+    area = shown.interval(found, "auc")
+    return found["n_patients"] is not None and area is not None and area[1] < 0.5
 
 
 if __name__ == "__main__":
