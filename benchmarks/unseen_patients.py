@@ -35,13 +35,13 @@ from common import (
     predictions,
     stain,
 )
+from common.datasets import own
 from common.external.others import Others, parsed_map
 from common.files import path_argument, write_csv
 from common.metrics.groups import known
 from common.metrics.summary import aligned
-from common.report.files import EXTERNAL
 from common.reproduce import price
-from common.runs import Run
+from common.runs import EXTERNAL, Run
 from common.stain import __main__ as stains
 
 AUGMENTATION = 0.1
@@ -123,20 +123,20 @@ def elsewhere(
         others = external.of_images(
             run, flags.other, parsed_map(flags.label_map), listing=flags.patients
         )
-        own = flags.data_dir
+        folder = flags.data_dir
         if VARIANTS[variant][1] == "normalised":
-            own = normalised(plan, seed, fold)
-            others = _in_stains_of(own, others, flags.other)
-        external.evaluate(run, others, trained_data_dir=own)
+            folder = normalised(plan, seed, fold)
+            others = _in_stains_of(folder, others, flags.other)
+        external.evaluate(run, others, trained_data_dir=folder)
         found = predictions.read(run.path / EXTERNAL / others.name / "predictions.csv")
         frames.append(found.assign(network=f"{seed} {fold}"))
     return pd.concat(frames, ignore_index=True)
 
 
-def _in_stains_of(own: Path, others: Others, source: Path) -> Others:
+def _in_stains_of(trained_on: Path, others: Others, source: Path) -> Others:
     """The other site's images, normalised as a network's own were."""
-    folder = own.with_name(f"{others.name}-{own.name}")
-    if stains.apply(normaliser(own), source, folder):
+    folder = trained_on.with_name(f"{others.name}-{trained_on.name}")
+    if stains.apply(normaliser(trained_on), source, folder):
         raise errors.InputError(f"{others.source}: some images cannot be read; see above")
     return dataclasses.replace(others, root=folder)
 
@@ -303,6 +303,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = price.planned(
         "breakhis", flags.data_dir, flags.output, flags.folds, flags.seeds, settings
     )
+    if flags.other:  # what is wrong with them is told before hours of training
+        parsed_map(flags.label_map)
+        own.read(flags.other)
+    elif flags.label_map or flags.patients:
+        raise errors.InputError("--label-map, --patients: are for --other")
     runs = trained(plan)
     if flags.other:
         frames = {name: elsewhere(plan, name, mine, flags) for name, mine in runs.items()}

@@ -160,6 +160,19 @@ def test_the_four_trainings_and_what_is_said_of_them(tissue, tmp_path, monkeypat
     assert "images are there already" in capsys.readouterr().out
 
 
+def test_what_is_wrong_with_another_site_is_told_before_the_training(tissue, tmp_path, monkeypatch):
+    monkeypatch.setattr(price, "trained", None)
+    command = ["--data-dir", str(tissue), "--output", str(tmp_path / "out")]
+    for more, told in (
+        (["--other", str(tmp_path / "none.csv")], "none.csv"),
+        (["--other", str(tmp_path), "--label-map", "tumour"], "--label-map tumour: give THEIRS=O"),
+        (["--label-map", "tumour=malignant"], "are for --other"),
+    ):
+        with pytest.raises(InputError, match=told):
+            unseen.main([*command, *more])
+    assert not (tmp_path / "out").exists()
+
+
 class Model:
     """Calls every image malignant."""
 
