@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ class Elsewhere(NamedTuple):
     Attributes
     ----------
     name, title : str
-        The folder's name, and how texts name these data.
+        The folder's name, and how texts name these data, with the name where two would be one.
     found : dict
         What external.json holds.
     metrics : dict
@@ -76,4 +77,9 @@ def elsewhere(path: Path) -> tuple[list[Elsewhere], list[str]]:
             )
         except DAMAGE as error:
             damaged.append(f"{EXTERNAL}/{folder.name} is damaged and was left out: {error}")
-    return results, damaged
+    often = Counter(each.title for each in results)
+    told = [
+        each._replace(title=f"{each.title} ({each.name})") if often[each.title] > 1 else each
+        for each in results
+    ]
+    return told, damaged

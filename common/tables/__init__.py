@@ -5,14 +5,17 @@ fills a row only if its whole config equals the row's preset (seed, split seed a
 it saw every image of the data set; any other run is listed with what differs. Synthetic runs never
 appear.
 
-printed, words -> arithmetic, behind -> ours -> other_images -> judge -> resolution, paper,
-nearest -> comparison, as_printed -> tally, cells -> show -> readme, quoted, unprinted -> entry
+printed, words, elsewhere -> arithmetic, behind -> ours -> other_images -> judge -> resolution,
+paper, nearest -> comparison, as_printed -> tally, cells -> show -> readme, quoted, unprinted ->
+entry
 """
 
+from common.tables import elsewhere
 from common.tables.arithmetic import paper_count, paper_counts, recover_count, size_remarks
 from common.tables.behind import counts_behind, interval_behind, lookup, reason
 from common.tables.cells import HEADER, OTHER, Notes, cells, split_notes, table_title
 from common.tables.comparison import compared, rows
+from common.tables.elsewhere import Line
 from common.tables.entry import main
 from common.tables.judge import (
     MARGIN,
@@ -59,6 +62,7 @@ __all__ = [
     "Estimate",
     "Group",
     "Judgement",
+    "Line",
     "Notes",
     "Paper",
     "Quoted",
@@ -70,6 +74,7 @@ __all__ = [
     "counts_behind",
     "difference",
     "difference_interval",
+    "elsewhere",
     "estimate",
     "in_words",
     "interval_behind",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import measurements
 from common.metrics import clopper_pearson
+from common.tables import elsewhere
 from common.tables.arithmetic import paper_counts, size_remarks
 from common.tables.judge import difference, judgement, other_images
 from common.tables.nearest import nearest
@@ -118,6 +119,29 @@ def compared(paper: Paper) -> pd.DataFrame:
         }
         records.append(record)
     return _typed(pd.DataFrame(records).join(resolved(paper.table, paper.groups)))
+
+
+def with_others(table: pd.DataFrame, paper: Paper) -> pd.DataFrame:
+    """Add what runs were worth on other data: lines of a table of their own.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `compared`.
+    paper : Paper
+        From `load`.
+
+    Returns
+    -------
+    DataFrame
+        Of the same columns.
+    """
+    import pandas as pd
+
+    if not paper.elsewhere:
+        return table
+    lines = [*table.to_dict("records"), *elsewhere.records(paper.elsewhere)]
+    return _typed(pd.DataFrame(lines, columns=table.columns))
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

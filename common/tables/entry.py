@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from common import terminal
 from common.errors import InputError
 from common.files import path_argument, sheet_text, write_text
-from common.tables.comparison import compared
+from common.tables.comparison import compared, with_others
 from common.tables.paper import Paper, load
 from common.tables.quoted import quoted_markdown
 from common.tables.show import latex, markdown
@@ -67,7 +67,7 @@ def main(
     if view is not None:
         text = views[view][1](paper)
     elif flags.format == "csv":
-        text = sheet_text(compared(paper))
+        text = sheet_text(with_others(compared(paper), paper))
     elif flags.format == "latex":
         text = latex(paper)
     else:

@@ -15,6 +15,7 @@ from common import datasets, evaluation, measurements, results, runs
 from common.errors import InputError
 from common.files import expanded
 from common.measurements import Measurement
+from common.tables.elsewhere import Line, of_run
 from common.tables.ours import Group, run_id
 from common.tables.printed import published
 
@@ -53,6 +54,8 @@ class Paper:
         Whether the runs are those that a test made up, and no others.
     measured : dict
         Preset -> counts of its network, and what devices took with its model.
+    elsewhere : list of Line
+        What runs were worth on other data, those on images of one's own, too.
     """
 
     package: str
@@ -67,6 +70,7 @@ class Paper:
     chains: Mapping[str, str] = field(default_factory=dict)
     fabricated: bool = False
     measured: dict[str, list[Measurement]] = field(default_factory=dict)
+    elsewhere: list[Line] = field(default_factory=list)
 
 
 def load(
@@ -111,6 +115,7 @@ def load(
     for run in runs.find(runs_dir, package):
         if run.record.fabricated if fabricated else not run.synthetic:
             _sort_in(paper, run, candidates)
+            paper.elsewhere += of_run(run)
     if results_dir is not None:
         _add_recorded(paper, expanded(results_dir) / f"{package}.csv", candidates)
     _add_measured(paper, measurements.find(runs_dir), candidates)

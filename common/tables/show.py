@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from common import evaluation, runs
 from common.errors import InputError
 from common.notices import FABRICATED
-from common.tables import as_printed
+from common.tables import as_printed, elsewhere
 from common.tables.behind import lookup
 from common.tables.cells import HEADER, OTHER, Notes, cells, table_title
 from common.tables.comparison import compared
@@ -17,7 +17,10 @@ from common.tables.printed import SCALES
 from common.tables.resolution import told
 from common.tables.tally import Tally, in_words, tally
 
-_LATEX = dict.fromkeys(("paper", "ours", "95 % interval", "difference", "honest twin"), "r")
+_LATEX = dict.fromkeys(
+    ("paper", "ours", "95 % interval", "difference", "honest twin", "images", "patients",
+     "accuracy %", "balanced %"), "r",
+)  # fmt: skip
 """Columns of numbers, which stand to the right."""
 
 _DIFFERENCES = 3
@@ -82,6 +85,9 @@ def markdown(paper: Paper, *more: str) -> str:
         if others:
             out += ["Runs that fill no row, with what differs:", "", *others, ""]
     out += _experiments(paper)
+    if paper.elsewhere:
+        lines = elsewhere.cells(paper.elsewhere)
+        out += [f"## {elsewhere.TITLE}", "", *markdown_table(elsewhere.HEADER, lines), ""]
     counted = tally(table)
     out += [
         *LEGEND,
@@ -157,20 +163,27 @@ def latex(paper: Paper) -> str:
     out: list[str] = [f"% {FABRICATED}"] if paper.fabricated else []
     for name, lines in cells(table, commands, notes):
         header, lines = without_empty(lines)
-        kinds = "".join(_LATEX.get(name, "l") for name in header)
-        out += [f"% {table_title(name)}", f"\\begin{{tabular}}{{{kinds}}}", "\\hline"]
-        for i, line in enumerate([header, *lines]):
-            out.append(" & ".join(_escaped(cell) for cell in line) + " \\\\")
-            if i == 0:
-                out.append("\\hline")
-        out += ["\\hline", "\\end{tabular}"]
+        out += _tabular(table_title(name), header, lines)
         out += [*(f"% {text}" for text in told(table[table["table"] == name])), ""]
+    if paper.elsewhere:
+        lines = elsewhere.cells(paper.elsewhere)
+        out += [*_tabular(elsewhere.TITLE, elsewhere.HEADER, lines), ""]
     counted = tally(table)
     out += [f"% {name}: {count}" for name, count in counted.judgements.items()]
     out += [f"% {text}" for text in in_words(counted)]
     out += [f"% [{i}] {text}" for i, text in enumerate(notes.texts, 1)]
     out += [f"% ({i}) {text}" for i, text in enumerate(commands.texts, 1)]
     return "\n".join(out) + "\n"
+
+
+def _tabular(title: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    kinds = "".join(_LATEX.get(name, "l") for name in header)
+    out = [f"% {title}", f"\\begin{{tabular}}{{{kinds}}}", "\\hline"]
+    for i, line in enumerate([header, *lines]):
+        out.append(" & ".join(_escaped(cell) for cell in line) + " \\\\")
+        if i == 0:
+            out.append("\\hline")
+    return [*out, "\\hline", "\\end{tabular}"]
 
 
 def markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
