@@ -208,6 +208,19 @@ def test_forensics_of_a_paper_has_a_page_to_which_its_own_leads(empty, package):
     assert f"../forensics/{package}.html" in {a.attributes["href"] for a in own.all("a")}
 
 
+def test_rows_that_a_paper_lacks_are_on_its_page(empty):
+    told = {"breakhis": "12 rows have no run yet", "ernet": "4 rows have no run yet"}
+    for package in PAPERS:
+        page = parse(empty / "papers" / f"{package}.html")
+        headings = [each.text for each in page.all("h2")]
+        assert ("Rows that the paper lacks" in headings) == (package in told)
+        assert told.get(package, "") in page.text
+    assert (
+        "--preset T2-binary-resnet50 --normalisation imagenet"
+        in parse(empty / "papers" / "breakhis.html").text
+    )
+
+
 @pytest.mark.parametrize("package", PAPERS)
 def test_quoted_tables_and_what_is_not_built_are_on_the_page(empty, package):
     page = parse(empty / "papers" / f"{package}.html")

@@ -13,6 +13,9 @@ import pytest
 
 from common import reproduce, tables
 from common.papers import PAPERS
+from common.reproduce.states import Place
+from common.site import paper as site_page
+from common.site.gather import gather
 from common.tables.unprinted import HEADING, unprinted_markdown
 
 
@@ -60,6 +63,10 @@ def test_runs_stand_beside_those_of_the_paper_s_row(tmp_path):
     difference = 100 * (accuracies["plain-resnet18"] - accuracies["T1-ernet18"])
     assert apart == f"{difference:+.2f}" and re.fullmatch(r"\d+\.\d\d to \d+\.\d\d", ends)
     assert "3 rows have no run yet" in text
+    # The site shows the same.
+    shown = site_page.unprinted(gather("ernet", Place(folder, fabricated=True), None))
+    assert shown["told"].startswith("3 rows have no run yet") and len(shown["commands"]) == 2
+    assert shown["rows"] == [["plain ResNet-18", ours, ends, theirs, apart.replace("-", "−"), twin]]
     # Without one round, a mean of four.
     shutil.rmtree(next(run for run in (folder / "ernet").iterdir()
                        if json.loads((run / "config.json").read_text())["preset"]

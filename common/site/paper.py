@@ -13,6 +13,7 @@ from common.site import printed as forensics_pages
 from common.site.gather import Known
 from common.site.pictures import Runs, curves, magnifications, overview
 from common.site.run import address
+from common.tables import unprinted as rows_lacking
 
 OTHER = "Same task, other images"
 
@@ -77,6 +78,7 @@ def page(known: Known, made: Runs, data: Sequence[tuple[str, str]]) -> dict[str,
         "curves": [] if demo else curves(known, made),
         "magnifications": [] if demo else magnifications(known, made),
         "needs_runs": needs_runs(known, made) if not demo else "",
+        "unprinted": None if demo else unprinted(known),
         "quoted": tables.quoted(known.package),
         "not_built": [
             re.sub(r"[*`]", "", protocols.left_out(each))
@@ -252,6 +254,31 @@ def numbers(known: Known, notes: tables.Notes, *, printed_only: bool) -> list[di
             }
         )
     return found
+
+
+def unprinted(known: Known) -> dict[str, Any] | None:
+    """Rows that the paper lacks, beside those that it has.
+
+    Parameters
+    ----------
+    known : Known
+
+    Returns
+    -------
+    dict or None
+        As the template shows it; None where a paper lacks none.
+    """
+    found = rows_lacking.unprinted(known.paper, known.place.runs_dir)
+    if not found.rows and not found.left:
+        return None
+    heads = [head[:1].upper() + head[1:] for head in rows_lacking.HEADER]
+    return {
+        "title": rows_lacking.TITLE,
+        "heads": heads,
+        "rows": [[name, *map(_minus, values)] for name, *values in found.rows],
+        "told": found.told,
+        "commands": found.left[: rows_lacking.SHOWN],
+    }
 
 
 def _cell(text: str, marks: str = "", css: str = "", more: str = "") -> dict[str, Any]:

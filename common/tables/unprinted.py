@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from common.tables.ours import Group, estimate
 from common.tables.paper import Paper, command, missing_images
 from common.tables.show import markdown_table
 
-HEADING = "## Rows that the paper lacks"
+TITLE = "Rows that the paper lacks"
+HEADING = f"## {TITLE}"
 
 HEADER = ("row", "accuracy %", "95 % interval", "of the paper's row", "difference", "honest twin")
 
@@ -26,8 +27,30 @@ SHOWN = 2
 """Commands of rows without a run that are named."""
 
 
-def unprinted_markdown(paper: Paper, runs_dir: str | Path) -> str:
-    """Lay out the rows that a paper lacks.
+@dataclass(frozen=True)
+class Unprinted:
+    """Rows that a paper lacks.
+
+    Attributes
+    ----------
+    rows : list of list of str
+        Of those that have runs: cells in the order of `HEADER`.
+    left : list of str
+        Commands of the others.
+    """
+
+    rows: list[list[str]]
+    left: list[str]
+
+    @property
+    def told(self) -> str:
+        """How many have no run; "" if none."""
+        noun = "row has" if len(self.left) == 1 else "rows have"
+        return f"{len(self.left)} {noun} no run yet. Made, for example, by:" if self.left else ""
+
+
+def unprinted(paper: Paper, runs_dir: str | Path) -> Unprinted:
+    """Put the rows that a paper lacks beside those that it has.
 
     Parameters
     ----------
@@ -39,19 +62,17 @@ def unprinted_markdown(paper: Paper, runs_dir: str | Path) -> str:
 
     Returns
     -------
-    str
-        Under a heading of their own; "" where a paper has none.
+    Unprinted
     """
     module = importlib.import_module(f"{paper.package}.config")
     rows: Mapping[str, tuple[str, Mapping[str, Any]]] = getattr(module, "UNPRINTED", {})
-    if not rows:
-        return ""
     known = [
         run for run in runs.find(runs_dir, paper.package)
         if (run.record.fabricated if paper.fabricated else not run.synthetic)
         and not missing_images(run.record)
-    ]  # fmt: skip
-    lines, left = [], []
+    ] if rows else []  # fmt: skip
+    lines: list[list[str]] = []
+    left = []
     for what, (base, settings) in rows.items():
         config = replace(paper.presets[base], **settings)
         group = _filled(known, config)
@@ -70,13 +91,32 @@ def unprinted_markdown(paper: Paper, runs_dir: str | Path) -> str:
              value_text(theirs, *_PERCENT), apart_text(ours, theirs, *_PERCENT),
              value_text(estimate(twin, "accuracy") if twin else None, *_PERCENT)]
         )  # fmt: skip
+    return Unprinted(lines, left)
+
+
+def unprinted_markdown(paper: Paper, runs_dir: str | Path) -> str:
+    """Lay out the rows that a paper lacks.
+
+    Parameters
+    ----------
+    paper : Paper
+        From `load`.
+    runs_dir : path
+        Where runs live.
+
+    Returns
+    -------
+    str
+        Under a heading of their own; "" where a paper has none.
+    """
+    found = unprinted(paper, runs_dir)
+    if not found.rows and not found.left:
+        return ""
     out = [HEADING, ""]
-    if lines:
-        out += [*markdown_table(HEADER, lines), ""]
-    if left:
-        noun = "row has" if len(left) == 1 else "rows have"
-        out += [f"{len(left)} {noun} no run yet. Made, for example, by:", ""]
-        out += [f"- `{text}`" for text in left[:SHOWN]]
+    if found.rows:
+        out += [*markdown_table(HEADER, found.rows), ""]
+    if found.left:
+        out += [found.told, "", *(f"- `{text}`" for text in found.left[:SHOWN])]
     return "\n".join(out).rstrip() + "\n"
 
 
