@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from common import terminal
@@ -58,7 +60,7 @@ def require(logger: str | None) -> None:
 
 @contextlib.contextmanager
 def following(
-    run: Run | None, history: Sequence[Row], step: str = "epoch"
+    run: Run | None, history: Sequence[Row], step: str = "epoch", times: int = 1
 ) -> Iterator[Callable[[Row], None]]:
     """Give rows of a history on to the program that `run.log` names while the block runs.
 
@@ -67,9 +69,11 @@ def following(
     run : Run or None
         With `log`; without it, or None, nothing is given on.
     history : sequence of mapping
-        Rows of before, of a run that goes on.
+        Rows of before, of a run that goes on; those that the program has are not told again.
     step : str
-        Column that counts; one that is no whole number goes as thousandths.
+        Column that counts, upwards.
+    times : int
+        What makes whole numbers of it, for all rows: 1000 where it counts thousands.
 
     Yields
     ------
@@ -77,25 +81,31 @@ def following(
         Takes the next row.
     """
     follower: _Follower | None = None
+
+    def tell(row: Row) -> None:
+        if follower is not None and (now := round(times * row[step])) > follower.last:
+            values = {name: float(value) for name, value in row.items() if name != step}
+            follower.tell(now, values)
+
+    def harmless(row: Row) -> None:
+        with _harmless(str(run and run.log)):
+            tell(row)
+
     if run is not None and run.log is not None:
         made = run.log
         with _harmless(made):
             require(made)
             follower = _FOLLOWERS[made](run, bool(history))
-            for row in history if follower.wants_earlier else ():
-                follower.tell(_step(row, step), _values(row, step))
-
-    def tell(row: Row) -> None:
-        if follower is not None:
-            with _harmless(str(run and run.log)):
-                follower.tell(_step(row, step), _values(row, step))
-
+            for row in history:
+                tell(row)
+    whole = False
     try:
-        yield tell
+        yield harmless
+        whole = True
     finally:
         if follower is not None:
             with _harmless(str(run and run.log)):
-                follower.close()
+                follower.close(whole)
 
 
 @contextlib.contextmanager
@@ -108,26 +118,17 @@ def _harmless(logger: str) -> Iterator[None]:
         terminal.line(f"warning: --log {logger}: {said}; the training goes on", always=True)
 
 
-def _step(row: Row, step: str) -> int:
-    value = row[step]
-    return int(value) if float(value).is_integer() else round(1000 * value)
-
-
-def _values(row: Row, step: str) -> dict[str, float]:
-    return {name: float(value) for name, value in row.items() if name != step}
-
-
 class _Follower(ABC):
     """One program, opened for one run."""
 
-    wants_earlier = True
-    """Whether it has to be told the rows of before."""
+    last = -1
+    """The last step that it has already."""
 
     @abstractmethod
     def tell(self, step: int, values: dict[str, float]) -> None: ...
 
     @abstractmethod
-    def close(self) -> None: ...
+    def close(self, whole: bool) -> None: ...
 
 
 class _TensorBoard(_Follower):
@@ -151,12 +152,15 @@ class _TensorBoard(_Follower):
         self.writer.add_event(event)
         self.writer.flush()
 
-    def close(self) -> None:
+    def close(self, whole: bool) -> None:
         self.writer.close()
 
 
 class _MLflow(_Follower):
-    """A run in the experiment of its package; the one that has its id goes on."""
+    """A run in the experiment of its package; the one that has its id goes on.
+
+    Also one that was killed before its first checkpoint: it says RUNNING, and has rows maybe.
+    """
 
     def __init__(self, run: Run, goes_on: bool):
         import mlflow
@@ -170,9 +174,11 @@ class _MLflow(_Follower):
             max_results=1,
             output_format="list",
         )
-        if found and goes_on:
-            self.wants_earlier = False
-            mlflow.start_run(run_id=found[0].info.run_id)
+        if found and (goes_on or found[0].info.status != "FINISHED"):
+            known, client = found[0].info.run_id, mlflow.MlflowClient()
+            told = [client.get_metric_history(known, name) for name in found[0].data.metrics]
+            self.last = max((row.step for rows in told for row in rows), default=-1)
+            mlflow.start_run(run_id=known)
             return
         mlflow.start_run(run_name=run.path.name)
         mlflow.set_tags({tag: run.record.run_id, **_words(run)})
@@ -181,32 +187,43 @@ class _MLflow(_Follower):
     def tell(self, step: int, values: dict[str, float]) -> None:
         self.mlflow.log_metrics(values, step=step)
 
-    def close(self) -> None:
-        self.mlflow.end_run()
+    def close(self, whole: bool) -> None:
+        self.mlflow.end_run("FINISHED" if whole else "KILLED")
 
 
 class _Wandb(_Follower):
-    """A run of the project histopapers, by its own id, so that it goes on as the same."""
+    """A run of the project histopapers, by its own id, so that it goes on as the same.
+
+    Without network nothing is there to go on from: it is written anew, from its first row, and what
+    a killed process wrote of it goes, so that `wandb sync` sends each row once.
+    """
 
     def __init__(self, run: Run, goes_on: bool):
         import wandb
 
+        name = f"{run.record.package}-{run.record.run_id}"
         self.run: Any = wandb.init(
             project=_PROJECT,
             group=run.record.package,
-            id=f"{run.record.package}-{run.record.run_id}",
+            id=name,
             name=run.path.name,
             config={**run.config, **_words(run)},
             dir=str(run.path.parents[1]),
             resume="allow" if goes_on else None,
         )
-        self.wants_earlier = not getattr(self.run, "resumed", False)
+        if self.run.resumed:
+            self.last = self.run.step - 1
+        if self.run.offline:
+            mine = Path(self.run.dir).parent
+            for old in mine.parent.glob(f"offline-run-*-{name}"):
+                if old != mine:
+                    shutil.rmtree(old)
 
     def tell(self, step: int, values: dict[str, float]) -> None:
         self.run.log(values, step=step)
 
-    def close(self) -> None:
-        self.run.finish()
+    def close(self, whole: bool) -> None:
+        self.run.finish(exit_code=0 if whole else 1)
 
 
 def _words(run: Run) -> dict[str, str]:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from keras import ops
+from test_loggers import events
 
 from common import classification, datasets, evaluation, notices, report, runs
 from common import config as configuration
@@ -520,6 +521,7 @@ def test_a_stopped_run_ends_with_the_bytes_of_a_whole_one(finished, tissue, cach
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard's own
 def test_a_killed_run_goes_on_to_the_same_bytes(tissue, cache, tmp_path):
     """SIGKILL at the first evaluation, through the command line, in fresh processes."""
     command = [
@@ -532,6 +534,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tissue, cache, tmp_path):
     for name in ("whole", "killed"):
         arguments = list(map(str, [*command, "--runs-dir", tmp_path / name]))
         if name == "killed":
+            arguments += ["--log", "tensorboard"]
             with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
                 for line in process.stderr:
                     if line.startswith("0.02/"):
@@ -546,6 +549,12 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tissue, cache, tmp_path):
         assert (found[0] / name).read_bytes() == (found[1] / name).read_bytes(), name
     for a, b in zip(*map(weights, found), strict=True):
         np.testing.assert_array_equal(a, b)
+    # The evaluations of before the kill, too.
+    told = events(found[1].parents[1] / "tensorboard" / "gan_fusion" / found[1].name)
+    for name, file in (("distance", "history.csv"), ("kid", "evaluations.csv")):
+        rows = pd.read_csv(found[1] / file)
+        assert [step for step, _ in told[name]] == [20, 40, 60] == list(1000 * rows.kimg)
+        assert list(rows[name]) == [value for _, value in told[name]]
 
 
 # --- bad input ---------------------------------------------------------------------------------

@@ -154,13 +154,14 @@ def fit(
         # A run that was killed between the two has an epoch more in the checkpoint.
         _write_history(folder, state["history"])
     recorder = _Recorder(folder, checkpoint, state, epochs, keep, monitor, train, second, lengths)
-    if start < epochs:
-        followed = run if isinstance(run, Run) else None
-        try:
-            with loggers.following(followed, state["history"]) as tell:
-                told = keras.callbacks.LambdaCallback(
-                    on_epoch_end=lambda epoch, logs: tell(recorder.state["history"][-1])
-                )
+    followed = run if isinstance(run, Run) else None
+    try:
+        # Also where nothing is left to train: a killed process may not have told the last row.
+        with loggers.following(followed, state["history"]) as tell:
+            told = keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda epoch, logs: tell(recorder.state["history"][-1])
+            )
+            if start < epochs:
                 model.fit(
                     train,
                     epochs=epochs,
@@ -170,14 +171,14 @@ def fit(
                     verbose=0,
                     callbacks=[*callbacks, recorder, told],
                 )
-        except KeyboardInterrupt:
-            done = trained_epochs(folder)  # on disk: the interruption may have come while saving
-            raise KeyboardInterrupt(
-                f"interrupted; {done} of {epochs} epochs are saved in {folder}\n"
-                f"the same command goes on from there"
-            ) from None
-        finally:
-            recorder.close()
+    except KeyboardInterrupt:
+        done = trained_epochs(folder)  # on disk: the interruption may have come while saving
+        raise KeyboardInterrupt(
+            f"interrupted; {done} of {epochs} epochs are saved in {folder}\n"
+            f"the same command goes on from there"
+        ) from None
+    finally:
+        recorder.close()
     chosen = recorder.state.get("second")
     if second is not None and chosen is not None:  # None: begun without them
         _write_history(folder, _of_second(recorder.state["history"]), SECOND[1])

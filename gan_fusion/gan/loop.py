@@ -100,7 +100,8 @@ class Training:
                 f"resuming after {self._kimg(self.state['epoch']):.3g} of {self.config.kimg:g} kimg"
             )
         try:
-            with loggers.following(self.run, self.state["history"], "kimg") as tell:
+            told = [self._told(row) for row in self.state["history"]]
+            with loggers.following(self.run, told, "kimg", times=1000) as tell:
                 self._loop(tell)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
@@ -160,10 +161,14 @@ class Training:
                     saved = time.monotonic()
                 # Kept in memory between saves, too.
                 self.state = {**self.state, "history": history, "points": points}
-                tell(history[-1] | {k: v for k, v in (points[-1] if due else {}).items()
-                                    if isinstance(v, float)})  # fmt: skip
+                tell(self._told(history[-1]))
                 if due:
                     self._report(points[-1], history[-1], rate)
+
+    def _told(self, row: dict[str, float]) -> dict[str, float]:
+        """A row with the evaluation at its place, if there was one."""
+        points = (point for point in self.state["points"] if point["kimg"] == row["kimg"])
+        return row | {k: v for k, v in next(points, {}).items() if isinstance(v, float)}
 
     def _kimg(self, iterations: int) -> float:
         return round(iterations * self.kimg_per_iteration, 6)
