@@ -1,84 +1,119 @@
-"""The wheel in empty environments: each extra is installed, and one command is run with it.
+"""The wheel in environments that have nothing else: each extra is installed, and used once.
 
-python -m tests.extras dist/histopapers-*.whl [EXTRA ...]
+    python -m tests.extras dist/histopapers-*.whl    # every extra: some GB of downloads
+    python -m tests.extras dist/histopapers-*.whl jax docs  # some
+
+What is done with each stands in tests/extra_commands.py. ``notebook`` is no extra: Jupyter without
+the package, which a notebook's first cell brings. With ``--on FOLDER`` an environment of what the
+wheel requires is made once in that folder, and each extra gets one that sees it and has nothing
+more; pip then fetches what the extra adds, and only that.
 """
 
+from __future__ import annotations
+
+import argparse
 import configparser
 import os
 import subprocess
 import sys
 import tempfile
 import time
+import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+COMMANDS = Path(__file__).with_name("extra_commands.py")
 
-NETWORK = (
-    "from common import backbones; "
-    "print(backbones.classifier('mobilenet_v2', 32, 2, weights='none').count_params())"
-)
+NOTEBOOK = "notebook"
 
-COMMANDS = {
-    "": ["-m", "common.datasets", "info", "breakhis"],
-    "stain": ["-c", "import staintools; print(staintools.StainNormalizer(method='macenko'))"],
-    "edge": ["-c", "from ai_edge_litert.interpreter import Interpreter; print(Interpreter)"],
-    "edge-quantizer": ["-c", "from ai_edge_quantizer import quantizer; print(quantizer)"],
-    "jax": ["-c", NETWORK],
-    "onnx": ["-c", "import onnxruntime, tf2onnx; print(onnxruntime.__version__)"],
-    "gpu": ["-c", "import tensorflow as tf; print(tf.config.list_physical_devices('GPU'))"],
-    "slurm": ["-c", "import submitit; print(submitit.__version__)"],
-    "ray": ["-c", "import ray; print(ray.__version__)"],
-    "decode": ["-c", "import kornia_rs; print(kornia_rs.__version__)"],
-    "slides": ["-c", "import tiffslide; print(tiffslide.__version__)"],
-    "tensorboard": ["-m", "tensorboard.main", "--version"],
-    "mlflow": ["-c", "import mlflow; print(mlflow.__version__)"],
-    "wandb": ["-c", "import wandb; print(wandb.__version__)"],
-    "docs": ["-m", "sphinx", "--version"],
-    "release": ["-m", "twine", "--version"],
-    "notebooks": ["-m", "jupyterlab", "--version"],
-    "test": ["-m", "pytest", "--version"],
-}
-"""What each extra brings, asked once."""
+LIGHT = ("", "stain", "decode", "edge", "onnx", "jax", "slides", "slurm", NOTEBOOK)
+"""Those that CI tries, too: what takes seconds to fetch and to use."""
 
-ENVIRONMENT = {"jax": {"KERAS_BACKEND": "jax"}}
+RESOLVED = ("gpu",)
+"""Too large to be installed where there is no card: pip says what it would install."""
 
 
-def extras():
-    """Extras that setup.cfg has, and none."""
+def extras() -> list[str]:
+    """None, those that setup.cfg has, and the notebook."""
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    return ["", *setup["options.extras_require"]]
+    return ["", *setup["options.extras_require"], NOTEBOOK]
 
 
-def tried(wheel, extra):
-    """Install the wheel with one extra into an empty environment; give why it failed, or ""."""
+class CommandError(Exception):
+    """The last line of what a command said."""
+
+
+def run(*command: str | Path, folder: Path, wheels: Path | str = "") -> None:
+    """Run a command as somebody would who has nothing of this tree; `wheels`: for pip."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    for name in ("PYTHONPATH", "HISTOPAPERS_TEST_DATA", "KERAS_BACKEND"):
+        environment.pop(name, None)
+    environment["HISTOPAPERS_CACHE"] = str(folder / "cache")
+    environment["PIP_FIND_LINKS"] = f"{wheels} {os.environ.get('PIP_FIND_LINKS', '')}".strip()
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise CommandError((done.stderr.strip() or done.stdout.strip() or "?")[-2000:])
+
+
+def environment(folder: Path, base: Path | None = None) -> Path:
+    """An environment that is empty, or sees what `base` has; give its interpreter."""
+    venv.create(folder, with_pip=base is None, symlinks=True)
+    if base is not None:
+        (site,) = folder.glob("lib/python*/site-packages")
+        (there,) = base.glob("lib/python*/site-packages")
+        (site / "base.pth").write_text(f"{there}\n")
+    return folder / "bin" / "python"
+
+
+def base(wheel: Path, folder: Path) -> Path:
+    """What the wheel requires, and not the wheel, which each extra brings."""
+    python = environment(folder)
+    install = ("-m", "pip", "install", "--quiet", "--no-compile")
+    run(python, *install, str(wheel), folder=folder)
+    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "histopapers", folder=folder)
+    return folder
+
+
+def tried(wheel: Path, extra: str, on: Path | None = None) -> None:
+    """Install the wheel with one extra, and use it."""
     with tempfile.TemporaryDirectory() as work:
-        subprocess.run([sys.executable, "-m", "venv", work], check=True)
-        python = Path(work) / "bin" / "python"
-        wanted = f"{wheel}[{extra}]" if extra else str(wheel)
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **ENVIRONMENT.get(extra, {})}
-        environment.pop("PYTHONPATH", None)
-        for arguments in (["-m", "pip", "install", "--quiet", wanted], ["-P", *COMMANDS[extra]]):
-            done = subprocess.run(
-                [python, *arguments], cwd=work, env=environment, capture_output=True, text=True,
-                check=False,
-            )  # fmt: skip
-            if done.returncode:
-                return done.stderr.strip().splitlines()[-1]
-    return ""
+        python = environment(Path(work, "venv"), on)
+        wanted = [f"{wheel}[{extra}]" if extra else str(wheel)]
+        arguments = [extra]
+        if extra == NOTEBOOK:
+            wanted, arguments = ["nbclient", "ipykernel"], [extra, "first" if on else "all"]
+        install = [python, "-m", "pip", "install", "--quiet", "--no-compile", *wanted]
+        folder = Path(work, "empty")
+        folder.mkdir()
+        if extra in RESOLVED:
+            run(*install, "--dry-run", folder=folder)
+            return
+        run(*install, folder=folder)
+        run(python, "-m", "pip", "check", folder=folder)
+        run(python, "-P", COMMANDS, *arguments, folder=folder, wheels=wheel.parent)
 
 
-def main(wheel, *chosen):
-    failed = 0
-    for extra in chosen or extras():
-        began = time.monotonic()
-        wrong = tried(Path(wheel).resolve(), extra)
-        failed += bool(wrong)
-        print(
-            f"{extra or 'none':15} {time.monotonic() - began:5.0f} s  {wrong or 'ok'}", flush=True
-        )
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("wheel", type=Path)
+    parser.add_argument("extras", nargs="*", help="default: all")
+    parser.add_argument("--on", type=Path, metavar="FOLDER", help="for what all of them require")
+    chosen = parser.parse_args(arguments)
+    wheel, failed = chosen.wheel.resolve(), 0
+    on = base(wheel, chosen.on.resolve()) if chosen.on else None
+    for extra in chosen.extras or extras():
+        began, wrong = time.monotonic(), "ok"
+        try:
+            tried(wheel, extra, on)
+        except CommandError as error:
+            failed, wrong = failed + 1, str(error)
+        print(f"{extra or 'none':15} {time.monotonic() - began:5.0f} s  {wrong}", flush=True)
     return int(bool(failed))
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())
