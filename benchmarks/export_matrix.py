@@ -2,6 +2,7 @@
 
     python -m benchmarks.export_matrix                       # all, as a table
     python -m benchmarks.export_matrix --only ernet convnext_tiny
+    python -m benchmarks.export_matrix --onnx                # ONNX: error, size, memory
 
 Weights are random, but BatchNorm's statistics are those of the images and the last layer is fitted
 to their colours, so that a network tells them apart and an error shows. Images are small patches of
@@ -14,10 +15,12 @@ from __future__ import annotations
 
 import argparse
 import functools
+import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -286,6 +289,56 @@ def row(build: Callable[[], keras.Model]) -> dict[str, Any]:
     return {"problem": None, "size": size, "parameters": record["parameters"], "cells": cells}
 
 
+def onnx_row(name: str) -> dict[str, Any]:
+    """What comes of a model as ONNX, and what it takes; in a process of its own."""
+    import resource
+
+    from common.backend import keras
+    from common.export import onnx_file
+
+    backend.load()
+    keras.utils.set_random_seed(0)
+    model = models()[name]()
+    size = model.inputs[0].shape[1] or 32
+    heldout = pictures(HELDOUT, size, 2)
+    settle(model, np.concatenate([pictures(CALIBRATION, size, 1), heldout]))
+    found = {"size": size, "parameters": model.count_params()}
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    try:
+        content, record = onnx_file.make(model, heldout)
+    except InputError as error:
+        return found | {"problem": str(error)}
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return found | {
+        "bytes": len(content),
+        "agreement": record["agreement"],
+        "seconds": time.process_time() - start,
+        "before": before / 2**20,
+        "after": after / 2**20,
+    }
+
+
+def onnx_table(names: Sequence[str]) -> Iterator[str]:
+    """Lines of a Markdown table."""
+    yield ("| network | px | parameters | file, MB | top class | largest error | processor, s | "
+           "memory before, GiB | at most, GiB |")  # fmt: skip
+    yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+    with ProcessPoolExecutor(
+        1, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1
+    ) as pool:
+        for name, found in zip(names, pool.map(onnx_row, names), strict=True):
+            start = f"| {name} | {found['size']} | {found['parameters']:,} |"
+            if "problem" in found:
+                yield f"{start} {' '.join(found['problem'].split())} | | | | | |"
+                continue
+            same = found["agreement"]
+            yield (
+                f"{start} {found['bytes'] / 1e6:.1f} | {same['k']}/{same['n']} | "
+                f"{same['max_abs_probability_error']:.1g} | {found['seconds']:.0f} | "
+                f"{found['before']:.1f} | {found['after']:.1f} |"
+            )
+
+
 def cell(each: dict[str, Any]) -> str:
     """A file's agreement, or that there is none."""
     if "problem" in each:
@@ -319,11 +372,16 @@ def table(rows: Iterator[tuple[str, dict[str, Any]]]) -> Iterator[str]:
 def run() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=[""], help="rows whose names begin so")
+    parser.add_argument("--onnx", action="store_true", help="as ONNX, instead of TFLite")
     flags = parser.parse_args()
-    backend.load()
     chosen = {n: b for n, b in models().items() if n.startswith(tuple(flags.only))}
     if not chosen:
         raise InputError(f"--only {' '.join(flags.only)}: no row; rows are {', '.join(models())}")
+    if flags.onnx:
+        for line in onnx_table([name for name in chosen if not name.startswith("user")]):
+            print(line, flush=True)
+        return 0
+    backend.load()
 
     def rows() -> Iterator[tuple[str, dict[str, Any]]]:
         for name, build in chosen.items():
