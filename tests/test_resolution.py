@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from common import evaluation, metrics, tables
+from common.review import numbers
 from common.runs import Run
 from common.tables import resolution
 from common.tables.resolution import told_apart
@@ -64,6 +65,25 @@ def test_printed_accuracies_tie_within_what_n_images_show():
     frame = of(table(("A", "95.25", 200, "2"), ("B", "88.75", 200, "2")))
     assert frame["tie"].tolist() == ["alone", ""]
     assert tables.told(frame)[0].endswith("A is best, and alone.")
+
+
+def test_a_review_says_the_same_of_printed_accuracies(tmp_path):
+    rows = [("T1", "A", "95.00"), ("T1", "B", "92.00"), ("T1", "C", "88.00"), ("T1", "D", "93.00"),
+            ("T2", "A", "95.25"), ("T2", "B", "88.75"), ("T3", "A", "95.00"), ("T3", "B", "88.76"),
+            ("T4", "A", "95.00")]  # fmt: skip
+    lines = [f"{of},{row},accuracy,{printed},percent,200" for of, row, printed in rows]
+    lines += ["T5,A,accuracy,100.00,percent,1", "T5,B,accuracy,100.00,percent,1"]
+    (tmp_path / "n.csv").write_text(
+        "\n".join(["table,row,metrics_key,printed,unit,n_test", *lines]) + "\n"
+    )
+    found = numbers.read(str(tmp_path / "n.csv"))
+    assert found.apart == [
+        ("T1", "accuracy", "A", "95.00", 4, 2, "6.50 points"),
+        ("T2", "accuracy", "A", "95.25", 2, 0, "6.50 points"),
+        ("T3", "accuracy", "A", "95.00", 2, 1, "6.50 points"),
+    ]
+    told = [each.what for each in found.found if each.rule == "rows cannot be told apart"]
+    assert [text[:3] for text in told] == ["T1,", "T3,"]
 
 
 def test_other_sizes_and_other_classes_are_other_test_sets():

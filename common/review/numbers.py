@@ -10,7 +10,7 @@ from common import forensics
 from common.forensics import Number
 from common.forensics.show import named
 from common.review.finding import Finding
-from common.tables.resolution import told_apart
+from common.tables.resolution import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,18 +164,13 @@ def _apart(numbers: Sequence[Number]) -> list[tuple[str, str, str, str, int, int
                 groups.setdefault((number.table, number.label, size), []).append(number)
     found = []
     for (table, metric, n), group in groups.items():
-        rows = {number.row: number for number in group}
-        if len(rows) < 2:
+        rows = list({number.row: number for number in group}.values())
+        near = nearest([float(number.printed.value) for number in rows], n)
+        if len(rows) < 2 or near is None:
             continue
-        best = max(rows.values(), key=lambda number: number.printed.value)
-        share = float(best.printed.value)
-        width = told_apart(share, n) / n
-        near = sum(
-            number is not best and float(best.printed.value - number.printed.value) < width
-            for number in rows.values()
-        )
+        best = rows[near.best]
         scale = best.printed.scale
         unit = " points" if scale == 100 else ""
-        text = f"{scale * width:.2f}{unit}"
-        found.append((table, metric, best.row, best.printed.text, len(rows), near, text))
+        text = f"{scale * near.fewer / n:.2f}{unit}"
+        found.append((table, metric, best.row, best.printed.text, len(rows), len(near.ties), text))
     return found

@@ -268,21 +268,16 @@ def _of_size(numbers: pd.DataFrame, n: int) -> list[Resolution]:
     values = [_fraction(row) for row in scores.to_dict("records")]
     if not values or n < 1:
         return []
-    share = float(np.mean(values))
-    fewer = told_apart(share, n)
-    if fewer > n:  # too few images to show anything, or what is printed is no share
+    near = nearest(values, n)
+    if near is None:  # too few images to show anything, or what is printed is no share
         return []
-    basis = f"{fewer} of {n} images at the printed {100 * share:.1f} %, not paired"
-    found = Resolution(tuple(numbers.index), fewer / n, basis)
+    mean = 100 * float(np.mean(values))
+    basis = f"{near.fewer} of {n} images at the printed {mean:.1f} %, not paired"
+    found = Resolution(tuple(numbers.index), near.fewer / n, basis)
     presets = list(accuracies["preset"])
     if len(presets) > 1 and len(set(presets)) == len(presets):
-        by_preset = dict(zip(presets, values, strict=True))
-        best = max(by_preset, key=lambda name: by_preset[name])
-        ties = [
-            name for name, value in by_preset.items()
-            if name != best and n * (by_preset[best] - value) < fewer - 0.5
-        ]  # fmt: skip
-        found = found._replace(best=best, ties=tuple(ties))
+        ties = tuple(presets[place] for place in near.ties)
+        found = found._replace(best=presets[near.best], ties=ties)
     return [found]
 
 
@@ -293,6 +288,43 @@ def _no_share(numbers: pd.DataFrame) -> pd.Series:
 
 def _fraction(row: Mapping[str, Any]) -> float:
     return float(row["printed"]) / SCALES[row["unit"]]
+
+
+class Near(NamedTuple):
+    """Which of several shares are not told from the best one."""
+
+    fewer: int
+    """Images by which two have to differ, at the mean of all."""
+    best: int
+    """Place of the best one, of several the first."""
+    ties: tuple[int, ...]
+    """Places of those that lie nearer to it, by half an image: what is printed is rounded."""
+
+
+def nearest(values: Sequence[float], n: int) -> Near | None:
+    """Find the shares that cannot be told from the best one, each of n images of its own.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Shares of right images; those that are printed are rounded.
+    n : int
+        Test images of each.
+
+    Returns
+    -------
+    Near or None
+        None where no difference would show.
+    """
+    fewer = told_apart(float(np.mean(values)), n)
+    if fewer > n:
+        return None
+    best = max(range(len(values)), key=lambda place: values[place])
+    ties = [
+        place for place, value in enumerate(values)
+        if place != best and n * (values[best] - value) < fewer - 0.5
+    ]  # fmt: skip
+    return Near(fewer, best, tuple(ties))
 
 
 def told_apart(share: float, n: int) -> int:
