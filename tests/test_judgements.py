@@ -137,6 +137,10 @@ def test_a_count_beside_nothing_is_out_of_its_class():
     for printed in (0, 75):
         edge = {**row, "printed": str(printed)}
         assert tables.paper_count(edge, pd.DataFrame([edge])) == (True, printed, 75)
+    single = {**row, "printed": "1", "classes": "a=1; b=159"}
+    assert tables.paper_count(single, pd.DataFrame([single])) == (True, 1, 1)
+    unknown = {**single, "classes": "c=1; b=159"}
+    assert tables.paper_count(unknown, pd.DataFrame([unknown])) == (None, 0, 0)
     none = {**row, "printed": "0", "classes": "a=0; b=160"}
     assert tables.paper_count(none, pd.DataFrame([none])) == (None, 0, 0)
     half = {**row, "printed": "7.5"}

@@ -71,6 +71,7 @@ def test_a_score_outside_its_range_is_impossible_whatever_the_test_set():
         number("100.01", n_test=pd.NA),
         number("-0.01", "f1_macro"),
         number("1.01", "by_magnification.40X.per_class.a.recall", unit="fraction"),
+        number("1.01", "per_class.a.recall", unit="fraction"),
         number("-1.01", "kappa", unit="fraction"),
     ):
         assert counted(row) == IMPOSSIBLE

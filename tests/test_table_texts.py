@@ -152,6 +152,31 @@ def test_folders_and_files_of_the_command(paper, tmp_path, monkeypatch, capsys):
     assert "argument --results" in capsys.readouterr().err
 
 
+def test_views_of_the_command(paper, tmp_path, monkeypatch, capsys):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    views = {"merged": ("three classes", lambda paper: f"seen {paper.package}\n")}
+    assert tables.main("fakepaper", ["merged"], views) == 0
+    assert capsys.readouterr() == ("seen fakepaper\n", "")
+    assert tables.main("fakepaper", ["merged", "--format", "markdown"], views) == 0
+    capsys.readouterr()
+    with pytest.raises(InputError, match="^--format csv: is for all numbers, merged is Markdown"):
+        tables.main("fakepaper", ["merged", "--format", "csv"], views)
+    with pytest.raises(SystemExit):
+        tables.main("fakepaper", ["other"], views)
+    assert "merged" in capsys.readouterr().err
+    more = "more: python -m fakepaper.tables merged (--help says what)"
+    for found, expected in ((views, True), ({}, False), (None, False)):
+        assert tables.main("fakepaper", [], found) == 0
+        printed, said = capsys.readouterr()
+        assert (more in printed + said) is expected and ("more: python" in said) is expected
+        with pytest.raises(SystemExit):
+            tables.main("fakepaper", ["--help"], found)
+        shown = capsys.readouterr().out
+        assert ("instead of all numbers: merged: three classes" in shown) is expected
+        assert ("instead of all numbers" in shown) is expected
+
+
 # --- commands ------------------------------------------------------------------------------------
 
 EXPERIMENTS = """
