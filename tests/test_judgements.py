@@ -16,7 +16,8 @@ from common.tables.behind import counts_behind
 from common.tables.cells import _difference
 from common.tables.judge import Difference, Judgement, other_images
 from common.tables.nearest import nearest
-from common.tables.other_images import wilson
+from common.tables.other_images import ends as of_both
+from common.tables.other_images import share_of_all, wilson
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -268,6 +269,34 @@ def test_a_printed_mean_counts_as_one_round_and_other_scores_as_ours():
     )
     # ours reaches 0.04 to each side, the paper's 0.03 down and 0.015 up
     assert found == pytest.approx((0, -math.hypot(0.04, 0.015), math.hypot(0.04, 0.03)))
+
+
+def test_a_share_of_all_images_and_what_is_none():
+    assert share_of_all(number("91.45", n_test=728, rounds="5")) == (pytest.approx(665.756), 728)
+    for printed, k in (("0", 0), ("100", 1)):
+        assert share_of_all(number(printed, n_test=1)) == (k, 1)
+    for row in (
+        number("91.45", n_test=0),
+        number("91.45", n_test=pd.NA),
+        number("-0.01"),
+        number("100.01"),
+        number("91.45", "f1_macro"),
+        number("91", unit="epoch"),
+    ):
+        assert share_of_all(row) is None
+
+
+def test_the_ends_on_other_images_one_by_one():
+    mine = ours(0.9, 0.86, 0.94, n_test=100, widths=(0.06, 0.03))
+    for counts in (None, (0, 0)):
+        paper, kept = of_both(0.8, counts, 400, mine)
+        assert paper == pytest.approx((0.77, 0.815)) and kept == (0.86, 0.94)
+    assert of_both(0.8, (320, 400), 400, mine)[0] == wilson(320, 400)
+    assert of_both(0.8, None, 1, mine)[0] == pytest.approx((0.2, 1.1))
+    assert of_both(0.8, None, 0, mine) == (None, (0.86, 0.94))
+    mine.n_test = None
+    assert of_both(0.8, None, 400, mine) == (None, (0.86, 0.94))
+    assert of_both(0.8, None, 400, ours(0.9, 0.86, 0.94, n_test=100)) == (None, (0.86, 0.94))
 
 
 def test_the_second_judgement_and_what_has_none():

@@ -412,6 +412,27 @@ def test_several_runs_are_mean_deviation_and_t_interval():
     assert found.half_widths == pytest.approx((0.2, 0.2))
 
 
+def test_whether_patients_are_known_to_each_run():
+    alone, whose = scores(0.9), {**scores(0.9), "n_patients": 12}
+    for runs, by_image in (
+        ((alone,), True), ((whose,), False), ((alone, alone), True), ((alone, whose), False),
+        ((whose, alone), False), ((whose, whose), False),
+    ):  # fmt: skip
+        assert tables.estimate(group(*runs), "accuracy").by_image is by_image
+    lacking = {"n": 50, "n_patients": 3}  # has no accuracy: it does not count
+    assert tables.estimate(group(lacking, alone), "accuracy").by_image is True
+
+
+def test_what_shares_and_counts_are_out_of():
+    assert tables.estimate(group(scores(0.9)), "accuracy").out_of == 100
+    assert tables.estimate(group(scores(0.9), scores(0.8)), "accuracy").out_of == 100
+    assert tables.estimate(group(scores(0.9), scores(0.8, 90)), "accuracy").out_of is None
+    assert tables.estimate(group(scores(0.9)), "best_epoch").out_of is None
+    counts = [{"n": 9, "per_class": {"a": {"tp": k, "fn": 4 - k}}} for k in (0, 4)]
+    found = tables.estimate(group(*counts), "per_class.a.tp")
+    assert (found.out_of, found.low, found.high) == (4, 0, 4)
+
+
 def test_kappa_may_be_worse_than_chance():
     runs = [
         {"n": 100, "kappa": v, "mcc": v, "f1_macro": v,

@@ -160,7 +160,7 @@ def test_views_of_the_command(paper, tmp_path, monkeypatch, capsys):  # noqa: F8
     assert capsys.readouterr() == ("seen fakepaper\n", "")
     assert tables.main("fakepaper", ["merged", "--format", "markdown"], views) == 0
     capsys.readouterr()
-    with pytest.raises(InputError, match="^--format csv: is for all numbers, merged is Markdown"):
+    with pytest.raises(InputError, match=r"^--format csv: is for all numbers, merged is Markdown"):
         tables.main("fakepaper", ["merged", "--format", "csv"], views)
     with pytest.raises(SystemExit):
         tables.main("fakepaper", ["other"], views)
