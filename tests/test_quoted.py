@@ -71,7 +71,7 @@ def test_a_damaged_file_is_named(tmp_path, monkeypatch):
         ),
         (
             '[[table]]\nid = "T1"\nlabel = "Table 1"\nkind = "data"\ntitle = "t"\n'
-            'columns = ["a"]\nrows = [["1", "2"]]\n',
+            'columns = ["a"]\nrows = [["1"], ["1", "2"]]\n',
             "every row has 1 cells",
         ),
     ):
@@ -80,6 +80,20 @@ def test_a_damaged_file_is_named(tmp_path, monkeypatch):
             tables.quoted("any")
     file.unlink()
     assert tables.quoted("any") == [] and tables.quoted_markdown("any") == ""
+
+
+def test_a_quoted_table_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(papers, "folder", lambda package: tmp_path)
+    head = '[[table]]\nid = "T{0}"\nlabel = "Table {0}"\nkind = "data"\ntitle = "t"\n'
+    rows = 'columns = ["a", "b"]\nrows = [["x|y", ""]]\n'
+    note = 'note = "As printed."\n'
+    (tmp_path / "quoted.toml").write_text(head.format(1) + rows + note + head.format(2) + rows)
+    one, two = tables.quoted("any")
+    table = ["| a    | b |", "| ---- | - |", "| x\\|y | – |", ""]
+    assert tables.quoted_markdown("any").splitlines() == [
+        f"## {tables.HEADING}", "", f"**{one.heading}**", "", *table, "As printed.", "",
+        f"**{two.heading}**", "", *table[:3],
+    ]  # fmt: skip
 
 
 def test_what_is_claimed_and_never_described_is_told():

@@ -175,6 +175,10 @@ def test_made_up_runs_are_shown_when_asked_for_and_alone(finished, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     write_json(folder / "config.json", {**config, "synthetic": True, "fabricated": True})
     assert set(table(finished, fabricated=True)["n_runs"]) == {0, 1}
+    for fabricated in (True, False):
+        found = tables.load("fakepaper", finished.runs_dir, fabricated=fabricated)
+        names = {run.path.name for group in found.groups.values() for run in group.runs}
+        assert ("small-0" in names) is fabricated and (names == {"small-0"}) is fabricated
     assert table(finished)["n_runs"].max() == 1
     made_up = Place(finished.runs_dir, fabricated=True)
     count, _ = collecting.collect(made_up, "fakepaper", tmp_path / "results")

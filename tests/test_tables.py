@@ -481,6 +481,17 @@ def test_images_that_were_not_seen_are_named(paper, tmp_path):
     }
 
 
+def test_a_run_on_images_of_ones_own_is_in_no_row_and_beside_none(paper, tmp_path):
+    mine = {"own": {"root": "photos"}, "dataset": "photos.csv"}
+    edit(make_run(tmp_path, "mine", scored(1900, 2000)), **mine)
+    edit(make_run(tmp_path, "far", scored(1900, 2000), epochs=5), **mine)
+    found = tables.load("fakepaper", tmp_path / "runs")
+    assert not found.groups and not found.others
+    record = make_run(tmp_path, "part", scored(1900, 2000), images=1, network="other")
+    edit(record, **mine)
+    assert tables.missing_images(runs.load(record).record) == ["photos.csv, not the paper's images"]
+
+
 def test_the_nearest_row_is_the_one_that_was_asked_for(paper, tmp_path):
     for preset in ("T1-small", "T1-large", "T1-large-changed", "my-own"):
         # as far from one row as from the other

@@ -10,6 +10,7 @@ from importlib import import_module
 import grid
 import numpy as np
 import pytest
+from test_tables import CONFIG, edit, make_run, paper, scored  # noqa: F401
 
 from common import reproduce, tables
 from common.papers import PAPERS
@@ -38,6 +39,60 @@ def test_without_runs_commands_are_named(tmp_path, capsys):
     assert "--preset T2-binary-resnet50 --normalisation imagenet --data-dir DIR`" in part
     paper = tables.load("her2scoring", tmp_path)
     assert unprinted_markdown(paper, tmp_path) == ""
+
+
+LACKING = """
+UNPRINTED = {
+    "plain": ("T1-small", {"network": "plain"}),
+    "wide": ("T1-large", {"sizes": (1, 2)}),
+    "named": ("T1-small", {"epochs": 31}),
+    "long": ("T1-small", {"epochs": 99, "split_seed": 4}),
+}
+PRESETS["my-own"] = Config(epochs=31)
+"""
+
+
+def test_rows_that_a_paper_lacks_whole(paper, tmp_path):  # noqa: F811
+    (paper / "config.py").write_text(CONFIG + LACKING)
+    runs_dir = tmp_path / "runs"
+    runs_dir.mkdir()
+
+    def shown():
+        return unprinted_markdown(tables.load("fakepaper", runs_dir), runs_dir).splitlines()
+
+    start = "python -m fakepaper.train --preset"
+    asked = [
+        f"- `{start} T1-small --network plain --data-dir DIR`",
+        f"- `{start} T1-large --sizes (1, 2) --data-dir DIR`",
+    ]
+    assert shown() == [HEADING, "", "4 rows have no run yet. Made, for example, by:", "", *asked]
+    for k, seed in ((1500, 0), (1600, 1)):
+        make_run(tmp_path, f"plain{seed}", scored(k, 2000), network="plain", seed=seed)
+    make_run(tmp_path, "twin", scored(1000, 2000), network="plain", split="patient")
+    make_run(tmp_path, "beside", scored(1700, 2000))
+    make_run(tmp_path, "wide", scored(1200, 2000), network="large", sizes=[1, 2])
+    # None of these is such a row.
+    make_run(tmp_path, "synthetic", scored(1, 2000), network="plain", synthetic=True)
+    make_run(tmp_path, "part", scored(1, 2000), network="plain", images=1)
+    edit(make_run(tmp_path, "mine", scored(1, 2000), network="plain"), own={"root": "x"})
+    make_run(tmp_path, "also", scored(1, 2000), network="plain", epochs=5)
+    head, _, titles, _, plain, wide, _, left, _, named, long = shown()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (plain, wide)]
+    assert head == HEADING and titles.startswith("| row ")
+    assert cells[0][:2] == ["plain", "77.50 (2 runs)"]
+    assert cells[0][3:] == ["85.00", "-7.50", "50.00"]
+    assert cells[1][0::3] == ["wide", "–"] and cells[1][1] == "60.00" and cells[1][4:] == ["–", "–"]
+    assert left == "2 rows have no run yet. Made, for example, by:"
+    assert named == f"- `{start} my-own --data-dir DIR`"
+    assert long == f"- `{start} T1-small --epochs 99 --split-seed 4 --data-dir DIR`"
+    make_run(tmp_path, "named", scored(1200, 2000), epochs=31)
+    assert shown()[-3] == "1 row has no run yet. Made, for example, by:"
+    for name in ("plain0", "plain1"):
+        shutil.rmtree(runs_dir / "fakepaper" / name)
+    edit(make_run(tmp_path, "made-up", scored(1400, 2000), network="plain"), fabricated=True,
+         synthetic=True)  # fmt: skip
+    text = unprinted_markdown(tables.load("fakepaper", runs_dir, fabricated=True), runs_dir)
+    assert "| plain | 70.00 " in text and "85.00" not in text and "3 rows" in text
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ def resolved(table: pd.DataFrame, groups: Mapping[str, Group]) -> pd.DataFrame:
     out = pd.DataFrame(
         {"test_set": pd.NA, "smallest": math.nan, "smallest_by": "", "tie": ""}, index=table.index
     ).astype({"test_set": "Int64", "smallest": "float64", "smallest_by": object, "tie": object})
-    for _, part in table.groupby("table", sort=False):
+    for _, part in table.groupby("table"):
         for number, found in enumerate(_resolutions(part, groups, pairs), 1):
             lines = list(found.lines)
             out.loc[lines, "test_set"] = number
@@ -160,8 +160,7 @@ def _resolutions(part: pd.DataFrame, groups: Mapping[str, Group], pairs: Pairs) 
             shared.setdefault(split, []).append(preset)
     done: set[str] = set()
     for own in shared.values():
-        mine = {preset: groups[preset] for preset in own}
-        one = _of_runs(mine, pairs) if len(own) > 1 else None
+        one = _of_runs({preset: groups[preset] for preset in own}, pairs)
         if one is not None:
             lines = part.index[part["preset"].isin(own)]
             found.append(one._replace(lines=tuple(lines)))
@@ -174,7 +173,7 @@ def _resolutions(part: pd.DataFrame, groups: Mapping[str, Group], pairs: Pairs) 
 
 def _names(part: pd.DataFrame) -> dict[str, str]:
     """Preset -> what to call it: its row, or itself where it has several rows."""
-    rows = part.groupby("preset", sort=False)["row"].unique()
+    rows = part.groupby("preset")["row"].unique()
     return {str(preset): str(own[0] if len(own) == 1 else preset) for preset, own in rows.items()}
 
 
@@ -199,7 +198,7 @@ def _splits(group: Group) -> tuple[str, ...]:
 
 
 def _of_runs(groups: Mapping[str, Group], known: Pairs) -> Resolution | None:
-    """Compare the best row with each other one; None where they cannot be compared."""
+    """Compare the best row with each other one; None where that cannot be, or there is none."""
     runs = {preset: _rounds(group) for preset, group in groups.items()}
     best = max(runs, key=lambda name: float(np.mean([value for _, value in runs[name].values()])))
     reaches, ties, basis = [], [], ""

@@ -105,6 +105,8 @@ ROOMS = {
             "merged",
             "results",
             "measurements",
+            "quoted",
+            "unprinted",
         ),
     ),
     "augment": Room(
