@@ -37,8 +37,8 @@ def test_without_runs_commands_are_named(tmp_path, capsys):
     _, _, part = out.partition(f"{HEADING}\n")
     assert "12 rows have no run yet" in part.partition("## ")[0]
     assert "--preset T2-binary-resnet50 --normalisation imagenet --data-dir DIR`" in part
-    paper = tables.load("her2scoring", tmp_path)
-    assert unprinted_markdown(paper, tmp_path) == ""
+    found = tables.load("her2scoring", tmp_path)
+    assert unprinted_markdown(found, tmp_path) == ""
 
 
 LACKING = """
