@@ -99,6 +99,14 @@ def test_many_ties_are_named_in_part():
     assert tables.told(frame)[0].endswith("A is best, tied with B; C; D and 2 more.")
 
 
+def test_a_preset_of_several_rows_is_called_by_its_own_name():
+    frame = table(
+        ("A", "95.00", 200, "2"), ("A again", "95.00", 200, "8"), ("B", "70.00", 200, "2")
+    )
+    (one, _) = tables.told(of(frame.assign(preset=["P", "P", "B"])))
+    assert one.endswith("P is best, and alone.")
+
+
 def test_what_is_no_score_has_no_test_set():
     frame = table(("A", "19", 200, "2")).assign(unit="epoch")
     assert of(frame)["test_set"].isna().all() and tables.told(of(frame)) == []
@@ -130,6 +138,14 @@ def run(name, right, *, cases=None, split="s", **config):
     return made, {"accuracy": float(np.mean(right))}, frame
 
 
+def several(name, shares, vary="split_seed"):
+    """A run for each share, on splits of its own."""
+    return [
+        run(f"{name}{i}", np.arange(100) < 100 * share, split=f"s{i}", **{vary: i})
+        for i, share in enumerate(shares)
+    ]
+
+
 @pytest.fixture
 def groups(monkeypatch):
     """Make groups of runs: preset -> their images that are right."""
@@ -149,20 +165,21 @@ def groups(monkeypatch):
 def test_runs_on_the_same_images_are_paired(groups):
     rng = np.random.default_rng(0)
     base = rng.random(400) < 0.9
-    near, far = base.copy(), base.copy()
+    near, far, farther = base.copy(), base.copy(), base.copy()
     near[:4] = False
     far[:80] = False
-    mine = groups(A=[run("a", base)], B=[run("b", near)], C=[run("c", far)])
-    frame = of(
-        table(("A", "99.00", 400, "2"), ("B", "50.00", 400, "2"), ("C", "99.00", 400, "2")), mine
-    )
-    assert frame["tie"].tolist()[2] == ""
+    farther[:300] = False
+    mine = groups(A=[run("a", base)], B=[run("b", near)], C=[run("c", far)], D=[run("d", farther)])
+    printed = {"A": "99.00", "B": "50.00", "C": "99.00", "D": "99.00"}
+    frame = of(table(*((row, value, 400, "2") for row, value in printed.items())), mine)
+    assert frame["tie"].tolist()[2:] == ["", ""]
     reaches = []
-    for run_b in (mine["B"], mine["C"]):
+    for run_b in (mine["B"], mine["C"], mine["D"]):
         pair = metrics.compare(*(evaluation.read_run(g.runs[0]) for g in (mine["A"], run_b)))
         reaches.append(pair["difference"] - pair["difference_ci"][0])
         assert (pair["difference_ci"][0] <= 0) == (run_b is mine["B"] and frame["tie"][1] == "tie")
-    assert frame["smallest"].tolist() == pytest.approx([100 * np.median(reaches)] * 3)
+    assert frame["smallest"].tolist() == pytest.approx([100 * np.median(reaches)] * 4)
+    assert np.median(reaches) != pytest.approx(np.mean(reaches), rel=0.01)
     assert set(frame["smallest_by"]) == {"paired bootstrap over 400 images"}
 
 
@@ -177,18 +194,66 @@ def test_patients_are_what_is_drawn(groups):
 
 
 def test_rounds_are_compared_by_t(groups):
-    def rounds(name, shares):
-        return [
-            run(f"{name}{i}", np.arange(100) < 100 * share, split=f"s{i}", split_seed=i)
-            for i, share in enumerate(shares)
-        ]
-
-    mine = groups(A=rounds("a", (0.90, 0.92, 0.94)), B=rounds("b", (0.80, 0.81, 0.85)))
+    mine = groups(A=several("a", (0.90, 0.92, 0.94)), B=several("b", (0.80, 0.81, 0.85)))
     frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
     # differences 10, 11, 9: sd 1, t of two degrees of freedom 4.302653
     assert frame["smallest"][0] == pytest.approx(4.302653 / math.sqrt(3), rel=1e-5)
     assert frame["smallest_by"][0] == "t of the differences in 3 rounds"
     assert frame["tie"].tolist() == ["alone", ""]
+
+
+def test_the_best_of_several_rounds_is_so_in_the_mean(groups):
+    mine = groups(A=several("a", (0.9, 0.9, 0.3)), B=several("b", (0.8, 0.8, 0.8)))
+    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    assert frame["tie"].tolist() == ["tie", "best"]
+    mine = groups(A=several("a", (0.9, 0.8)), B=several("b", (0.5, 0.41)))
+    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    assert set(frame["smallest_by"]) == {"t of the differences in 2 rounds"}
+    assert frame["tie"].tolist() == ["alone", ""]
+
+
+def test_rounds_that_differ_much_are_told_by_t_on_the_same_images_too(groups):
+    mine = groups(A=several("a", (0.9, 0.7), "fold"), B=several("b", (0.3, 0.7), "fold"))
+    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    assert set(frame["smallest_by"]) == {"t of the differences in 2 rounds"}
+    # differences 0.6 and 0: sd 0.6 / sqrt(2); t of one degree of freedom is tan(0.475 pi)
+    assert frame["smallest"][0] == pytest.approx(100 * math.tan(0.475 * math.pi) * 0.3)
+
+
+def test_of_rounds_on_the_same_images_the_first_is_paired(groups):
+    at = np.arange(100)
+    pairs = [(at < 90, at < 60), (at < 60, (at >= 60) & (at < 90))]  # by 30 of 30, of 90 apart
+    runs = [
+        [run(f"{name}{i}", pair[k], split=f"s{i}", fold=i) for i, pair in enumerate(pairs)]
+        for k, name in enumerate("ab")
+    ]
+    mine = groups(A=runs[0], B=runs[1])
+    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    assert frame["smallest_by"][0].endswith("over 100 images in a round")
+    reaches = []
+    for one, other in zip(*runs, strict=True):
+        found = metrics.compare(one[2], other[2])
+        reaches.append(100 * (found["difference"] - found["difference_ci"][0]))
+    assert frame["smallest"][0] == pytest.approx(reaches[0]) and reaches[1] > 1.5 * reaches[0]
+
+
+def test_runs_that_tell_no_width_are_not_paired(groups):
+    right = np.arange(100) < 90
+    for mine in (
+        groups(A=[run("a", right)], B=[run("b", right)]),  # nothing differs
+        groups(A=[run("a", right, seed=0)], B=[run("b", right, seed=1)]),  # no round of both
+        groups(
+            A=[run("a", right, cases=["p"] * 100)], B=[run("b", right & False, cases=["p"] * 100)]
+        ),  # one patient
+    ):
+        frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+        assert frame["smallest_by"].str.endswith("not paired").all()
+    # a rival that is the same run again says nothing of the width, nor from what it is
+    far = np.arange(100) < 60
+    mine = groups(A=[run("a", right)], B=[run("b", far)], C=[run("c", right)])
+    frame = of(table(*((row, "90.00", 100, "2") for row in "ABC")), mine)
+    assert frame["smallest_by"].tolist() == ["paired bootstrap over 100 images"] * 3
+    assert frame["tie"].tolist() == ["best", "", "tie"]
 
 
 def test_rounds_on_the_same_images_say_nothing_of_others(groups):

@@ -201,7 +201,7 @@ def _of_runs(groups: Mapping[str, Group], known: Pairs) -> Resolution | None:
     """Compare the best row with each other one; None where that cannot be, or there is none."""
     runs = {preset: _rounds(group) for preset, group in groups.items()}
     best = max(runs, key=lambda name: float(np.mean([value for _, value in runs[name].values()])))
-    reaches, ties, basis = [], [], ""
+    reaches, ties = [], []
     for name in runs:
         if name == best:
             continue
@@ -218,8 +218,13 @@ def _of_runs(groups: Mapping[str, Group], known: Pairs) -> Resolution | None:
         if apart <= reach + 1e-12:  # an interval that ends at 0 holds it
             ties.append(name)
         if reach:
-            reaches.append(reach)
-    return Resolution((), float(np.median(reaches)), basis, best, tuple(ties)) if reaches else None
+            reaches.append((reach, basis))
+    if not reaches:
+        return None
+    basis = sorted(reaches)[len(reaches) // 2][1]
+    return Resolution(
+        (), float(np.median([reach for reach, _ in reaches])), basis, best, tuple(ties)
+    )
 
 
 def _rounds_apart(
