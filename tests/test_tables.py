@@ -9,6 +9,7 @@ import math
 import sys
 from pathlib import Path
 
+import golden_tables
 import numpy as np
 import pandas as pd
 import pytest
@@ -684,16 +685,14 @@ for name, epochs in (("third", 9), ("fourth", 8)):
     return tables.load("fakepaper", tmp_path / "runs")
 
 
-HERE = Path(__file__).parent
-
-
 def test_markdown_whole(all_kinds, tmp_path):
     shown = tables.markdown(all_kinds).replace(tmp_path.as_posix(), "TMP")
-    assert shown == (HERE / "golden_tables.md").read_text(encoding="utf-8")
+    assert shown == golden_tables.pinned("md", shown)
 
 
 def test_latex_whole(all_kinds):
-    assert tables.latex(all_kinds) == (HERE / "golden_tables.tex").read_text(encoding="utf-8")
+    shown = tables.latex(all_kinds)
+    assert shown == golden_tables.pinned("tex", shown)
 
 
 def test_other_formats_and_output(paper, tmp_path, capsys, monkeypatch):
