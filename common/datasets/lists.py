@@ -18,7 +18,7 @@ from pathlib import Path
 from common import terminal
 from common.datasets.words import COLUMNS, part_word
 from common.errors import InputError, listed
-from common.files import read_text
+from common.files import read_text, separated
 
 LIST_COLUMNS = ("image", "label", "patient", "slide", "magnification", "mpp", "part")
 """Columns that a list may have; all but `image` may be missing."""
@@ -27,7 +27,6 @@ LEAST_MPP, MOST_MPP = 0.02, 20.0
 """Micrometres per px that a microscope gives; what lies outside is a slip."""
 
 _UNKNOWN = {"", "na", "n/a", "nan", "none", "null", "unknown", "?", "-"}
-_SEPARATORS = ",;\t|"
 _REPAIR = "save it as CSV UTF-8 with the columns image and label"
 _NEAR = {
     "image": (*COLUMNS["image"], "picture"),
@@ -111,7 +110,7 @@ def read_list(path: Path, *, needs: tuple[str, ...] = ()) -> List:
         If it is no such list; file and line are named.
     """
     text = _decoded(path)
-    separator, text, before = _separator(text)
+    separator, text, before = separated(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         head = next(reader, [])
@@ -170,18 +169,6 @@ def _decoded(path: Path) -> str:
             f"{path}: is no UTF-8, read as Windows-1252; save it as CSV UTF-8 if names look wrong"
         )
     return unicodedata.normalize("NFC", text)
-
-
-def _separator(text: str) -> tuple[str, str, int]:
-    """What parts the columns; the text without Excel's line `sep=;`, and how many lines that is."""
-    first, _, rest = text.partition("\n")
-    told = re.fullmatch(r"sep=(.)\r?", first, re.IGNORECASE)
-    if told:
-        return told[1], rest, 1
-    first = re.split(r"[\r\n]", text, maxsplit=1)[0]
-    counts = {each: first.count(each) for each in _SEPARATORS}
-    best = max(_SEPARATORS, key=lambda each: counts[each])
-    return (best if counts[best] else ","), text, 0
 
 
 def _header(path: Path, head: list[str], line: int) -> list[str]:

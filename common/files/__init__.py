@@ -14,6 +14,7 @@ from common.files.reading import (
     read_json,
     read_table,
     read_text,
+    separated,
 )
 from common.files.writing import (
     as_bytes,
@@ -48,6 +49,7 @@ __all__ = [
     "read_table",
     "read_text",
     "replace_block",
+    "separated",
     "sheet_text",
     "write_csv",
     "write_json",

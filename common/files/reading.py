@@ -11,6 +11,7 @@ import io
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ MAX_COLUMNS = 2000
 MAX_DEPTH = 32
 """How deep lists and objects of a JSON file may lie in one another."""
 
+_SEPARATORS = ",;\t|"
 _LONGEST_FIELD = 1 << 20  # a stain normaliser's state in samples.csv has some kB
 
 
@@ -179,8 +181,38 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def separated(text: str) -> tuple[str, str, int]:
+    """Find what parts the columns of a table that any program may have written.
+
+    Parameters
+    ----------
+    text : str
+        The table, from its header on, or with Excel's line ``sep=;`` above it.
+
+    Returns
+    -------
+    separator : str
+        The one that stands most often in the header; a comma if there is none.
+    text : str
+        Without Excel's line.
+    lines : int
+        How many were left out.
+    """
+    first, _, rest = text.partition("\n")
+    told = re.fullmatch(r"sep=(.)\r?", first, re.IGNORECASE)
+    if told:
+        return told[1], rest, 1
+    header = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    return max(_SEPARATORS, key=header.count), text, 0
+
+
 def csv_lines(
-    path: str | Path, *, limit: int = MAX_CSV, whole: bool = False, repair: str = RESTORE
+    path: str | Path,
+    *,
+    limit: int = MAX_CSV,
+    whole: bool = False,
+    repair: str = RESTORE,
+    foreign: bool = False,
 ) -> Generator[tuple[int, list[str]]]:
     """Read a CSV file line by line: its header first, empty lines left out.
 
@@ -193,6 +225,8 @@ def csv_lines(
         Whether its last line must end, as of every file that this library writes.
     repair : str
         What to do about a damaged file, to end the message.
+    foreign : bool
+        Whether any program may have written it: columns are parted by what `separated` finds.
 
     Yields
     ------
@@ -210,21 +244,22 @@ def csv_lines(
     text = read_text(path, limit, repair=repair)
     if whole and not text.endswith("\n"):
         raise InputError(f"{path}: cut short, its last line does not end; {repair}")
+    separator, text, above = separated(text) if foreign else (",", text, 0)
     before = csv.field_size_limit(_LONGEST_FIELD)
     try:
-        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         header = next(rows, [])
         _check_header(path, header, repair)
-        yield rows.line_num, header
+        yield rows.line_num + above, header
         for values in rows:
             if not values:
                 continue
             if len(values) != len(header):
                 raise InputError(
-                    f"{path}, line {rows.line_num}: {len(values)} values, not {len(header)}; "
-                    f"{repair}"
+                    f"{path}, line {rows.line_num + above}: {len(values)} values, not "
+                    f"{len(header)}; {repair}"
                 )
-            yield rows.line_num, values
+            yield rows.line_num + above, values
     except csv.Error as error:
         raise InputError(f"{path}: no CSV table ({error}); {repair}") from None
     finally:
@@ -242,14 +277,19 @@ def _check_header(path: str | Path, header: list[str], repair: str) -> None:
 
 
 def read_columns(
-    path: str | Path, *, limit: int = MAX_CSV, whole: bool = False, repair: str = RESTORE
+    path: str | Path,
+    *,
+    limit: int = MAX_CSV,
+    whole: bool = False,
+    repair: str = RESTORE,
+    foreign: bool = False,
 ) -> dict[str, list[str]]:
     """Read a CSV file as text, column by column.
 
     Parameters
     ----------
     path : path
-    limit, whole, repair
+    limit, whole, repair, foreign
         As `csv_lines` takes them.
 
     Returns
@@ -263,9 +303,10 @@ def read_columns(
         As `csv_lines`.
     """
     text = read_text(path, limit, repair=repair)
-    columns = _plain_columns(text)
+    as_ours = not foreign or separated(text)[::2] == (",", 0)
+    columns = _plain_columns(text) if as_ours else None
     if columns is None:
-        lines = csv_lines(path, limit=limit, whole=whole, repair=repair)
+        lines = csv_lines(path, limit=limit, whole=whole, repair=repair, foreign=foreign)
         _, header = next(lines)
         rows = [values for _, values in lines]
         columns = [[name, *values] for name, *values in zip(header, *rows, strict=True)]
@@ -307,6 +348,7 @@ def read_table(
     limit: int = MAX_CSV,
     whole: bool = False,
     repair: str = RESTORE,
+    foreign: bool = False,
 ) -> pd.DataFrame:
     """Read a CSV file as text: case numbers and the class "0" are names, "NA" is no gap.
 
@@ -315,7 +357,7 @@ def read_table(
     path : path
     columns : sequence of str
         Columns that it must have.
-    limit, whole, repair
+    limit, whole, repair, foreign
         As `csv_lines` takes them.
 
     Returns
@@ -330,7 +372,7 @@ def read_table(
     """
     import pandas as pd
 
-    table = read_columns(path, limit=limit, whole=whole, repair=repair)
+    table = read_columns(path, limit=limit, whole=whole, repair=repair, foreign=foreign)
     missing = [name for name in columns if name not in table]
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}; {repair}")

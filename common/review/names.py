@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.datasets import breakhis
 from common.datasets.lists import known
 from common.datasets.words import COLUMNS, POSITIVE_WORDS
-from common.errors import InputError, listed
-from common.files import read_table, read_text
+from common.errors import listed
 from common.terminal import plain as escaped
 
 if TYPE_CHECKING:
@@ -128,38 +125,6 @@ def roles(columns: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
             if match is not None and match not in found.values():
                 found[role] = match
     return found
-
-
-def read_any(path: str | Path, repair: str) -> pd.DataFrame:
-    """Read a table whose columns are parted by commas, semicolons or tabs, as text.
-
-    Parameters
-    ----------
-    path : path
-    repair : str
-        What to do about a damaged file, to end the message.
-
-    Raises
-    ------
-    InputError
-        As `files.read_table`.
-    """
-    import pandas as pd
-
-    table = read_table(path, repair=repair)
-    (header, *_) = table
-    mark = next((mark for mark in ";\t" if mark in header), "")
-    if len(table.columns) > 1 or not mark:
-        return table
-    names, *rows = csv.reader(
-        read_text(path, repair=repair).splitlines(), delimiter=mark, strict=True
-    )
-    for number, row in enumerate(rows, 2):
-        if row and len(row) != len(names):
-            raise InputError(f"{path}, line {number}: {len(row)} values, not {len(names)}")
-    if len(set(names)) < len(names):
-        raise InputError(f"{path}: a column stands there twice; {repair}")
-    return pd.DataFrame([row for row in rows if row], columns=names, dtype=str)
 
 
 def class_of_column(column: str, classes: Iterable[str]) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import InputError, listed
+from common.files import read_table
 from common.review.finding import Finding, many, of_all
-from common.review.names import in_brief, plain, read_any, roles, told_by_names
+from common.review.names import in_brief, plain, roles, told_by_names
 from common.splits import GROUPS, forms, leakage
 from common.splits.audit import Audit, audit
 from common.splits.lists import Listed, part_of
@@ -71,7 +72,7 @@ def read(path: str | Path) -> list[Split]:
     """
     path = Path(path)
     if path.suffix.lower() == ".csv" and path.is_file():
-        table = read_any(path, REPAIR)
+        table = read_table(path, repair=REPAIR, foreign=True)
         columns = roles(list(table), {})
         folds = {"fold", "folds", "kfold", "fold_id", "cv_fold"} & set(map(plain, table))
         if {"image", "part"} <= columns.keys() and not folds:

@@ -15,6 +15,8 @@ from common.review.finding import Finding
 if TYPE_CHECKING:
     import pandas as pd
 
+_DECIMAL_COMMA = r"^\s*([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)\s*$"
+
 
 @dataclass
 class Predictions:
@@ -104,7 +106,7 @@ def class_names(column: pd.Series) -> list[str]:
 
 
 def floats(column: pd.Series) -> np.ndarray:
-    """Give the numbers of a column, NaN where there is none; 90% is 90.
+    """Give the numbers of a column, NaN where there is none; 90% is 90, and 0,9 is 0.9.
 
     Parameters
     ----------
@@ -112,7 +114,8 @@ def floats(column: pd.Series) -> np.ndarray:
     """
     import pandas as pd
 
-    return pd.to_numeric(column.str.removesuffix("%"), errors="coerce").to_numpy(np.float64)
+    texts = column.str.removesuffix("%").str.replace(_DECIMAL_COMMA, r"\1.\2", regex=True)
+    return pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
 
 
 def has_numbers(column: pd.Series) -> bool:

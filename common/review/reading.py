@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.errors import InputError, listed
+from common.files import read_table
 from common.predictions import SUM_TOLERANCE, predicted_classes
 from common.review.finding import Finding, of_all
-from common.review.names import POSITIVE, in_brief, plain, read_any, roles, spelling
+from common.review.names import POSITIVE, in_brief, plain, roles, spelling
 from common.review.predicted import (
     Predictions,
     are_shares,
@@ -56,7 +57,7 @@ def read(path: str | Path, given: Mapping[str, str], positive: str | None = None
         If it is no CSV table, has no line, or no column of labels, or neither predictions nor
         probabilities; if a column that was given is not there.
     """
-    table = read_any(path, REPAIR)
+    table = read_table(path, repair=REPAIR, foreign=True)
     if table.empty:
         raise InputError(f"{path}: no line below the header; {REPAIR}")
     for role, column in given.items():
