@@ -79,6 +79,7 @@ FORMS = {
     "a.csv": f"image,part\n{AB}.png,train\n{CD}.png,test\n{OTHER}.png,train\n",
     "b.csv": "\ufeffFile Name;Set\r\n"
     f"C:\\x\\{AB}.PNG;Training\r\nD:\\{CD}.PNG;TEST\r\n{OTHER};trn\r\n",
+    "excel.csv": f"sep=;\r\nimage;part\r\n{AB}.png;train\r\n{CD}.png;test\r\n{OTHER}.png;train\r\n",
     "c.csv": f"{AB}.png,train\n{CD}.png,test\n{OTHER}.png,train\n",
     "d.tsv": f"id\tpath\tsplit\n1\tx/{AB}.png\ttrain\n2\t{CD}.png\ttest\n3\t{OTHER}.png\ttrain\n",
     "e.csv": "train,test\n22549AB,22549CD\n2523,\n",
@@ -185,6 +186,7 @@ def test_outer_lists_of_json_belong_to_every_fold(tmp_path):
         ("image,part\n", "no line below"),
         ("image,part\na,train\nb,tset\nc,test\n", r":3: 'tset' is no part"),
         ("image,part\na,train\nb\n", r":3: 1 values, not 2"),
+        ("sep=;\nimage;part\na;train\nb;tset\nc;test\n", r":4: 'tset' is no part"),
         ("image,part\na,train\nb,train\n", "only a part train"),
         ("image,label\na,1\nb,2\n", "no column says the part"),
         ('image,part\n"a,train\n', "no table"),

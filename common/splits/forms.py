@@ -16,7 +16,7 @@ from pathlib import Path
 from common.datasets.listing import looks_like_image, scan
 from common.datasets.words import COLUMNS, PART_WORDS
 from common.errors import InputError, listed
-from common.files import read_text
+from common.files import read_text, separated
 from common.splits.json_forms import in_json
 from common.splits.lists import NAMES, REPAIR, Listed, part_of
 from common.splits.parts import GROUPS, PARTS
@@ -119,22 +119,22 @@ def _part_of_list(path: Path) -> str:
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
     """Lines of a table, with their numbers; what parts its fields is found."""
-    text = read_text(path, repair=REPAIR)
+    told, text, above = separated(read_text(path, repair=REPAIR))
     numbered = [
-        (n, line) for n, line in enumerate(text.splitlines(), 1)
+        (n, line) for n, line in enumerate(text.splitlines(), 1 + above)
         if line.strip() and not line.lstrip().startswith("#")
     ]  # fmt: skip
     lines = [line for _, line in numbered]
     if not lines:
         raise InputError(f"{path}: empty; {REPAIR}")
-    mark = max(
+    mark = told if above else max(
         ",;\t|", key=lambda mark: (min(line.count(mark) for line in lines[:20]), mark == ",")
-    )
+    )  # fmt: skip
     if not min(line.count(mark) for line in lines[:20]) and all(map(_spaced, lines)):
         return [(n, line.split()) for n, line in numbered]
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+        rows = [(reader.line_num + above, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
         raise InputError(f"{path}: no table ({error}); {REPAIR}") from None
     return [(n, row) for n, row in rows if any(row) and not row[0].startswith("#")]
