@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import functools
 import hashlib
 import os
 import time
@@ -17,7 +16,6 @@ import numpy as np
 
 from common import terminal, writers
 from common.errors import InputError
-from common.images.decoders import Decoders, worth_it
 from common.images.fingerprints import (
     RECORD_BYTES,
     Fingerprints,
@@ -115,12 +113,6 @@ def _append_all(
     store.fingerprints_file.touch()
     bar = terminal.progress("image cache", len(paths), "images", closing=False, shown=progress)
     pool = ThreadPoolExecutor(workers)
-    processes = contextlib.ExitStack()
-    make: Callable[[bytes, str], tuple[np.ndarray, np.void]] = functools.partial(
-        _reduced, store, transform
-    )
-    if transform is None and worth_it(paths, workers):
-        make = processes.enter_context(Decoders(workers, store.size, store.filter)).reduce
     try:
         with store.pixels_file.open("r+b") as file, store.fingerprints_file.open("r+b") as marks:
             # A memmap that hits a full disk dies by SIGBUS; this fails with a message.
@@ -130,7 +122,7 @@ def _append_all(
                 _reserve(each.fileno(), count * row_bytes, (count + len(paths)) * row_bytes)
             file.seek(count * store.row_bytes)
             try:
-                work = ((path, pool.submit(_prepare, store, path, make)) for path in paths)
+                work = ((path, pool.submit(_prepare, store, path, transform)) for path in paths)
                 for path, future in _few_at_a_time(work, 2 * workers):
                     try:
                         store.append(file, marks, path, *future.result())
@@ -148,19 +140,17 @@ def _append_all(
     finally:
         bar.end()
         pool.shutdown(cancel_futures=True)
-        processes.close()
     return problems
 
 
-def _prepare(
-    store: Store, path: str, make: Callable[[bytes, str], tuple[np.ndarray, np.void]]
-) -> _Prepared:
+def _prepare(store: Store, path: str, transform: Transform | None) -> _Prepared:
     """Do what needs no order: digest and state of the file, what is kept of an unknown image."""
     data, status = load(path)
     digest = hashlib.sha256(data).hexdigest()
     if digest in store.by_hash:
         return digest, status, None, None
-    return digest, status, *make(data, os.path.splitext(path)[1])  # noqa: PTH122
+    extension = os.path.splitext(path)[1]  # noqa: PTH122
+    return digest, status, *_reduced(store, transform, data, extension)
 
 
 def _reduced(

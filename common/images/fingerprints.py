@@ -17,6 +17,11 @@ HASH_SIDE = 16
 ORIENTATIONS = 8
 """By flips and quarter turns; the image as it is comes first."""
 
+_SIGNS = np.where(np.arange(HASH_SIDE) % 2, -1, 1).astype(np.float32)
+_FLIPS = np.stack(
+    [np.outer(rows, columns) for rows in (_SIGNS**2, _SIGNS) for columns in (_SIGNS**2, _SIGNS)]
+)
+
 # Of one image in a file of the cache. `check` binds it to the file that was decoded: what a killed
 # process left, or what belongs to another row, is not taken for a fingerprint.
 _RECORD = np.dtype(
@@ -53,21 +58,6 @@ class Fingerprints:
 
     def __getitem__(self, rows: np.ndarray) -> Fingerprints:
         return Fingerprints(self.pixels[rows], self.hashes[rows])
-
-
-def from_bytes(data: bytes) -> np.void:
-    """The fingerprint whose bytes these are, from another process.
-
-    Parameters
-    ----------
-    data : bytes
-        `RECORD_BYTES` of them.
-
-    Returns
-    -------
-    void
-    """
-    return np.frombuffer(bytearray(data), _RECORD)[0]
 
 
 def pixel_hash(image: np.ndarray) -> bytes:
@@ -124,20 +114,14 @@ def perceptual_hashes(frequencies: np.ndarray) -> np.ndarray:
     ndarray
         Shape (..., 8, 4), uint64.
     """
-    sign = np.where(np.arange(HASH_SIDE) % 2, -1.0, 1.0).astype(np.float32)
-    turned = np.stack(
-        [
-            base * rows * columns
-            for base in (frequencies, np.swapaxes(frequencies, -1, -2))
-            for rows in (np.float32(1.0), sign[:, None])
-            for columns in (np.float32(1.0), sign[None, :])
-        ],
-        axis=-3,
-    )
-    flat = turned.reshape(*turned.shape[:-2], HASH_SIDE * HASH_SIDE)
+    both = np.stack([frequencies, np.swapaxes(frequencies, -1, -2)], axis=-3)
+    turned = both[..., None, :, :] * _FLIPS
+    flat = turned.reshape(*frequencies.shape[:-2], ORIENTATIONS, HASH_SIDE * HASH_SIDE)
     # The mean (first coefficient) is left out: brightness and contrast do not change the others'
-    # order.
-    bits = flat > np.median(flat[..., 1:], axis=-1, keepdims=True)
+    # order. They are odd in number: the middle one is the median, which NumPy takes longer for.
+    middle = (HASH_SIDE * HASH_SIDE - 1) // 2
+    median = np.partition(flat[..., 1:], middle, axis=-1)[..., middle, None]
+    bits = flat > median
     bits[..., 0] = False
     return np.ascontiguousarray(np.packbits(bits, axis=-1)).view(np.uint64)
 

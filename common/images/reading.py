@@ -12,7 +12,7 @@ import os
 import stat
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from common.backend import cores
 from common.errors import InputError
+from common.images.fast_png import decode_png, decode_with_opencv
 from common.images.formats import AGAIN, MAX_PIXELS, RESAVE, Header, ImageError, inspect
 from common.images.jpeg import with_filler
 
@@ -72,9 +73,7 @@ def load(path: str | Path) -> tuple[bytes, os.stat_result]:
         raise ImageError(f"cannot be read ({error.strerror}); check its permissions") from None
 
 
-def decode(
-    data: bytes, extension: str, fast: Callable[[bytes, Header], np.ndarray | None] | None = None
-) -> np.ndarray:
+def decode(data: bytes, extension: str) -> np.ndarray:
     """Check and decode an encoded image.
 
     Parameters
@@ -83,8 +82,6 @@ def decode(
         The whole file.
     extension : str
         Of its name, such as ".png".
-    fast : callable, optional
-        Instead of `decode_fast`.
 
     Returns
     -------
@@ -97,9 +94,7 @@ def decode(
         Says what is wrong with it and what to do.
     """
     header = inspect(data, extension)
-    image = (
-        _decode_strictly(data, header) if header.forgiven else (fast or decode_fast)(data, header)
-    )
+    image = _decode_strictly(data, header) if header.forgiven else _decode(data, header)
     if image is None or image.shape[:2] != (header.height, header.width):
         raise ImageError(f"cannot be decoded, so is damaged or unusual; {AGAIN}")
     if header.alpha:
@@ -109,28 +104,10 @@ def decode(
     return image
 
 
-def decode_fast(data: bytes, header: Header) -> np.ndarray | None:
-    """Decode what `inspect` has verified.
-
-    Parameters
-    ----------
-    data : bytes
-        The whole file.
-    header : Header
-
-    Returns
-    -------
-    ndarray or None
-        RGB, or RGBA with an alpha channel; None if it cannot be decoded.
-    """
-    flags = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR_RGB
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        return None
-    if header.alpha and image is not None and image.ndim == 3 and image.shape[2] == 4:
-        return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
-    return image
+def _decode(data: bytes, header: Header) -> np.ndarray | None:
+    """Decode what `inspect` has verified; None if it cannot be decoded."""
+    image = decode_png(data, header) if header.kind == "PNG" else None
+    return decode_with_opencv(data, header) if image is None else image
 
 
 def _decode_strictly(data: bytes, header: Header) -> np.ndarray | None:
