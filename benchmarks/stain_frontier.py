@@ -16,12 +16,14 @@ script makes with pip, or in that of --python.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -33,7 +35,12 @@ import numpy as np  # noqa: E402
 from common import figures, images  # noqa: E402
 from common.errors import InputError, main  # noqa: E402
 from common.files import path_argument  # noqa: E402
-from common.stain import MacenkoNormalizer, ReinhardNormalizer, VahadaneNormalizer  # noqa: E402
+from common.stain import (  # noqa: E402
+    MacenkoNormalizer,
+    Normalizer,
+    ReinhardNormalizer,
+    VahadaneNormalizer,
+)
 
 PACKAGES = (
     ["torch", "torchstain", "torch-staintools", "scikit-image", "opencv-python-headless"],
@@ -47,8 +54,9 @@ PEERS = (
     "tiatoolbox reinhard", "scikit-image separation",
 )  # fmt: skip
 OURS = {
-    "histopapers macenko": MacenkoNormalizer, "histopapers vahadane": VahadaneNormalizer,
-    "histopapers reinhard": ReinhardNormalizer,
+    "histopapers macenko": MacenkoNormalizer,
+    "histopapers macenko luminosity": functools.partial(MacenkoNormalizer, "luminosity"),
+    "histopapers vahadane": VahadaneNormalizer, "histopapers reinhard": ReinhardNormalizer,
 }  # fmt: skip
 # Ruifrok and Johnston 2001: optical densities of haematoxylin and of eosin in red, green and blue.
 RUIFROK = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])
@@ -62,9 +70,11 @@ def amounts(image: np.ndarray) -> np.ndarray:
     )
 
 
-def mixed(amount: np.ndarray, stains: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """The image of these amounts in a laboratory's stains."""
-    return np.rint(255 * np.exp(-(amount * strength) @ stains)).astype(np.uint8)
+def mixed(
+    amount: np.ndarray, stains: np.ndarray, strength: np.ndarray, white: float = 255
+) -> np.ndarray:
+    """The image of these amounts in a laboratory's stains, before light of this level."""
+    return np.rint(white * np.exp(-(amount * strength) @ stains)).astype(np.uint8)
 
 
 def laboratories(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -77,7 +87,9 @@ def laboratories(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def pictures(data_dir: Path | None, count: int, scratch: Path) -> dict[str, np.ndarray]:
+def pictures(
+    data_dir: Path | None, count: int, scratch: Path, white: float = 255
+) -> dict[str, np.ndarray]:
     """Images, the target of each, and what each is in the target's stains: truth."""
     if data_dir is None:
         from common.datasets import synthetic
@@ -97,22 +109,30 @@ def pictures(data_dir: Path | None, count: int, scratch: Path) -> dict[str, np.n
         if len(found["images"]) == count:
             break
         (here, there), shown = next(pairs), {}
-        shown["images"], shown["targets"] = mixed(left, *here), mixed(right, *there)
+        shown["images"] = mixed(left, *here, white)
+        shown["targets"] = mixed(right, *there, white)
         # Macenko's rule, by which all of them see tissue: dense in every channel.
         if all((-np.log(each / 255 + 1e-6) > 0.15).all(axis=2).mean() > 0.1
                for each in shown.values()):  # fmt: skip
-            for name, each in (*shown.items(), ("truth", mixed(left, *there))):
+            for name, each in (*shown.items(), ("truth", mixed(left, *there, white))):
                 found[name].append(each)
     if not found["images"]:
         raise InputError(f"{data_dir}: no PNG below it shows stained tissue on both sides")
     return {name: np.stack(each) for name, each in found.items()}
 
 
-def ours(kind: type, given: dict[str, np.ndarray]) -> tuple[np.ndarray, list[float]]:
+def ours(
+    kind: Callable[[], Normalizer], given: dict[str, np.ndarray]
+) -> tuple[np.ndarray, list[float]]:
+    """Results and seconds; where a target is refused, its image stays as it is."""
     results, seconds = [], []
     kind().fit(given["targets"][0]).transform(given["images"][0])
     for image, target in zip(given["images"], given["targets"], strict=True):
-        normalizer = kind().fit(target)
+        try:
+            normalizer = kind().fit(target)
+        except InputError:
+            results.append(image)
+            continue
         start = time.process_time()
         results.append(normalizer.transform(image))
         seconds.append(time.process_time() - start)
@@ -200,6 +220,8 @@ def run() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=path_argument, metavar="DIR", help="real H&E images")
     parser.add_argument("--images", type=int, default=12, help="that are normalised")
+    parser.add_argument("--white", type=float, default=255, help="level of the light")
+    parser.add_argument("--ours", action="store_true", help="without the peers")
     parser.add_argument("--python", type=path_argument, metavar="FILE",
                         help="of an environment with the peers")  # fmt: skip
     parser.add_argument("--limit", type=float, default=600, help="seconds for each peer")
@@ -209,13 +231,14 @@ def run() -> int:
     points: dict[str, tuple[float, float]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
-        given = pictures(flags.data_dir, flags.images, scratch)
+        given = pictures(flags.data_dir, flags.images, scratch, flags.white)
         np.savez(scratch / "images.npz", **given)
         truth = given["truth"]
         untouched = np.abs(given["images"].astype(float) - truth).mean(axis=(1, 2, 3))
         print(f"{len(truth)} images; not normalised: error {np.median(untouched):.2f}")
-        python = flags.python or environment(scratch / "peers")
-        for name in (*OURS, *PEERS):
+        peers = () if flags.ours else PEERS
+        python = flags.python or (environment(scratch / "peers") if peers else Path())
+        for name in (*OURS, *peers):
             found = (
                 ours(OURS[name], given)
                 if name in OURS

@@ -57,7 +57,8 @@ def test_conventions_are_these():
     }  # fmt: skip
     assert {
         "macenko": {
-            "default": {}, "torchstain": torchstain,
+            "default": {}, "luminosity": {"mask": "luminosity", "mask_threshold": 0.8},
+            "torchstain": torchstain,
             "torchstain_numpy": {**torchstain, "percentile": "linear"}, "staintools": staintools,
         },
         "vahadane": {"default": vahadane, "staintools": {**staintools, "dictionary": "online"}},
@@ -141,7 +142,10 @@ def test_what_a_share_of_tissue_is_given():
 
 
 def test_what_a_normalizer_is_given():
-    with is_said("stain preset 'x': macenko has default, torchstain, torchstain_numpy, staintools"):
+    with is_said(
+        "stain preset 'x': macenko has default, luminosity, torchstain, "
+        "torchstain_numpy, staintools"
+    ):
         MacenkoNormalizer("x")
     with is_said("stain engine 'x': choose from own, staintools"):
         MacenkoNormalizer(engine="x")
@@ -234,7 +238,7 @@ def test_versions_of_caches_and_of_files(tmp_path):
     normalizer = ReinhardNormalizer()
     normalizer.set_target(mean=[1, 2, 3], deviation=[0, 2, 3])
     normalizer.save(tmp_path / "stain.json")
-    assert normalizer.identity().startswith('{"version":2,"method":"reinhard","engine":"own",')
+    assert normalizer.identity().startswith('{"version":3,"method":"reinhard","engine":"own",')
     assert json.loads((tmp_path / "stain.json").read_text())["stain_normalizer"] == 1
     assert stain.load(tmp_path / "stain.json").identity() == normalizer.identity()
 

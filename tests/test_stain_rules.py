@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
 
 import cv2
 import edge_bundle
@@ -18,6 +20,7 @@ from common.stain import (
     ReinhardNormalizer,
     Stains,
     VahadaneNormalizer,
+    estimation,
     tissue,
 )
 from common.stain.estimation import (
@@ -77,6 +80,16 @@ def test_tissue_by_lightness_is_darker_than_the_fraction():
     assert {203, 204, 205} <= set(lightness)  # 204 / 255 is 0.8
     mask = tissue.tissue_mask(image, "luminosity", 0.8, tissue.density_table(255, "floor"))
     assert (mask[:, 0] == np.where(lightness < 204, 255, 0)).all()
+
+
+def test_pixels_of_a_mask():
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    mask = np.random.default_rng(1).choice([0, 1, 255], (5, 7)).astype(np.uint8)
+    found = tissue.select(image, mask)
+    assert (found == image[mask > 0]).all() and found.dtype == np.uint8
+    none = tissue.select(image, np.zeros_like(mask))
+    assert none.shape == (0, 3) and none.dtype == np.uint8
+    assert (tissue.select(image, np.ones_like(mask)) == image.reshape(-1, 3)).all()
 
 
 def test_share_of_tissue():
@@ -338,6 +351,31 @@ def test_dictionary_of_two_pure_stains(find):
     np.testing.assert_allclose(matrix, AXES, atol=0.01)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the numbers are glibc's")
+def test_numbers_are_those_of_the_c_library():
+    library = ctypes.CDLL(None)
+    library.random.restype = ctypes.c_long
+    library.srandom(0)
+    expected = [library.random() for _ in range(132_000)]
+    assert expected[:3] == [1_804_289_383, 846_930_886, 1_681_692_777]
+    for count in (1, 64, 131_072, 132_000):
+        assert estimation._random_numbers(count).tolist() == expected[:count]
+
+
+def test_pixels_come_in_the_order_of_spams():
+    """Its `randperm`: one of the rest is drawn, and the last of the rest takes its place."""
+    table, expected = list(range(700)), []
+    for number in estimation._random_numbers(700).tolist():
+        place = number % len(table)
+        expected.append(table[place])
+        table[place] = table[-1]
+        table.pop()
+    assert estimation._spams_order(700, 9_999).tolist() == expected
+    assert estimation._spams_order(700, 700).tolist() == expected
+    assert estimation._spams_order(700, 31).tolist() == expected[:31]
+    assert estimation._spams_order(700, 0).tolist() == []
+
+
 def test_online_learning_begins_at_two_pixels_and_moves_with_each_batch():
     """The pixels that the C library's generator names first: 1804289383 and 846930886, modulo n."""
     x = np.random.default_rng(0).uniform(0.1, 1, (1000, 3)).astype(np.float32)
@@ -348,14 +386,30 @@ def test_online_learning_begins_at_two_pixels_and_moves_with_each_batch():
     assert abs(once - start).max() > 0.01 and abs(twice - once).max() > 1e-3
 
 
-def haematoxylin_and_eosin():
+def test_the_second_atom_is_of_another_colour():
+    """A pixel of the first one's colour would never part from it."""
+    x = np.random.default_rng(0).uniform(0.1, 1, (1000, 3)).astype(np.float32)
+    x[886] = 2 * x[383]
+    unit = x[[383, 777]] / np.linalg.norm(x[[383, 777]], axis=1, keepdims=True)
+    np.testing.assert_allclose(estimation._first_atoms(x), unit, rtol=1e-5)
+    angle = np.arccos([0.9999985, 0.9999995])
+    for a, second in zip(angle, (886, 777), strict=True):
+        x[383], x[886] = [1, 0, 0], [np.cos(a), np.sin(a), 0]
+        found = estimation._first_atoms(x)[1]
+        np.testing.assert_allclose(found, x[second] / np.linalg.norm(x[second]), rtol=1e-5)
+    same = np.tile(np.float32([0.3, 0.6, 0.2]), (50, 1))
+    assert (estimation._first_atoms(same)[0] == estimation._first_atoms(same)[1]).all()
+    assert np.isfinite(estimation._first_atoms(0 * same)).all()
+
+
+def haematoxylin_and_eosin(pixels=700):
     """Optical densities of pixels with both stains, faint enough to have norms below 1."""
-    amounts = np.random.default_rng(5).uniform(0.05, 0.6, (700, 2))
+    amounts = np.random.default_rng(5).uniform(0.05, 0.6, (pixels, 2))
     return (amounts @ stain.RUIFROK).astype(np.float32)
 
 
 def naive_online(density, regularizer, batches):
-    """Algorithm 1 of Mairal et al. with its batches, one subset of atoms after the other."""
+    """`Trainer::train` of SPAMS 2.6 on two cores, one subset of atoms after the other."""
 
     def codes_of(pixel):
         best = (0.5 * pixel @ pixel, np.zeros(2))
@@ -370,28 +424,44 @@ def naive_online(density, regularizer, batches):
                 )
         return best[1]
 
-    order = np.random.default_rng(0).permutation(len(density))
-    x = density.astype(np.float64)
-    atoms = x[[1_804_289_383 % len(x), 846_930_886 % len(x)]]
+    x, count = density.astype(np.float64), len(density)
+    size = min(768, count)
+    order = estimation._spams_order(count, count)
+    atoms = x[[1_804_289_383 % count, 846_930_886 % count]]
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
-    a, b = np.zeros((2, 2)), np.zeros((2, 3))
-    for step in range(batches):
-        batch = x[order[np.arange(512 * step, 512 * (step + 1)) % len(x)]]
+    a_start, b_start = 1e-5 * np.eye(2), 1e-5 * atoms
+    a_odd, b_odd = np.zeros((2, 2)), np.zeros((2, 3))
+    a_even, b_even = np.zeros((2, 2)), np.zeros((2, 3))
+    even = True
+    for i in range(batches):
+        batch = x[[order[(j + i * size) % count] for j in range(size)]]
         codes = np.array([codes_of(pixel) for pixel in batch])
-        theta = 512 * (step + 1)
-        beta = (theta + 1 - 512) / (theta + 1)
-        a, b = beta * a + codes.T @ codes, beta * b + codes.T @ batch
+        epoch = ((i + 1) % count) * size // count
+        if even != (epoch % 2 == 0):
+            a_odd, b_odd, a_even, b_even = a_even, b_even, 0 * a_even, 0 * b_even
+            even = not even
+        seen = min(2 * count, i * size if i < size else size * size + i - size)
+        scale = (seen + 1 - size) / (seen + 1)
+        for sums in (a_start, b_start, a_odd, b_odd, a_even, b_even):
+            sums *= scale
+        a_even += codes.T @ codes / size
+        b_even += codes.T @ batch / size
+        a, b = a_odd + a_even, b_odd + b_even
+        if i * size < 10_000:
+            a, b = a + a_start, b + b_start
         for j in range(2):
             u = np.maximum((b[j] - a[j] @ atoms) / a[j, j] + atoms[j], 0)
             atoms[j] = u / max(np.linalg.norm(u), 1)
     return atoms[np.argsort(-atoms[:, 0])]
 
 
-@pytest.mark.parametrize("batches", [0, 1, 2, 3])
-def test_online_learning_is_mairals(batches):
-    x = haematoxylin_and_eosin()
+@pytest.mark.parametrize(("pixels", "batches"), [
+    (700, 0), (700, 1), (700, 2), (700, 3), (1_300, 1), (1_300, 2), (1_300, 6), (40, 45),
+])  # fmt: skip
+def test_online_learning_is_that_of_spams(pixels, batches):
+    x = haematoxylin_and_eosin(pixels)
     expected = naive_online(x, 0.02, batches)
-    np.testing.assert_allclose(online_matrix(x, 0.02, batches), expected, atol=2e-6)
+    np.testing.assert_allclose(online_matrix(x, 0.02, batches), expected, atol=3e-6)
 
 
 def test_the_dictionary_is_learnt_as_asked():
@@ -408,11 +478,13 @@ def test_the_dictionary_is_learnt_as_asked():
 
 
 def test_what_was_learnt_before_keeps_its_weight():
-    """Section 3.4: batches weigh alike up to the number of their images, then as single images."""
-    assert _kept(1, 512) == 1 / 513 and _kept(2, 512) == 513 / 1025
-    assert _kept(511, 512) == (511 * 512 + 1 - 512) / (511 * 512 + 1)
-    assert _kept(512, 512) == 261633 / 262145
-    assert _kept(513, 512) == 261634 / 262146
+    """SPAMS: batches weigh alike up to the number of their images, then as single images."""
+    assert _kept(0, 512, 10**9) == -511 and _kept(1, 512, 10**9) == 1 / 513
+    assert _kept(2, 512, 10**9) == 513 / 1025
+    assert _kept(511, 512, 10**9) == (511 * 512 + 1 - 512) / (511 * 512 + 1)
+    assert _kept(512, 512, 10**9) == 261633 / 262145
+    assert _kept(513, 512, 10**9) == 261634 / 262146
+    assert _kept(511, 512, 600) == (1201 - 512) / 1201  # two epochs
 
 
 def test_haematoxylin_comes_first_wherever_the_search_begins():
@@ -561,6 +633,20 @@ def test_vectors_closer_than_the_least_angle_are_one_stain(degrees, flag):
     image[..., 0] = 90
     image[..., 1] = np.random.default_rng(0).integers(238, 241, (40, 40))
     assert normalizer.estimate(image).flag == flag
+
+
+def test_pale_eosin_is_tissue_by_lightness():
+    """Eosin of a red density below the mask's 0.15 is no tissue for the default."""
+    eosin = np.array([0.06, 0.99, 0.12]) / np.linalg.norm([0.06, 0.99, 0.12])
+    rng = np.random.default_rng(0)
+    amounts = rng.uniform(0.6, 1.5, (200, 200, 2)) * [1, 1.2]
+    amounts[:, 60:, 0] = 0
+    image = np.rint(240 * np.exp(-amounts @ np.stack([stain.RUIFROK[0], eosin]))).astype(np.uint8)
+    apart = [
+        np.degrees(np.arccos(MacenkoNormalizer(preset).stain_matrix(image)[1] @ eosin))
+        for preset in ("luminosity", "default")
+    ]
+    assert apart[0] < 1 and apart[1] > 5
 
 
 def test_strength_is_the_percentile_over_all_pixels():

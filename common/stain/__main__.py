@@ -68,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     part.add_argument(
         "--preset",
         default="default",
-        help="conventions: default, staintools, torchstain, torchstain_numpy (default: default)",
+        help="conventions: default, luminosity, staintools, torchstain, torchstain_numpy "
+        "(default: default)",
     )
     part.add_argument("--engine", choices=("own", "staintools"), default="own", help="default: own")
     part.add_argument(

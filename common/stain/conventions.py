@@ -9,8 +9,9 @@ from common.errors import InputError
 from common.tissue import TISSUE_DENSITY, WHITE_LEVEL
 
 # Raise it when a change of the code changes pixels: it is part of `identity()`. 2: padding takes no
-# part in an estimate, and Reinhard leaves an image of one colour as it is.
-VERSION = 2
+# part in an estimate, and Reinhard leaves an image of one colour as it is. 3: StainTools' Vahadane
+# learns from the same pixels in the same batches as StainTools does.
+VERSION = 3
 # Of the files of fitted normalisers, which say nothing of pixels.
 FILE_VERSION = 1
 
@@ -54,9 +55,9 @@ class Conventions:
     regularizer, dictionary_regularizer : float
         L1 penalties of the concentrations and, for Vahadane, while the stains are learnt.
     dictionary : {"minimum", "online"}
-        Vahadane: learn the stains to the end, or by `dictionary_batches` batches of 512 pixels.
+        Vahadane: learn the stains to the end, or by `dictionary_batches` batches of 768 pixels.
     dictionary_batches : int
-        Of 512 pixels, for `dictionary="online"`.
+        Of 768 pixels, for `dictionary="online"`.
     concentration_percentile : float
         What is matched to the target; over all pixels, background included.
     rounding : {"nearest", "truncate"}
@@ -134,6 +135,8 @@ _BOTH_REINHARDS = {"rounding": "truncate", "stride": 1, "max_gain": 100.0}
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "macenko": {
         "default": {},
+        # Pale eosin lets red light pass: the default's mask, all channels dense, leaves it out.
+        "luminosity": {"mask": "luminosity", "mask_threshold": 0.8},
         "torchstain": _TORCHSTAIN,
         "torchstain_numpy": {**_TORCHSTAIN, "percentile": "linear"},
         "staintools": _STAINTOOLS,

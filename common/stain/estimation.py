@@ -10,6 +10,7 @@ histological images", IEEE TMI 35(8), 2016.
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -131,16 +132,19 @@ def macenko_matrix(density: np.ndarray, percent: float, rule: str, eigenvectors:
         Unit rows, haematoxylin first: it absorbs more red light. Not numbers if there is no plane.
     """
     mean = np.ones(len(density), np.float32) @ density / np.float32(len(density))
-    centred = density - mean
-    # The vectors of the sums of squares are those of the covariance.
-    _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+    x = np.ascontiguousarray(density.T)
+    centred = x - mean[:, None]
+    # The vectors of the sums of squares are those of the covariance. Sum by sum: a BLAS takes five
+    # times as long for the product of so thin matrices.
+    squares = np.array([[one @ other for other in centred] for one in centred], np.float64)
+    _, vectors = np.linalg.eigh(squares)
     principal, second = vectors[:, 2], vectors[:, 1]
     if principal @ mean < 0 and eigenvectors != "solver":
         principal = -principal
     if eigenvectors == "red":
         principal = -principal if principal[0] < 0 else principal  # the second mirrors angles only
     plane = np.stack([principal, second])
-    along, across = plane.astype(np.float32) @ density.T
+    along, across = plane.astype(np.float32) @ x
     percents = (percent, 100 - percent)
     if along.min() > 0 or (eigenvectors == "solver" and along.max() < 0):
         # Then every convention gives the same two directions, and the tangent grows with the angle.
@@ -202,9 +206,9 @@ def vahadane_matrix(density: np.ndarray, start: np.ndarray, regularizer: float) 
 def online_matrix(density: np.ndarray, regularizer: float, batches: int) -> np.ndarray:
     """Stain matrix by online dictionary learning, stopped early as StainTools stops it.
 
-    StainTools lets SPAMS learn for one second: some 130 batches of 512 pixels on the machines that
-    we tried. Where two stains are hard to tell apart that is several degrees short of the minimum
-    that `vahadane_matrix` finds, and depends on the first two pixels.
+    StainTools lets SPAMS learn for one second: from 40 batches on a busy machine to some hundreds.
+    Where two stains are hard to tell apart that is several degrees short of the minimum that
+    `vahadane_matrix` finds, so pixels, batches and weights are those of SPAMS on two cores.
 
     Parameters
     ----------
@@ -213,7 +217,7 @@ def online_matrix(density: np.ndarray, regularizer: float, batches: int) -> np.n
     regularizer : float
         L1 penalty.
     batches : int
-        Of 512 pixels.
+        Of `BATCH` pixels.
 
     Returns
     -------
@@ -223,29 +227,77 @@ def online_matrix(density: np.ndarray, regularizer: float, batches: int) -> np.n
     References
     ----------
     J. Mairal et al., "Online dictionary learning for sparse coding", ICML 2009, algorithms 1 and 2
-    with section 3.4's batches.
+    with section 3.4's batches and two epochs; SPAMS 2.6, `Trainer::train`.
     """
-    size = 512
-    order = np.random.default_rng(0).permutation(len(density))
-    # SPAMS begins at the pixels that the C library's generator names first, seeded with 0.
-    atoms = density[[1_804_289_383 % len(density), 846_930_886 % len(density)]].astype(np.float64)
-    atoms /= np.maximum(np.linalg.norm(atoms, axis=1, keepdims=True), 1e-12)
-    codes, mixed = np.zeros((2, 2)), np.zeros((2, 3))
-    for step in range(1, batches + 1):
-        chosen = np.arange((step - 1) * size, step * size) % len(density)
-        x = np.ascontiguousarray(density[order[chosen]].T)
+    count = len(density)
+    size = min(BATCH, count)
+    order = _spams_order(count, size * batches)
+    atoms = _first_atoms(density)
+    # Sums of codes by codes and by pixels: of the start, of the epoch before, and of this one. The
+    # start's weight turns negative at the first step; where its atoms are alike, that decides.
+    start = 1e-5 * size * np.hstack([np.eye(2), atoms])
+    older = recent = np.zeros((2, 5))
+    odd = 0
+    for step in range(batches):
+        chosen = order[np.arange(step * size, (step + 1) * size) % len(order)]
+        x = np.ascontiguousarray(density[chosen].T)
         both = _codes(x, atoms, regularizer)
-        keep = _kept(step, size)
-        codes = keep * codes + (both @ both.T).astype(np.float64)
-        mixed = keep * mixed + (both @ x.T).astype(np.float64)
-        atoms = _moved_atoms(atoms, codes, mixed)
+        epoch = (step + 1) % count * size // count
+        if epoch % 2 != odd:
+            older, recent, odd = recent, np.zeros((2, 5)), epoch % 2
+        keep = _kept(step, size, count)
+        older = keep * older
+        recent = keep * recent + np.hstack([both @ both.T, both @ x.T])
+        start = keep * start if step * size < 10_000 else np.zeros((2, 5))
+        total = start + older + recent
+        atoms = _moved_atoms(atoms, total[:, :2], total[:, 2:])
     atoms = atoms / np.maximum(np.linalg.norm(atoms, axis=1, keepdims=True), 1e-12)
     return atoms if atoms[0, 0] >= atoms[1, 0] else atoms[::-1]
 
 
-def _kept(step: int, size: int) -> float:
-    """Weight of all batches before the batch `step`, counted from 1, beside its own: beta."""
-    seen = step * size if step < size else size**2 + step - size
+BATCH = 768
+"""SPAMS takes 256 pixels, and 256 more for each core: this is what it does on two."""
+
+
+def _spams_order(count: int, wanted: int) -> np.ndarray:
+    """The first `wanted` pixels of `count` in the random order of SPAMS; all, where fewer exist."""
+    wanted = min(count, wanted)
+    places = _random_numbers(wanted) % np.arange(count, count - wanted, -1)
+    order = []
+    moved: dict[int, int] = {}  # which pixel is at a place, where it is not the one of its number
+    for place, last in zip(places.tolist(), range(count - 1, -1, -1), strict=False):
+        order.append(moved.get(place, place))
+        moved[place] = moved.get(last, last)
+    return np.array(order, dtype=np.intp)
+
+
+def _random_numbers(count: int) -> np.ndarray:
+    """What the C library's `random` (glibc) gives after `srandom(0)`: int64 (count,)."""
+    return _at_least_random(1 << max(17, (count - 1).bit_length()))[:count]
+
+
+@functools.lru_cache(maxsize=2)
+def _at_least_random(count: int) -> np.ndarray:
+    words = [1]
+    for _ in range(30):
+        words.append(16_807 * words[-1] % (2**31 - 1))
+    words += words[:3]
+    for at in range(34, 344 + count):
+        words.append((words[at - 31] + words[at - 3]) % 2**32)
+    return np.array(words[344:], dtype=np.int64) >> 1
+
+
+def _first_atoms(density: np.ndarray) -> np.ndarray:
+    """Unit vectors of the first pixel drawn, and of the next that has another colour."""
+    drawn = density[_random_numbers(64) % len(density)].astype(np.float64)
+    drawn /= np.maximum(np.linalg.norm(drawn, axis=1, keepdims=True), 1e-12)
+    other = np.flatnonzero(drawn[1:] @ drawn[0] <= 0.999999)
+    return drawn[[0, 1 + other[0] if len(other) else 1]]
+
+
+def _kept(step: int, size: int, count: int) -> float:
+    """Weight of all batches before the batch `step`, counted from 0, beside its own: beta."""
+    seen = min(2 * count, step * size if step < size else size**2 + step - size)
     return (seen + 1 - size) / (seen + 1)
 
 

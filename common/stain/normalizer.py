@@ -27,7 +27,8 @@ class Normalizer(ABC):
     Parameters
     ----------
     preset : str
-        Named conventions: `default`, `staintools`, `torchstain` (its tensors), `torchstain_numpy`.
+        Named conventions: `default`, `staintools`, `torchstain` (its tensors), `torchstain_numpy`;
+        of Macenko also `luminosity`: tissue by lightness, which keeps pale eosin.
     engine : {"own", "staintools"}
         `staintools` calls that package (extra `stain`). Its Vahadane learns for one second on
         random pixels, so two runs differ a little.

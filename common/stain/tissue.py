@@ -235,14 +235,19 @@ def select(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    values : ndarray, shape (h, w, 3)
-    mask : ndarray, shape (h, w)
+    values : ndarray, uint8, shape (h, w, 3)
+    mask : ndarray, uint8, shape (h, w)
 
     Returns
     -------
-    ndarray, shape (n, 3)
+    ndarray, uint8, shape (n, 3)
     """
-    return values.reshape(-1, 3).take(np.flatnonzero(mask), axis=0)
+    # As one number a pixel, for NumPy copies rows of three bytes at a third of that speed.
+    whole = cv2.cvtColor(values, cv2.COLOR_RGB2RGBA).view(np.uint32)
+    chosen = whole.reshape(-1)[mask.reshape(-1) != 0]
+    if not chosen.size:
+        return np.empty((0, 3), np.uint8)
+    return cv2.cvtColor(chosen.view(np.uint8).reshape(-1, 1, 4), cv2.COLOR_RGBA2RGB)[:, 0]
 
 
 def standardize_brightness(
