@@ -104,3 +104,23 @@ def mirax(path: Path, image: np.ndarray, *, tile: int = 64, columns: int = 12, r
     (folder / "Slidedat.ini").write_text("\n".join(lines), encoding="utf-8-sig")
     path.write_bytes(cv2.imencode(".jpg", np.full((64, 64, 3), 230, np.uint8))[1].tobytes())
     return path
+
+
+def vms(path: Path, image: np.ndarray, *, mpp: float = 0.5) -> Path:
+    """Write a Hamamatsu VMS: a text that names JPEGs, whose restart markers part them into tiles.
+
+    Sides are multiples of 512 px.
+    """
+    import cv2
+
+    options = [cv2.IMWRITE_JPEG_QUALITY, 98, cv2.IMWRITE_JPEG_RST_INTERVAL, 4,
+               cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]  # fmt: skip
+    lines = ["[Virtual Microscope Specimen]", "NoLayers=1", "NoJpegColumns=1", "NoJpegRows=1"]
+    for key, step in (("ImageFile", 1), ("MapFile", 16), ("MacroImage", 16)):
+        name = f"{path.stem}-{key}.jpg"
+        assert cv2.imwrite(str(path.with_name(name)), image[::step, ::step, ::-1], options)
+        lines.append(f"{key}={name}")
+    height, width = (round(1000 * mpp * side) for side in image.shape[:2])  # nm
+    lines += [f"PhysicalWidth={width}", f"PhysicalHeight={height}", "SourceLens=20", ""]
+    path.write_text("\n".join(lines))
+    return path

@@ -14,7 +14,7 @@ pytest.importorskip("tiffslide")
 
 import imagecodecs
 import tifffile
-from slide_files import halved, mirax, pyramid, tissue
+from slide_files import halved, mirax, pyramid, tissue, vms
 
 from common.errors import InputError
 from common.slides import opened, segments, sources, structure, tissue_mask, vendors
@@ -164,6 +164,23 @@ def test_a_slide_on_a_canvas_is_what_was_scanned_of_it(tmp_path):
         assert (slide.region((0, 0, 448, 320), (320, 448)) == image).all()
         assert (slide.region((64, 30, 100, 80), (40, 50)) == halved(image)[15:55, 32:82]).all()
         assert slide.region((447, 319, 1, 1), (1, 1))[0, 0].tolist() == image[319, 447].tolist()
+
+
+def test_a_slide_of_jpegs_is_read_in_tiles_and_scaled(tmp_path):
+    pytest.importorskip("openslide")
+    image = tissue(512, 1024)
+    path = vms(tmp_path / "a.vms", image, mpp=0.46)
+    with opened(path) as slide:
+        assert slide.kind == "hamamatsu, by OpenSlide" and len(slide.mark) == 64
+        assert slide.mpp == pytest.approx((0.46, 0.46)) and slide.origin == (0, 0)
+        assert (slide.width, slide.height) == (1024, 512) and slide.levels[2] == (4, 4)
+        found = slide.region((300, 100, 200, 150), (150, 200)).astype(int)
+        assert abs(found - image[100:250, 300:500]).mean() < 1.5
+        half = slide.region((300, 100, 200, 150), (75, 100)).astype(int)
+        assert abs(half - halved(image)[50:125, 150:250]).mean() < 3
+    (tmp_path / "a-ImageFile.jpg").unlink()
+    text = refused(path)
+    assert "a-ImageFile.jpg" in text and "with the files that belong to it" in text
 
 
 def test_a_slide_whose_files_are_not_all_there(tmp_path):
