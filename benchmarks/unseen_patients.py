@@ -249,7 +249,12 @@ def drawn(table: pd.DataFrame, unit: str, path: Path, synthetic: bool) -> None:
     figures.save(figure, path, synthetic, "Scores of unseen patients, with intervals")
 
 
-def told(frames: Mapping[str, pd.DataFrame], figure: Path | None, synthetic: bool) -> str:
+def told(
+    frames: Mapping[str, pd.DataFrame],
+    figure: Path | None,
+    synthetic: bool,
+    network: str = "seed",
+) -> str:
     """Say all that was found, and draw it where that is asked for."""
     base = frames[BASE]
     patients = known(base["case"]) is not None
@@ -264,7 +269,7 @@ def told(frames: Mapping[str, pd.DataFrame], figure: Path | None, synthetic: boo
     ]
     for name, frame in frames.items():
         each = [f"{100 * predictions.correct(g).mean():.1f}" for _, g in frame.groupby("network")]
-        lines.append(f"accuracy of each network, {name}: {' '.join(each)} %")
+        lines.append(f"accuracy of each {network}, {name}: {' '.join(each)} %")
     table, unit = judged(frames), "patient" if patients else "image"
     lines += ["", text(table, unit)]
     if patients:
@@ -313,7 +318,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         frames = {name: elsewhere(plan, name, mine, flags) for name, mine in runs.items()}
     else:
         frames = {name: inside(mine) for name, mine in runs.items()}
-    print(told(frames, flags.figure, bool(price.index_of(plan)["synthetic"].any())))
+    network = "network" if flags.other else "seed"
+    print(told(frames, flags.figure, bool(price.index_of(plan)["synthetic"].any()), network))
 
 
 def inside(runs: Mapping[tuple[int, int], Run]) -> pd.DataFrame:

@@ -124,7 +124,7 @@ def test_the_four_trainings_and_what_is_said_of_them(tissue, tmp_path, monkeypat
     said = capsys.readouterr().out
     assert "16 images of 8 patients: 8 benign, 8 malignant; always benign is 50.0 %" in said
     assert "SYNTHETIC" in said
-    assert "accuracy of each network, patient-wise: 50.0 %" in said
+    assert "accuracy of each seed, patient-wise: 50.0 %" in said
     assert cv2.imread(str(tmp_path / "f.png")).shape[1] == 1080
     assert len(asked) == 8
     (plain,) = {plan.request.config for plan, _, _, kind, _, _ in asked if kind == "image"}
@@ -212,7 +212,7 @@ def test_another_site_is_judged_in_the_stains_of_the_training(tmp_path, tissue, 
     folder = tmp_path / "normalised" / "elsewhere-seed0-fold0"
     assert written["stains normalised"]["root"] == str(folder)
     assert len(list(folder.rglob("*.png"))) == 16
-    said = unseen.told(found, None, True)
+    said = unseen.told(found, None, True, "network")
     assert "16 images of 8 patients: 8 benign, 8 malignant" in said
     assert "accuracy of each network, stains normalised: 50.0 %" in said
     assert "+0.0" in said and "no interval: no difference shown" in said

@@ -18,7 +18,7 @@ from common.metrics.jackknife import jackknife_interval
 
 CORRELATION = 0.3
 """Intraclass correlation of right and wrong within a patient: about what 213 images of 12 cases
-show (docs/patient-vs-image.md); 0.1 and 0.5 are tried beside it."""
+show (docs/unseen-patients.md); 0.1 and 0.5 are tried beside it."""
 
 ALIKE = 0.8
 """Correlation of two networks' chances of the same patients, as normal scores: assumed."""
