@@ -152,5 +152,35 @@ def test_images_are_given_the_stains_of_a_training_image(run, tmp_path, capsys):
     assert "stain        the run normalises the stains of every image" in capsys.readouterr().out
     found = read_json(folder / "adapted.json")
     assert len(found["ways"]) == 1 and set(found["failed"]) == {"stain"}
+    for flags, message in (
+        (["--stain-method", "reinhard"], "--stain-method: is for --adapt stain"),
+        (["--trained-data-dir", str(there / "none")], "none: no such folder; .*--trained-data-dir"),
+        (["--trained-data-dir", str(tmp_path)], "6 of the 6 images of .* are not there; say where"),
+    ):
+        with pytest.raises(InputError, match=message):
+            judge(run, source, *flags)
     with pytest.raises(InputError, match="--stain-method macenk: one of macenko, vahadane, rein"):
         judge(run, source, "--adapt", "stain", "--stain-method", "macenk")
+
+
+def test_images_of_one_class_or_patient_adapt_as_far_as_they_can(run, tmp_path):
+    there = tmp_path / "there"
+    names = [f"{i}.png" for i in range(6)]
+    for i, name in enumerate(names):
+        save(there / name, tissue(300 + i))
+    rows = [f"{name},benign,{i // 2}" for i, name in enumerate(names)]
+    source = there / "list.csv"
+    source.write_text("\n".join(["image,label,patient", *rows]) + "\n", encoding="utf-8")
+    assert judge(run, source, "--adapt", "stain", "threshold") == 0
+    found = read_json(run.path / "external" / "list" / "adapted.json")
+    assert found["failed"] == {"threshold": "the images that adapt are of one class"}
+    assert (found["by"], found["adapted"], found["held_out"]) == ("patient", 2, 4)
+    assert [way["name"] for way in found["ways"]] == ["as it is", "stain"]
+    held = pd.read_csv(run.path / "external" / "list" / "predictions-stain.csv")["case"]
+    assert held.nunique() == 2 and (held.value_counts() == 2).all()
+    text = source.read_text(encoding="utf-8")
+    source.write_text(text.replace(",1\n", ",0\n").replace(",2\n", ",0\n"), encoding="utf-8")
+    with pytest.raises(InputError, match="--adapt: all 6 images are of one patient; one adapts"):
+        judge(run, source, "--adapt", "stain")
+    with pytest.raises(InputError, match=r"--label-map: leaves out every class of .*list\.csv"):
+        judge(run, source, "--label-map", "benign=")

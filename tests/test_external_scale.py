@@ -102,8 +102,11 @@ def test_less_than_a_field_is_mirrored():
     np.testing.assert_array_equal(found[:, 15:45], image)
     np.testing.assert_array_equal(found[:, :15], image[:, 15:0:-1])
     assert matching(1.0).share("a", image) == 0.5
-    (found,) = matching(0.25).fields("a", image)  # 10x8 px are left
-    assert found.shape == (*FIELD, 3) and matching(0.25).share("a", image) == 1 / 32
+    (found,) = matching(0.5).fields("a", noise(40, 60))
+    assert found.shape == (*FIELD, 3) and matching(0.5).share("a", noise(40, 60)) == 0.25
+    assert len(matching(0.5).fields("a", noise(32, 32))) == 1
+    with pytest.raises(InputError, match="a: is 16x15 px at the training's scale, and 16 are the"):
+        matching(0.5).fields("a", noise(30, 32))
 
 
 def factors(run, source, **given):
@@ -152,7 +155,7 @@ def test_the_size_of_the_training_images_is_asked_for(run, tmp_path):
     others = of_images(run, site(tmp_path / "a", ["a.png,benign,1"], "image,label,mpp"), {})
     with pytest.raises(InputError, match="not known; say it with --trained-size WIDTHxHEIGHT"):
         external.match(run, others)
-    assert external.match(run, others, trained_size=(5, 7)).field == (5, 7)
+    assert external.match(run, others, trained_size=(16, 70)).field == (16, 70)
 
 
 def test_probabilities_are_the_mean_over_fields_and_it_is_said(run, tmp_path, capsys):
@@ -162,20 +165,22 @@ def test_probabilities_are_the_mean_over_fields_and_it_is_said(run, tmp_path, ca
     for flags, message in (
         (["--match-scale"], "say it with --mpp MICROMETRES per px, or in a column mpp"),
         (["--mpp", "1"], "--mpp: is for --match-scale"),
-        (["--trained-size", "3x3"], "--trained-size: is for --match-scale"),
+        (["--trained-size", "30x30"], "--trained-size: is for --match-scale"),
+        (["--match-scale", "--mpp", "1", "--trained-size", "20x15"], "20x15: from 16 to 8192 px"),
     ):
         with pytest.raises(InputError, match=message):
             external.main("breakhis", [*command, *flags])
+    folder = run.path / "external" / "list-at-scale"
     assert external.main("breakhis", [*command, "--match-scale", "--mpp", "0.625"]) == 0
-    found = read_json(run.path / "external" / "list" / "external.json")
+    found = read_json(folder / "external.json")
     matched = found["scale"]["matched"]
     assert matched["fields"] == 8 and matched["mirrored"] == 0 and matched["factors"] == [1, 1]
     assert "cut into fields of 60x40 px" in matched["words"] and "4 an image" in matched["words"]
     assert found["scale"]["words"] == matched["words"] in capsys.readouterr().out
-    judged = (run.path / "external" / "list" / "predictions.csv").read_text(encoding="utf-8")
+    judged = (folder / "predictions.csv").read_text(encoding="utf-8")
     assert judged.count(",0.5,0.5") == 2
     assert external.main("breakhis", [*command, "--match-scale", "--mpp", "0.3125"]) == 0
     assert external.main("breakhis", [*command, "--match-scale", "--mpp", "0.15625"]) == 0
-    found = read_json(run.path / "external" / "list" / "external.json")
+    found = read_json(folder / "external.json")
     assert "2 images of 2 show less than a field (down to 25\xa0% of it)" in found["scale"]["words"]
     assert scale.FURTHEST == 16

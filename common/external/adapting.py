@@ -69,15 +69,29 @@ def parted(
     """
     if "threshold" in methods and (run.record.positive is None or len(run.record["classes"]) != 2):
         raise InputError("--adapt threshold: the run has no positive class of two")
-    known, by = (table["case"] != "").all(), "image"
+    by = "patient" if (table["case"] != "").all() else "image"
     try:
-        if known:
-            found, by = splits.by_group(table, test=1 - share, validation=0, seed=seed), "patient"
+        if by == "patient":
+            found = splits.by_group(table, test=1 - share, validation=0, seed=seed)
         else:
             found = splits.by_image(table, test=1 - share, validation=0, seed=seed, stratify=True)
-    except InputError as error:
-        raise InputError(f"--adapt: these data cannot be parted: {error}") from None
+    except InputError:  # a part of one class; a way that needs labels says so
+        return _drawn(table, by, share, seed), by
     return (found["part"] == "train").to_numpy(), by
+
+
+def _drawn(table: pd.DataFrame, by: str, share: float, seed: int) -> np.ndarray:
+    """Images that adapt, whatever their labels: whole patients or images, drawn until enough."""
+    units = (table["case"] if by == "patient" else table["image"]).to_numpy(str)
+    names = np.unique(units)
+    if len(names) < 2:
+        raise InputError(
+            f"--adapt: all {len(table)} images are of one {by}; one adapts, and another is judged"
+        )
+    order = np.random.default_rng(seed).permutation(names)[:-1]
+    sizes = np.cumsum([(units == name).sum() for name in order])
+    count = 1 + int(np.abs(sizes - share * len(table)).argmin())
+    return np.isin(units, order[:count])
 
 
 def adapt(

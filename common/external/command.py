@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from common.external.others import Others, of_dataset, of_images, parsed_map
 from common.files import path_argument
 from common.metrics import shown
 from common.report.elsewhere import chosen, difference, held
-from common.report.words import interval, number, percent, score
+from common.report.words import interval, number, percent, plural, score
 
 if TYPE_CHECKING:
     import argparse
@@ -59,7 +60,11 @@ def main(package: str, arguments: list[str] | None = None) -> int:
             "stain",
             "adapt",
             "match_scale",
+            "mpp",
+            "trained_mpp",
+            "trained_size",
             "trained_data_dir",
+            "stain_method",
         ):
             if getattr(flags, name):
                 raise InputError(f"--{name.replace('_', '-')}: is for --images or --dataset")
@@ -82,13 +87,20 @@ def main(package: str, arguments: list[str] | None = None) -> int:
             magnifications=flags.magnification, stain=flags.stain, name=flags.name,
         )  # fmt: skip
     match = _match(run, others, flags)
+    if match is not None:
+        name = others.name if flags.name else f"{others.name}-at-scale"
+        title = f"{others.title}, at the training's scale"
+        others = dataclasses.replace(others, name=name, title=title)
+    if flags.stain_method and "stain" not in flags.adapt:
+        raise InputError("--stain-method: is for --adapt stain")
     terminal.line(acquaintance.introduction(run))
     terminal.line(_introduction(others))
     if not 0 < flags.adapt_share < 1:
         raise InputError(f"--adapt-share {flags.adapt_share}: give a share between 0 and 1")
     found = evaluate(
         run, others, list(dict.fromkeys(flags.adapt)), share=flags.adapt_share,
-        seed=flags.adapt_seed, match=match, stain_method=flags.stain_method,
+        seed=flags.adapt_seed, match=match,
+        stain_method=flags.stain_method or "macenko",
         trained_data_dir=flags.trained_data_dir,
     )  # fmt: skip
     print(evaluation.summary(found["metrics"]))
@@ -171,7 +183,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         help="share of the images that adapt, whole patients where all are known (default: 0.3)",
     )  # fmt: skip
     parser.add_argument(
-        "--stain-method", default="macenko", metavar="NAME",
+        "--stain-method", metavar="NAME",
         help="of --adapt stain: macenko (the default), vahadane or reinhard",
     )  # fmt: skip
     parser.add_argument("--adapt-seed", type=int, default=0, metavar="N", help="of their draw")
@@ -185,7 +197,7 @@ def _introduction(others: Others) -> str:
     return (
         f"judged on {others.title}: {len(others.table)} images, "
         f"{', '.join(f'{n} {name}' for name, n in sizes.items())}, "
-        f"{f'{known} patients' if known else 'patients unknown'}"
+        f"{plural(known, 'patient') if known else 'patients unknown'}"
         f"{f'; left out: {listed(left)}' if left else ''}"
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +32,7 @@ def shared(
     run: runs.Run,
     others: Others,
     marks: Mapping[str, np.void],
-    data_dir: Path | None = None,
+    own: trained.Trained | str,
 ) -> tuple[dict[str, Any], set[str]]:
     """Find images and patients that the run has.
 
@@ -43,8 +42,8 @@ def shared(
     others : Others
     marks : mapping
         Image -> its fingerprint.
-    data_dir : Path, optional
-        Where the run's own images lie; by default as its record says.
+    own : Trained or str
+        The run's own images, or why they are not there.
 
     Returns
     -------
@@ -65,13 +64,9 @@ def shared(
         leaks += _patients(run, others, cases)
     part_of = _by_hash(others, parts or {})
     found: dict[str, Any] = {"copies": _counted(part_of), "near": None, "pairs": []}
-    try:
-        own = trained.find(run, data_dir)
-        marked = own.pixels.fingerprints()
-    except InputError as error:
-        leaks.append(f"near copies of the run's images were not looked for: {error}")
-        marked = None
-    if marked is not None:
+    if isinstance(own, str):
+        leaks.append(f"near copies of the run's images were not looked for: {own}")
+    elif (marked := own.pixels.fingerprints()) is not None:
         near, found["pairs"] = _near(own, marked, marks)
         part_of = {
             name: min(filter(None, (part_of.get(name), near.get(name))), key=PARTS.index)

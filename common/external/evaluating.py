@@ -94,13 +94,14 @@ def evaluate(
         "left_out": others.left_out,
         "scale": scale.compare(run, others),
     }
+    own = trained.find_or_say(run, trained_data_dir)
     backend.load()
     reader, seen = Reader(run, others, match), Seen()
     values = reader.probabilities(runs.load_model(run), names, seen)
     if match is not None:
         matched = scale.told(match, seen.fields, seen.shares)
         found["scale"] |= {"matched": matched, "words": matched["words"]}
-    shared, copies = copied.shared(run, others, seen.marks, trained_data_dir)
+    shared, copies = copied.shared(run, others, seen.marks, own)
     found |= shared
     for words in found["leaks"]:
         terminal.line(f"warning: {words}", always=True)
@@ -120,7 +121,7 @@ def evaluate(
     if adapted:
         ways, tables = adapting.adapt(
             reader, judged, adapted, adapts, fields=seen.fields,
-            stain=lambda: trained.stain_of(run, stain_method, trained_data_dir),
+            stain=lambda: trained.stain_of(run, stain_method, own),
         )  # fmt: skip
         ways = {"by": by, "share": share, "seed": seed} | ways
     with runs.changing(run.path):

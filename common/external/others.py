@@ -201,6 +201,10 @@ def _in_classes(
     left_out = {
         name: int((table["label"] == name).sum()) for name, label in labels.items() if not label
     }
+    if not chosen.any():
+        raise InputError(
+            f"--label-map: leaves out every class of {title}; no image is left to judge"
+        )
     used = table.assign(label=chosen)[chosen != ""].reset_index(drop=True)
     return used, labels, left_out
 

@@ -15,11 +15,14 @@ import numpy as np
 from common import acquaintance, images, runs
 from common.errors import InputError, listed
 from common.external.others import Others
-from common.report.words import percent, plural
+from common.report.words import plural
 from common.slides.scale import plausible
 
 FURTHEST = 16.0
 """By what factor images may be enlarged or made smaller: beyond it there is nothing to compare."""
+
+LEAST, MOST = 16, 8192
+"""Px of a training image's side, and what an image must have at the training's scale at least."""
 
 _SPARE = 0.1
 """Share of a field by which an image may be longer before a second field is cut of it."""
@@ -67,8 +70,19 @@ class Match:
         -------
         list of ndarray
             RGB uint8, all of the field's size.
+
+        Raises
+        ------
+        InputError
+            If it is nearly nothing at the training's scale.
         """
         factor = self.factors[image]
+        height, width = (max(1, round(side * factor)) for side in pixels.shape[:2])
+        if min(height, width) < LEAST:
+            raise InputError(
+                f"{image}: is {width}x{height} px at the training's scale, and {LEAST} are the "
+                "least; check the scales, or leave it out"
+            )
         down, across = (
             _places(side, length, factor)
             for side, length in zip(pixels.shape[:2], self.field, strict=True)
@@ -192,6 +206,8 @@ def match(
             f"--match-scale: how large the training images of {run.path} were is not known; say "
             "it with --trained-size WIDTHxHEIGHT, in px"
         )
+    if not LEAST <= min(field) <= max(field) <= MOST:
+        raise InputError(f"--trained-size {field[1]}x{field[0]}: from {LEAST} to {MOST} px a side")
     here = _microns(others, None if mpp is None else plausible("--mpp", mpp))
     trained: float | None = None
     if trained_mpp is not None:
@@ -309,7 +325,7 @@ def told(match: Match, counts: dict[str, int], shares: dict[str, float]) -> dict
     if filled:
         words += (
             f"; {plural(len(filled), 'image')} of {len(shares)} show less than a field (down to "
-            f"{percent(min(filled), 0)} of it) and are filled up with their mirrored borders"
+            f"{100 * min(filled):.2g}\u00a0% of it) and are filled up with their mirrored borders"
         )
     return {
         "by": match.words,

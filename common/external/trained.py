@@ -71,6 +71,29 @@ def find(run: runs.Run, data_dir: Path | None) -> Trained:
     return Trained(folder, split, pixels)
 
 
+def find_or_say(run: runs.Run, data_dir: Path | None) -> Trained | str:
+    """Find a run's own images, or say why they are not there.
+
+    Parameters
+    ----------
+    run : Run
+    data_dir : Path, optional
+        As `find` takes it.
+
+    Raises
+    ------
+    InputError
+        If they are not where they were said to be.
+    """
+    try:
+        return find(run, data_dir)
+    except InputError as error:
+        if data_dir is not None:
+            raise
+        told = str(error).splitlines()[0].rstrip(".")
+        return told if FLAG in told else f"{told}; say where they lie with {FLAG}"
+
+
 @dataclass
 class Stain:
     """Stain normalisation to a run's training images, which counts what it leaves as it is."""
@@ -119,7 +142,7 @@ def require_method(method: str) -> None:
         raise InputError(f"--stain-method {method}: one of {', '.join(stain.METHODS)}")
 
 
-def stain_of(run: runs.Run, method: str, data_dir: Path | None) -> Stain:
+def stain_of(run: runs.Run, method: str, own: Trained | str) -> Stain:
     """Make what gives other images the stains of a run's training images.
 
     The target is the one that the training normalised to; of a training without, the image whose
@@ -130,8 +153,8 @@ def stain_of(run: runs.Run, method: str, data_dir: Path | None) -> Stain:
     run : Run
     method : str
         Of `common.stain.METHODS`.
-    data_dir : Path, optional
-        As `find` takes it.
+    own : Trained or str
+        Its images, or why they are not there.
 
     Raises
     ------
@@ -147,7 +170,8 @@ def stain_of(run: runs.Run, method: str, data_dir: Path | None) -> Stain:
         )
     if run.config.get("stain") == "ihc":
         raise InputError("the run's images are not stained with haematoxylin and eosin")
-    own = find(run, data_dir)
+    if isinstance(own, str):
+        raise InputError(own)
     normalizer = stain.METHODS[method]()
     noted = run.record.get("stain_target")
     if isinstance(noted, str) and (own.folder / noted).is_file():

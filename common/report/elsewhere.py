@@ -88,6 +88,8 @@ def chosen(metrics: Mapping[str, Any]) -> str:
     if found is None:
         return ""
     why, part = found["reasons"], found["validation"]
+    if not part["n"]:
+        return "There were no validation images on which the run could choose anything."
     of = "" if part["n_patients"] is None else f" of {plural(part['n_patients'], 'patient')}"
     told = [f"On {plural(part['n'], 'validation image')}{of} the run chose:"]
     if found["temperature"] is None:
