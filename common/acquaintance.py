@@ -156,7 +156,8 @@ def data_folder(run: runs.Run, given: Path | None, flag: str = "--data-dir") -> 
     """
     if run.record.own:
         return _own_folder(run, given, flag)
-    own = run.path.parents[1] / "demo-data" / run.record["dataset"]  # where --demo puts them
+    above = run.path.resolve().parent.parent  # a run may be given as "." or by its bare name
+    own = above / "demo-data" / run.record["dataset"]  # where --demo puts them
     if given is None and run.synthetic and own.is_dir():
         return own
     if given is None:

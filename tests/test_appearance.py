@@ -1,10 +1,13 @@
 """What predict says of a run and of images unlike those that it was trained on."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import run_folder
 
 from common import acquaintance, appearance, images, runs
 from common.datasets import breakhis, synthetic
@@ -162,3 +165,14 @@ def test_few_real_images_of_new_patients_are_warned_of(real_data, tmp_path):
                 kept.append(each)
     assert np.mean(new) < 0.1
     assert np.mean(darker) > 0.9 and np.mean(brighter) > 0.7
+
+
+@pytest.mark.parametrize("place", ["run", "run/breakhis", "run/breakhis/NAME"])
+def test_a_demos_images_are_found_from_wherever_its_run_is_named(tmp_path, monkeypatch, place):
+    folder = run_folder.make(tmp_path / "run", "binary", synthetic=True, pictures=False)
+    (tmp_path / "run" / "demo-data" / "breakhis").mkdir(parents=True)
+    here = tmp_path / place.replace("NAME", folder.name)
+    monkeypatch.chdir(here)
+    run = runs.load(Path(os.path.relpath(folder, here)))
+    found = acquaintance.data_folder(run, None)
+    assert found.resolve() == tmp_path / "run" / "demo-data" / "breakhis"
