@@ -171,7 +171,7 @@ def fit(
     model.compile(
         optimizer=AdamL2(rate, l2=config.weight_decay, epsilon=config.epsilon),
         loss="categorical_crossentropy",
-        metrics=["accuracy"],
+        metrics=[training.accuracy()],
     )
     training.fit(
         model,

@@ -168,7 +168,7 @@ def fit(
             epsilon=config.epsilon,
         ),
         loss="categorical_crossentropy",
-        metrics=["accuracy"],
+        metrics=[training.accuracy()],
     )
     training.fit(
         model,

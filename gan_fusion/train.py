@@ -208,7 +208,7 @@ def fit(
         optimizer=keras.optimizers.Adam(rate),
         # Of two softmax outputs it equals the printed binary cross-entropy (G23).
         loss="categorical_crossentropy",
-        metrics=["accuracy"],
+        metrics=[training.accuracy()],
     )
     epochs, callbacks = config.epochs, []
     if validation is not None:

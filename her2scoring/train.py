@@ -241,7 +241,7 @@ def fit(
     model.compile(
         optimizer=keras.optimizers.Adam(rate),
         loss=crossentropy(data.class_weights(split, config, classes)),
-        metrics=["accuracy"],
+        metrics=[training.accuracy()],
     )
     training.fit(
         model,

@@ -186,6 +186,29 @@ def test_second_images_choose_an_epoch_of_their_own_and_change_nothing(whole, tm
         (both.path / name).write_bytes(content)
 
 
+def test_a_step_is_traced_once(tmp_path):
+    """Of a metric that is named alone the variables are made in it, and it is traced again."""
+    updated = []
+
+    class Counted(keras.optimizers.Adam):
+        def update_step(self, gradient, variable, learning_rate):
+            updated.append(variable.name)
+            super().update_step(gradient, variable, learning_rate)
+
+    model = build()
+    model.compile(Counted(0.01), loss="categorical_crossentropy", metrics=[training.accuracy()])
+    training.fit(model, Data(slice(0, 48), 0), Data(slice(48, 64)), tmp_path, 1)
+    assert len(updated) == len(model.trainable_variables)
+
+
+def test_the_metric_is_the_one_that_its_name_stands_for(whole, tmp_path):
+    model = build()
+    model.compile(model.optimizer, loss="categorical_crossentropy", metrics=[training.accuracy()])
+    fitted = training.fit(model, Data(slice(0, 48), 0), Data(slice(48, 64)), tmp_path, 6)
+    pd.testing.assert_frame_equal(fitted.history, whole[2])
+    np.testing.assert_array_equal(model.predict(X, verbose=0), whole[1])
+
+
 def test_last_epoch_is_kept_on_request(tmp_path):
     predictions, history = train(tmp_path, epochs=3, keep="last")
     p = np.clip((predictions[48:] * Y[48:]).sum(1), 1e-7, 1)

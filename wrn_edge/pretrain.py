@@ -298,7 +298,7 @@ def fit(
     model.compile(
         optimizer=keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
         loss="categorical_crossentropy",
-        metrics=["accuracy"],
+        metrics=[training.accuracy()],
     )
     training.fit(model, train, held_out, run, config.epochs, keep="last")
 

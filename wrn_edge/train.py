@@ -144,7 +144,7 @@ def fit(
     if (samples.part == "validation").any():
         validation = batches(samples[samples.part == "validation"], pixels, classes, **shared)
     model.compile(
-        optimizer=optimizer(config), loss="categorical_crossentropy", metrics=["accuracy"]
+        optimizer=optimizer(config), loss="categorical_crossentropy", metrics=[training.accuracy()]
     )
     training.fit(
         model,

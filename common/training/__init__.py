@@ -5,8 +5,9 @@ killed, at any moment, goes on from its last whole epoch and ends with the same 
 """
 
 from common.training.checkpoint import Checkpoint, trained, trained_epochs
-from common.training.fitting import HISTORY, SECOND, Fitted, adopt, fit, preference, set_seed
+from common.training.fitting import HISTORY, SECOND, Fitted, adopt, fit, preference
 from common.training.schedules import EarlyStopping, Plateau, exhausted
+from common.training.settings import accuracy, set_seed
 
 __all__ = [
     "HISTORY",
@@ -15,6 +16,7 @@ __all__ = [
     "EarlyStopping",
     "Fitted",
     "Plateau",
+    "accuracy",
     "adopt",
     "exhausted",
     "fit",

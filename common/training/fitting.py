@@ -1,4 +1,4 @@
-"""Seeds and fitting.
+"""Fitting.
 
 `fit` takes a compiled model: optimizer, loss and schedule belong to the paper. A training that is
 killed, at any moment, goes on from its last whole epoch and ends with the same predictions.
@@ -49,28 +49,6 @@ class Fitted:
     lengths: Mapping[int, tuple[int, Path]] = field(default_factory=dict)
 
 
-def set_seed(seed: int, *, deterministic: bool = True, mixed_precision: str = "off") -> None:
-    """Seed Python, NumPy and the backend; choose deterministic kernels and the number format.
-
-    Parameters
-    ----------
-    seed : int
-        Of every random draw that takes no seed of its own.
-    deterministic : bool
-        The same command gives the same bytes. Free on a CPU, slower on a GPU.
-    mixed_precision : {"off", "bfloat16", "float16"}
-    """
-    keras.utils.set_random_seed(seed)
-    keras.mixed_precision.set_dtype_policy(
-        "float32" if mixed_precision == "off" else f"mixed_{mixed_precision}"
-    )
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        if deterministic:
-            tf.config.experimental.enable_op_determinism()
-
-
 def fit(
     model: keras.Model,
     train: keras.utils.PyDataset,
@@ -92,7 +70,7 @@ def fit(
     Parameters
     ----------
     model : keras.Model
-        Compiled, with an accuracy metric named "accuracy".
+        Compiled, with an accuracy metric named "accuracy" (`accuracy`).
     train, validation : PyDataset
         Batches of (images, one-hot labels). If `train` has a method `start`, as
         `common.pipeline.Batches` has, each epoch begins with ``train.start(epoch)``, counted from
