@@ -43,7 +43,7 @@ def place(tmp_path_factory):
 @pytest.mark.slow
 def test_the_commands_of_the_guide_do_what_it_says(place):
     said = commands()
-    assert len(said) == 7
+    assert len(said) == 8
     for command in said:
         words = shlex.split(command.replace("--epochs 12", "--epochs 1"))
         assert words[:2] == ["python", "-m"]
@@ -52,6 +52,7 @@ def test_the_commands_of_the_guide_do_what_it_says(place):
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     (run,) = [file.parent for file in place.glob("runs/wrn_edge/*/external")]
     assert (place / "answers.csv").is_file() and list((place / "maps").glob("*.png"))
-    assert (run / "external" / "elsewhere" / "metrics.json").is_file()
+    for name in ("elsewhere", "elsewhere-at-scale"):
+        assert (run / "external" / name / "metrics.json").is_file()
     assert 'id="elsewhere"' in (run / "report.html").read_text(encoding="utf-8")
     assert list(run.glob("*bundle/README.md")) and (run / "export" / "model-int8.tflite").is_file()

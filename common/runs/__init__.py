@@ -16,8 +16,8 @@ from common.files import (
 )
 from common.notices import SYNTHETIC_PREFIX
 from common.runs.draws import settle
-from common.runs.elsewhere import EXTERNAL, WITHOUT_COPIES, Elsewhere, elsewhere
 from common.runs.environment import commit, environment, machine, now
+from common.runs.external import EXTERNAL, WITHOUT_COPIES, Elsewhere, elsewhere
 from common.runs.folder import Run, find, load, load_classifier, open_run
 from common.runs.identity import describe, id_of, run_id, same_run, weights_id
 from common.runs.manifest import ADDITIONAL, changing, compare, has_manifest, renew
