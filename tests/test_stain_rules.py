@@ -456,7 +456,7 @@ def naive_online(density, regularizer, batches):
 
 
 @pytest.mark.parametrize(("pixels", "batches"), [
-    (700, 0), (700, 1), (700, 2), (700, 3), (1_300, 1), (1_300, 2), (1_300, 6), (40, 45),
+    (700, 0), (700, 1), (700, 2), (700, 3), (1_300, 1), (1_300, 2), (1_000, 5), (901, 2), (40, 45),
 ])  # fmt: skip
 def test_online_learning_is_that_of_spams(pixels, batches):
     x = haematoxylin_and_eosin(pixels)

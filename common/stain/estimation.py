@@ -248,7 +248,7 @@ def online_matrix(density: np.ndarray, regularizer: float, batches: int) -> np.n
         keep = _kept(step, size, count)
         older = keep * older
         recent = keep * recent + np.hstack([both @ both.T, both @ x.T])
-        start = keep * start if step * size < 10_000 else np.zeros((2, 5))
+        start = keep * start
         total = start + older + recent
         atoms = _moved_atoms(atoms, total[:, :2], total[:, 2:])
     atoms = atoms / np.maximum(np.linalg.norm(atoms, axis=1, keepdims=True), 1e-12)
@@ -265,26 +265,27 @@ def _spams_order(count: int, wanted: int) -> np.ndarray:
     places = _random_numbers(wanted) % np.arange(count, count - wanted, -1)
     order = []
     moved: dict[int, int] = {}  # which pixel is at a place, where it is not the one of its number
-    for place, last in zip(places.tolist(), range(count - 1, -1, -1), strict=False):
+    for drawn, place in enumerate(places.tolist(), start=1):
+        last = count - drawn
         order.append(moved.get(place, place))
         moved[place] = moved.get(last, last)
-    return np.array(order, dtype=np.intp)
+    return np.array(order)
 
 
 def _random_numbers(count: int) -> np.ndarray:
     """What the C library's `random` (glibc) gives after `srandom(0)`: int64 (count,)."""
-    return _at_least_random(1 << max(17, (count - 1).bit_length()))[:count]
+    return _drawn(max(count, 2**17))[:count]
 
 
 @functools.lru_cache(maxsize=2)
-def _at_least_random(count: int) -> np.ndarray:
+def _drawn(count: int) -> np.ndarray:
     words = [1]
     for _ in range(30):
         words.append(16_807 * words[-1] % (2**31 - 1))
     words += words[:3]
     for at in range(34, 344 + count):
         words.append((words[at - 31] + words[at - 3]) % 2**32)
-    return np.array(words[344:], dtype=np.int64) >> 1
+    return np.array(words[344:]) >> 1
 
 
 def _first_atoms(density: np.ndarray) -> np.ndarray:
