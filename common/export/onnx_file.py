@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -111,17 +113,41 @@ def _converted(model: keras.Model, shape: Sequence[int]) -> bytes:
     try:
         # Functions inside are traced as their parts: Keras hides grouped convolutions in one.
         tf.config.run_functions_eagerly(True)
-        made, _ = tf2onnx.convert.from_function(
+        convert = functools.partial(
+            tf2onnx.convert.from_function,
             tf.function(probabilities),
             input_signature=signature,
             opset=OPSET,
             custom_op_handlers={"Erfc": (_erfc, [])},
         )
+        try:
+            with _without_copies():
+                made, _ = convert()
+        except Exception:  # maybe of a pass that may be left out
+            made, _ = convert()
         return bytes(made.SerializeToString())
     except Exception as error:  # whatever a converter raises is its answer
         raise InputError(first_line(error)) from error
     finally:
         tf.config.run_functions_eagerly(eagerly)
+
+
+@contextlib.contextmanager
+def _without_copies() -> Iterator[None]:
+    """Let tf2onnx work in place.
+
+    Otherwise it copies the network before each of some twenty passes, in order to go on without one
+    that fails, and the copies stay for long: 10 GiB for 43 M parameters.
+    """
+    name = "TF2ONNX_CATCH_ERRORS"  # it looks whether this is there, and at nothing else
+    before = os.environ.get(name)
+    os.environ[name] = "FALSE"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _erfc(graph: Any, node: Any, name: str, arguments: Any) -> None:

@@ -28,6 +28,7 @@ FOLD_COLUMNS = ("fold", "mag", "grp", "filename")
 _NO_SPLIT = "a split is a CSV file with the columns image and part"
 
 SPLIT_COLUMNS = ("image", "case", "slide", "folder", "magnification", "label", "part")
+"""Columns of a split's file, where the index has them."""
 
 
 def from_fold_files(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ copyright = "the histopapers authors, Apache-2.0. Research use, not for diagnosi
 extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc"]
 root_doc = "docs/README"
 default_role = "code"  # docstrings write `name`
+smartquotes = False  # a command's -- is no dash
+highlight_language = "none"  # most blocks are commands; Python says so
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 nb_execution_mode = "off"  # documents.py takes executed notebooks
@@ -50,3 +53,12 @@ def setup(app: Any) -> None:
         The application.
     """
     app.add_lexer("csv", TextLexer)
+    app.connect("autodoc-process-docstring", _commands)
+
+
+def _commands(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Show a module's indented commands as they stand, and not as a quotation."""
+    if what == "module":
+        text = "\n".join(lines)
+        command = r"(?m)(?<=\n)\n(?= +(?:python|pip|make) )"
+        lines[:] = re.sub(command, "\n::\n\n", text).split("\n")

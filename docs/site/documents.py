@@ -36,6 +36,7 @@ EXECUTED = ROOT / "build" / "notebooks"
 NOT_EXECUTED = "*Shown without its outputs: `make notebooks` executes it.*"
 EXERCISE = "*An exercise: open it in Jupyter, and put your answers in.*"
 
+_NAMED = re.compile(r"\[(?:[\w/-]+/)?[\w-]+\.md\]\(((?:\.\./)?(?:[\w/-]+/)?[\w-]+\.md)\)")
 _LINK = re.compile(r"(?<=\]\()([^)#\s:]+)(?=[)#])")
 
 
@@ -263,7 +264,8 @@ def _linked(text: str, page: Path, source: Path) -> str:
             shutil.copy(target, copy)
         return link[1]
 
-    return _LINK.sub(found, text)
+    # A page that is named by its file in the repository has its title on the site.
+    return _LINK.sub(found, _NAMED.sub(r"[](\1)", text))
 
 
 def _toctree(names: Iterable[str]) -> str:

@@ -110,7 +110,8 @@ def page(module: ModuleType) -> str:
 def _data(name: str, value: Any, text: str) -> str:
     """Entry of a constant: autodoc does not find the docstrings of those that are re-exported."""
     shown = repr(value)
-    short = f"   :value: {shown}\n" if len(shown) <= 60 and " at 0x" not in shown else ""
+    longest = 60 if text else 300  # without words the value has to say all
+    short = f"   :value: {shown}\n" if len(shown) <= longest and " at 0x" not in shown else ""
     body = "".join(f"   {line}\n" for line in inspect.cleandoc(text).splitlines())
     return f".. py:data:: {name}\n{short}\n{body}"
 
