@@ -107,7 +107,7 @@ def _introduction(files: RunFiles, data: dict[str, str]) -> str:
     classes = ", ".join(map(markdown.code, files.classes))
     return (
         f"{network}, trained on {data['title']}; it gives a probability for each of the classes "
-        f"{classes}. Input: RGB pixels from zero up to the largest byte, not scaled; scaling is a "
+        f"{classes}. Input: RGB pixels as a file has them, one byte a colour; scaling is a "
         "layer of the model. `example.py` beside this file shows the use."
     )
 
