@@ -72,7 +72,8 @@ def test_a_review_says_the_same_of_printed_accuracies(tmp_path):
             ("T2", "A", "95.25"), ("T2", "B", "88.75"), ("T3", "A", "95.00"), ("T3", "B", "88.76"),
             ("T4", "A", "95.00")]  # fmt: skip
     lines = [f"{of},{row},accuracy,{printed},percent,200" for of, row, printed in rows]
-    lines += ["T5,A,accuracy,100.00,percent,1", "T5,B,accuracy,100.00,percent,1"]
+    # Of one image not even none right would show, of three it would.
+    lines += [f"T{4 + n},{row},accuracy,100.00,percent,{n}" for n in (1, 3) for row in "AB"]
     (tmp_path / "n.csv").write_text(
         "\n".join(["table,row,metrics_key,printed,unit,n_test", *lines]) + "\n"
     )
@@ -81,9 +82,10 @@ def test_a_review_says_the_same_of_printed_accuracies(tmp_path):
         ("T1", "accuracy", "A", "95.00", 4, 2, "6.50 points"),
         ("T2", "accuracy", "A", "95.25", 2, 0, "6.50 points"),
         ("T3", "accuracy", "A", "95.00", 2, 1, "6.50 points"),
+        ("T7", "accuracy", "A", "100.00", 2, 1, "100.00 points"),
     ]
     told = [each.what for each in found.found if each.rule == "rows cannot be told apart"]
-    assert [text[:3] for text in told] == ["T1,", "T3,"]
+    assert [text[:3] for text in told] == ["T1,", "T3,", "T7,"]
 
 
 def test_other_sizes_and_other_classes_are_other_test_sets():
