@@ -174,5 +174,5 @@ def test_a_demos_images_are_found_from_wherever_its_run_is_named(tmp_path, monke
     here = tmp_path / place.replace("NAME", folder.name)
     monkeypatch.chdir(here)
     run = runs.load(Path(os.path.relpath(folder, here)))
-    found = acquaintance.data_folder(run, None)
+    found = runs.data_folder(run, None)
     assert found.resolve() == tmp_path / "run" / "demo-data" / "breakhis"

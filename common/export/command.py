@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common import backend, confidence, notices, runs
-from common.acquaintance import data_folder
 from common.arguments import Parser
 from common.backend import cores
 from common.errors import InputError
@@ -19,6 +18,7 @@ from common.export import preparing
 from common.export.conversion import CONVERTERS, PRECISIONS
 from common.export.writing import export, table
 from common.files import path_argument, read_table
+from common.runs import data_folder
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common import acquaintance, images, runs, splits
+from common import images, runs, splits
 from common.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def find(run: runs.Run, data_dir: Path | None) -> Trained:
     """
     split = splits.read(run.path / "split.csv")
     split = split[split["part"] != ""].reset_index(drop=True)
-    folder = acquaintance.data_folder(run, data_dir, FLAG)
+    folder = runs.data_folder(run, data_dir, FLAG)
     lacking = [name for name in split["image"] if not (folder / name).is_file()]
     if lacking:
         raise InputError(
@@ -66,7 +66,7 @@ def find(run: runs.Run, data_dir: Path | None) -> Trained:
         split["image"].tolist(),
         run.setting("image_size", int),
         filter=run.setting("resize_filter", str),
-        cache_dir=acquaintance.typed_folder(run, "--cache-dir"),
+        cache_dir=runs.typed_folder(run, "--cache-dir"),
     )
     return Trained(folder, split, pixels)
 

@@ -20,6 +20,7 @@ from common.runs.environment import commit, environment, machine, now
 from common.runs.external import EXTERNAL, WITHOUT_COPIES, Elsewhere, elsewhere
 from common.runs.folder import Run, find, load, load_classifier, open_run
 from common.runs.identity import describe, id_of, run_id, same_run, weights_id
+from common.runs.images import data_folder, typed_folder
 from common.runs.manifest import ADDITIONAL, changing, compare, has_manifest, renew
 from common.runs.naming import folders, named
 from common.runs.record import SCHEMA, Record
@@ -39,6 +40,7 @@ __all__ = [
     "changing",
     "commit",
     "compare",
+    "data_folder",
     "describe",
     "disk_is_full",
     "elsewhere",
@@ -60,6 +62,7 @@ __all__ = [
     "run_id",
     "same_run",
     "settle",
+    "typed_folder",
     "weights_id",
     "write_csv",
     "write_json",
