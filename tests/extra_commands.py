@@ -23,11 +23,13 @@ ROOT = Path(__file__).parent.parent
 
 
 def none() -> None:
-    """A training, its report, its card."""
+    """A training, its report, its card and what is published with that, which runs by itself."""
     run = trained()
     assert (run.path / "report.html").stat().st_size > 100_000
-    module("common.card", "--run", run.path, "--out", "card")
     module("common.runs", "verify", run.path)
+    module("common.card", "--run", run.path, "--out", "card")
+    example = [sys.executable, "example.py", next(drawn().absolute().rglob("*.png"))]
+    subprocess.run(example, cwd="card", check=True)
 
 
 def stain() -> None:
