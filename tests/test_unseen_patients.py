@@ -16,6 +16,7 @@ from benchmarks import unseen_patients as unseen
 from common import backend, datasets, metrics, report, runs, stain
 from common.datasets import synthetic
 from common.errors import InputError
+from common.external import trained
 from common.reproduce import price
 
 
@@ -109,13 +110,13 @@ def test_the_four_trainings_and_what_is_said_of_them(tissue, tmp_path, monkeypat
     """With a network that knows the patients it was trained on, and calls all others benign."""
     asked = []
 
-    def trained(plan, index, numbers, kind, seed, fold):
+    def train(plan, index, numbers, kind, seed, fold):
         asked.append((plan, index, numbers, kind, seed, fold))
         mine, seen = index[numbers == fold], set(index["case"][numbers != fold])
         right = mine["case"].isin(seen) & (mine["label"] == "malignant")
         return mine.assign(part="test", p_malignant=right * 1.0, p_benign=1.0 - right)
 
-    monkeypatch.setattr(price, "trained", trained)
+    monkeypatch.setattr(price, "trained", train)
     monkeypatch.setattr(price, "tested", lambda found: found)
     command = ["--data-dir", str(tissue), "--weights", "none", "--folds", "2", "--seeds", "1",
                "--output", str(tmp_path), "--figure", str(tmp_path / "f.png"),
@@ -184,6 +185,13 @@ def test_another_site_is_judged_in_the_stains_of_the_training(tmp_path, tissue, 
     monkeypatch.setattr(backend, "load", lambda: None)
     monkeypatch.setattr(runs, "load_model", lambda run: Model())
     monkeypatch.setattr(report, "write", lambda path: None)
+    own = []
+
+    def find(run, data_dir):  # the images of these runs are not there
+        own.append(data_dir)
+        return "not there"
+
+    monkeypatch.setattr(trained, "find_or_say", find)
     judged = {}
     for name in ("patient-wise", "stains normalised"):
         judged[name] = runs.load(run_folder.make(tmp_path / name, "binary", pictures=False))
@@ -212,6 +220,7 @@ def test_another_site_is_judged_in_the_stains_of_the_training(tmp_path, tissue, 
     folder = tmp_path / "normalised" / "elsewhere-seed0-fold0"
     assert written["stains normalised"]["root"] == str(folder)
     assert len(list(folder.rglob("*.png"))) == 16
+    assert own == [tissue, tmp_path / "normalised" / "seed0-fold0"]
     said = unseen.told(found, None, True, "network")
     assert "16 images of 8 patients: 8 benign, 8 malignant" in said
     assert "accuracy of each network, stains normalised: 50.0 %" in said
