@@ -69,7 +69,7 @@ coverage: $(VENV)/installed
 	$(BIN)/coverage report
 
 # A benchmark that misses a target ends with 1; the others run all the same.
-BENCHMARKS := start_up commands report_drawing input_path cold_cache leakage everyday_costs dense_shortcuts gan_step demos
+BENCHMARKS := start_up commands one_run report_drawing input_path cold_cache leakage everyday_costs dense_shortcuts gan_step demos
 
 bench: $(VENV)/installed
 	@missed=0; \
