@@ -120,6 +120,12 @@ def test_what_is_no_score_has_no_test_set():
     assert "at the printed 90.0 %" in tables.told(of(frame))[0]
 
 
+def test_two_images_show_a_difference_of_all_and_none():
+    assert told_apart(1.0, 2) == 2
+    (text,) = tables.told(of(table(("A", "100.00", 2, "2"))))
+    assert text.startswith("Not told apart below 100.0 points of accuracy (2 of 2 images ")
+
+
 def test_what_shows_nothing_is_not_told():
     for printed, n in (("101.00", 200), ("-5.00", 200), ("100.00", 1), ("90.00", 0)):
         assert tables.told(of(table(("A", printed, n, "2")))) == []
