@@ -48,7 +48,7 @@ def test_how_many_images_fewer_show():
         ]
         assert low[0] <= 0 < low[1]
     assert told_apart(1.0, 1) == 2  # not even 1 and 0 of 1
-    assert told_apart(0.0, 50) == 51
+    assert told_apart(0.0, 50) == told_apart(1.02, 50) == told_apart(-0.02, 50) == 51
 
 
 def test_printed_accuracies_tie_within_what_n_images_show():
@@ -61,7 +61,9 @@ def test_printed_accuracies_tie_within_what_n_images_show():
         "Not told apart below 6.5 points of accuracy (13 of 200 images at the printed 92.0 %, not "
         "paired): A is best, tied with B; D."
     ]
-    # exactly as many images fewer as show are told apart
+    # one image fewer than show ties, exactly as many are told apart
+    frame = of(table(("A", "95.00", 200, "2"), ("B", "89.00", 200, "2")))
+    assert frame["tie"].tolist() == ["best", "tie"]
     frame = of(table(("A", "95.25", 200, "2"), ("B", "88.75", 200, "2")))
     assert frame["tie"].tolist() == ["alone", ""]
     assert tables.told(frame)[0].endswith("A is best, and alone.")

@@ -21,7 +21,7 @@ from common.runs import Run
 from common.tables.judge import difference_interval
 from common.tables.other_images import wilson
 from common.tables.ours import Group
-from common.tables.printed import SCALES, unknown
+from common.tables.printed import SCALES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -348,7 +348,7 @@ def told_apart(share: float, n: int) -> int:
         where even none right would not show.
     """
     k = round(share * n)
-    if unknown(share) or not 0 <= k <= n:
+    if not 0 <= k <= n:
         return n + 1
     better = (k / n, *wilson(k, n))
     for fewer in range(1, k + 1):
