@@ -731,6 +731,21 @@ def test_other_formats_and_output(paper, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out == shown.replace(str(tmp_path / "runs"), "runs")
 
 
+def test_the_column_of_other_images_and_its_legend(paper, tmp_path):
+    (paper / "published.csv").write_text(DEFAULT.replace("95.02", "95.00"))
+    make_run(tmp_path, "a", scored(1900, 2000))
+    shown = tables.markdown(tables.load("fakepaper", tmp_path / "runs"))
+    assert not any(line in shown for line in tables.LEGEND_OTHER)
+    assert "other images" not in next(line for line in shown.splitlines() if "| row" in line)
+    make_run(tmp_path, "b", scored(900, 1000), network="large")  # the paper has 2000
+    shown = tables.markdown(tables.load("fakepaper", tmp_path / "runs"))
+    assert "\n".join([*tables.LEGEND, *tables.LEGEND_OTHER, "", "Notes:"]) in shown
+    lines = [line for line in shown.splitlines() if line.startswith("|")]
+    at = [cell.strip() for cell in lines[0].split("|")].index("same task, other images")
+    cells = {line.split("|")[at].strip() for line in lines[2:6]}
+    assert cells == {"", "lower"}
+
+
 # --- README ------------------------------------------------------------------------------------
 
 

@@ -107,6 +107,7 @@ ROOMS = {
             "measurements",
             "quoted",
             "unprinted",
+            "table_elsewhere",
         ),
     ),
     "augment": Room(
