@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import stats
 from benchmarks import interval_coverage
 from common import metrics
 from common.metrics import simulation
-from common.metrics.jackknife import jackknife_interval, without_each
+from common.metrics.jackknife import NOISE, jackknife_interval, without_each
 
 
 def test_samples_lack_one_patient_each():
@@ -56,13 +57,35 @@ def test_the_ends_of_a_range_are_kept():
     assert jackknife_interval(0.4, 1 - without, 0, 1) == pytest.approx((1 - high, 1 - low))
 
 
-@pytest.mark.parametrize(("value", "without"), [(0.5, [0.5, 0.5]), (1.0, [1.0, 1.0, 0.9])])
+@pytest.mark.parametrize(
+    ("value", "without"),
+    [(0.5, [0.5, 0.5]), (1.0, [1.0, 1.0, 0.9]), (0.0, [0.0, 0.1]), (0.5, [0.4])],
+)
 def test_where_nothing_moves_or_the_end_is_reached_there_is_none(value, without):
     assert np.isnan(jackknife_interval(value, np.array(without), 0, 1)).all()
 
 
+def test_moves_as_small_as_rounding_are_none():
+    assert np.isnan(jackknife_interval(0.0, np.array([NOISE, -NOISE]))).all()
+    assert np.isfinite(jackknife_interval(0.0, np.array([3 * NOISE, -NOISE]))).all()
+
+
+def test_a_score_without_an_upper_end_may_be_anything_above():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert jackknife_interval(1e-5, np.array([1.0, 0.0]), 0) == (0, np.inf)
+        assert np.isnan(jackknife_interval(1.0, np.array([1.0, 1.1]), 1)).all()
+    without = np.array([0.2, 0.9, 0.5])
+    low, high = jackknife_interval(0.6, without, 0)
+    assert jackknife_interval(1.6, 1 + without, 1) == pytest.approx((1 + low, 1 + high))
+    # of three units that move it evenly no more than two degrees of freedom count
+    half = stats.t.ppf(0.975, 2) * np.sqrt(2 / 3 * ((without - 0.6) ** 2).sum())
+    assert low == pytest.approx(0.6 * np.exp(-half / 0.6))
+
+
 @pytest.mark.parametrize(
-    ("value", "without"), [([0.5], [0.5]), (0.5, [[0.5]]), (0.5, []), ("a", [1.0])]
+    ("value", "without"),
+    [([0.5], [0.5]), (0.5, [[0.5]]), (0.5, []), (0.5, 0.5), ("a", [1.0]), ([0.5], [[]])],
 )
 def test_what_does_not_fit_is_refused(value, without):
     with pytest.raises(ValueError, match=r"without must be|numbers are wanted"):

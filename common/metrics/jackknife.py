@@ -75,8 +75,8 @@ def jackknife_interval(
     Returns
     -------
     low, high : float array (...)
-        Inside the range. NaN where no unit moves the score, or it stands at an end of its range, or
-        is not defined without one of the units.
+        Inside the range. NaN where no unit moves the score, or there is one alone, or the score
+        stands at an end of its range, or is not defined without one of the units.
 
     Raises
     ------
@@ -99,12 +99,12 @@ def jackknife_interval(
     moves[np.abs(moves) <= NOISE] = 0
     squares, units = moves**2, moves.shape[-1]
     total = squares.sum(axis=-1)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         even = total**2 / (squares**2).sum(axis=-1)
         moving = np.count_nonzero(moves, axis=-1)
-        freedom = np.clip(PER_UNIT * even, 1, np.maximum(moving - 1, 1))
+        freedom = np.minimum(PER_UNIT * even, np.maximum(moving - 1, 1))
         half = stdtrit(freedom, upper) * np.sqrt((units - 1) / units * total)
-        half = np.where(total > 0, half, np.nan)
+        half = np.where(units > 1, half, np.nan)
         if np.isfinite(highest):
             width = highest - lowest
             share = (value - lowest) / width
