@@ -16,9 +16,7 @@ import numpy as np
 from common.errors import InputError
 from common.metrics import simulation
 
-STUDIES = 1000
-"""That are simulated for an answer; a share of them is known to 3 points."""
-
+STUDIES = simulation.STUDIES
 MOST_PATIENTS = 5000
 POWER = 0.8
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.metrics.intervals import NOISE, clopper_pearson
+from common.metrics.intervals import REPLICATES, clopper_pearson, draw, percentile_interval
 from common.metrics.jackknife import jackknife_interval
 
 CORRELATION = 0.3
@@ -24,6 +24,9 @@ ALIKE = 0.8
 """Correlation of two networks' chances of the same patients, as normal scores: assumed."""
 
 MAGNIFICATION = "100X"
+
+STUDIES = 1000
+"""That are drawn; a share of them is known to 3 points."""
 
 SCORES = ("accuracy", "recall, benign", "balanced accuracy", "F1, malignant")
 """Those that counts are enough for."""
@@ -70,7 +73,7 @@ def studies(
     patients: int,
     accuracy: float,
     correlation: float = CORRELATION,
-    count: int = 1000,
+    count: int = STUDIES,
     *,
     images: int | None = None,
     seed: int = 0,
@@ -138,12 +141,12 @@ def score(drawn: Studies, name: str, times: np.ndarray) -> np.ndarray:
     drawn : Studies
     name : str
         One of `SCORES`.
-    times : float array (samples, patients)
+    times : float array (patients,) or (samples, patients)
         How often a sample holds each patient.
 
     Returns
     -------
-    float array (studies, samples)
+    float array (studies,) or (studies, samples)
         NaN where a sample lacks a class that the score needs.
     """
     right, images = drawn.right.astype(np.float64), drawn.images.astype(np.float64)
@@ -153,7 +156,7 @@ def score(drawn: Studies, name: str, times: np.ndarray) -> np.ndarray:
     negative = times * ~drawn.malignant
     tp, tn = right @ positive.T, right @ negative.T
     p, n = images @ positive.T, images @ negative.T
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # 0 / 0, without a class
         found = {
             "recall, benign": tn / n,
             "balanced accuracy": (tp / p + tn / n) / 2,
@@ -197,13 +200,13 @@ def jackknife(drawn: Studies, name: str) -> tuple[np.ndarray, np.ndarray]:
     low, high : float array (studies,)
     """
     units = drawn.images.shape[1]
-    value = score(drawn, name, np.ones((1, units)))[:, 0]
+    value = score(drawn, name, np.ones(units))
     low, high = jackknife_interval(value, score(drawn, name, 1 - np.eye(units)), 0, 1)
     return _constant(name, value, units, low, high)
 
 
 def percentile(
-    drawn: Studies, name: str, replicates: int = 2000, seed: int = 0
+    drawn: Studies, name: str, replicates: int = REPLICATES, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentile intervals of a bootstrap over patients, as they were before.
 
@@ -220,19 +223,20 @@ def percentile(
     low, high : float array (studies,)
     """
     units = drawn.images.shape[1]
-    times = _samples(units, replicates, seed)
-    value = score(drawn, name, np.ones((1, units)))[:, 0]
-    samples = score(drawn, name, times)
-    low, high = np.nanpercentile(samples, [2.5, 97.5], axis=1)
-    same = np.nanmax(samples, axis=1) - np.nanmin(samples, axis=1) <= NOISE
-    low, high = np.where(same, np.nan, low), np.where(same, np.nan, high)
+    value = score(drawn, name, np.ones(units))
+    low, high = _percentiles(score(drawn, name, _samples(units, replicates, seed)))
     return _constant(name, value, units, low, high)
 
 
 def _samples(units: int, replicates: int, seed: int) -> np.ndarray:
     """How often each bootstrap sample holds each patient."""
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(units, np.full(units, 1 / units), size=replicates).astype(np.float64)
+    return draw(units, np.arange(units), replicates=replicates, seed=seed).times
+
+
+def _percentiles(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval of each study's samples; NaN where there is none."""
+    low, high = np.array([percentile_interval(each) or (np.nan, np.nan) for each in samples]).T
+    return low, high
 
 
 def _constant(
@@ -268,7 +272,7 @@ def pairs(
     accuracy: float,
     difference: float,
     correlation: float = CORRELATION,
-    count: int = 1000,
+    count: int = STUDIES,
     *,
     images: int | None = None,
     seed: int = 0,
@@ -317,7 +321,7 @@ def jackknife_difference(drawn: Pairs) -> tuple[np.ndarray, np.ndarray]:
 
 
 def percentile_difference(
-    drawn: Pairs, replicates: int = 2000, seed: int = 0
+    drawn: Pairs, replicates: int = REPLICATES, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentile intervals of the difference, as they were before.
 
@@ -332,10 +336,7 @@ def percentile_difference(
     low, high : float array (studies,)
     """
     times = _samples(drawn.images.shape[1], replicates, seed)
-    samples = (drawn.gained @ times.T) / (drawn.images @ times.T)
-    low, high = np.percentile(samples, [2.5, 97.5], axis=1)
-    same = np.ptp(samples, axis=1) <= NOISE
-    return np.where(same, np.nan, low), np.where(same, np.nan, high)
+    return _percentiles((drawn.gained @ times.T) / (drawn.images @ times.T))
 
 
 # --- how often they hold it ----------------------------------------------------------------------

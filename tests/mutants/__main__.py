@@ -72,6 +72,7 @@ ROOMS = {
             "undefined",
             "jackknife",
             "plan",
+            "simulation",
             "selective",
         ),
     ),
