@@ -78,6 +78,12 @@ def base(wheel: Path, folder: Path) -> Path:
     return folder
 
 
+def processor() -> float:
+    """Seconds that the commands so far have computed."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
+
+
 def tried(wheel: Path, extra: str, on: Path | None = None) -> None:
     """Install the wheel with one extra, and use it."""
     with tempfile.TemporaryDirectory() as work:
@@ -102,16 +108,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("wheel", type=Path)
     parser.add_argument("extras", nargs="*", help="default: all")
     parser.add_argument("--on", type=Path, metavar="FOLDER", help="for what all of them require")
-    chosen = parser.parse_args(arguments)
+    # Extras are found on either side of --on.
+    chosen = parser.parse_intermixed_args(arguments)
     wheel, failed = chosen.wheel.resolve(), 0
     on = base(wheel, chosen.on.resolve()) if chosen.on else None
     for extra in chosen.extras or extras():
-        began, wrong = time.monotonic(), "ok"
+        began, used, wrong = time.monotonic(), processor(), "ok"
         try:
             tried(wheel, extra, on)
         except CommandError as error:
             failed, wrong = failed + 1, str(error)
-        print(f"{extra or 'none':15} {time.monotonic() - began:5.0f} s  {wrong}", flush=True)
+        took = f"{time.monotonic() - began:5.0f} s {processor() - used:5.0f} processor s"
+        print(f"{extra or 'none':15} {took}  {wrong}", flush=True)
     return int(bool(failed))
 
 

@@ -75,6 +75,14 @@ def test_extras_of_the_wheel_work_each_by_itself(wheel, tmp_path):
     assert done.stdout.count(" s  ok\n") == len(extras.LIGHT)
 
 
+def test_extras_are_found_behind_a_folder(monkeypatch, tmp_path):
+    tried = []
+    monkeypatch.setattr(extras, "base", lambda wheel, folder: folder)
+    monkeypatch.setattr(extras, "tried", lambda wheel, extra, on: tried.append((extra, on)))
+    assert extras.main(["some.whl", "--on", str(tmp_path), "", "jax"]) == 0
+    assert tried == [("", tmp_path), ("jax", tmp_path)]
+
+
 def test_every_extra_is_tried_with_a_command():
     wanted = set(extras.extras()) - {"", *extras.RESOLVED}
     assert wanted <= {name.replace("_", "-") for name in dir(extra_commands)}
