@@ -27,8 +27,8 @@ COMMANDS = Path(__file__).with_name("extra_commands.py")
 
 NOTEBOOK = "notebook"
 
-LIGHT = ("", "stain", "decode", "edge", "onnx", "jax", "slides", "slurm", NOTEBOOK)
-"""Those that CI tries, too: what takes seconds to fetch and to use."""
+LIGHT = ("decode", "slurm", NOTEBOOK)
+"""Those that CI tries, too: none of them trains or exports a network. `make extras` tries all."""
 
 RESOLVED = ("gpu",)
 """Too large to be installed where there is no card: pip says what it would install."""
