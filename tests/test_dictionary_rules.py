@@ -70,9 +70,9 @@ def test_no_atom_is_nothing():
     assert np.isfinite(found).all() and (found[1] == 0).all()
 
 
-@pytest.mark.parametrize("length", [1.0, 0.6])
+@pytest.mark.parametrize("length", [1.0, 0.6, np.array([[0.9], [0.6]])])
 def test_a_step_of_the_dictionary(length):
-    """The sums over the groups of pixels stand for the pixels."""
+    """The sums over the groups of pixels stand for the pixels; without a penalty atoms shorten."""
     x, d = pixels(1, 400), atoms(2, length)
     features = np.stack([np.ones(400), *x, *(x[i] * x[j] for i, j in estimation._PRODUCTS)])
     moments = estimation._groups(x, d, PENALTY) @ features.T

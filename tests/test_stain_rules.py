@@ -464,6 +464,12 @@ def test_online_learning_is_that_of_spams(pixels, batches):
     np.testing.assert_allclose(online_matrix(x, 0.02, batches), expected, atol=3e-6)
 
 
+def test_online_learning_gives_unit_vectors_where_an_atom_became_short():
+    """Without a penalty the best atom may be shorter than 1: here 0.971."""
+    x = np.random.default_rng(3).exponential(1, (20, 3)).astype(np.float32)
+    np.testing.assert_allclose(np.linalg.norm(online_matrix(x, 0.0, 10), axis=1), 1, rtol=1e-9)
+
+
 def test_the_dictionary_is_learnt_as_asked():
     image = np.rint(255 * np.exp(-haematoxylin_and_eosin().reshape(20, 35, 3))).astype(np.uint8)
     density = -np.log(np.maximum(image.reshape(-1, 3), 1) / np.float32(255))
