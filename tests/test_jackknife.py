@@ -12,7 +12,8 @@ from scipy import stats
 
 from benchmarks import interval_coverage
 from common import metrics
-from common.metrics import simulation
+from common.metrics import pairs, simulation
+from common.metrics.bootstrap import percentile_interval, resample
 from common.metrics.jackknife import NOISE, jackknife_interval, without_each
 
 
@@ -98,6 +99,24 @@ def test_many_scores_at_once_are_as_one_by_one():
     low, high = jackknife_interval(values, without, 0, 1)
     for i in range(5):
         assert jackknife_interval(values[i], without[i], 0, 1) == pytest.approx((low[i], high[i]))
+
+
+def test_the_interval_of_what_is_gained(monkeypatch):
+    gain = np.array([1, 0, -1, 1, 0, 1, 0, 0])
+    cases = np.array(list("aabbccdd"))
+    means = np.array([gain[cases != case].mean() for case in "abcd"])
+    expected = jackknife_interval(gain.mean(), means, -1, 1)
+    assert pairs.difference_interval(gain, cases) == pytest.approx(expected)
+    assert pairs.difference_interval(gain, np.array(["a"] * 8)) is None
+    assert pairs.difference_interval(np.zeros(8), cases) is None
+    each = np.stack([gain, np.ones(8)], axis=1).astype(float)
+    for of, draws in ((None, None), (cases, cases)):  # of too many patients images go together
+        monkeypatch.setattr(pairs, "MOST_UNITS", 3)
+        sums = resample(each, draws, replicates=200, seed=0)
+        drawn = percentile_interval(sums[:, 0] / sums[:, 1])
+        assert pairs.difference_interval(gain, of, replicates=200) == drawn
+    monkeypatch.setattr(pairs, "MOST_UNITS", 4)
+    assert pairs.difference_interval(gain, cases) == pytest.approx(expected)
 
 
 # --- simulated studies ---------------------------------------------------------------------------

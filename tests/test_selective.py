@@ -73,11 +73,23 @@ def test_coverage_takes_the_next_whole_number_of_images(n, answered):
 
 @pytest.mark.parametrize(
     ("correct", "sure"),
-    [([], []), ([True], [0.5, 0.6]), ([True], [float("nan")]), ([2], [0.5]), ([True], ["much"])],
+    [
+        ([], []),
+        ([True], [0.5, 0.6]),
+        ([True], [float("nan")]),
+        ([2], [0.5]),
+        ([True], ["much"]),
+        ([True, True], [0.5, float("inf")]),
+    ],
 )
 def test_what_is_no_answer_is_refused(correct, sure):
     with pytest.raises(ValueError, match=r"correct|confidence"):
         metrics.aurc(correct, sure)
+
+
+def test_when_all_may_be_wrong_all_are_answered():
+    assert metrics.coverage_at_risk(CORRECT, SURE, 1) == 1
+    assert metrics.threshold_at_risk(CORRECT, SURE, 1) == min(SURE)
 
 
 @pytest.mark.parametrize("share", [0, 1.1, float("nan"), True, "all"])

@@ -92,6 +92,9 @@ def test_an_area_near_one_is_warned_of():
     assert 0.98 < found["auc"] < 1 and found["intervals"]["auc"] is not None
     assert said in summary(found)
     assert said not in summary(metrics.compute(labels, probabilities, **options))
+    for auc in (0.98, 0.0, None):
+        assert said not in summary({**found, "auc": auc})
+    assert said in summary({**found, "auc": 0.9801})
     first[[2, 4, 6]] = 0.05  # three of the first class below all of the other
     worse = metrics.compute(labels, np.stack([first, 1 - first], 1), cases=cases, **options)
     assert worse["auc"] < 0.98 and said not in summary(worse)

@@ -180,7 +180,7 @@ def _blocks(correct: Any, confidence: Any) -> tuple[np.ndarray, np.ndarray, np.n
         )
     if not np.isfinite(confidence).all():
         raise ValueError("confidence must be finite")
-    order = np.argsort(-confidence, kind="stable")
+    order = np.argsort(-confidence)
     values, wrong = confidence[order], np.cumsum(~correct[order])
     last = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)
     return last + 1, wrong[last], values[last]

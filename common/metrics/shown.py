@@ -23,9 +23,9 @@ class Shown:
     """The counts of a proportion, where they are told."""
     meaning: str
     aside: str
-    reason: str = ""
+    reason: str
     """Why the value or its interval is missing, where the file says so."""
-    over_patients: bool = False
+    over_patients: bool
     """Whether its interval is over patients."""
 
     @property
@@ -133,8 +133,9 @@ def notes(found: Sequence[Shown]) -> list[str]:
         for each in found
         if each.score.key == "auc"
         and each.over_patients
+        and each.value is not None
         and each.interval is not None
-        and (each.value or 0) > NEARLY_ONE
+        and each.value > NEARLY_ONE
     ]
     return [
         f"{'Not defined' if undefined else 'No interval'}: {', '.join(titles)} ({reason})"
