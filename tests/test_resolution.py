@@ -230,6 +230,20 @@ def test_rounds_that_differ_much_are_told_by_t_on_the_same_images_too(groups):
     assert frame["smallest"][0] == pytest.approx(100 * math.tan(0.475 * math.pi) * 0.3)
 
 
+def test_from_what_the_middle_width_is(groups):
+    rounds = {"A": (0.9, 0.9), "B": (0.3, 0.9), "C": (0.6, 0.6)}  # B by t, C by its images
+    for order in ("ABC", "ACB"):
+        mine = groups(**{row: several(row, rounds[row], "fold") for row in order})
+        frame = of(table(*((row, "90.00", 100, "2") for row in order)), mine)
+        assert set(frame["smallest_by"]) == {"t of the differences in 2 rounds"}
+
+
+def test_rounds_are_the_same_in_any_order(groups):
+    mine = groups(A=several("a", (0.9, 0.8)), B=several("b", (0.5, 0.41))[::-1])
+    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    assert set(frame["smallest_by"]) == {"t of the differences in 2 rounds"}
+
+
 def test_of_rounds_on_the_same_images_the_first_is_paired(groups):
     at = np.arange(100)
     pairs = [(at < 90, at < 60), (at < 60, (at >= 60) & (at < 90))]  # by 30 of 30, of 90 apart

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import run_folder
 
-from common import evaluation, runs, tables
+from common import evaluation, runs, tables, terminal
 from common.files import write_json
 from common.tables import comparison, elsewhere
 
@@ -71,7 +71,26 @@ def test_a_run_on_other_data_stands_beside_its_own_test_images(run, tmp_path, ca
     assert len(table) == len(before) + 5 and list(table.columns) == list(before.columns)
     line = table[table["row"] == "mine: site.csv, without copies"].iloc[0]
     assert (line["table"], line["ours"], line["k"], line["n"]) == (elsewhere.TITLE, 70, 7, 10)
-    assert line["status"] == "not judged" and pd.isna(line["printed"]) and pd.isna(line["low"])
+    assert line["status"] == "not judged" and pd.isna(line["printed"])
+    assert pd.isna(line["low"]) and pd.isna(line["high"])
+    line = table[table["row"] == "mine: site.csv"].iloc[0]
+    assert (line["low"], line["high"]) == pytest.approx((low, high))
+    assert (line["n_runs"], line["decimals"], line["k"]) == (1, 2, own["correct"])
+    assert line["preset"] == run.record.preset == paper.elsewhere[1].preset
+
+
+def test_damage_is_told_also_after_quiet_and_leaves_nothing(run, tmp_path, capsys):
+    assert elsewhere.of_run(run) == []
+    (judged(run, "broken", "broken.csv") / "metrics.json").write_text("{", encoding="utf-8")
+    write_json(judged(run, "half", "half.csv") / "adapted.json", {"ways": [{}]})
+    terminal.quiet()
+    try:
+        assert elsewhere.of_run(run) == []
+    finally:
+        terminal.quiet(False)
+    said = capsys.readouterr().err
+    assert f"{run.path}: external/broken is damaged and was left out: " in said
+    assert f"{run.path}: half is damaged and was left out: " in said
 
 
 def test_two_of_one_title_are_told_apart_by_name(run):

@@ -17,7 +17,7 @@ from common.papers import PAPERS
 from common.reproduce.states import Place
 from common.site import paper as site_page
 from common.site.gather import gather
-from common.tables.unprinted import HEADING, unprinted_markdown
+from common.tables.unprinted import HEADING, Unprinted, unprinted_markdown
 
 
 @pytest.mark.parametrize("package", PAPERS)
@@ -50,6 +50,10 @@ UNPRINTED = {
 }
 PRESETS["my-own"] = Config(epochs=31)
 """
+
+
+def test_a_paper_that_lacks_no_row_is_told_nothing():
+    assert Unprinted([], []).told == ""
 
 
 def test_rows_that_a_paper_lacks_whole(paper, tmp_path):  # noqa: F811
@@ -87,6 +91,9 @@ def test_rows_that_a_paper_lacks_whole(paper, tmp_path):  # noqa: F811
     assert long == f"- `{start} T1-small --epochs 99 --split-seed 4 --data-dir DIR`"
     make_run(tmp_path, "named", scored(1200, 2000), epochs=31)
     assert shown()[-3] == "1 row has no run yet. Made, for example, by:"
+    make_run(tmp_path, "long", scored(1200, 2000), epochs=99, split_seed=4)
+    assert "no run yet" not in "".join(shown()) and len(shown()) == 8
+    shutil.rmtree(runs_dir / "fakepaper" / "long")
     for name in ("plain0", "plain1"):
         shutil.rmtree(runs_dir / "fakepaper" / name)
     edit(make_run(tmp_path, "made-up", scored(1400, 2000), network="plain"), fabricated=True,

@@ -63,8 +63,6 @@ def of_run(run: runs.Run) -> list[Line]:
     run : Run
         A finished run. What is damaged is named and left out.
     """
-    if not (run.path / runs.EXTERNAL).is_dir():
-        return []
     found, damaged = runs.elsewhere(run.path)
     for words in damaged:
         terminal.line(f"{run.path}: {words}", always=True)

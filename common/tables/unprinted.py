@@ -115,8 +115,7 @@ def unprinted_markdown(paper: Paper, runs_dir: str | Path) -> str:
     out = [HEADING, ""]
     if found.rows:
         out += [*markdown_table(HEADER, found.rows), ""]
-    if found.left:
-        out += [found.told, "", *(f"- `{text}`" for text in found.left[:SHOWN])]
+    out += [found.told, "", *(f"- `{text}`" for text in found.left[:SHOWN])]
     return "\n".join(out).rstrip() + "\n"
 
 
