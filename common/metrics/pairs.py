@@ -135,7 +135,7 @@ def difference_interval(
     """
     each = np.stack([np.asarray(gain, np.float64), np.ones(len(gain))], axis=1)
     patients = None if cases is None else len(np.unique(cases))
-    if _method(patients) == "bootstrap":
+    if cases is None or _method(patients) == "bootstrap":
         sums = resample(each, cases, replicates=replicates, seed=seed)
         return percentile_interval(sums[:, 0] / sums[:, 1])
     if patients == 1:
