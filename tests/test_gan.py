@@ -332,12 +332,13 @@ def test_penalties_stay_in_float32():
 
 ONE_STEP = """
 import sys
+sys.path.insert(0, "tests")
 import numpy as np, keras
 from gan_fusion import gan
 from gan_fusion.gan import PRESETS
 from dataclasses import replace
 from pathlib import Path
-from tests.test_gan import TINY, batch
+from test_gan import TINY, batch
 config = replace(TINY, feature_weight=0.5, critic_steps=2, penalty_every=2)
 trained = gan.Gan(config, 2)
 given = np.load(sys.argv[1])
