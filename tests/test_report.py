@@ -329,7 +329,8 @@ def test_how_numbers_look(function, given, shown):
 )  # fmt: skip
 def test_intervals_have_the_unit_of_their_score(key, pair, text):
     score = next(each for each in SCORES if each.key == key)
-    shown = Shown(score=score, value=0.2, interval=pair, k_of_n=None, meaning="", aside="")
+    words_of_it = {"meaning": "", "aside": "", "reason": "", "over_patients": False}
+    shown = Shown(score=score, value=0.2, interval=pair, k_of_n=None, **words_of_it)
     assert words.interval(shown) == text
 
 
