@@ -110,9 +110,9 @@ def test_the_interval_of_what_is_gained(monkeypatch):
     assert pairs.difference_interval(gain, np.array(["a"] * 8)) is None
     assert pairs.difference_interval(np.zeros(8), cases) is None
     each = np.stack([gain, np.ones(8)], axis=1).astype(float)
-    for of, draws in ((None, None), (cases, cases)):  # of too many patients images go together
-        monkeypatch.setattr(pairs, "MOST_UNITS", 3)
-        sums = resample(each, draws, replicates=200, seed=0)
+    monkeypatch.setattr(pairs, "MOST_UNITS", 3)  # of more patients a bootstrap is drawn
+    for of in (None, cases):
+        sums = resample(each, of, replicates=200, seed=0)
         drawn = percentile_interval(sums[:, 0] / sums[:, 1])
         assert pairs.difference_interval(gain, of, replicates=200) == drawn
     monkeypatch.setattr(pairs, "MOST_UNITS", 4)

@@ -136,6 +136,11 @@ def test_what_shows_nothing_is_not_told():
 # --- from runs ------------------------------------------------------------------------------------
 
 
+def of_two(mine):
+    """Two rows that are printed alike, with these runs."""
+    return of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+
+
 def run(name, right, *, cases=None, split="s", **config):
     """A run whose predictions are right at these images; give it and its metrics."""
     n = len(right)
@@ -205,7 +210,7 @@ def test_patients_are_what_is_drawn(groups):
 
 def test_rounds_are_compared_by_t(groups):
     mine = groups(A=several("a", (0.90, 0.92, 0.94)), B=several("b", (0.80, 0.81, 0.85)))
-    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    frame = of_two(mine)
     # differences 10, 11, 9: sd 1, t of two degrees of freedom 4.302653
     assert frame["smallest"][0] == pytest.approx(4.302653 / math.sqrt(3), rel=1e-5)
     assert frame["smallest_by"][0] == "t of the differences in 3 rounds"
@@ -214,17 +219,17 @@ def test_rounds_are_compared_by_t(groups):
 
 def test_the_best_of_several_rounds_is_so_in_the_mean(groups):
     mine = groups(A=several("a", (0.9, 0.9, 0.3)), B=several("b", (0.8, 0.8, 0.8)))
-    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    frame = of_two(mine)
     assert frame["tie"].tolist() == ["tie", "best"]
     mine = groups(A=several("a", (0.9, 0.8)), B=several("b", (0.5, 0.41)))
-    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    frame = of_two(mine)
     assert set(frame["smallest_by"]) == {"t of the differences in 2 rounds"}
     assert frame["tie"].tolist() == ["alone", ""]
 
 
 def test_rounds_that_differ_much_are_told_by_t_on_the_same_images_too(groups):
     mine = groups(A=several("a", (0.9, 0.7), "fold"), B=several("b", (0.3, 0.7), "fold"))
-    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    frame = of_two(mine)
     assert set(frame["smallest_by"]) == {"t of the differences in 2 rounds"}
     # differences 0.6 and 0: sd 0.6 / sqrt(2); t of one degree of freedom is tan(0.475 pi)
     assert frame["smallest"][0] == pytest.approx(100 * math.tan(0.475 * math.pi) * 0.3)
@@ -240,7 +245,7 @@ def test_from_what_the_middle_width_is(groups):
 
 def test_rounds_are_the_same_in_any_order(groups):
     mine = groups(A=several("a", (0.9, 0.8)), B=several("b", (0.5, 0.41))[::-1])
-    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    frame = of_two(mine)
     assert set(frame["smallest_by"]) == {"t of the differences in 2 rounds"}
 
 
@@ -252,7 +257,7 @@ def test_of_rounds_on_the_same_images_the_first_is_paired(groups):
         for k, name in enumerate("ab")
     ]
     mine = groups(A=runs[0], B=runs[1])
-    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    frame = of_two(mine)
     assert frame["smallest_by"][0].endswith("over 100 images in a round")
     reaches = []
     for one, other in zip(*runs, strict=True):
@@ -270,7 +275,7 @@ def test_runs_that_tell_no_width_are_not_paired(groups):
             A=[run("a", right, cases=["p"] * 100)], B=[run("b", right & False, cases=["p"] * 100)]
         ),  # one patient
     ):
-        frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+        frame = of_two(mine)
         assert frame["smallest_by"].str.endswith("not paired").all()
     # a rival that is the same run again says nothing of the width, nor from what it is
     far = np.arange(100) < 60
@@ -286,7 +291,7 @@ def test_rounds_on_the_same_images_say_nothing_of_others(groups):
         return [run(f"{name}{i}", right, split=f"s{i}", fold=i) for i in range(3)]
 
     mine = groups(A=folds("a", 0.90), B=folds("b", 0.89))
-    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    frame = of_two(mine)
     assert frame["smallest_by"][0] == "paired bootstrap over 100 images in a round"
     assert frame["tie"].tolist() == ["best", "tie"]
 
@@ -294,5 +299,5 @@ def test_rounds_on_the_same_images_say_nothing_of_others(groups):
 def test_runs_on_other_images_are_not_paired(groups):
     right = np.arange(100) < 90
     mine = groups(A=[run("a", right, split="s")], B=[run("b", right, split="t")])
-    frame = of(table(("A", "90.00", 100, "2"), ("B", "90.00", 100, "2")), mine)
+    frame = of_two(mine)
     assert frame["smallest_by"].str.endswith("not paired").all()

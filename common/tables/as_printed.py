@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.tables.ours import Estimate, estimate
+from common.tables.ours import Estimate, ends_text, estimate
 from common.tables.paper import Paper, command
 from common.tables.printed import SCALES
 
@@ -42,7 +42,7 @@ def experiment_lines(paper: Paper) -> tuple[list[list[str]], list[str]]:
                 row["metric"],
                 row["printed"],
                 value_text(theirs, scale, decimals),
-                ends_text(theirs, scale, decimals),
+                ends_text(theirs.ends, scale, decimals),
                 value_text(ours, scale, decimals),
                 apart_text(theirs, ours, scale, decimals),
             ]
@@ -70,21 +70,6 @@ def value_text(found: Estimate | None, scale: float, decimals: int) -> str:
         return "–"
     text = f"{scale * found.value:.{decimals}f}"
     return f"{text} ({found.n_runs} runs)" if found.n_runs > 1 else text
-
-
-def ends_text(found: Estimate, scale: float, decimals: int) -> str:
-    """Show an interval of ours.
-
-    Parameters
-    ----------
-    found : Estimate
-    scale, decimals
-        As in `value_text`.
-    """
-    if found.ends is None:
-        return "–"
-    low, high = found.ends
-    return f"{scale * low:.{decimals}f} to {scale * high:.{decimals}f}"
 
 
 def apart_text(first: Estimate, second: Estimate | None, scale: float, decimals: int) -> str:

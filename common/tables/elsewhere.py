@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from common import evaluation, runs, terminal
 from common.errors import DAMAGE, InputError
+from common.tables.ours import ends_text
 
 TITLE = "On other data, judged against no printed number"
 
@@ -135,12 +136,11 @@ def cells(lines: Sequence[Line]) -> list[list[str]]:
                 str(line.images),
                 "unknown" if line.patients is None else str(line.patients),
                 f"{100 * line.accuracy:.2f}",
-                "–" if line.ends is None
-                else "{:.2f} to {:.2f}".format(*(100 * end for end in line.ends)),
+                ends_text(line.ends, 100, 2),
                 "–" if line.balanced is None else f"{100 * line.balanced:.2f}",
                 apart,
             ]
-        )  # fmt: skip
+        )
         before = line.run
     return found
 

@@ -150,6 +150,22 @@ class Estimate:
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
+def ends_text(ends: Sequence[float] | None, scale: float, decimals: int) -> str:
+    """Show an interval of ours.
+
+    Parameters
+    ----------
+    ends : (float, float) or None
+    scale : float
+        Printed units in one of metrics.json: 100 for percent.
+    decimals : int
+    """
+    if ends is None:
+        return "–"
+    low, high = ends
+    return f"{scale * low:.{decimals}f} to {scale * high:.{decimals}f}"
+
+
 def run_id(run: Run | Recorded) -> str:
     """Id of a run, whether or not its folder is at hand.
 

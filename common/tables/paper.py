@@ -72,6 +72,15 @@ class Paper:
     measured: dict[str, list[Measurement]] = field(default_factory=dict)
     elsewhere: list[Line] = field(default_factory=list)
 
+    def takes(self, run: runs.Record | results.Recorded) -> bool:
+        """Whether a run is of the kind that counts here: on real tissue, or made up by a test.
+
+        Parameters
+        ----------
+        run : Record or Recorded
+        """
+        return run.fabricated if self.fabricated else not run.synthetic
+
 
 def load(
     package: str,
@@ -113,7 +122,7 @@ def load(
     candidates = rows + [name for name in twins if name in paper.presets]
     candidates += [paper.as_printed[name] for name in rows if name in paper.as_printed]
     for run in runs.find(runs_dir, package):
-        if run.record.fabricated if fabricated else not run.synthetic:
+        if paper.takes(run.record):
             _sort_in(paper, run, candidates)
             paper.elsewhere += of_run(run)
     if results_dir is not None:
@@ -145,8 +154,7 @@ def _add_recorded(paper: Paper, file: Path, candidates: Sequence[str]) -> None:
     lines = results.read(file)
     _add_measured(paper, results.measured(lines), candidates)
     for run in results.recorded(lines):
-        mine = run.fabricated if paper.fabricated else not run.synthetic
-        if not mine or run.run_id in here:
+        if not paper.takes(run) or run.run_id in here:
             continue
         for name in candidates:
             if hashes[name] == run.config_sha256:

@@ -10,8 +10,8 @@ from typing import Any
 
 from common import config as configuration
 from common import evaluation, runs
-from common.tables.as_printed import apart_text, ends_text, value_text
-from common.tables.ours import Group, estimate
+from common.tables.as_printed import apart_text, value_text
+from common.tables.ours import Group, ends_text, estimate
 from common.tables.paper import Paper, command, missing_images
 from common.tables.show import markdown_table
 
@@ -68,8 +68,7 @@ def unprinted(paper: Paper, runs_dir: str | Path) -> Unprinted:
     rows: Mapping[str, tuple[str, Mapping[str, Any]]] = getattr(module, "UNPRINTED", {})
     known = [
         run for run in runs.find(runs_dir, paper.package)
-        if (run.record.fabricated if paper.fabricated else not run.synthetic)
-        and not missing_images(run.record)
+        if paper.takes(run.record) and not missing_images(run.record)
     ] if rows else []  # fmt: skip
     lines: list[list[str]] = []
     left = []
@@ -87,7 +86,7 @@ def unprinted(paper: Paper, runs_dir: str | Path) -> Unprinted:
         beside = paper.groups.get(base)
         theirs = estimate(beside, "accuracy") if beside else None
         lines.append(
-            [what, value_text(ours, *_PERCENT), ends_text(ours, *_PERCENT),
+            [what, value_text(ours, *_PERCENT), ends_text(ours.ends, *_PERCENT),
              value_text(theirs, *_PERCENT), apart_text(ours, theirs, *_PERCENT),
              value_text(estimate(twin, "accuracy") if twin else None, *_PERCENT)]
         )  # fmt: skip
