@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -139,36 +140,35 @@ def _usable(
     """
     prepare, oddities = preparation(run, stain_of(run)), acquaintance.oddities(run)
 
-    def read(path: Path) -> tuple[np.ndarray, list[str]] | str:
-        try:
-            image = images.read(path)
-            small = prepare(image)
-        except (InputError, OSError) as error:
-            return str(error)
-        return small, oddities(path, image)
+    def read_all(stop: threading.Event) -> list[tuple[np.ndarray, list[str]] | str]:
+        def read(path: Path) -> tuple[np.ndarray, list[str]] | str:
+            if stop.is_set():
+                raise KeyboardInterrupt
+            try:
+                image = images.read(path)
+                return prepare(image), oddities(path, image)
+            except (InputError, OSError) as error:
+                return str(error)
 
-    pixels: list[np.ndarray] = []
-    good: list[Path] = []
-    bad: list[str] = []
+        pool = ThreadPoolExecutor(backend.cores())
+        try:
+            with terminal.progress("reading", len(paths), "images") as bar:
+                return list(bar.over(pool.map(read, paths)))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    results = backend.beside(read_all, meanwhile if len(paths) >= _MANY else None)
+    good = [
+        (path, *found)
+        for path, found in zip(paths, results, strict=True)
+        if not isinstance(found, str)
+    ]
+    bad = [found for found in results if isinstance(found, str)]
     odd: dict[str, list[Path]] = {}
-    pool = ThreadPoolExecutor(backend.cores())
-    try:
-        jobs = [pool.submit(read, path) for path in paths]
-        if meanwhile is not None and len(paths) >= _MANY:
-            meanwhile()
-        with terminal.progress("reading", len(paths), "images") as bar:
-            for path, job in zip(bar.over(paths), jobs, strict=True):
-                found = job.result()
-                if isinstance(found, str):
-                    bad.append(found)
-                    continue
-                pixels.append(found[0])
-                good.append(path)
-                for kind in found[1]:
-                    odd.setdefault(kind, []).append(path)
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return pixels, good, bad, odd
+    for path, _, kinds in good:
+        for kind in kinds:
+            odd.setdefault(kind, []).append(path)
+    return [pixels for _, pixels, _ in good], [path for path, _, _ in good], bad, odd
 
 
 def preparation(

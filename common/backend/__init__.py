@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
+import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from common import terminal
+from common.backend import greetings
+from common.backend.beside import beside as beside
 from common.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,26 +28,6 @@ BACKENDS = ("tensorflow", "jax")
 """Backends of Keras on which everything here but TFLite export runs."""
 
 _EPSILON = 1e-7  # Keras' own
-
-# What C++ code says at every start, and what nobody can do anything about. TensorFlow prints it
-# before it reads TF_CPP_MIN_LOG_LEVEL.
-_GREETINGS = re.compile(
-    rb"All log messages before absl::InitializeLog"
-    rb"|oneDNN custom operations are on"
-    rb"|Could not find cuda drivers on your machine"
-    rb"|This TensorFlow binary is optimized to use available CPU instructions"
-    rb"|^To enable the following instructions: .* rebuild TensorFlow"
-    rb"|failed call to cuInit: .*(UNKNOWN ERROR \(303\)|NO_DEVICE|no CUDA-capable device)"
-    rb"|cuda_diagnostics\.cc:\d+\]"
-    rb"|Unable to register cu(FFT|DNN|BLAS) factory: .* already been registered"
-    rb"|computation placer already registered"
-    rb"|Could not find TensorRT"
-    rb"|Memory patch applied: M_TRIM_THRESHOLD"
-    # Of a conversion to TFLite and of its interpreter.
-    rb"|tf_tfl_flatbuffer_helpers\.cc:\d+\] Ignored (output_format|drop_control_dependency)"
-    rb"|Created TensorFlow Lite XNNPACK delegate"
-    rb"|^fully_quantize: \d+, inference_type: "
-)
 
 
 def __getattr__(name: str) -> Any:
@@ -119,47 +100,38 @@ def cores() -> int:
 def without_greetings() -> Iterator[None]:
     """Leave out of the error stream what TensorFlow's C++ code says at every start.
 
-    All else is passed on, also what is said just before the process aborts. Whoever sets
-    TF_CPP_MIN_LOG_LEVEL below 3 wants to read it. Unset, it is set to 3: what TensorFlow logs later
-    as an error is none, or is raised too (that a graph could not be made faster; that a machine
-    without a GPU has none).
+    All else is passed on, also what is said just before the process aborts, and what `terminal`
+    says goes where it always goes. Whoever sets TF_CPP_MIN_LOG_LEVEL below 3 wants to read it.
+    Unset, it is set to 3: what TensorFlow logs later as an error is none, or is raised too (that a
+    graph could not be made faster; that a machine without a GPU has none).
     """
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3" or not hasattr(os, "fork"):
+    asked = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3"
+    embedded = not sys.executable or getattr(sys, "frozen", False)  # that is no Python to start
+    if asked or embedded or not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    sys.stderr.flush()
-    kept = os.dup(2)
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        # Of threads: the child takes no lock.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        os.close(writing)
-        _pass_on(reading, kept)
-    os.close(reading)
-    os.dup2(writing, 2)
-    os.close(writing)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.waitpid(child, 0)
+    with terminal.kept() as target:
+        passing = _passing_on(target)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                sys.stderr.flush()
+            os.dup2(target, 2)
+            passing.wait()
 
 
-def _pass_on(reading: int, target: int) -> None:
-    """Copy lines until nobody writes any more, but for greetings; ends the process."""
+def _passing_on(target: int) -> subprocess.Popen[bytes]:
+    """Lead descriptor 2 to a process that passes on what is no greeting."""
+    # Not a fork, which is not safe while other threads decode images. Without SIGINT: Ctrl-C ends
+    # this process, and then that.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the other process, then this
-        rest = b""
-        while data := os.read(reading, 1 << 16):
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                if not _GREETINGS.search(line):
-                    os.write(target, line + b"\n")
-        if rest and not _GREETINGS.search(rest):
-            os.write(target, rest)
+        passing = subprocess.Popen(
+            [sys.executable, "-S", "-P", greetings.__file__], stdin=subprocess.PIPE, stdout=target
+        )
     finally:
-        os._exit(0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with cast(IO[bytes], passing.stdin) as writing:
+        os.dup2(writing.fileno(), 2)
+    return passing
