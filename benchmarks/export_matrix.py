@@ -294,18 +294,20 @@ def onnx_row(name: str) -> dict[str, Any]:
     import resource
 
     from common.backend import keras
-    from common.export import onnx_file
+    from common.export import onnx_file, preparing
 
     backend.load()
     keras.utils.set_random_seed(0)
     model = models()[name]()
     size = model.inputs[0].shape[1] or 32
     heldout = pictures(HELDOUT, size, 2)
-    settle(model, np.concatenate([pictures(CALIBRATION, size, 1), heldout]))
+    if len(model.inputs) == 1:
+        settle(model, np.concatenate([pictures(CALIBRATION, size, 1), heldout]))
     found = {"size": size, "parameters": model.count_params()}
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     try:
-        content, record = onnx_file.make(model, heldout)
+        preparing.check_model(model)
+        content, record = onnx_file.make(preparing.in_float32(model), heldout)
     except InputError as error:
         return found | {"problem": str(error)}
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -319,7 +321,8 @@ def onnx_row(name: str) -> dict[str, Any]:
 
 
 def onnx_table(names: Sequence[str]) -> Iterator[str]:
-    """Lines of a Markdown table."""
+    """Lines of a Markdown table, then the reasons for what is missing."""
+    reasons = []
     yield ("| network | px | parameters | file, MB | top class | largest error | processor, s | "
            "memory before, GiB | at most, GiB |")  # fmt: skip
     yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
@@ -329,7 +332,8 @@ def onnx_table(names: Sequence[str]) -> Iterator[str]:
         for name, found in zip(names, pool.map(onnx_row, names), strict=True):
             start = f"| {name} | {found['size']} | {found['parameters']:,} |"
             if "problem" in found:
-                yield f"{start} {' '.join(found['problem'].split())} | | | | | |"
+                reasons.append(f"- **{name}**: {' '.join(found['problem'].split())}.")
+                yield f"{start} | refused | | | | |"
                 continue
             same = found["agreement"]
             yield (
@@ -337,6 +341,7 @@ def onnx_table(names: Sequence[str]) -> Iterator[str]:
                 f"{same['max_abs_probability_error']:.1g} | {found['seconds']:.0f} | "
                 f"{found['before']:.1f} | {found['after']:.1f} |"
             )
+    yield from ["", *reasons] if reasons else []
 
 
 def cell(each: dict[str, Any]) -> str:
@@ -378,7 +383,7 @@ def run() -> int:
     if not chosen:
         raise InputError(f"--only {' '.join(flags.only)}: no row; rows are {', '.join(models())}")
     if flags.onnx:
-        for line in onnx_table([name for name in chosen if not name.startswith("user")]):
+        for line in onnx_table(list(chosen)):
             print(line, flush=True)
         return 0
     backend.load()

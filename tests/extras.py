@@ -1,25 +1,28 @@
 """The wheel in environments that have nothing else: each extra is installed, and used once.
 
-    python -m tests.extras dist/histopapers-*.whl    # every extra: some GB of downloads
+    python -m tests.extras dist/histopapers-*.whl           # every extra: some GB of downloads
     python -m tests.extras dist/histopapers-*.whl jax docs  # some
+    python -m tests.extras dist/histopapers-*.whl --empty notebook
 
 What is done with each stands in tests/extra_commands.py. ``notebook`` is no extra: Jupyter without
-the package, which a notebook's first cell brings. With ``--on FOLDER`` an environment of what the
-wheel requires is made once in that folder, and each extra gets one that sees it and has nothing
-more; pip then fetches what the extra adds, and only that.
+the package, which a notebook's first cell brings. An environment of what the wheel requires is made
+once (``--on FOLDER`` keeps it there), and each extra gets one that sees it and has nothing more;
+pip then fetches what the extra adds, and only that. With ``--empty`` nothing is shared.
 """
 
 from __future__ import annotations
 
 import argparse
 import configparser
+import contextlib
+import functools
 import os
 import subprocess
 import sys
 import tempfile
 import time
 import venv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -103,24 +106,38 @@ def tried(wheel: Path, extra: str, on: Path | None = None) -> None:
         run(python, "-P", COMMANDS, *arguments, folder=folder, wheels=wheel.parent)
 
 
+def told(name: str, work: Callable[[], object]) -> bool:
+    """Do it, and print what it took and whether it worked."""
+    began, used, wrong = time.monotonic(), processor(), ""
+    try:
+        work()
+    except CommandError as error:
+        wrong = str(error)
+    took = f"{time.monotonic() - began:5.0f} s {processor() - used:5.0f} processor s"
+    print(f"{name:15} {took}  {wrong or 'ok'}", flush=True)
+    return not wrong
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("wheel", type=Path)
     parser.add_argument("extras", nargs="*", help="default: all")
-    parser.add_argument("--on", type=Path, metavar="FOLDER", help="for what all of them require")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--on", type=Path, metavar="FOLDER", help="keep there what all require")
+    where.add_argument("--empty", action="store_true", help="nothing is shared")
     # Extras are found on either side of --on.
     chosen = parser.parse_intermixed_args(arguments)
-    wheel, failed = chosen.wheel.resolve(), 0
-    on = base(wheel, chosen.on.resolve()) if chosen.on else None
-    for extra in chosen.extras or extras():
-        began, used, wrong = time.monotonic(), processor(), "ok"
-        try:
-            tried(wheel, extra, on)
-        except CommandError as error:
-            failed, wrong = failed + 1, str(error)
-        took = f"{time.monotonic() - began:5.0f} s {processor() - used:5.0f} processor s"
-        print(f"{extra or 'none':15} {took}  {wrong}", flush=True)
-    return int(bool(failed))
+    wheel, on = chosen.wheel.resolve(), None
+    with contextlib.ExitStack() as stack:
+        if not chosen.empty:
+            on = (chosen.on or Path(stack.enter_context(tempfile.TemporaryDirectory()))).resolve()
+            if not told("required by all", functools.partial(base, wheel, on)):
+                return 1
+        worked = [
+            told(extra or "none", functools.partial(tried, wheel, extra, on))
+            for extra in chosen.extras or extras()
+        ]
+    return int(not all(worked))
 
 
 if __name__ == "__main__":

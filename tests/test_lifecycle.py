@@ -2,13 +2,27 @@
 
 import importlib
 import json
+import runpy
 import shutil
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from card_numbers import foreign
 
-from common import evaluation, lifecycle, pipeline, predictions, runs, terminal, training
+from common import (
+    card,
+    classification,
+    evaluation,
+    lifecycle,
+    notices,
+    pipeline,
+    predictions,
+    runs,
+    terminal,
+    training,
+)
 from common.datasets import bci, breakhis, synthetic
 from common.errors import InputError
 from common.images import cached
@@ -91,6 +105,29 @@ def test_a_run_holds_what_is_promised(paper, whole):
         used = samples[samples.part == part]
         assert set(used.image) == set(parts.index[parts == part]), part
     assert f"python -m {paper}.train --preset " in record.command
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paper", PAPERS)
+def test_what_a_run_publishes_works_by_itself(paper, whole, tissue, tmp_path, monkeypatch, capsys):
+    """As card and folder of `common.card`: its numbers are the run's, its example answers alike."""
+    run = whole(paper)
+    network = f" of {runs.load_model(run).count_params():,} parameters"
+    text = card.pack(run.path, tmp_path / "out").read_text(encoding="utf-8")
+    assert text.count(network) == 2
+    assert foreign(run.path, network) == set()
+    images = [tissue[paper] / name for name in pd.read_csv(run.path / "split.csv").image[::20]]
+    sheet = tmp_path / "sheet.csv"
+    classification.main(paper, ["--run", str(run.path), "--output", str(sheet), *map(str, images)])
+    expected = pd.read_csv(sheet, dtype={"predicted": str, "set": str})
+    monkeypatch.setattr(sys, "argv", ["example.py", *map(str, images)])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(tmp_path / "out" / "example.py"), run_name="__main__")
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    told = (notices.SYNTHETIC_MODEL, expected.to_string(index=False), notices.RESEARCH_USE)
+    assert said == "\n".join([*told, ""])
 
 
 @pytest.mark.parametrize("paper", PAPERS)

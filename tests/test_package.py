@@ -2,6 +2,7 @@
 
 import configparser
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import extra_commands
 import extras
 import pytest
+import yaml
+
+from common import papers, protocols
 
 ROOT = Path(__file__).parent.parent
 
@@ -72,15 +76,32 @@ def test_extras_of_the_wheel_work_each_by_itself(wheel, tmp_path):
     command = [sys.executable, extras.__file__, wheel, "--on", tmp_path / "base", *extras.LIGHT]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(" s  ok\n") == len(extras.LIGHT)
+    assert done.stdout.count(" s  ok\n") == 1 + len(extras.LIGHT)  # and what they share
 
 
-def test_extras_are_found_behind_a_folder(monkeypatch, tmp_path):
-    tried = []
-    monkeypatch.setattr(extras, "base", lambda wheel, folder: folder)
-    monkeypatch.setattr(extras, "tried", lambda wheel, extra, on: tried.append((extra, on)))
+def test_what_extras_share_is_made_once_and_goes(monkeypatch, tmp_path, capsys):
+    made, tried = [], []
+    monkeypatch.setattr(extras, "base", lambda wheel, folder: made.append(folder))
+
+    def one(wheel, extra, on):
+        assert on is None or on.is_dir()
+        tried.append((extra, on))
+        if extra == "docs":
+            raise extras.CommandError("no such package")
+
+    monkeypatch.setattr(extras, "tried", one)
     assert extras.main(["some.whl", "--on", str(tmp_path), "", "jax"]) == 0
-    assert tried == [("", tmp_path), ("jax", tmp_path)]
+    assert made == [tmp_path] and tried == [("", tmp_path), ("jax", tmp_path)]
+    tried.clear()
+    assert extras.main(["some.whl", "--empty", "docs", "jax"]) == 1
+    assert len(made) == 1 and tried == [("docs", None), ("jax", None)]
+    assert re.search(
+        r"^docs +\d+ s +\d+ processor s  no such package$", capsys.readouterr().out, re.M
+    )
+    tried.clear()
+    assert extras.main(["some.whl"]) == 1
+    assert [extra for extra, _ in tried] == extras.extras()
+    assert {on for _, on in tried} == {made[1]} and not made[1].exists()
 
 
 def test_every_extra_is_tried_with_a_command():
@@ -103,6 +124,22 @@ def test_rooms_without_a_framework_import_none(module):
 def test_one_version():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    version = setup["metadata"]["version"]
-    assert f"version: {version}" in (ROOT / "CITATION.cff").read_text()
-    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    newest = re.findall(r"^## (\S+) \((\S+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.M)[0]
+    assert {setup["metadata"]["version"], cited["version"], newest[0]} == {cited["version"]}
+    assert newest[1] in ("unreleased", cited["date-released"])
+    assert cited["license"] == setup["metadata"]["license"]
+
+
+def test_every_paper_can_be_cited():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["references"]
+    assert [each["title"] for each in cited] == [
+        protocols.protocol(p).paper.title for p in papers.PAPERS
+    ]
+    for paper, each in zip(papers.PAPERS, cited, strict=True):
+        known = protocols.protocol(paper).paper
+        names = [f"{each['given-names']} {each['family-names']}" for each in each["authors"]]
+        told = (tuple(names), each["year"], each.get("doi", ""))
+        assert told == (known.authors, known.year, known.doi)
+        printed = "{journal} {volume}({issue}), {start}-{end}"
+        assert "volume" not in each or printed.format_map(each) == known.venue

@@ -20,7 +20,7 @@ pip install histopapers. Research use, not for diagnosis.
 import sys
 from pathlib import Path
 
-from common import backend, classification, errors, runs
+from common import backend, classification, errors, notices, runs
 
 
 def main() -> int:
@@ -32,7 +32,10 @@ def main() -> int:
             raise errors.InputError(f"{image}: no such file")
     backend.load()
     run = runs.load(Path(__file__).parent)
+    if run.synthetic:
+        print(notices.SYNTHETIC_MODEL)
     print(classification.predict(run, images).to_string(index=False))
+    print(notices.RESEARCH_USE)
     return 0
 
 

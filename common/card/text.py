@@ -66,7 +66,7 @@ def _metadata(files: RunFiles, data: dict[str, str]) -> str:
     """Give the YAML block; values are written as JSON, which is YAML."""
     tags = ["histopathology", "breast-cancer", "keras", "research-use-only"]
     lines: list[tuple[str, Any]] = [
-        *_licence(data["licence"]),
+        *([] if files.synthetic else _licence(data)),
         ("library_name", "keras"),
         ("pipeline_tag", "image-classification"),
         ("tags", tags + ["synthetic"] * files.synthetic),
@@ -75,7 +75,9 @@ def _metadata(files: RunFiles, data: dict[str, str]) -> str:
     scores = files.metrics
     # A number from generated images is no result: no list of models shows it.
     if scores and not files.synthetic:
-        dataset = {"name": data["title"], "type": files.record.dataset or "", "split": "test"}
+        # Letters, digits and -._ alone are accepted there.
+        kind = re.sub(r"[^\w.-]+", "-", files.record.dataset or "unknown", flags=re.ASCII)
+        dataset = {"name": data["title"], "type": kind, "split": "test"}
         values = [
             {"type": "accuracy", "name": "Accuracy", "value": scores["accuracy"]},
             {"type": "balanced_accuracy", "name": "Balanced accuracy",
@@ -91,14 +93,15 @@ def _metadata(files: RunFiles, data: dict[str, str]) -> str:
     return "\n".join(["---", *written, "---", ""])
 
 
-def _licence(words: str) -> list[tuple[str, str]]:
+def _licence(data: dict[str, str]) -> list[tuple[str, str]]:
     """Give the licence of the data as Hugging Face spells it: weights are made of the data."""
-    found = _CREATIVE.search(words)
+    found = _CREATIVE.search(data["licence"])
     if found:
         return [
             ("license", f"cc-by{(found[1] or '').lower()}{(found[2] or '').lower()}-{found[3]}")
         ]
-    return [("license", "other"), ("license_name", "that-of-the-data")]
+    link = [("license_link", data["home"])] if data["home"] else []
+    return [("license", "other"), ("license_name", "that-of-the-data"), *link]
 
 
 def _introduction(files: RunFiles, data: dict[str, str]) -> str:
@@ -145,14 +148,10 @@ def _data(files: RunFiles, data: dict[str, str]) -> list[str]:
     told += [f"- {markdown.text(each)}" for each in summary.of_data(files)]
     if left_out := files.record.get("left_out"):
         told.append(f"- {plural(left_out, 'image')} could not be used and left out")
-    return [
-        "## Data",
-        "",
-        *told,
-        "",
-        "The weights are made of these images: whoever gives them away has to ask their licence.",
-        "",
-    ]
+    if not files.synthetic:
+        told += ["", "The weights are made of these images: whoever gives them away has to ask "
+                 "their licence."]  # fmt: skip
+    return ["## Data", "", *told, ""]
 
 
 def _scores(files: RunFiles) -> list[str]:
