@@ -28,7 +28,10 @@ def numbers_of(value):
 
 
 def foreign(folder: Path, *said: str) -> set[str]:
-    """Numbers in a run's card that neither its scores nor its split hold; `said` are others'."""
+    """Numbers in a run's card that its scores, split and generated images do not hold.
+
+    What is `said` beside them is left out.
+    """
     text = card.card(run_files.read(folder))
     record = runs.load(folder).record
     scores = read_json(folder / "metrics.json", repair="")
@@ -56,7 +59,7 @@ def foreign(folder: Path, *said: str) -> set[str]:
     text = "\n".join(line for line in text.splitlines() if not line.startswith("|  | "))
     found = {n.lstrip("-") for n in NUMBER.findall(text)}
     assert len(found) > 10
-    known = numbers_of(scores)
+    known = numbers_of(scores) | numbers_of(record.get("generated"))
     split = run_files.read(folder).split
     for _, rows in split.groupby("part"):  # images of each part and class, and patients
         known |= {str(len(rows)), str(rows["case"].nunique())}

@@ -35,6 +35,9 @@ def metadata(text):
 @pytest.mark.parametrize("task", TASKS)
 def test_every_number_is_in_metrics_json(task, synthetic, tmp_path):
     folder = make(tmp_path, task, synthetic=synthetic, pictures=False)
+    if task == "binary":
+        runs.load(folder).note(generated={"gan": "small", "images": {"benign": 640}})
+        assert "the GAN small generated were trained on as well (640 benign)" in text_of(folder)
     assert foreign(folder) == set()
 
 

@@ -126,7 +126,7 @@ def test_what_a_run_publishes_works_by_itself(paper, whole, tissue, tmp_path, mo
         runpy.run_path(str(tmp_path / "out" / "example.py"), run_name="__main__")
     assert ended.value.code == 0
     said = capsys.readouterr().out
-    told = (notices.SYNTHETIC_MODEL, expected.to_string(index=False), notices.RESEARCH_USE)
+    told = (notices.SYNTHETIC_MODEL, expected.round(4).to_string(index=False), notices.RESEARCH_USE)
     assert said == "\n".join([*told, ""])
 
 

@@ -34,7 +34,7 @@ def main() -> int:
     run = runs.load(Path(__file__).parent)
     if run.synthetic:
         print(notices.SYNTHETIC_MODEL)
-    print(classification.predict(run, images).to_string(index=False))
+    print(classification.predict(run, images).round(4).to_string(index=False))
     print(notices.RESEARCH_USE)
     return 0
 
