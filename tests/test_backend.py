@@ -1,5 +1,6 @@
 """What TensorFlow says at every start is not shown; all else is."""
 
+import gc
 import os
 import re
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from common import backend
 
 ROOT = Path(__file__).parent.parent
 # What a line of C++ logging looks like, whatever it says.
@@ -80,6 +83,23 @@ def test_what_is_written_afterwards_comes_after_it():
 def test_importing_a_room_of_networks_is_silent():
     done = run("-c", "from common import pipeline; print(pipeline.keras.ops.ones(2).shape)")
     assert (done.stdout, done.stderr) == ("(2,)\n", "")
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_garbage_collector_is_as_it_was_after_the_import(on):
+    before = gc.isenabled(), gc.get_freeze_count()
+    (gc.enable if on else gc.disable)()
+    try:
+        with backend._uncollected():
+            assert not gc.isenabled()
+        assert gc.isenabled() == on
+        assert gc.get_freeze_count() > before[1]  # what is there is not looked through again
+        with pytest.raises(ImportError), backend._uncollected():
+            raise ImportError
+        assert gc.isenabled() == on
+    finally:
+        gc.unfreeze()
+        (gc.enable if before[0] else gc.disable)()
 
 
 @pytest.mark.slow
