@@ -249,11 +249,27 @@ def drawn(table: pd.DataFrame, unit: str, path: Path, synthetic: bool) -> None:
     figures.save(figure, path, synthetic, "Scores of unseen patients, with intervals")
 
 
+def by_shares(index: pd.DataFrame, folds: int, seeds: int) -> float:
+    """Accuracy of always naming the class that is commoner in a fold's training images.
+
+    What a network gets that has learnt nothing but the shares of the classes. Folds of images have
+    as many of each class as those of patients, so that it is the same for both.
+    """
+    right: list[bool] = []
+    for seed in range(seeds):
+        numbers = price.folds_of(index, folds, seed)["patient"]
+        for fold in range(folds):
+            counts = index["label"][numbers != fold].value_counts().sort_index()
+            right += list(index["label"][numbers == fold] == counts.idxmax())
+    return float(np.mean(right))
+
+
 def told(
     frames: Mapping[str, pd.DataFrame],
     figure: Path | None,
     synthetic: bool,
     network: str = "seed",
+    shares: float | None = None,
 ) -> str:
     """Say all that was found, and draw it where that is asked for."""
     base = frames[BASE]
@@ -265,8 +281,12 @@ def told(
         f"{len(once)} images of {once['case'].nunique() if patients else 'unknown'} patients: "
         f"{', '.join(f'{n} {name}' for name, n in counts.items())}; always {counts.idxmax()} is "
         f"{100 * counts.max() / len(once):.1f} % accuracy",
-        "",
     ]
+    if shares is not None:
+        lines.append(
+            f"always the class that is commoner in a fold's training: {100 * shares:.1f} %"
+        )
+    lines.append("")
     for name, frame in frames.items():
         each = [f"{100 * predictions.correct(g).mean():.1f}" for _, g in frame.groupby("network")]
         lines.append(f"accuracy of each {network}, {name}: {' '.join(each)} %")
@@ -318,8 +338,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         frames = {name: elsewhere(plan, name, mine, flags) for name, mine in runs.items()}
     else:
         frames = {name: inside(mine) for name, mine in runs.items()}
+    index = price.index_of(plan)
+    shares = None if flags.other else by_shares(index, flags.folds, flags.seeds)
     network = "network" if flags.other else "seed"
-    print(told(frames, flags.figure, bool(price.index_of(plan)["synthetic"].any()), network))
+    print(told(frames, flags.figure, bool(index["synthetic"].any()), network, shares))
 
 
 def inside(runs: Mapping[tuple[int, int], Run]) -> pd.DataFrame:

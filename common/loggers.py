@@ -55,7 +55,7 @@ def require(logger: str | None) -> None:
     if logger not in LOGGERS:
         raise InputError(f"--log {logger}: one of {', '.join(LOGGERS)}")
     if importlib.util.find_spec(logger) is None:
-        raise InputError(f"--log {logger}: it is not installed; pip install histopapers[{logger}]")
+        raise InputError(f"--log {logger}: not installed; pip install 'histopapers[{logger}]'")
 
 
 @contextlib.contextmanager

@@ -45,6 +45,14 @@ def test_the_folders_of_breakhis_add_up_to_its_card():
         assert sum(c[place] for f, c in folders.items() if told[f]["type"] == kind) == n
 
 
+def test_folders_that_share_their_case_number_with_another():
+    folders = breakhis.folders()
+    cases = [breakhis.named(name)["case"] for name in folders]
+    sharing = [sum(counts) for counts, case in zip(folders.values(), cases, strict=True)
+               if cases.count(case) > 1]  # fmt: skip
+    assert (len(sharing), sum(sharing)) == (22, 2493)
+
+
 @pytest.mark.parametrize(
     ("name", "image", "case", "slide", "folder"),
     [

@@ -306,7 +306,7 @@ def test_an_onnx_file_that_differs_is_not_written(plain, tmp_path, monkeypatch):
 def test_without_the_packages_an_onnx_file_says_what_to_install(plain, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     record = exported(plain, tmp_path, ["float32"], onnx=True)
-    assert "pip install histopapers[onnx]" in record["refused"][0]["problem"]
+    assert "pip install 'histopapers[onnx]'" in record["refused"][0]["problem"]
 
 
 def test_onnx_is_made_in_place_and_with_copies_where_that_fails(plain, monkeypatch):

@@ -140,7 +140,7 @@ def test_a_program_that_is_not_there_is_refused_before_the_training(monkeypatch)
     with pytest.raises(InputError, match="one of tensorboard, mlflow, wandb"):
         loggers.require("neptune")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install histopapers\[mlflow\]"):
+    with pytest.raises(InputError, match=r"pip install 'histopapers\[mlflow\]'"):
         loggers.require("mlflow")
 
 

@@ -1,5 +1,6 @@
 """docs/own-data.md is true: its commands are run, in their order, on a folder as it describes."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -43,7 +44,7 @@ def place(tmp_path_factory):
 @pytest.mark.slow
 def test_the_commands_of_the_guide_do_what_it_says(place):
     said = commands()
-    assert len(said) == 8
+    assert len(said) == 9
     for command in said:
         words = shlex.split(command.replace("--epochs 12", "--epochs 1"))
         assert words[:2] == ["python", "-m"]
@@ -52,7 +53,9 @@ def test_the_commands_of_the_guide_do_what_it_says(place):
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     (run,) = [file.parent for file in place.glob("runs/wrn_edge/*/external")]
     assert (place / "answers.csv").is_file() and list((place / "maps").glob("*.png"))
-    for name in ("elsewhere", "elsewhere-at-scale"):
+    for name in ("elsewhere", "elsewhere-at-scale", "elsewhere-adapted"):
         assert (run / "external" / name / "metrics.json").is_file()
+    adapted = json.loads((run / "external" / "elsewhere-adapted" / "adapted.json").read_text())
+    assert [way["name"] for way in adapted["ways"]] + list(adapted["failed"])
     assert 'id="elsewhere"' in (run / "report.html").read_text(encoding="utf-8")
     assert list(run.glob("*bundle/README.md")) and (run / "export" / "model-int8.tflite").is_file()

@@ -103,7 +103,8 @@ def test_the_parts_that_getting_started_shows_run_as_they_stand(tmp_path, monkey
     text = (Path(__file__).parent.parent / "docs" / "getting-started.md").read_text("utf-8")
     text = text[text.index("## Use a part of it") :]
     blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
+    monkeypatch.chdir(tmp_path)
     data = synthetic.breakhis(
         tmp_path / "data", patients=16, images_per_patient=2, magnifications=("100X",),
         size=(46, 70),
@@ -122,3 +123,7 @@ def test_the_parts_that_getting_started_shows_run_as_they_stand(tmp_path, monkey
     assert names["maps"].shape == (2, 7, 7)
     assert 0 <= names["maps"].min() <= names["maps"].max() <= 1
     assert names["normalised"].shape == (224, 224, 3)
+    # Of any framework: probabilities of one half, over patients.
+    assert names["scores"]["n"] == len(names["test"]) and names["scores"]["ci_unit"] == "patient"
+    assert names["scores"]["auc"] == 0.5
+    assert predictions.read("predictions.csv").equals(names["answers"])

@@ -74,6 +74,18 @@ def test_one_patient_of_a_class_gives_no_interval_and_unknown_patients_are_image
     assert narrow["value"] == wide["value"] and narrow["low"] != wide["low"]
 
 
+def test_who_knows_the_shares_of_the_classes_alone_is_wrong_about_what_was_left_out():
+    """Of three patients with 3, 2 and 1 images: each is left out once, and each time mistaken."""
+    index = pd.DataFrame(
+        [(f"{case}-{i}.png", case, label) for case, label, n in
+         (("1", "benign", 3), ("2", "malignant", 2), ("3", "malignant", 1)) for i in range(n)],
+        columns=["image", "case", "label"],
+    )  # fmt: skip
+    # Without 1: 3 malignant. Without 2: 3 benign, 1 malignant. Without 3: 3 benign, 2 malignant.
+    assert unseen.by_shares(index, 3, 2) == 0
+    assert unseen.by_shares(index[index.label == "malignant"], 2, 1) == 1
+
+
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
@@ -124,7 +136,7 @@ def test_the_four_trainings_and_what_is_said_of_them(tissue, tmp_path, monkeypat
     unseen.main(command)
     said = capsys.readouterr().out
     assert "16 images of 8 patients: 8 benign, 8 malignant; always benign is 50.0 %" in said
-    assert "SYNTHETIC" in said
+    assert "SYNTHETIC" in said and "commoner in a fold's training: 50.0 %\n" in said
     assert "accuracy of each seed, patient-wise: 50.0 %" in said
     assert cv2.imread(str(tmp_path / "f.png")).shape[1] == 1080
     assert len(asked) == 8

@@ -190,7 +190,7 @@ def main(package: str | None = None, arguments: list[str] | None = None) -> int:
         "--converter", choices=tuple(CONVERTERS), help="default: the one that agrees better"
     )
     parser.add_argument(
-        "--onnx", action="store_true", help="model.onnx, too (pip install histopapers[onnx])"
+        "--onnx", action="store_true", help="model.onnx, too (pip install 'histopapers[onnx]')"
     )
     parser.add_argument(
         "--calibration", type=int, default=CALIBRATION_IMAGES, metavar="N",

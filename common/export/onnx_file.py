@@ -180,5 +180,5 @@ def _packages() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise InputError(
-            f"{error.name} is not installed; an ONNX file needs pip install histopapers[onnx]"
+            f"{error.name} is not installed; an ONNX file needs pip install 'histopapers[onnx]'"
         ) from None

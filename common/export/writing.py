@@ -224,7 +224,7 @@ def _convert(
         content = CONVERTERS[converter](model, precision, calibration)
     except ModuleNotFoundError as error:
         raise InputError(
-            f"{error.name} is not installed (pip install histopapers[edge-quantizer])"
+            f"{error.name} is not installed (pip install 'histopapers[edge-quantizer]')"
         ) from None
     except Exception as error:  # what a converter raises is its result: the other one may manage
         raise InputError(first_line(error)) from error

@@ -54,6 +54,20 @@ def setup(app: Any) -> None:
     """
     app.add_lexer("csv", TextLexer)
     app.connect("autodoc-process-docstring", _commands)
+    app.connect("html-page-context", _breaks)
+
+
+def _breaks(app: Any, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
+    """Let a narrow column break code after / _ - . = and nowhere inside a word or a flag."""
+
+    def broken(found: re.Match[str]) -> str:
+        word = found[1]
+        if re.fullmatch(r"--?[\w-]{1,30}", word):
+            return f'<span class="pre flag">{word}'
+        return '<span class="pre">' + re.sub(r"(?<=\w)([/_.=-]+)(?=\w)", r"\1<wbr>", word)
+
+    if "body" in context:
+        context["body"] = re.sub(r'<span class="pre">([^<]+)', broken, context["body"])
 
 
 def _commands(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:

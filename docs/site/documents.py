@@ -20,6 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
+import narrow  # noqa: E402
 import nbformat  # noqa: E402
 import reference  # noqa: E402
 
@@ -74,8 +75,28 @@ def main() -> int:
         if subprocess.run([sys.executable, *command], cwd=ROOT, check=False).returncode:
             return 1
     wrong = [*missing(out / "objects.inv"), *fetched(out)]
+    if program := narrow.browser():
+        wrong += narrow.unfit(own(out), program)
+    else:
+        print("no Chromium: how the pages lie on a telephone was not looked at")
     print("\n".join(wrong) if wrong else f"open {out / 'index.html'}")
     return 1 if wrong else 0
+
+
+def own(out: Path) -> list[Path]:
+    """Give the pages of the documentation, without the site of the runs, which has its own tests.
+
+    Parameters
+    ----------
+    out : path
+        The site's folder.
+
+    Returns
+    -------
+    list of Path
+    """
+    runs = out / "results" / "site"
+    return [page for page in sorted(out.rglob("*.html")) if not page.is_relative_to(runs)]
 
 
 def missing(inventory: Path) -> list[str]:
