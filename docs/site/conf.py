@@ -58,13 +58,13 @@ def setup(app: Any) -> None:
 
 
 def _breaks(app: Any, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
-    """Let a narrow column break code after / _ - . = and nowhere inside a word or a flag."""
+    """Let a narrow column break code after / _ - = , and nowhere inside a word or a flag."""
 
     def broken(found: re.Match[str]) -> str:
         word = found[1]
         if re.fullmatch(r"--?[\w-]{1,30}", word):
             return f'<span class="pre flag">{word}'
-        return '<span class="pre">' + re.sub(r"(?<=\w)([/_.=-]+)(?=\w)", r"\1<wbr>", word)
+        return '<span class="pre">' + re.sub(r"(?<=\w)([/_=,-]+)(?=\w)", r"\1<wbr>", word)
 
     if "body" in context:
         context["body"] = re.sub(r'<span class="pre">([^<]+)', broken, context["body"])
