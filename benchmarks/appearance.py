@@ -5,11 +5,10 @@ Real images, parted by patient again and again: python -m benchmarks.appearance 
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 
 from common import appearance, errors, images, splits
+from common.arguments import Parser
 from common.datasets import breakhis
 from common.files import path_argument
 
@@ -38,7 +37,7 @@ CHANGES = {
 
 def main() -> None:
     """Print a rate for each change."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.appearance", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.appearance", description=__doc__)
     parser.add_argument("--data-dir", type=path_argument, required=True)
     parser.add_argument("--splits", type=int, default=20)
     flags = parser.parse_args()

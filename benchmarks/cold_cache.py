@@ -9,7 +9,6 @@ benchmarks.input_path` has the seconds of first epochs, with augmentation and `f
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import statistics
@@ -23,6 +22,7 @@ from pathlib import Path
 from benchmarks import input_path
 from benchmarks.input_path import BATCH, SIZE
 from common import images
+from common.arguments import Parser
 from common.backend import keras
 from common.errors import InputError, main
 from common.images import fast_png, fingerprints, formats, reading
@@ -137,7 +137,7 @@ def seconds_of_all_threads(function: Callable[[], object]) -> float:
 
 
 def run() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path, help="BreakHis images (default: test data)")
     parser.add_argument("--pairs", type=int, default=3, help="repetitions of either side")
     parser.add_argument("--large", type=int, default=24, help="number of 1024 px images")

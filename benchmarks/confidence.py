@@ -9,12 +9,12 @@ by patient, and by image as if images were independent; then new patients come.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 import numpy as np
 
 from common import confidence, errors, evaluation
+from common.arguments import Parser
 from common.errors import InputError
 from common.files import path_argument
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments : sequence of str, optional
         Instead of those of the command line.
     """
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.confidence", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.confidence", description=__doc__)
     parser.add_argument("--run", type=path_argument, metavar="RUN")
     flags = parser.parse_args(arguments)
     if flags.run is None:

@@ -8,7 +8,6 @@ largest class, the time of the command, the target and PASS or MISS.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ import time
 from pathlib import Path
 
 from common import errors, evaluation
+from common.arguments import Parser
 
 TARGET = 20
 """Points above the largest class."""
@@ -55,7 +55,7 @@ def measure(name: str, runs_dir: Path) -> bool:
 
 def main() -> int:
     """Run the demos; 1 if one misses its target."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.demos", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.demos", description=__doc__)
     parser.add_argument("demos", nargs="*", metavar="DEMO", help=f"of {list(DEMOS)}")
     flags = parser.parse_args()
     unknown = [name for name in flags.demos if name not in DEMOS]

@@ -8,7 +8,6 @@ the machine meets both; medians of one run. Parameters and multiply-accumulates 
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import statistics
@@ -17,6 +16,7 @@ import time
 import numpy as np
 
 from common import errors
+from common.arguments import Parser
 from common.backend import keras
 from ernet.complexity import multiply_accumulates
 from ernet.config import BLOCKS, Config
@@ -51,7 +51,7 @@ def step_ms(models: list[keras.Model], pixels: np.ndarray, repeats: int) -> list
 
 def main() -> None:
     """Measure every depth."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = Parser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--depths", type=int, nargs="+", default=list(BLOCKS), choices=BLOCKS)
     parser.add_argument("--image-size", type=int, default=96)
     parser.add_argument("--batch-size", type=int, default=8)

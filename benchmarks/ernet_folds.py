@@ -11,7 +11,6 @@ Finished trainings answer from their files, so a stopped command goes on where i
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pandas as pd
 
 from common import backend, errors, evaluation, runs
 from common import config as configuration
+from common.arguments import Parser
 from common.datasets import breakhis
 from ernet import compare
 from ernet.config import PRESETS, Config
@@ -43,7 +43,7 @@ def majority(run: runs.Run) -> float:
 
 def main() -> None:
     """Train, or read what was trained, and print the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = Parser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--networks", nargs="+", default=["ernet18", "resnet18"])
     parser.add_argument("--image-size", type=int, default=SETTINGS.image_size)

@@ -14,7 +14,6 @@ Prints both sides, their ratio, the target and PASS or MISS.
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 import tracemalloc
@@ -25,6 +24,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from common import generative
+from common.arguments import Parser
 from common.errors import main as command
 from common.normalise import rgb_statistics
 
@@ -102,7 +102,7 @@ def peak(function: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = Parser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--features", type=int, default=1280, help="MobileNetV2 has 1280")
     flags = parser.parse_args(arguments)

@@ -13,7 +13,6 @@ file.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import multiprocessing
 import sys
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common import backend, networks
+from common.arguments import Parser
 from common.errors import InputError, main
 
 if TYPE_CHECKING:
@@ -375,7 +375,7 @@ def table(rows: Iterator[tuple[str, dict[str, Any]]]) -> Iterator[str]:
 
 
 def run() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=[""], help="rows whose names begin so")
     parser.add_argument("--onnx", action="store_true", help="as ONNX, instead of TFLite")
     flags = parser.parse_args()

@@ -12,7 +12,6 @@ Prints each share, target and PASS or MISS; ``--tables`` and ``--seed`` change w
 
 from __future__ import annotations
 
-import argparse
 import random
 import statistics
 import subprocess
@@ -25,6 +24,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 import pandas as pd
 
 from common import forensics, papers
+from common.arguments import Parser
 from common.errors import main
 from common.forensics import scores
 
@@ -299,7 +299,7 @@ def trial(kind: str, seed: int) -> tuple[list[Row], list[forensics.Finding], boo
 
 
 def run() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = Parser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tables", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     flags = parser.parse_args()

@@ -6,13 +6,13 @@ weights. Prints both times, the ratio, its target and PASS or MISS.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from dataclasses import replace
 
 import numpy as np
 
+from common.arguments import Parser
 from common.backend import keras
 from common.errors import main
 from gan_fusion.config import FUSIONS, Config
@@ -62,7 +62,7 @@ def measure(network: str, image_size: int, batch_size: int, rounds: int) -> bool
 
 
 def _main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fusion_step", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.fusion_step", description=__doc__)
     parser.add_argument("--network", choices=FUSIONS, default="fusion_described")
     parser.add_argument("--image-size", type=int, default=64, help="px (default: 64)")
     parser.add_argument("--batch-size", type=int, default=16, help="images (default: 16)")

@@ -17,6 +17,7 @@ import pandas as pd
 
 from common import backend, errors, evaluation, metrics, predictions
 from common import config as configuration
+from common.arguments import Parser
 from common.files import write_csv
 from gan_fusion.config import PRESETS, Config, TrainExecution
 from gan_fusion.generate import generate, load_run
@@ -52,7 +53,7 @@ def tested(config: Config, gan_images: Path | None, flags: argparse.Namespace) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = Parser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--gan-run", type=Path, required=True)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--weights", default="imagenet")

@@ -9,12 +9,12 @@ layers do; ours computes the same function by one transposed convolution.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from dataclasses import replace
 
 from common import backend
+from common.arguments import Parser
 from common.errors import InputError, main
 from gan_fusion.gan.config import PRESETS, GanConfig
 
@@ -195,7 +195,7 @@ def feature_speed(rounds: int) -> float:
 
 
 def run() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gan_step", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.gan_step", description=__doc__)
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--critic-steps", type=int, default=5)

@@ -9,7 +9,6 @@ Both sides run in turn in one process, so that another load on the machine meets
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ import cv2
 import numpy as np
 
 from common import images, training
+from common.arguments import Parser
 from common.augment import Augmenter
 from common.backend import keras
 from common.errors import InputError, main
@@ -318,7 +318,7 @@ def real_images(data_dir: Path | None, scratch: Path) -> tuple[str, Path, list[s
 
 
 def run() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path, help="BreakHis images (default: test data)")
     parser.add_argument("--pairs", type=int, default=3, help="repetitions of either side")
     parser.add_argument("--large", type=int, default=64, help="number of 1024 px images")

@@ -9,7 +9,6 @@ quantised by ONNX Runtime. Latencies of this machine say nothing about a Raspber
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from common import backend
+from common.arguments import Parser
 from common.errors import InputError, main
 
 SIZE = 224
@@ -192,7 +192,7 @@ def compare(threads: int, pythons: dict[str, Path], work: Path, rounds: int, sta
 
 
 def _main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.int8", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.int8", description=__doc__)
     parser.add_argument(
         "--peers", type=Path, help="folder of the engines' environments, kept (default: temporary)"
     )

@@ -12,7 +12,6 @@ where nothing varies, are left out, but for the accuracy, which has Clopper and 
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from common import errors, metrics
+from common.arguments import Parser
 from common.files import replace_block
 from common.metrics import simulation
 from common.metrics.intervals import percentile_interval
@@ -201,7 +201,7 @@ def outside(shares: Mapping[str, Sequence[tuple[float, float]]]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = Parser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--studies", type=int, default=STUDIES, help="in each cell")
     parser.add_argument("--page", type=Path, help="write the tables into this page")
     flags = parser.parse_args()

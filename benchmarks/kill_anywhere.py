@@ -15,7 +15,6 @@ any of them is killed: the runner, a worker, a training, an export; whoever writ
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fnmatch
 import os
@@ -33,6 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common import errors, runs
+from common.arguments import Parser
 from common.datasets import synthetic
 from common.files import expanded, read_json, write_json
 from common.metrics.summary import aligned
@@ -442,7 +442,7 @@ def left_alone(name: str, work: Path) -> tuple[float, int]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Kill commands, and print what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = Parser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--kills", type=int, default=100, help="in all, divided evenly")
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
     parser.add_argument("--seed", type=int, default=0)

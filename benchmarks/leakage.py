@@ -16,7 +16,6 @@ asked for, the target and PASS or MISS.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -30,6 +29,7 @@ import numpy as np
 import pandas as pd
 
 from common import images, splits, terminal
+from common.arguments import Parser
 from common.errors import main
 from common.images.fingerprints import Fingerprints, fingerprint, perceptual_hashes
 from common.splits import leakage
@@ -203,7 +203,7 @@ def blank() -> list[bool]:
 
 
 def run() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path, help="BreakHis images (default: test data)")
     flags = parser.parse_args()
     terminal.quiet()

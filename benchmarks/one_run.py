@@ -38,6 +38,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from common.arguments import Parser
 from common.errors import main as command
 
 NOT_TRAINING = 0.12
@@ -301,7 +302,7 @@ def measured(folder: Path, network: str) -> dict[str, list[float]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = Parser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--network", default="mobilenet_v2")
     parser.add_argument("--pairs", type=int, default=3, help="of predict and a script")

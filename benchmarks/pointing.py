@@ -9,7 +9,6 @@ sanity check: rank correlation of the maps with those of the same network with r
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import cv2
@@ -17,13 +16,14 @@ import numpy as np
 import pandas as pd
 
 from common import backend, errors, evaluation, gradcam, images, metrics, runs
+from common.arguments import Parser
 from common.predictions import of_part
 
 MOST_TUMOUR = 0.6
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = Parser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--data-dir", type=Path, required=True)
     flags = parser.parse_args()

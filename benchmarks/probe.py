@@ -8,12 +8,12 @@ on both sides, once without. A part of the data set will do.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from common import datasets, errors, evaluation, probe
+from common.arguments import Parser
 from common.backbones import __main__ as networks
 from common.files import path_argument
 from common.metrics import shown
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments : sequence of str, optional
         Instead of those of the command line.
     """
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.probe", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.probe", description=__doc__)
     parser.add_argument("--data-dir", type=path_argument, required=True)
     parser.add_argument("--weights", default="imagenet")
     flags = parser.parse_args(arguments)

@@ -13,7 +13,6 @@ minutes.
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -26,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from common import metrics, predictions, runs
+from common.arguments import Parser
 from common.errors import main as command
 from common.slides.drawing import TRUTH, draw_slide
 
@@ -113,7 +113,7 @@ def finds(run: Path, folder: Path) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, help="a demo run of breakhis; default: train one")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -8,7 +8,6 @@ image by image, so that another load on the machine meets both.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -26,6 +25,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from common import images  # noqa: E402
+from common.arguments import Parser  # noqa: E402
 from common.errors import InputError, main  # noqa: E402
 from common.stain import (  # noqa: E402
     MacenkoNormalizer,
@@ -218,7 +218,7 @@ def compare(paths: Sequence[Path], peers: Peers, repeats: int) -> bool:
 
 
 def _main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.stain", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.stain", description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of H&E images")
     parser.add_argument(
         "--peers", type=Path, help="the peers' environment, kept (default: made and deleted)"

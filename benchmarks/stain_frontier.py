@@ -15,7 +15,6 @@ script makes with pip, or in that of --python.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import os
 import statistics
@@ -33,6 +32,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from common import figures, images  # noqa: E402
+from common.arguments import Parser  # noqa: E402
 from common.errors import InputError, main  # noqa: E402
 from common.files import path_argument  # noqa: E402
 from common.stain import (  # noqa: E402
@@ -217,7 +217,7 @@ def best(points: dict[str, tuple[float, float]]) -> list[str]:
 
 
 def run() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=path_argument, metavar="DIR", help="real H&E images")
     parser.add_argument("--images", type=int, default=12, help="that are normalised")
     parser.add_argument("--white", type=float, default=255, help="level of the light")

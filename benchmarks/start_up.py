@@ -5,7 +5,6 @@ Prints the median of several fresh processes for each, its target and PASS or MI
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import statistics
 import subprocess
@@ -13,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from common.arguments import Parser
 from common.errors import main
 from common.papers import PAPERS
 
@@ -38,7 +38,7 @@ def seconds(arguments: list[str]) -> float:
 
 
 def run() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=9, help="processes for each")
     flags = parser.parse_args()
     met = 0

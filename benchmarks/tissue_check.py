@@ -8,7 +8,6 @@ else; those that installed packages bring are always looked at.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 
 from common import images, tissue
+from common.arguments import Parser
 
 SIZE = 224
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -178,7 +178,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = Parser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data-dir", type=Path, required=True, help="images of stained sections")
     parser.add_argument("--photographs", type=Path, help="photographs of anything else")
     parser.add_argument("--every", type=int, default=1, help="look at each n-th image only")

@@ -35,6 +35,7 @@ from common import (
     predictions,
     stain,
 )
+from common.arguments import Parser
 from common.datasets import own
 from common.external.others import Others, parsed_map
 from common.files import path_argument, write_csv
@@ -307,7 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments : sequence of str, optional
         Instead of those of the command line.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.unseen_patients", description=__doc__.split("\n\n")[0],
         epilog="What follows -- is given to the training command, after this page's settings.",
     )  # fmt: skip

@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from common import backend, errors, evaluation, images, metrics, predictions
+from common.arguments import Parser
 from common.datasets import breakhis
 from wrn_edge.config import Config
 
@@ -145,7 +146,7 @@ def latencies(files: dict[str, bytes], rounds: int, threads: int) -> dict[str, f
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = Parser(description=__doc__.split("\n\n")[0])
     parser.add_argument(
         "--data-dir", type=Path, help="BreakHis images at 100X; unset: latency only"
     )

@@ -23,7 +23,7 @@ def said(capsys, function, *arguments):
 def test_no_command_takes_an_abbreviated_flag(capsys):
     assert "--al: did you mean --all?\n" in said(capsys, forensics, "--al", "breakhis")
     wrong, seen = [], 0
-    for package in ("common", *PAPERS):
+    for package in ("common", "benchmarks", *PAPERS):
         for path in sorted((ROOT / package).rglob("*.py")):
             calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8")))
                      if isinstance(node, ast.Call)]  # fmt: skip
