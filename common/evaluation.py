@@ -14,8 +14,8 @@ import numpy as np
 
 from common import confidence, notices, runs, splits, terminal
 from common import metrics as scores
-from common.errors import RESTORE, InputError
-from common.files import file_hash, path_argument, read_json, write_json
+from common.errors import InputError
+from common.files import path_argument, read_json, write_json
 from common.metrics.summary import aligned, percent, summary
 from common.predictions import (
     COLUMNS,
@@ -24,8 +24,8 @@ from common.predictions import (
     labels,
     of_part,
     probabilities,
-    require_same_images,
     table,
+    test_part,
 )
 from common.predictions import read as read_predictions
 from common.predictions import write as write_predictions
@@ -159,13 +159,15 @@ def _each(batches: Any) -> Iterable[tuple[Any, Any]]:
     return iter(batches)
 
 
-def read_run(run: runs.Run | str | Path) -> pd.DataFrame:
+def read_run(run: runs.Run | str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a run's predictions, and check that they are the images of its split.
 
     Parameters
     ----------
     run : Run or path
         A run, or its folder.
+    columns : sequence of str, optional
+        Those that the table is to have; all by default. The file is checked in whole all the same.
 
     Returns
     -------
@@ -179,30 +181,13 @@ def read_run(run: runs.Run | str | Path) -> pd.DataFrame:
         carry another label than in split.csv.
     """
     run = run if isinstance(run, runs.Run) else runs.load(run)
-    path = run.path / "predictions.csv"
-    predictions = read_predictions(path, run.record.get("classes"))
-    split_path = run.path / "split.csv"
-    if split_path.is_file():
-        require_same_images(predictions, _read_split(split_path), path)
-    return predictions
-
-
-_SPLITS: dict[str, pd.DataFrame] = {}  # by the hash of the file; many runs share a fold
-
-
-def _read_split(path: Path) -> pd.DataFrame:
-    with contextlib.suppress(OSError):  # what is wrong with it is told below
-        if (key := file_hash(path)) in _SPLITS:
-            return _SPLITS[key]
-    split = splits.read(path)
-    if not path.read_bytes().endswith(b"\n"):
-        raise InputError(f"{path}: cut short, its last line does not end; {RESTORE}")
-    if "label" not in split:
-        raise InputError(f"{path}: no column label; {RESTORE}")
-    if len(_SPLITS) == 32:
-        _SPLITS.clear()
-    _SPLITS[key] = split
-    return split
+    split = run.path / "split.csv"
+    return read_predictions(
+        run.path / "predictions.csv",
+        run.record.get("classes"),
+        split=test_part(split) if split.is_file() else None,
+        columns=columns,
+    )
 
 
 # --- metrics -----------------------------------------------------------------------------------

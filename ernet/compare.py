@@ -18,10 +18,15 @@ from common.arguments import Parser
 from common.errors import InputError
 from common.files import path_argument
 from ernet.config import Config
+from ernet.tukey import pairs
 
 FACTORS = ("model", "magnification")
 NAMED = ("network", "split", "magnifications")
 """Fields of Config that the table names in columns of their own."""
+
+POSITIVE = "malignant"
+CURVES = ("part", "magnification", "label", predictions.column(POSITIVE))
+"""Columns of predictions.csv that curves are made of."""
 
 
 def rounds(found: Sequence[runs.Run], score: str = "accuracy") -> pd.DataFrame:
@@ -88,13 +93,10 @@ def tukey(table: pd.DataFrame, factor: str) -> pd.DataFrame:
         Columns a, b, n_a, n_b, difference (mean of a minus mean of b), low, high (95 %
         simultaneous interval), p. Empty where fewer than two levels have two rounds each.
 
-    References
-    ----------
-    J. W. Tukey, "Comparing individual means in the analysis of variance", 1949;
-    `scipy.stats.tukey_hsd`.
+    See Also
+    --------
+    ernet.tukey : The test itself, with its references.
     """
-    from scipy.stats import tukey_hsd
-
     one_per_round = table.groupby([factor, "training", "round"])["value"].mean()
     levels = {
         level: values.to_numpy()
@@ -104,21 +106,14 @@ def tukey(table: pd.DataFrame, factor: str) -> pd.DataFrame:
     columns = ["a", "b", "n_a", "n_b", "difference", "low", "high", "p"]
     if len(levels) < 2:
         return pd.DataFrame(columns=columns)
-    names = list(levels)
-    result = tukey_hsd(*levels.values())
-    interval = result.confidence_interval(metrics.LEVEL)
-    pairs = [(i, j) for i in range(len(names)) for j in range(i)]
+    names, groups = list(levels), list(levels.values())
     return pd.DataFrame(
         [
-            (
-                names[j], names[i], len(levels[names[j]]), len(levels[names[i]]),
-                result.statistic[j, i], interval.low[j, i], interval.high[j, i],
-                result.pvalue[j, i],
-            )
-            for i, j in pairs
+            (names[a], names[b], len(groups[a]), len(groups[b]), *compared)
+            for a, b, *compared in pairs(groups, metrics.LEVEL)
         ],
         columns=columns,
-    )  # fmt: skip
+    )
 
 
 def text(table: pd.DataFrame, score: str) -> str:
@@ -208,8 +203,10 @@ def main(arguments: list[str] | None = None) -> None:
         for name in sorted({(run.config["network"], run.config["split"]) for run in found}):
             chosen = [r for r in found if (r.config["network"], r.config["split"]) == name]
             # The images of all rounds, and of networks trained on one magnification each.
-            test = pd.concat([predictions.of_part(evaluation.read_run(run)) for run in chosen])
-            curves = metrics.roc_by_magnification(test, "malignant")
+            test = pd.concat(
+                [predictions.of_part(evaluation.read_run(run, CURVES)) for run in chosen]
+            )
+            curves = metrics.roc_by_magnification(test, POSITIVE)
             target = options.roc / f"roc-{'-'.join(name)}.png"
             print(figures.save(figures.roc(curves), target))
 

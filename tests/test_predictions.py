@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from common import evaluation, metrics, predictions
+from common.errors import InputError
 
 CLASSES = ("0", "1+", "p_x")
 
@@ -85,6 +86,31 @@ def test_nine_digits_are_kept_before_and_after_writing(table, tmp_path):
     assert first == "0.png,,,,test,0,0.4,0.4,0.2"
     back = predictions.read(path, CLASSES)
     pd.testing.assert_frame_equal(back, table, check_dtype=False)
+
+
+def test_some_columns_are_read_and_the_whole_file_is_checked(table, tmp_path):
+    path = tmp_path / "predictions.csv"
+    predictions.write(path, table)
+    some = ["part", "label", "p_1+"]
+    split = table[["image", "part", "label", "magnification"]]
+    for known in (split, split.iloc[::-1], {name: split[name].tolist() for name in split}):
+        found = predictions.read(path, CLASSES, columns=some, split=known)
+        pd.testing.assert_frame_equal(found, table[some], check_dtype=False)
+    with pytest.raises(InputError, match=r"no column p_2, case s; its classes: 0, 1\+, p_x$"):
+        predictions.read(path, CLASSES, columns=["image", "p_2", "case s"])
+    changes = (
+        (split.assign(label="0"), "2.png has another label"),
+        (split.assign(magnification="40X"), "0.png has another magnification"),
+        (split.iloc[1:], "1 test images are not in the test part of split.csv, for example 0.png"),
+        (pd.concat([split, split.iloc[:1]]), "its split.csv names 0.png twice"),
+        (split.assign(part="test"), "1 test images are missing, .* for example 1.png"),
+    )
+    for other, message in changes:
+        with pytest.raises(InputError, match=f"predictions.csv: {message}"):
+            predictions.read(path, CLASSES, columns=some, split=other)
+    path.write_text(path.read_text().replace("0.4,0.4,0.2", "0.4,0.4,0.4"))
+    with pytest.raises(InputError, match=r"line 2: the probabilities add up to 1.2, not 1"):
+        predictions.read(path, columns=["part"])
 
 
 def test_other_modules_use_the_same_functions():

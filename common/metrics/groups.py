@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.metrics.arguments import columns, same_length, truths
-from common.metrics.probabilities import auc, roc_curve
+from common.metrics.probabilities import area_under, roc_curve
 from common.predictions import COLUMNS, classes_of, column, correct
 
 if TYPE_CHECKING:
@@ -244,11 +244,14 @@ def roc_by_magnification(
         If a column is missing, the one of the positive class for instance.
     """
     columns(predictions, (*COLUMNS[3:4], "label", column(positive)), "predictions")
+    # As objects: pandas compares its strings ten times as slowly.
+    magnification = predictions["magnification"].to_numpy(object)
+    truth = predictions["label"].to_numpy(object) == positive
+    scores = predictions[column(positive)].to_numpy()
     curves = {}
-    for name in sorted(set(predictions["magnification"]) - {""}, key=by_number):
-        part = predictions[predictions["magnification"] == name]
-        truth, scores = (part["label"] == positive).to_numpy(), part[column(positive)].to_numpy()
-        curve, area = roc_curve(truth, scores), auc(truth, scores)
-        if curve is not None and area is not None:
-            curves[name] = (curve[0], curve[1], area)
+    for name in sorted(set(magnification.tolist()) - {""}, key=by_number):
+        here = magnification == name
+        curve = roc_curve(truth[here], scores[here])
+        if curve is not None:
+            curves[name] = (curve[0], curve[1], area_under(curve))
     return curves

@@ -125,7 +125,23 @@ def auc(positive: np.ndarray, scores: np.ndarray) -> float | None:
         In [0, 1]; None if there are no positives or no negatives.
     """
     curve = roc_curve(positive, scores)
-    return None if curve is None else float(np.trapezoid(curve[1], curve[0]))
+    return None if curve is None else area_under(curve)
+
+
+def area_under(curve: tuple[np.ndarray, ...]) -> float:
+    """Area under a ROC curve.
+
+    Parameters
+    ----------
+    curve : tuple of float array
+        As `roc_curve` gives it.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+    """
+    return float(np.trapezoid(curve[1], curve[0]))
 
 
 def auc_of(

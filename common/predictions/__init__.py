@@ -5,6 +5,7 @@ classes. All that is unknown is empty. Everything else about a run's quality is 
 file; no other module spells its columns or picks a predicted class in its own way.
 """
 
+from common.predictions.agreement import require_same_images, test_part
 from common.predictions.columns import (
     COLUMNS,
     PREFIX,
@@ -19,7 +20,7 @@ from common.predictions.columns import (
     probabilities,
     table,
 )
-from common.predictions.file import read, require_same_images, write
+from common.predictions.file import read, write
 
 __all__ = [
     "COLUMNS",
@@ -36,5 +37,6 @@ __all__ = [
     "read",
     "require_same_images",
     "table",
+    "test_part",
     "write",
 ]

@@ -121,7 +121,8 @@ def of_part(frame: pd.DataFrame, part: str = "test") -> pd.DataFrame:
     DataFrame
         The same columns, rows numbered from 0; without any row if the part is not in the file.
     """
-    return frame[frame["part"] == part].reset_index(drop=True)
+    # As objects: pandas compares its strings ten times as slowly.
+    return frame[frame["part"].to_numpy(object) == part].reset_index(drop=True)
 
 
 def probabilities(frame: pd.DataFrame, classes: Sequence[str] | None = None) -> np.ndarray:

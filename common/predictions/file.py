@@ -11,6 +11,7 @@ import numpy as np
 
 from common.errors import RESTORE, InputError
 from common.files import csv_lines, expanded, read_columns, write_csv
+from common.predictions.agreement import require_same_images
 from common.predictions.columns import (
     COLUMNS,
     MAX_CLASSES,
@@ -18,11 +19,12 @@ from common.predictions.columns import (
     class_names,
     classes_of,
     column,
-    of_part,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from common.predictions.agreement import Table
 
 
 def write(path: str | Path, frame: pd.DataFrame) -> None:
@@ -47,7 +49,13 @@ def write(path: str | Path, frame: pd.DataFrame) -> None:
     write_csv(path, frame.loc[:, [*COLUMNS, *map(column, classes)]])
 
 
-def read(path: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame:
+def read(
+    path: str | Path,
+    classes: Sequence[str] | None = None,
+    *,
+    split: Table | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """Read and check predictions.csv.
 
     Parameters
@@ -57,6 +65,10 @@ def read(path: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame
     classes : sequence of str, optional
         The classes its columns of probabilities must have, in this order; unset, they are taken as
         they are.
+    split : DataFrame or mapping of lists, optional
+        Whose test images these must be, see `require_same_images`.
+    columns : sequence of str, optional
+        Those that the table is to have; all by default. The file is checked in whole all the same.
 
     Returns
     -------
@@ -68,7 +80,8 @@ def read(path: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame
     InputError
         With the file and the line or column, if the file is missing, cut short or edited: a missing
         column, a line with too few or too many values, a probability that is none, probabilities
-        that do not add up to 1, an unknown label or part, an image that stands there twice.
+        that do not add up to 1, an unknown label or part, an image that stands there twice; if
+        `columns` names one that there is not; or as `require_same_images`.
     """
     path = expanded(path)
     if not path.is_file():
@@ -94,8 +107,15 @@ def read(path: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame
                 )
             first[image] = line
         found = [list(map(float, table[column(name)])) for name in names]
-    texts = pd.DataFrame({name: table[name] for name in COLUMNS}, dtype=str)
-    return texts.assign(**dict(zip(map(column, names), found, strict=True)))
+    if split is not None:
+        require_same_images(table, split, path)
+    by_class = dict(zip(map(column, names), found, strict=True))
+    chosen = [*COLUMNS, *by_class] if columns is None else list(columns)
+    missing = [name for name in chosen if name not in COLUMNS and name not in by_class]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}; its classes: {', '.join(names)}")
+    texts = pd.DataFrame({name: table[name] for name in chosen if name in COLUMNS}, dtype=str)
+    return texts.assign(**{name: by_class[name] for name in chosen if name not in COLUMNS})
 
 
 def _numbers(table: Mapping[str, list[str]], names: Sequence[str]) -> Sequence[Any] | None:
@@ -116,63 +136,6 @@ def _numbers(table: Mapping[str, list[str]], names: Sequence[str]) -> Sequence[A
         and len(set(table["image"])) == values.shape[1]
     )
     return list(values) if fine else None
-
-
-def require_same_images(frame: pd.DataFrame, split: pd.DataFrame, path: str | Path) -> None:
-    """Refuse predictions that are not those of the test part of a split.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        From `read`.
-    split : DataFrame
-        Its `image`, `part` and `label` are looked at, and `magnification` where it has it.
-    path : path
-        The file of the predictions, for the message.
-
-    Raises
-    ------
-    InputError
-        If test images are missing, were added, or carry another label or magnification than in the
-        split.
-    """
-    facts = [name for name in ("image", "label", "magnification") if name in split]
-    if (expected := _test_images(split, facts)) and expected == _test_images(frame, facts):
-        return
-    wanted, said = of_part(split).set_index("image"), of_part(frame).set_index("image")
-    twice = wanted.index[wanted.index.duplicated()]
-    if len(twice):
-        raise InputError(
-            f"{path}: its split.csv names {twice[0]} twice in the test part; {RESTORE}"
-        )
-    expected, found = wanted["label"], said["label"]
-    for images, what in (
-        (expected.index.difference(found.index), "missing, though split.csv tests on them"),
-        (found.index.difference(expected.index), "not in the test part of split.csv"),
-    ):
-        if len(images):
-            raise InputError(
-                f"{path}: {len(images)} test images are {what}, for example {images[0]}; {RESTORE}"
-            )
-    other = found.index[found.to_numpy() != expected.reindex(found.index).to_numpy()]
-    if len(other):
-        raise InputError(f"{path}: {other[0]} has another label than in split.csv; {RESTORE}")
-    if "magnification" in wanted:
-        there = wanted["magnification"].reindex(said.index)
-        other = said.index[said["magnification"].to_numpy() != there.to_numpy()]
-        if len(other):
-            raise InputError(
-                f"{path}: {other[0]} has another magnification than in split.csv; {RESTORE}"
-            )
-
-
-def _test_images(frame: pd.DataFrame, facts: Sequence[str]) -> set[tuple[str, ...]] | None:
-    """What is said of each test image; None if one stands there twice."""
-    test = frame["part"].to_numpy(object) == "test"
-    # pandas gives its strings one by one, an array of objects all at once.
-    values = [frame[name].to_numpy(object)[test].tolist() for name in facts]
-    found = set(zip(*values, strict=True))
-    return found if len(found) == len(values[0]) else None
 
 
 def _check_header(path: Path, header: list[str], classes: Sequence[str] | None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -143,7 +144,7 @@ class Record(Mapping[str, Any]):
         schema = values.get("schema", SCHEMA)
         if isinstance(schema, int) and schema > SCHEMA:
             raise InputError("written by a newer version of histopapers; update yours")
-        hints = typing.get_type_hints(cls)
+        hints = _hints(cls)
         known: dict[str, Any] = {}
         facts: dict[str, Any] = {}
         for name, value in values.items():
@@ -231,6 +232,11 @@ class MissingError(InputError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _is(value: Any, hint: Any) -> bool:
