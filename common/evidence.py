@@ -17,6 +17,7 @@ import pandas as pd
 from common import evaluation, figures, gradcam, images, predictions, runs, terminal
 from common.files import write_json
 from common.images import Pixels
+from common.runs.contents import write_looks
 from common.splits import leakage
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def compare_parts(
     Parameters
     ----------
     run : Run
-        Gets `leakage.json` and, where images lie in two parts, `figures/leakage.png`.
+        Gets `leakage.json`, `looks.bin` and, where images lie in two parts,
+        `figures/leakage.png`.
     split : DataFrame
         Index with the column `part`.
     data_dir : path
@@ -79,6 +81,8 @@ def compare_parts(
         figures.save(figure, target, synthetic=run.synthetic)
     else:
         target.unlink(missing_ok=True)
+    if pixels is not None:
+        write_looks(run.path, split, pixels)
     write_json(run.path / "leakage.json", {**found, "text": leakage.text(found)})
     return found
 

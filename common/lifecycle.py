@@ -212,7 +212,7 @@ _FROM_DRAW = {"split.csv", "samples.csv"}
 _EXACT = {*_FROM_DRAW, "images.csv", "predictions.csv"}
 """What must come out as it was: the evidence. The other files are views of it."""
 _BY_MODEL = {"predictions.csv", *(f"figures/{n}.png" for n in ("examples", "mistakes", "gradcam"))}
-_LEAKAGE = {"leakage.json", "figures/leakage.png"}
+_LEAKAGE = {"leakage.json", "looks.bin", "figures/leakage.png"}
 _VIEWS = {"metrics.json", "report.html"}
 
 

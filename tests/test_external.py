@@ -17,6 +17,8 @@ from common.external import copies, evaluating, of_images
 from common.files import read_json
 from common.report import elsewhere, files
 
+LOAD = backend.load
+
 
 class Model:
     """Calls every image the first class."""
@@ -137,3 +139,24 @@ def test_what_validation_images_chose_is_judged_on_the_other_data(run, tmp_path,
     found = read_json(run.path / "external" / "images" / "metrics.json")
     assert found["n"] == 4 and found["confidence"]["temperature"] is None
     assert found["confidence"]["reasons"]["sets"] == "no validation images"
+    told = "There were no validation images on which the run could choose anything."
+    assert elsewhere.chosen(found) == told
+    assert f"\n{told} Here, and on its own test images:\n" in capsys.readouterr().out
+
+
+def test_batchnorm_is_refused_for_a_network_without_it_before_any_image_is_read(
+    run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(backend, "load", LOAD)
+    from common.backend import keras
+
+    source = site(tmp_path / "a")
+    layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]
+    monkeypatch.setattr(runs, "load_model", lambda run: keras.Sequential(layers))
+    (tmp_path / "a" / "0.png").write_bytes(b"")  # would be told if it were read
+    message = (
+        r"^--adapt batchnorm: the network of .* has no BatchNormalization, .* or take .*stain$"
+    )
+    with pytest.raises(InputError, match=message):
+        judge(run, source, "--adapt", "stain", "batchnorm")
+    assert not (run.path / "external").exists()

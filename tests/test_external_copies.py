@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 import run_folder
 
-from common import backend, external, report, runs, stain
+from common import backend, external, images, report, runs, splits, stain
 from common.errors import InputError
 from common.files import file_hash, read_json, write_csv
 from common.report import elsewhere, files
+from common.runs import contents
 
 
 class Model:
@@ -113,6 +114,26 @@ def test_copies_are_found_by_looks_and_the_score_without_them_is_given(run, tmp_
     moved = ("--trained-data-dir", str(tmp_path / "moved"))
     assert judge(run, source, *moved) == 0
     assert read_json(folder / "external.json")["near"]["train"] == 3
+    # A run that noted how its images look finds the same without them, and is asked for none.
+    shutil.move(tmp_path / "moved", own)
+    assert judge(run, source) == 0
+    before = read_json(folder / "external.json")
+    split = splits.read(run.path / "split.csv")
+    names = split["image"].tolist()
+    pixels = images.cached(own, names[::-1], 16, cache_dir=tmp_path / "cache")
+    contents.write_looks(run.path, split, pixels)
+    shutil.move(own, tmp_path / "moved")
+    capsys.readouterr()
+    assert judge(run, source) == 0
+    assert "not looked for" not in capsys.readouterr().err
+    after = read_json(folder / "external.json")
+    assert {key: after[key] for key in ("near", "pairs", "leaks")} == {
+        key: before[key] for key in ("near", "pairs", "leaks")
+    }
+    looks = run.path / contents.LOOKS
+    looks.write_bytes(looks.read_bytes()[:-1])
+    assert judge(run, source) == 0
+    assert read_json(folder / "external.json")["near"] is None
     # All are copies: there is no other score; none is: neither.
     for names in (["same.png", "turned.png"], ["new0.png", "new1.png"]):
         site(there, names)

@@ -39,8 +39,8 @@ TINY = {
 
 PROMISED = {
     "config.json", "environment.json", "images.csv", "split.csv", "samples.csv", "history.csv",
-    "model.keras", "predictions.csv", "metrics.json", "leakage.json", "figures", "report.html",
-    "manifest.json",
+    "model.keras", "predictions.csv", "metrics.json", "leakage.json", "looks.bin", "figures",
+    "report.html", "manifest.json",
 }  # fmt: skip
 """What README.md and docs/run-folder.md promise of every run."""
 
@@ -224,7 +224,7 @@ def test_what_is_damaged_of_a_finished_run_is_made_again(paper, whole, train, tm
     train(paper, tmp_path)
     assert "made again" not in capsys.readouterr().err
 
-    for name in ("report.html", "split.csv", "figures/gradcam.png", "leakage.json"):
+    for name in ("report.html", "split.csv", "figures/gradcam.png", "leakage.json", "looks.bin"):
         (run / name).unlink()
     for name in ("predictions.csv", "metrics.json", "images.csv"):
         (run / name).write_bytes((run / name).read_bytes()[:200])
@@ -234,7 +234,7 @@ def test_what_is_damaged_of_a_finished_run_is_made_again(paper, whole, train, tm
     train(paper, tmp_path)
     said = capsys.readouterr().err
     assert "made again: " in said
-    for name in (*SAME, "figures/gradcam.png", "figures/examples.png", "leakage.json"):
+    for name in (*SAME, "figures/gradcam.png", "figures/examples.png", "leakage.json", "looks.bin"):
         assert (run / name).read_bytes() == (before / name).read_bytes(), name
     assert (run / "report.html").stat().st_size > 10_000
     assert runs.compare(run) == {}

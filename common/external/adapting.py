@@ -80,6 +80,35 @@ def parted(
     return (found["part"] == "train").to_numpy(), by
 
 
+def require_norms(run: runs.Run, model: keras.Model) -> None:
+    """Refuse the way "batchnorm" for a network that keeps no statistics.
+
+    Parameters
+    ----------
+    run : Run
+    model : keras.Model
+        Its network.
+
+    Raises
+    ------
+    InputError
+        Saying which ways there are for it.
+    """
+    if not _norms(model):
+        others = ", ".join(name for name in METHODS if name != "batchnorm")
+        raise InputError(
+            f"--adapt batchnorm: the network of {run.path} has no BatchNormalization, so nothing "
+            f"of it would change; leave it out, or take {others}"
+        )
+
+
+def _norms(model: keras.Model) -> list[Any]:
+    from common.backend import keras
+
+    parts = model._flatten_layers()
+    return [each for each in parts if isinstance(each, keras.layers.BatchNormalization)]
+
+
 def _drawn(table: pd.DataFrame, by: str, share: float, seed: int) -> np.ndarray:
     """Images that adapt, whatever their labels: whole patients or images, drawn until enough."""
     units = (table["case"] if by == "patient" else table["image"]).to_numpy(str)
@@ -207,11 +236,8 @@ def _with_statistics_of(run: runs.Run, fields: Iterable[np.ndarray], count: int)
     from common.backend import keras
 
     model = runs.load_model(run)
-    parts = model._flatten_layers()
-    norms = [each for each in parts if isinstance(each, keras.layers.BatchNormalization)]
-    if not norms:
-        raise InputError("--adapt batchnorm: the run's network has no BatchNorm")
-    for each in parts:
+    norms = _norms(model)
+    for each in model._flatten_layers():
         if isinstance(each, keras.layers.Dropout):
             each.rate = 0
     for each in norms:

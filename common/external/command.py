@@ -156,22 +156,11 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         "micrometres per px, and cut into fields as large, whose probabilities are averaged; where "
         "an image shows less, its border is mirrored",
     )  # fmt: skip
-    parser.add_argument(
-        "--mpp", type=float, metavar="UM",
-        help="micrometres per px of the images; a list says it in a column mpp",
-    )  # fmt: skip
-    parser.add_argument(
-        "--trained-mpp", type=float, metavar="UM",
-        help="of the training images, where it is not known",
-    )  # fmt: skip
-    parser.add_argument(
-        "--trained-size", type=slides.size_argument, metavar="WxH",
-        help="of the training images in px, where it is not known",
-    )  # fmt: skip
+    slides.add_scale_flags(parser, size="--trained-size")
     parser.add_argument(
         "--trained-data-dir", type=path_argument, metavar="D",
-        help="folder of the run's own images, where they have moved: near copies of them are "
-        "looked for, and their stains are taken for --adapt stain",
+        help="folder of the run's own images, where they have moved: their stains are taken for "
+        "--adapt stain, and of a run that did not note their looks near copies are looked for",
     )  # fmt: skip
     parser.add_argument(
         "--adapt", nargs="+", choices=tuple(METHODS), default=[],

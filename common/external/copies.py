@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import runs, terminal
+from common import runs, splits
 from common.errors import InputError, listed
 from common.external import trained
 from common.external.others import Others
-from common.files import file_hash, read_table
+from common.external.reading import Seen
+from common.files import read_table
 from common.images import fingerprints
 from common.report.words import plural
+from common.runs.contents import read_looks
 from common.splits.leakage import NEAR_BITS
 from common.splits.pairs import near_pairs
 from common.splits.parts import PARTS
 
 if TYPE_CHECKING:
-    from common.images.fingerprints import Fingerprints
+    import pandas as pd
 
 _WHAT = {"train": "trained on", "validation": "chosen by", "test": "tested on"}
 
@@ -31,8 +33,8 @@ _SHOWN = 20
 def shared(
     run: runs.Run,
     others: Others,
-    marks: Mapping[str, np.void],
-    own: trained.Trained | str,
+    seen: Seen,
+    own: Callable[[], trained.Trained | str],
 ) -> tuple[dict[str, Any], set[str]]:
     """Find images and patients that the run has.
 
@@ -40,18 +42,19 @@ def shared(
     ----------
     run : Run
     others : Others
-    marks : mapping
-        Image -> its fingerprint.
-    own : Trained or str
-        The run's own images, or why they are not there.
+    seen : Seen
+        What was noted of the other data's images.
+    own : callable
+        Gives the run's own images, or why they are not there; called where the run did not note
+        what they look like.
 
     Returns
     -------
     found : dict
         `copies` by the hash of their files, and `near` by their looks, these included, each {part:
-        images}, an image counted in the first part where it has a copy; `near` None where the run's
-        images are not there; `pairs`, the first near ones, {`image`, `own`, `part`, `bits`};
-        `leaks`, sentences.
+        images}, an image counted in the first part where it has a copy; `near` None where nothing
+        says what the run's images look like; `pairs`, the first near ones, {`image`, `own`, `part`,
+        `bits`}; `leaks`, sentences.
     names : set of str
         Images that are copies.
     """
@@ -62,12 +65,13 @@ def shared(
                      "images.csv or split.csv is missing")  # fmt: skip
     else:
         leaks += _patients(run, others, cases)
-    part_of = _by_hash(others, parts or {})
+    part_of = {name: part for name, sha in seen.digests.items() if (part := (parts or {}).get(sha))}
     found: dict[str, Any] = {"copies": _counted(part_of), "near": None, "pairs": []}
-    if isinstance(own, str):
-        leaks.append(f"near copies of the run's images were not looked for: {own}")
-    elif (marked := own.pixels.fingerprints()) is not None:
-        near, found["pairs"] = _near(own, marked, marks)
+    looks = _looks(run, own)
+    if isinstance(looks, str):
+        leaks.append(f"near copies of the run's images were not looked for: {looks}")
+    elif looks is not None:
+        near, found["pairs"] = _near(*looks, seen.marks)
         part_of = {
             name: min(filter(None, (part_of.get(name), near.get(name))), key=PARTS.index)
             for name in {*part_of, *near}
@@ -106,23 +110,35 @@ def _parts(run: runs.Run) -> tuple[dict[str, str] | None, set[str]]:
     return None, set()
 
 
-def _by_hash(others: Others, parts: Mapping[str, str]) -> dict[str, str]:
-    names = others.table["image"].tolist() if parts else []
-    with terminal.progress("comparing", len(names), "images") as bar:
-        found = {name: parts.get(file_hash(others.root / name), "") for name in bar.over(names)}
-    return {name: part for name, part in found.items() if part}
+def _looks(
+    run: runs.Run, own: Callable[[], trained.Trained | str]
+) -> tuple[pd.DataFrame, np.ndarray] | str | None:
+    """Rows of the run's split and their images' hashes (n, 4): as noted, else of its images."""
+    with contextlib.suppress(InputError):
+        split = splits.read(run.path / "split.csv")
+        noted = read_looks(run.path, len(split))
+        if noted is not None:
+            used = (split["part"] != "").to_numpy()
+            return split[used], noted[used]
+    there = own()
+    if isinstance(there, str):
+        return there
+    marked = there.pixels.fingerprints()
+    return None if marked is None else (there.split, marked.hashes[:, 0])
 
 
 def _near(
-    own: trained.Trained, marked: Fingerprints, marks: Mapping[str, np.void]
+    split: pd.DataFrame, hashes: np.ndarray, marks: Mapping[str, np.void]
 ) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """Images that look like one of the run's, turned or not -> its part; and the first pairs."""
-    rows, names = len(marked), list(marks)
-    theirs = fingerprints.together([marks[name] for name in names])
-    parts, images = own.split["part"].tolist(), own.split["image"].tolist()
+    rows, names = len(hashes), list(marks)
+    theirs = fingerprints.together([marks[name] for name in names]).hashes
+    parts, images = split["part"].tolist(), split["image"].tolist()
     found: dict[str, str] = {}
     pairs: list[dict[str, Any]] = []
-    for some in near_pairs(np.concatenate([marked.hashes, theirs.hashes]), NEAR_BITS):
+    # The earlier image of a pair is not turned, so that the run's have one orientation.
+    as_they_are = np.repeat(hashes[:, None], theirs.shape[1], axis=1)
+    for some in near_pairs(np.concatenate([as_they_are, theirs]), NEAR_BITS):
         across = (some.a < rows) & (some.b >= rows)
         for a, b, bits in zip(some.a[across], some.b[across], some.bits[across], strict=True):
             name = names[int(b) - rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,14 +95,19 @@ def evaluate(
         "left_out": others.left_out,
         "scale": scale.compare(run, others),
     }
-    own = trained.find_or_say(run, trained_data_dir)
     backend.load()
+    model = runs.load_model(run)
+    if "batchnorm" in adapted:
+        adapting.require_norms(run, model)
+    own = functools.cache(lambda: trained.find_or_say(run, trained_data_dir))
+    if trained_data_dir is not None:
+        own()  # refuses a folder that is not it
     reader, seen = Reader(run, others, match), Seen()
-    values = reader.probabilities(runs.load_model(run), names, seen)
+    values = reader.probabilities(model, names, seen)
     if match is not None:
         matched = scale.told(match, seen.fields, seen.shares)
         found["scale"] |= {"matched": matched, "words": matched["words"]}
-    shared, copies = copied.shared(run, others, seen.marks, own)
+    shared, copies = copied.shared(run, others, seen, own)
     found |= shared
     for words in found["leaks"]:
         terminal.line(f"warning: {words}", always=True)
@@ -121,7 +127,7 @@ def evaluate(
     if adapted:
         ways, tables = adapting.adapt(
             reader, judged, adapted, adapts, fields=seen.fields,
-            stain=lambda: trained.stain_of(run, stain_method, own),
+            stain=lambda: trained.stain_of(run, stain_method, own()),
         )  # fmt: skip
         ways = {"by": by, "share": share, "seed": seed} | ways
     with runs.changing(run.path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common import acquaintance, backend, classification, images, runs, terminal
+from common import acquaintance, backend, classification, runs, terminal
 from common.errors import InputError
 from common.external.others import Others
 from common.external.scale import Match
-from common.images import fingerprints
+from common.images import ImageError, fingerprints
+from common.images.reading import decode, load
 
 if TYPE_CHECKING:
     import keras
@@ -31,6 +33,8 @@ class Seen:
 
     Attributes
     ----------
+    digests : dict
+        SHA-256 of the files, hex.
     marks : dict
         Fingerprints.
     odd : dict
@@ -39,6 +43,7 @@ class Seen:
         How many fields were cut, and the share of a field that an image fills.
     """
 
+    digests: dict[str, str] = field(default_factory=dict)
     marks: dict[str, np.void] = field(default_factory=dict)
     odd: dict[str, list[str]] = field(default_factory=dict)
     fields: dict[str, int] = field(default_factory=dict)
@@ -91,12 +96,16 @@ class Reader:
         def read(name: str) -> np.ndarray | str:
             path = self.others.root / name
             try:
-                image = images.read(path)
+                data, _ = load(path)
+                image = decode(data, path.suffix)
                 fields = [image] if self.match is None else self.match.fields(name, image)
                 found = np.stack([prepare(each) for each in fields])
+            except ImageError as problem:
+                return f"{path}: {problem}"
             except (InputError, OSError) as error:
                 return str(error)
             if seen is not None:
+                seen.digests[name] = hashlib.sha256(data).hexdigest()
                 seen.marks[name] = fingerprints.fingerprint(image)
                 seen.odd[name] = oddities(path, fields[len(fields) // 2])
                 seen.fields[name] = len(fields)

@@ -7,11 +7,18 @@ puts them together. tiffslide comes with the extra `slides`; OpenSlide is used w
 and alone knows a format.
 """
 
-from common.slides.command import add_flags, hint, predict, require_tiles, size_argument
+from common.slides.command import (
+    add_flags,
+    add_scale_flags,
+    hint,
+    predict,
+    require_tiles,
+    size_argument,
+)
 from common.slides.mask import tissue_mask
 from common.slides.reading import Slide, opened
 
 __all__ = [
-    "Slide", "add_flags", "hint", "opened", "predict", "require_tiles", "size_argument",
-    "tissue_mask",
+    "Slide", "add_flags", "add_scale_flags", "hint", "opened", "predict", "require_tiles",
+    "size_argument", "tissue_mask",
 ]  # fmt: skip

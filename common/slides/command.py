@@ -46,8 +46,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="take each IMAGE for a slide: read its tissue in tiles at the training scale, and "
         "write maps, a table, objects for QuPath and a page into a folder (--output DIR; by "
         "default <slide>-tiles)")  # fmt: skip
-    add("--mpp", type=float, metavar="MICROMETRES",
-        help="per px of the slide, where its file does not say it")  # fmt: skip
+    add_scale_flags(group, size="--tile-size")
     add("--stride", type=float, metavar="SHARE",
         help="step from one tile to the next, as a share of a tile's side: 0.5 lets them overlap "
         "by half and makes four times as many; default 1")  # fmt: skip
@@ -57,9 +56,25 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="of the heat map; default: the positive class, or the one predicted most")  # fmt: skip
     add("--magnification", metavar="NAME",
         help="at which tiles are read, where the run was trained at several: 100X")  # fmt: skip
+
+
+def add_scale_flags(group: argparse._ActionsContainer, size: str) -> None:
+    """Add the flags that say a scale which is not known, of new images and of the training's.
+
+    Parameters
+    ----------
+    group : ArgumentParser or group of one
+        Is changed.
+    size : str
+        What the flag for the size of the training images is called.
+    """
+    add = group.add_argument
+    add("--mpp", type=float, metavar="MICROMETRES",
+        help="per px of the new images or slides, where no list says it; it overrules a slide's "
+        "file and a data set's card")  # fmt: skip
     add("--trained-mpp", type=float, metavar="MICROMETRES",
-        help="per px of the training images, where their data set does not say it")  # fmt: skip
-    add("--tile-size", type=size_argument, metavar="WxH",
+        help="per px of the training images, where it is not known, or wrongly")  # fmt: skip
+    add(size, type=size_argument, metavar="WxH",
         help="px of the training images, where the run did not note it")  # fmt: skip
 
 
