@@ -333,6 +333,35 @@ def test_onnx_is_made_in_place_and_with_copies_where_that_fails(plain, monkeypat
     assert os.environ["TF2ONNX_CATCH_ERRORS"] == "mine"
 
 
+def test_a_weight_that_tf2onnx_writes_again_takes_no_further_memory():
+    """A message keeps what was taken out of it: some twenty passes kept each weight so often."""
+    pytest.importorskip("tf2onnx")
+    from tf2onnx.graph import Graph, Node
+
+    from common.export import onnx_file
+
+    graph, update = Graph([], output_shapes={}, dtypes={}), Node.update_proto
+    weight = np.random.default_rng(0).normal(size=2_000_000).astype(np.float32)  # 8 MB
+    node = graph.make_const("weight", weight)
+    node.update_proto()
+    before, message = memory(), node._op.SerializeToString()
+    with onnx_file._without_copies():
+        for _ in range(20):
+            node.update_proto()
+    assert memory() - before < 50e6
+    assert node._op.SerializeToString() == message
+    assert Node.update_proto is update
+    for _ in range(20):  # what it would be
+        node.update_proto()
+    assert memory() - before > 100e6
+
+
+def memory():
+    """Bytes that this process has now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["convnext_tiny", "vgg19"])
 def test_large_networks_as_onnx(name):
