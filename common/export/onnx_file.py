@@ -138,7 +138,7 @@ def _without_copies() -> Iterator[None]:
 
     Otherwise it copies the network before each of some twenty passes, in order to go on without one
     that fails, and the copies stay for long: 10 GiB for 43 M parameters. And each pass writes every
-    weight into its node's message once more, whose memory is only given back with the message: 8 GiB
+    weight into its node's message once more, which gives no memory back while it is there: 8 GiB
     for 28 M parameters. So a node gets a new message.
     """
     from tf2onnx.graph import Node
