@@ -13,6 +13,8 @@ was: images decoded by one thread, and the network loaded before them.
 The start until all images are decoded and TensorFlow is there, one beside the other, is measured
 against one after the other.
 
+What the run's tables take on disk is told for each image.
+
 Prints seconds, share, processor seconds and memory of each phase, the share that is not training,
 the targets and PASS or MISS.
 
@@ -24,6 +26,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import gzip
 import json
 import os
 import subprocess
@@ -45,7 +48,11 @@ NOT_TRAINING = 0.12
 PRIVATE = 2.5  # GB
 PREDICT = 2.0
 PATIENTS = 40
-TYPES = ["A", "F", "PT", "TA", "DC", "LC", "MC", "PC"]
+TYPES = {
+    "A": "adenosis", "F": "fibroadenoma", "PT": "phyllodes_tumor", "TA": "tubular_adenoma",
+    "DC": "ductal_carcinoma", "LC": "lobular_carcinoma", "MC": "mucinous_carcinoma",
+    "PC": "papillary_carcinoma",
+}  # fmt: skip
 
 
 # --- images ------------------------------------------------------------------------------------
@@ -64,7 +71,7 @@ def write_images(folder: Path, count: int) -> None:
     rng = np.random.default_rng(0)
     for i in range(count):
         patient = i % PATIENTS
-        kind = TYPES[patient % 8]
+        kind, lesion = list(TYPES.items())[patient % 8]
         benign = patient % 8 < 4
         top, left = rng.integers(0, (100, 100))
         image = fields[patient % 8][top : top + 460, left : left + 700]
@@ -72,7 +79,8 @@ def write_images(folder: Path, count: int) -> None:
         image = np.clip(image * rng.uniform(0.85, 1.0, 3) + rng.normal(0, 3, image.shape), 0, 255)
         letter, slide = ("B", "benign") if benign else ("M", "malignant")
         name = f"SOB_{letter}_{kind}-14-{90001 + patient}-100-{i // PATIENTS + 1:03}.png"
-        path = folder / "BreaKHis_v1" / slide / name
+        patients = folder / "BreaKHis_v1/histology_slides/breast" / slide / "SOB" / lesion
+        path = patients / f"SOB_{letter}_{kind}_14-{90001 + patient}" / "100X" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), image.astype(np.uint8))
 
@@ -316,6 +324,7 @@ def main(arguments: list[str] | None = None) -> int:
         folder = Path(scratch)
         write_images(folder, flags.images)
         met = told(measured(folder, flags.network), bare_memory(flags.network))
+        texts(folder)
         if flags.pairs:
             starting(folder, flags.pairs)
             met &= predicting(folder, 200, flags.pairs)
@@ -326,6 +335,20 @@ def bare_memory(network: str) -> float:
     """GB that a process holds which trains on the same batches and does nothing else."""
     call = [sys.executable, "-c", BARE, network]
     return float(subprocess.run(call, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def texts(folder: Path) -> None:
+    """What the tables of the run take on disk, for each image, and compressed."""
+    (run,) = (path.parent for path in folder.glob("runs/breakhis/*/model.keras"))
+    count = len((run / "split.csv").read_bytes().splitlines()) - 1
+    sizes = []
+    for name in ("split", "samples", "images", "predictions"):
+        data = (run / f"{name}.csv").read_bytes()
+        small = len(gzip.compress(data))
+        sizes.append(f"{name}.csv {len(data) / count:.0f} bytes, as gzip {small / count:.0f}")
+    whole = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
+    print(f"on disk, for each of {count} images: {'; '.join(sizes)}; the run's folder in all "
+          f"{whole / 1e6:.1f} MB", flush=True)  # fmt: skip
 
 
 def told(found: dict[str, list[float]], bare: float) -> bool:

@@ -42,6 +42,7 @@ KINDS = {
     "contrast": ("less contrast", "more contrast"),
 }
 
+_DENSITY = -np.log((np.arange(256).astype(np.float32) + 1) / 256)
 _MAGNIFICATION = re.compile(r"(?<![0-9])(\d{1,3})[xX](?![0-9A-Za-z])|^SOB_.*-(\d{2,3})-\d+\.")
 
 
@@ -58,13 +59,15 @@ def numbers(image: np.ndarray) -> np.ndarray:
         Share of stained pixels; of these the optical density (logarithm of the mean), and the
         shares of it that red and blue have; standard deviation of the density in the whole image.
     """
-    density = -np.log((image.reshape(-1, 3).astype(np.float32) + 1) / 256)
-    mean = density.mean(axis=1)
+    density = _DENSITY[image.reshape(-1, 3)]
+    red, green, blue = density.T
+    mean = (red + green + blue) / np.float32(3)  # NumPy takes long along an axis of three
     stained = mean > STAINED
     colour = density[stained].mean(axis=0) if stained.mean() > 0.01 else density.mean(axis=0)
     colour = colour.astype(np.float64) + 1e-3
-    red, _, blue = colour / colour.sum()
-    return np.array([stained.mean(), np.log(colour.mean()), red, blue, mean.std()], float)
+    shares = colour / colour.sum()
+    found = [stained.mean(), np.log(colour.mean()), shares[0], shares[2], mean.std()]
+    return np.array(found, float)
 
 
 def of_training(pixels: Pixels, rows: Sequence[int] | np.ndarray) -> dict[str, Any]:
