@@ -70,8 +70,8 @@ def add_scale_flags(group: argparse._ActionsContainer, size: str) -> None:
     """
     add = group.add_argument
     add("--mpp", type=float, metavar="MICROMETRES",
-        help="per px of the new images or slides, where no list says it; it overrules a slide's "
-        "file and a data set's card")  # fmt: skip
+        help="per px of the new images or slides, where no list has a column mpp; it overrules a "
+        "slide's file and a data set's card")  # fmt: skip
     add("--trained-mpp", type=float, metavar="MICROMETRES",
         help="per px of the training images, where it is not known, or wrongly")  # fmt: skip
     add(size, type=size_argument, metavar="WxH",
