@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from common import config as configuration
@@ -18,7 +19,6 @@ from common.arguments import Parser
 from common.errors import InputError
 from common.files import path_argument
 from ernet.config import Config
-from ernet.tukey import pairs
 
 FACTORS = ("model", "magnification")
 NAMED = ("network", "split", "magnifications")
@@ -93,10 +93,13 @@ def tukey(table: pd.DataFrame, factor: str) -> pd.DataFrame:
         Columns a, b, n_a, n_b, difference (mean of a minus mean of b), low, high (95 %
         simultaneous interval), p. Empty where fewer than two levels have two rounds each.
 
-    See Also
-    --------
-    ernet.tukey : The test itself, with its references.
+    References
+    ----------
+    J. W. Tukey, "Comparing individual means in the analysis of variance", 1949;
+    `scipy.stats.tukey_hsd`.
     """
+    from scipy.stats import tukey_hsd
+
     one_per_round = table.groupby([factor, "training", "round"])["value"].mean()
     levels = {
         level: values.to_numpy()
@@ -106,14 +109,24 @@ def tukey(table: pd.DataFrame, factor: str) -> pd.DataFrame:
     columns = ["a", "b", "n_a", "n_b", "difference", "low", "high", "p"]
     if len(levels) < 2:
         return pd.DataFrame(columns=columns)
-    names, groups = list(levels), list(levels.values())
+    names = list(levels)
+    # Where no round differs from another, nothing is divided by nothing: no difference is shown.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result = tukey_hsd(*levels.values())
+        p = np.nan_to_num(result.pvalue, nan=1.0)
+    interval = result.confidence_interval(metrics.LEVEL)
+    pairs = [(i, j) for i in range(len(names)) for j in range(i)]
     return pd.DataFrame(
         [
-            (names[a], names[b], len(groups[a]), len(groups[b]), *compared)
-            for a, b, *compared in pairs(groups, metrics.LEVEL)
+            (
+                names[j], names[i], len(levels[names[j]]), len(levels[names[i]]),
+                result.statistic[j, i], interval.low[j, i], interval.high[j, i],
+                p[j, i],
+            )
+            for i, j in pairs
         ],
         columns=columns,
-    )
+    )  # fmt: skip
 
 
 def text(table: pd.DataFrame, score: str) -> str:

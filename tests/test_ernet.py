@@ -19,7 +19,7 @@ from common.config import Execution
 from common.datasets import synthetic
 from common.errors import InputError
 from common.files import write_csv, write_json
-from ernet import compare, complexity, data, tukey
+from ernet import compare, complexity, data
 from ernet.config import BLOCKS, PRESETS, Config, check, leaks
 from ernet.model import (
     EPSILON,
@@ -508,34 +508,16 @@ def test_tukey_of_two_groups_is_the_t_test():
     assert same.p > 0.05
 
 
-@pytest.mark.parametrize(
-    "sizes", [(2, 2), (5, 5, 5), (2, 7, 3, 12), (50, 50, 50, 50, 50), (3,) * 9]
-)
-def test_tukey_agrees_with_scipy(sizes):
-    from scipy.stats import studentized_range, tukey_hsd
-
-    rng = np.random.default_rng(len(sizes))
-    groups = [rng.normal(0.4 * i, 1, size) for i, size in enumerate(sizes)]
-    theirs = tukey_hsd(*groups)
-    interval = theirs.confidence_interval(0.9)
-    found = tukey.pairs(groups, 0.9)
-    assert [pair[:2] for pair in found] == [(j, i) for i in range(len(sizes)) for j in range(i)]
-    for a, b, *compared in found:
-        expected = (each[a, b] for each in
-                    (theirs.statistic, interval.low, interval.high, theirs.pvalue))  # fmt: skip
-        assert compared == pytest.approx(list(expected), rel=1e-9, abs=1e-11)
-    k, df = len(sizes), sum(sizes) - len(sizes)
-    of_range = tukey.StudentizedRange(k, df)
-    for q in (0.0, 0.3, 2.0, 6.0, 40.0):
-        assert of_range.cdf(q) == pytest.approx(studentized_range.cdf(q, k, df), abs=1e-12)
-
-
-def test_tukey_of_values_that_do_not_scatter():
-    a, b, c = np.full(3, 0.5), np.full(2, 0.5), np.full(2, 0.75)
-    assert tukey.pairs([a, b, c], 0.95) == [
-        (0, 1, 0.0, 0.0, 0.0, 1.0), (0, 2, -0.25, -0.25, -0.25, 0.0),
-        (1, 2, -0.25, -0.25, -0.25, 0.0),
-    ]  # fmt: skip
+def test_tukey_of_rounds_that_do_not_scatter():
+    table = pd.DataFrame(
+        [(model, "100X", "100X", i, value)
+         for model, value in (("a", 0.5), ("b", 0.5), ("c", 0.75)) for i in range(2)],
+        columns=["model", "magnification", "training", "round", "value"],
+    )  # fmt: skip
+    found = compare.tukey(table, "model").set_index(["a", "b"])
+    assert found.loc[("a", "b")].tolist() == [2, 2, 0, 0, 0, 1]
+    for pair in (("a", "c"), ("b", "c")):
+        assert found.loc[pair].tolist() == [2, 2, -0.25, -0.25, -0.25, 0]
 
 
 def test_tukey_needs_two_groups_with_two_rounds():
