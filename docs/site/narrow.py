@@ -107,11 +107,13 @@ def unfit(pages: Sequence[Path], program: str, width: int = WIDTH) -> list[str]:
     """
     addresses = [page.resolve().as_uri() for page in pages]
     text = LOOK.replace("PAGES", json.dumps(addresses)).replace("WIDTH", str(width))
-    with tempfile.TemporaryDirectory() as work:
+    # Beside the pages: a browser from a snap does not see the system's temporary folder.
+    with tempfile.TemporaryDirectory(dir=pages[0].parent, prefix="look-") as work:
         outer = Path(work) / "look.html"
         outer.write_text(text, encoding="utf-8")
         flags = (
             "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--dump-dom",
+            "--no-first-run", "--disable-background-networking",
             "--allow-file-access-from-files", "--window-size=1000,1000",
             f"--user-data-dir={work}/profile", f"--virtual-time-budget={10_000 + 500 * len(pages)}",
         )  # fmt: skip

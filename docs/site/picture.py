@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import narrow
 from PIL import Image
 
 
@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("out", type=Path, help="the PNG")
     parser.add_argument("--size", type=int, nargs=2, default=(860, 800), metavar=("W", "H"))
     chosen = parser.parse_args()
-    browser = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    browser = narrow.browser()
     if browser is None:
         print("no Chromium: install it", file=sys.stderr)
         return 1
