@@ -281,6 +281,11 @@ def test_without_results_pages_say_which_command_makes_them(empty):
         rows = {item.preset for item in reproduce.items([paper])}
         (said,) = re.findall(r"reproduce run --row (\S+) --data-dir DIR", page.text)
         assert said in rows
+        codes = [code for code in page.all("code") if "--data-dir DIR" in code.text]
+        assert codes  # no line of theirs ends inside a flag
+        for code in codes:
+            assert not re.search(r"\s-", "".join(c for c in code.children if isinstance(c, str)))
+            assert {span.attributes["class"] for span in code.all("span")} == {"k"}
         assert not page.all("img")
     assert not (empty / "runs").exists()
 

@@ -29,6 +29,8 @@ from common.report import (
 from common.report.files import RunFiles, read
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CODE = re.compile("(?<=<code>)[^<]*(?=</code>)")
+_FLAG = re.compile(r"(?<=\s)(--?[\w-]{1,30})(?!\S)")
 
 if TYPE_CHECKING:
     import jinja2
@@ -141,6 +143,8 @@ def render(template: str, known: Mapping[str, Any]) -> str:
     """
     about = {"synthetic": False, "research_use": notices.RESEARCH_USE}
     page = _templates().get_template(template).render(about | dict(known))
+    # A line of a command ends before a flag or after it: browsers end one after any hyphen.
+    page = _CODE.sub(lambda found: _FLAG.sub(r'<span class="k">\1</span>', found[0]), page)
     # Jinja escapes what is markup; control characters of names and bytes that are no UTF-8 are not.
     return _UNSEEN.sub(lambda found: terminal.plain(found[0]), page)
 
