@@ -7,11 +7,8 @@ Memory is what the process holds by itself, and that of mapped files beside it, 
 phase, and in a process that gives the same network as many batches of the same size, without us.
 
 `predict` classifies 200 of the images with the trained network, from the command to its end, beside
-a script as users write it (`load_model`, `load_img` one by one, `predict`), and beside itself as it
-was: images decoded by one thread, and the network loaded before them.
-
-The start until all images are decoded and TensorFlow is there, one beside the other, is measured
-against one after the other.
+a script as users write it (`load_model`, `load_img` one by one, `predict`), and beside itself with
+images decoded by one thread.
 
 What the run's tables take on disk is told for each image.
 
@@ -224,26 +221,9 @@ for path, each in zip(paths, found):
 
 ONE_BY_ONE = """
 import sys
-import threading
 from common import backend, classification
 backend.cores = lambda: 1
-def after(work, load):
-    if load is not None:
-        load()
-    return work(threading.Event())
-backend.beside = after
 classification.main("breakhis", sys.argv[1:])
-"""
-
-START = """
-import sys
-from pathlib import Path
-from common import backend, images
-folder, cache, way = sys.argv[1:]
-names = [str(path) for path in sorted(Path(folder).glob("BreaKHis_v1/**/*.png"))]
-meanwhile = backend.load if way == "beside" else None
-images.cached(folder, names, 224, cache_dir=cache, meanwhile=meanwhile)
-backend.load()
 """
 
 
@@ -254,22 +234,8 @@ def taken(command: list[str]) -> tuple[float, float]:
     return time.time() - start, sum(os.times()[2:4]) - before
 
 
-def starting(folder: Path, pairs: int) -> None:
-    """Decoding beside the start of TensorFlow, and before it."""
-    found: dict[str, list[tuple[float, float]]] = {"before": [], "beside": []}
-    for _ in range(pairs):
-        for way, each in found.items():
-            with tempfile.TemporaryDirectory() as cache:
-                each.append(taken([sys.executable, "-c", START, str(folder), cache, way]))
-    before, beside = (np.median(each, axis=0) for each in found.values())
-    saved = np.median([a[0] - b[0] for a, b in zip(*found.values(), strict=True)])
-    print(f"start: decoded before TensorFlow {before[0]:.1f} s, processor {before[1]:.1f} s; "
-          f"beside it {beside[0]:.1f} s, processor {beside[1]:.1f} s; saved {saved:.1f} s",
-          flush=True)  # fmt: skip
-
-
 def predicting(folder: Path, count: int, pairs: int) -> bool:
-    """`predict` beside a script as users write it, and beside what it was."""
+    """`predict` beside a script as users write it, and beside itself with one thread."""
     (run,) = (path.parent for path in folder.glob("runs/breakhis/*/model.keras"))
     paths = [str(path) for path in sorted(folder.glob("BreaKHis_v1/**/*.png"))[:count]]
     python, arguments = sys.executable, ["--run", str(run), *paths]
@@ -290,7 +256,7 @@ def predicting(folder: Path, count: int, pairs: int) -> bool:
     met = ratio >= PREDICT
     print(f"{'PASS' if met else 'MISS'}  predict, {len(paths)} images: {mine[0]:.1f} s, processor "
           f"{mine[1]:.1f} s; a script {theirs[0]:.1f} s, processor {theirs[1]:.1f} s; ratio "
-          f"{ratio:.2f} (target {PREDICT:g}); decoded one by one, after the network is loaded, "
+          f"{ratio:.2f} (target {PREDICT:g}); decoded by one thread "
           f"{before[0]:.1f} s, processor {before[1]:.1f} s; ratio {faster:.2f}",
           flush=True)  # fmt: skip
     return met
@@ -326,7 +292,6 @@ def main(arguments: list[str] | None = None) -> int:
         met = told(measured(folder, flags.network), bare_memory(flags.network))
         texts(folder)
         if flags.pairs:
-            starting(folder, flags.pairs)
             met &= predicting(folder, 200, flags.pairs)
     return 0 if met else 1
 

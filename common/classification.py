@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,8 +33,6 @@ __all__ = [
 ]  # fmt: skip
 
 _LARGEST = 4096  # px; the networks' inputs are of some hundred
-
-_MANY = 16  # of fewer images, a bad one is told before the network is loaded
 
 SKIPPED = 3
 """Exit code where some images were classified and some could not be used."""
@@ -132,32 +128,25 @@ def cannot_use(bad: Sequence[str], count: int) -> InputError:
 
 
 def _usable(
-    run: runs.Run, paths: Sequence[Path], meanwhile: Callable[[], object] | None = None
+    run: runs.Run, paths: Sequence[Path]
 ) -> tuple[list[np.ndarray], list[Path], list[str], dict[str, list[Path]]]:
-    """Images that can be used, their files, why the others cannot, and what is odd about which.
-
-    Of many images, `meanwhile` is called while they are decoded.
-    """
+    """Images that can be used, their files, why the others cannot, and what is odd about which."""
     prepare, oddities = preparation(run, stain_of(run)), acquaintance.oddities(run)
 
-    def read_all(stop: threading.Event) -> list[tuple[np.ndarray, list[str]] | str]:
-        def read(path: Path) -> tuple[np.ndarray, list[str]] | str:
-            if stop.is_set():
-                raise KeyboardInterrupt
-            try:
-                image = images.read(path)
-                return prepare(image), oddities(path, image)
-            except (InputError, OSError) as error:
-                return str(error)
-
-        pool = ThreadPoolExecutor(backend.cores())
+    def read(path: Path) -> tuple[np.ndarray, list[str]] | str:
         try:
-            with terminal.progress("reading", len(paths), "images") as bar:
-                return list(bar.over(pool.map(read, paths)))
-        finally:
-            pool.shutdown(cancel_futures=True)
+            image = images.read(path)
+            return prepare(image), oddities(path, image)
+        except (InputError, OSError) as error:
+            return str(error)
 
-    results = backend.beside(read_all, meanwhile if len(paths) >= _MANY else None)
+    # Not beside the start of TensorFlow, which holds Python's lock: both then take longer.
+    pool = ThreadPoolExecutor(backend.cores())
+    try:
+        with terminal.progress("reading", len(paths), "images") as bar:
+            results = list(bar.over(pool.map(read, paths)))
+    finally:
+        pool.shutdown(cancel_futures=True)
     good = [
         (path, *found)
         for path, found in zip(paths, results, strict=True)
@@ -313,12 +302,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     terminal.line(acquaintance.introduction(run))
     count = len(paths)
 
-    @functools.cache
-    def network() -> keras.Model:
-        backend.load()
-        return runs.load_model(run)
-
-    usable, paths, unusable, odd = _usable(run, paths, network)
+    usable, paths, unusable, odd = _usable(run, paths)
     bad += unusable
     if unusable and not flags.skip_bad:
         raise cannot_use(unusable, count)
@@ -326,7 +310,8 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         raise InputError(f"none of {len(bad)} images can be used:\n" + "\n".join(bad))
     pixels = np.stack(usable)
     acquaintance.tell(odd, len(paths))
-    model = network()
+    backend.load()
+    model = runs.load_model(run)
     if flags.gradcam:
         from common import evidence
 

@@ -80,6 +80,17 @@ def test_what_is_written_afterwards_comes_after_it():
     assert done.stdout == "3\n"
 
 
+def test_nothing_is_left_open_and_streams_of_others_are_left_alone(monkeypatch, capfd):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(2):
+        with backend.without_greetings(), backend.without_greetings():
+            os.write(2, f"{GREETINGS}of C++ code\n".encode())
+            print("printed", file=sys.stderr)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert sorted(capfd.readouterr().err.splitlines()) == [*["of C++ code"] * 2, *["printed"] * 2]
+
+
 def test_importing_a_room_of_networks_is_silent():
     done = run("-c", "from common import pipeline; print(pipeline.keras.ops.ones(2).shape)")
     assert (done.stdout, done.stderr) == ("(2,)\n", "")

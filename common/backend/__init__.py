@@ -16,7 +16,6 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from common import terminal
 from common.backend import greetings
-from common.backend.beside import beside as beside
 from common.errors import InputError
 
 if TYPE_CHECKING:
@@ -121,31 +120,35 @@ def cores() -> int:
 def without_greetings() -> Iterator[None]:
     """Leave out of the error stream what TensorFlow's C++ code says at every start.
 
-    All else is passed on, also what is said just before the process aborts, and what `terminal`
-    says goes where it always goes. Whoever sets TF_CPP_MIN_LOG_LEVEL below 3 wants to read it.
-    Unset, it is set to 3: what TensorFlow logs later as an error is none, or is raised too (that a
-    graph could not be made faster; that a machine without a GPU has none).
+    All else is passed on, also what is said just before the process aborts. Whoever sets
+    TF_CPP_MIN_LOG_LEVEL below 3 wants to read it. Unset, it is set to 3: what TensorFlow logs later
+    as an error is none, or is raised too (that a graph could not be made faster; that a machine
+    without a GPU has none).
     """
     asked = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3"
     embedded = not sys.executable or getattr(sys, "frozen", False)  # that is no Python to start
     if asked or embedded or not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    with terminal.kept() as target:
-        passing = _passing_on(target)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        passing = _passing_on(kept)
         try:
             yield
         finally:
             with contextlib.suppress(OSError):
                 sys.stderr.flush()
-            os.dup2(target, 2)
+            os.dup2(kept, 2)
             passing.wait()
+    finally:
+        os.close(kept)
 
 
 def _passing_on(target: int) -> subprocess.Popen[bytes]:
     """Lead descriptor 2 to a process that passes on what is no greeting."""
-    # Not a fork, which is not safe while other threads decode images. Without SIGINT: Ctrl-C ends
-    # this process, and then that.
+    # Not a fork, which is not safe beside threads, as a notebook has them. Without SIGINT: Ctrl-C
+    # ends this process, and then that.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         passing = subprocess.Popen(

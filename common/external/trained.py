@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common import backend, images, runs, splits
+from common import images, runs, splits
 from common.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,7 +67,6 @@ def find(run: runs.Run, data_dir: Path | None) -> Trained:
         run.setting("image_size", int),
         filter=run.setting("resize_filter", str),
         cache_dir=runs.typed_folder(run, "--cache-dir"),
-        meanwhile=backend.load,
     )
     return Trained(folder, split, pixels)
 

@@ -6,7 +6,6 @@ import collections
 import contextlib
 import hashlib
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,7 +42,6 @@ def build(
     transform: Transform | None,
     workers: int,
     progress: bool,
-    stop: threading.Event,
 ) -> dict[str, str]:
     """Append images to a folder of the cache, whose lock is held; memory holds a few at a time.
 
@@ -58,8 +56,6 @@ def build(
         Threads.
     progress : bool
         Say on stderr how far it is, and what came of it.
-    stop : Event
-        Set by another thread: end as Ctrl-C would, with what there is kept.
 
     Returns
     -------
@@ -78,7 +74,7 @@ def build(
     # Scanners' private TIFF tags would print a warning per image; errors are ours to report.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        problems = _append_all(store, paths, transform, workers, progress, stop)
+        problems = _append_all(store, paths, transform, workers, progress)
     except OSError as error:
         raise InputError(
             f"{store.folder}: the image cache cannot be written ({error.strerror}; "
@@ -107,12 +103,7 @@ def build(
 
 
 def _append_all(
-    store: Store,
-    paths: Sequence[str],
-    transform: Transform | None,
-    workers: int,
-    progress: bool,
-    stop: threading.Event,
+    store: Store, paths: Sequence[str], transform: Transform | None, workers: int, progress: bool
 ) -> dict[str, str]:
     """Append what can be used and commit every few seconds; the others' reasons are returned."""
     problems: dict[str, str] = {}
@@ -133,8 +124,6 @@ def _append_all(
             try:
                 work = ((path, pool.submit(_prepare, store, path, transform)) for path in paths)
                 for path, future in _few_at_a_time(work, 2 * workers):
-                    if stop.is_set():
-                        raise KeyboardInterrupt
                     try:
                         store.append(file, marks, path, *future.result())
                     except ImageError as problem:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from common.backend import beside, cores
+from common.backend import cores
 from common.errors import InputError
 from common.files import expanded
 from common.images.build import Transform, build, fill_fingerprints
@@ -18,9 +17,6 @@ from common.images.messages import all_problems, say, several
 from common.images.pixels import Pixels
 from common.images.reading import FILTERS
 from common.images.store import Store
-
-_MANY = 200
-"""So many images take a second. Of fewer, a bad one is told before a framework is loaded."""
 
 
 def cache_folder(cache_dir: str | Path | None = None) -> Path:
@@ -56,7 +52,6 @@ def cached(
     transform: Transform | None = None,
     transform_id: str = "none",
     skip_bad: bool = False,
-    meanwhile: Callable[[], object] | None = None,
 ) -> Pixels:
     """Decode and resize images once; from then on map them from the cache.
 
@@ -88,9 +83,6 @@ def cached(
         Says everything that decides what `transform` does; another text is another cache.
     skip_bad : bool
         Leave out images that cannot be used; the result's `skipped` names them.
-    meanwhile : callable, optional
-        Loads what is needed afterwards, such as `backend.load`; called, beside the decoding, where
-        many images are to be decoded. What it refuses is told where it is called again.
 
     Returns
     -------
@@ -128,10 +120,7 @@ def cached(
                 rows = store.find(paths)
             missing = list(dict.fromkeys(np.array(paths, object)[rows < 0]))
             if missing:
-                problems = beside(
-                    functools.partial(build, store, missing, transform, workers, progress),
-                    _tried(meanwhile) if meanwhile and len(missing) >= _MANY else None,
-                )
+                problems = build(store, missing, transform, workers, progress)
                 rows = store.find(paths)
                 for path in np.array(paths, object)[rows < 0]:
                     problems.setdefault(path, "changed while it was read; start the command again")
@@ -148,13 +137,3 @@ def cached(
     fingerprints = functools.partial(fill_fingerprints, store, used, digests, workers, progress)
     names = [images[i] for i in good]
     return Pixels(names, store.map(), rows, digests, skipped, fingerprints)
-
-
-def _tried(load: Callable[[], object]) -> Callable[[], object]:
-    """Load, and leave a refusal to be told where it is loaded in earnest."""
-
-    def tried() -> None:
-        with contextlib.suppress(InputError):
-            load()
-
-    return tried

@@ -12,7 +12,6 @@ stop or be killed under it at any time.
 
 from common.terminal.bars import Bar, is_quiet, line, progress, quiet
 from common.terminal.output import as_it_is, escaped_output, out, shown
-from common.terminal.stream import kept
 from common.terminal.words import duration, megabytes, plain
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "duration",
     "escaped_output",
     "is_quiet",
-    "kept",
     "line",
     "megabytes",
     "out",

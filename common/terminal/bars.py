@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import collections
 import os
+import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from common.terminal.output import shown
-from common.terminal.stream import Stderr, lock, stderr
 from common.terminal.words import duration, megabytes, plain
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _NARROWEST_BAR, _WIDEST_BAR = 10, 40
 
 T = TypeVar("T")
 
+_lock = threading.RLock()
 _screen: _Screen | None = None
 _quiet = False
 
@@ -68,10 +70,10 @@ def line(text: str, *, always: bool = False) -> None:
     """
     if _quiet and not always:
         return
-    text = shown("\n".join(map(plain, text.split("\n"))), getattr(stderr(), "encoding", None))
-    with lock:
+    text = shown("\n".join(map(plain, text.split("\n"))), getattr(sys.stderr, "encoding", None))
+    with _lock:
         if _screen is None:
-            print(text, file=stderr(), flush=True)
+            print(text, file=sys.stderr, flush=True)
         else:
             _screen.line(text)
 
@@ -160,7 +162,7 @@ class Bar:
         total : int or None
             How much there will be, if known.
         """
-        with lock:
+        with _lock:
             self._there += done - self.done
             self.done, self.total = done, total
             self._samples = collections.deque([(time.monotonic(), done)])
@@ -174,7 +176,7 @@ class Bar:
         count : int
             In the bar's unit.
         """
-        with lock:
+        with _lock:
             self.at(self.done + count)
 
     def at(self, done: int) -> None:
@@ -185,7 +187,7 @@ class Bar:
         done : int
             In the bar's unit, with what was there at the start.
         """
-        with lock:
+        with _lock:
             self.done = done
             now = time.monotonic()
             if now < self._due or self._ended or _quiet:
@@ -229,7 +231,7 @@ class Bar:
         stopped : bool
             The work is not done: the line says how far it came.
         """
-        with lock:
+        with _lock:
             if self._ended:
                 return
             self._ended = True
@@ -286,7 +288,7 @@ class Bar:
 
 
 def _is_terminal() -> bool:
-    return stderr().isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
 def _show(bar: Bar) -> None:
@@ -312,8 +314,8 @@ class _Screen:
         self.bars: list[Bar] = []
         # Markup, emoji codes and highlighting off: what is shown comes from files and servers, too.
         self.console = Quieter(
-            file=cast(TextIO, Stderr()), force_terminal=True, force_jupyter=False, markup=False,
-            emoji=False, highlight=False,
+            file=sys.stderr, force_terminal=True, force_jupyter=False, markup=False, emoji=False,
+            highlight=False,
         )  # fmt: skip
         self.live = Live(
             console=self.console, get_renderable=self.render, auto_refresh=False, transient=True,

@@ -93,7 +93,6 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
         transform=lambda image: field(image, side, whole=config.crop == 1),
         transform_id=f"{'whole' if config.crop == 1 else 'central square'}, at least {side} px",
         skip_bad=execution.skip_bad,
-        meanwhile=backend.load,
     )
     index = found.checked(index, pixels)
     split = found.split(index, lambda index: data.make_split(index, config, execution))
