@@ -16,7 +16,8 @@ from common import backend, reproduce
 from common.datasets import synthetic
 from common.errors import InputError
 from common.papers import PAPERS
-from common.reproduce import doctor
+from common.reproduce import doctor, worker
+from common.reproduce.__main__ import main
 from common.reproduce.commands import Options
 from common.reproduce.executor import GONE, Local, shares
 from common.reproduce.hours import estimates
@@ -178,6 +179,23 @@ def test_one_that_fails_stops_only_what_needs_it(sketch, capsys):
     assert "this network is broken" in shown
     assert "| sketch T1-a train" in shown
     assert not list((sketch.folder / "claims").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("log", "lines", "reason"),
+    [
+        ("a\nerror: no.\nDo:\n  b\nc\nended with 2\n", ["error: no.", "Do:", "  b"], "error: no."),
+        ("a\nb\nc\nd\n\nended with 1\n", ["b", "c", "d"], "d"),
+        ("error: of before\nended with 2\n\n2026-01-02T03:04:05+00:00 python a\nb\n", ["b"], "b"),
+        ("error: one\nerror: two\n", ["error: two"], "error: two"),
+        ("", [], "ended with 2"),
+    ],
+)  # fmt: skip
+def test_of_a_failed_command_its_error_is_shown_from_its_first_line(tmp_path, log, lines, reason):
+    file = tmp_path / "log.txt"
+    file.write_text(log)
+    assert worker.complaint(file, 3) == lines
+    assert worker._reason(file, 2) == reason
 
 
 class Unlucky(Local):
@@ -358,6 +376,30 @@ def test_shares_of_the_cores(monkeypatch):
 def findings(items, place, **options):
     found = doctor.examine(items, states(items, place), place, Options(**options))
     return {finding.what: finding for finding in found}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--data-dir", "empty"], "empty: no image of BACH"),
+        (["--data-dir", "part"], r"bach: 4 of 400 images in .*part; rows are of the whole"),
+        (["--data-dir", "whole", "--patients", "none.csv"], "none.csv: no such list of patients"),
+        (["--data-dir", "whole", "--cache-dir", "file/cache"], r"file/cache \(--cache-dir\): "),
+    ],
+)
+def test_nothing_begins_where_it_would_fail(tmp_path, monkeypatch, capsys, flags, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    synthetic.bach(tmp_path / "part", per_class=1, size=(16, 16))
+    if "whole" in flags:
+        (tmp_path / "part").rename("whole")
+        monkeypatch.setattr("common.datasets.bach.EXPECTED_COUNTS", {"all": 4})
+    row = ["--paper", "gan_fusion", "--row", "T14-bach-fusion", "--executor", "local"]
+    with pytest.raises(InputError, match=message):
+        main(["run", *row, *flags])
+    assert not (tmp_path / "runs").exists()
+    assert "begins" not in capsys.readouterr().err
 
 
 def test_doctor_finds_what_is_missing(tmp_path, monkeypatch):

@@ -11,10 +11,12 @@ import time
 
 import pytest
 
-from common import leases
+from common import leases, reproduce
 from common.errors import InputError
-from common.reproduce import executors
+from common.reproduce import executors, runner
+from common.reproduce.commands import Options
 from common.reproduce.executor import GONE
+from common.reproduce.show import Board
 from common.reproduce.slurm import executor, flags, node, queue, settings
 from common.reproduce.slurm.settings import Settings
 
@@ -231,6 +233,20 @@ def test_slurms_own_words_when_it_refuses(commands, job, tmp_path):
     there.start("p/a", job)
     with pytest.raises(InputError, match="sbatch refuses the jobs: invalid partition specified"):
         there.ended()
+
+
+def test_a_job_is_told_of_when_it_is_submitted(sketch, commands, tmp_path, capsys, monkeypatch):
+    (item,) = reproduce.items(["sketch"], row="T1-broken")[:1]
+    monkeypatch.setattr(runner, "LOOK", 0.1)
+    (commands / "sbatch.refuses").touch()
+    work = runner.Runner([item], sketch, Options(), slurm(tmp_path), Board(sketch))
+    with pytest.raises(InputError, match="sbatch refuses the jobs"):
+        work.run()
+    assert item.key not in capsys.readouterr().err
+    (commands / "sbatch.refuses").unlink()
+    (commands / "squeue.said").write_text("7|PENDING|None\n")
+    work._wait({item.key: item})
+    assert f"{item.key} is submitted\n" in capsys.readouterr().err
 
 
 def test_without_slurm_or_submitit(tmp_path, monkeypatch, commands):

@@ -15,11 +15,11 @@ from common.reproduce.check import check
 from common.reproduce.check import text as report
 from common.reproduce.collect import add, collect
 from common.reproduce.commands import Options
-from common.reproduce.doctor import examine, measure
+from common.reproduce.doctor import examine, measure, require
 from common.reproduce.doctor import text as said
 from common.reproduce.hours import estimates
 from common.reproduce.plan import KINDS, entries, text
-from common.reproduce.runner import Runner, check_places
+from common.reproduce.runner import Runner
 from common.reproduce.show import Board, counted, summary
 from common.reproduce.states import Place, states
 
@@ -148,7 +148,7 @@ def _run(chosen: argparse.Namespace) -> int:
     found, place = _chosen(chosen)
     options = _given(chosen)
     executor = executors.make(chosen, place.folder)
-    check_places(found, place, options)
+    require(found, states(found, place), place, options)
     board = Board(place)
     try:
         code = Runner(found, place, options, executor, board).run()

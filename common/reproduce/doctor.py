@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from common import backend, datasets, networks, papers, runs, terminal
+from common.datasets import patients
 from common.errors import InputError, WriteError, listed
 from common.files import atomic_path, read_json, write_json
 from common.images import cache_folder
@@ -50,9 +51,33 @@ def examine(
         _device(),
         _memory(),
         _disk(items, found, place),
-        _writing("runs", place.runs_dir),
-        _writing("cache", Path(options.cache_dir) if options.cache_dir else cache_folder()),
+        *_folders(place, options),
     ]
+
+
+def require(
+    items: Sequence[Item], found: Mapping[str, State], place: Place, options: Options
+) -> None:
+    """Make sure that what is to be done does not fail at its first step, before anything begins.
+
+    Parameters
+    ----------
+    items : sequence of Item
+    found : mapping
+        Key -> state.
+    place : Place
+    options : Options
+
+    Raises
+    ------
+    InputError
+        If data that are needed are not there as a whole, as no row would be filled; if the list of
+        patients is none, or runs or cache cannot be written.
+    """
+    left = [item for item in items if not found[item.key].done]
+    for finding in [*_data(left, place, options), *_folders(place, options)]:
+        if not finding.fine:
+            raise InputError(finding.words)
 
 
 def text(findings: Sequence[Finding]) -> str:
@@ -81,7 +106,10 @@ def _data(left: Sequence[Item], place: Place, options: Options) -> list[Finding]
         card = datasets.get(name)
         try:
             folder = options.folder(name)
-            have = len(card.index(folder))
+            index = card.index(folder)
+            have = len(index)
+            if options.patients is not None and name == "bach":
+                patients.require_fitting(index, options.patients)
             wanted = sum(card.EXPECTED_COUNTS.values()) if name != "bci" else card.expected_images()
             faults = card.check(folder)
         except InputError as error:
@@ -90,8 +118,15 @@ def _data(left: Sequence[Item], place: Place, options: Options) -> list[Finding]
         words = f"{name}: {have} of {wanted} images in {folder}"
         if faults:
             words += f"; {listed(faults)}"
+        if have != wanted:
+            words += "; rows are of the whole data set, python -m PKG.train takes a part of it"
         found.append(Finding("data", have == wanted and not faults, words))
     return found
+
+
+def _folders(place: Place, options: Options) -> list[Finding]:
+    cache = Path(options.cache_dir) if options.cache_dir else cache_folder()
+    return [_writing("runs", place.runs_dir), _writing("cache", cache)]
 
 
 def _weights(left: Sequence[Item]) -> list[Finding]:
@@ -152,7 +187,7 @@ def _writing(what: str, folder: Path) -> Finding:
             path.write_bytes(b"x")
         (there / ".doctor").unlink()
     except (WriteError, OSError) as error:
-        return Finding(what, False, str(error))
+        return Finding(what, False, f"{folder} (--{what}-dir): {error}")
     return Finding(what, True, f"{folder} can be written")
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +29,10 @@ SMALL_GIB = 1.5
 
 class Executor(Protocol):
     """Does jobs somewhere."""
+
+    @property
+    def held(self) -> Collection[str] | None:
+        """Keys of what `start` was given and `ended` will submit; None where it begins at once."""
 
     def free(self) -> int:
         """How many more jobs can be begun now."""
@@ -99,6 +104,8 @@ class Local:
     InputError
         If there are fewer cores than jobs.
     """
+
+    held = None
 
     def __init__(self, jobs: int | None = None, *, small: bool = False) -> None:
         cards = gpus()

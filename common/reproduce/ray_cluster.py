@@ -130,6 +130,8 @@ class RayCluster:
         does not see the folder, cannot import this project, or has another commit of it.
     """
 
+    held = None
+
     def __init__(
         self,
         folder: Path,

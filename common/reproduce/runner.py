@@ -46,6 +46,7 @@ class Runner:
     board: Board
     mine: dict[str, Item] = field(default_factory=dict)
     tried: dict[str, int] = field(default_factory=dict)
+    untold: dict[str, State] = field(default_factory=dict)
 
     def run(self) -> int:
         """Work until nothing is left that can be done.
@@ -113,13 +114,16 @@ class Runner:
         job.write(file)
         self.executor.start(item.key, file)
         self.mine[item.key] = item
-        self.board.began(item, found[item.key])
+        self.untold[item.key] = found[item.key]
 
     def _wait(self, known: Mapping[str, Item]) -> None:
         """Wait for an end, or for what others may have done."""
         until = time.monotonic() + LOOK
         while time.monotonic() < until:
             ended = self.executor.ended()
+            held = self.executor.held
+            for key in [key for key in self.untold if key not in (held or ())]:
+                self.board.began(known[key], self.untold.pop(key), queued=held is not None)
             for key, code in ended.items():
                 self._ended(known[key], code)
             if ended:
@@ -159,23 +163,3 @@ class Runner:
             self.executor.kill()
         self.board.stopped()
         return INTERRUPTED
-
-
-def check_places(items: Sequence[Item], place: Place, options: Options) -> None:
-    """Make sure that there are data for all items before the first one begins.
-
-    Parameters
-    ----------
-    items : sequence of Item
-    place : Place
-    options : Options
-
-    Raises
-    ------
-    InputError
-        Naming the data set, with how it is obtained.
-    """
-    if place.synthetic:
-        return
-    for name in dict.fromkeys(item.dataset for item in items if item.dataset):
-        options.folder(name)

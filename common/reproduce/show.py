@@ -14,13 +14,13 @@ from common.notices import SYNTHETIC
 from common.reproduce.hours import estimates
 from common.reproduce.states import STATES, Place, State
 from common.reproduce.work import Item
-from common.reproduce.worker import tail
+from common.reproduce.worker import complaint, tail
 
 EVERY = 600.0
 """Seconds between two lines on how far it is, without a terminal."""
 
 LINES = 3
-"""How many last lines of a failed item's log are shown."""
+"""How many lines of what a failed item said are shown."""
 
 
 class Board:
@@ -43,7 +43,7 @@ class Board:
             self.live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
             self.live.start()
 
-    def began(self, item: Item, state: State) -> None:
+    def began(self, item: Item, state: State, *, queued: bool = False) -> None:
         """An item was begun.
 
         Parameters
@@ -51,9 +51,12 @@ class Board:
         item : Item
         state : State
             What it was.
+        queued : bool
+            Whether it was put into a queue.
         """
         self.began_at[item.key] = time.monotonic()
         words = "goes on" if state.name == "interrupted" else "begins"
+        words = "is submitted" if queued else words
         self._line(f"{item.key} {words}")
 
     def finished(self, item: Item) -> None:
@@ -75,7 +78,7 @@ class Board:
         log : Path
         """
         self._line(f"{item.key} FAILED after {self._took(item)}; see {log}", always=True)
-        for line in tail(log, LINES):
+        for line in complaint(log, LINES):
             self._line(f"    {terminal.plain(line)}", always=True)
 
     def elsewhere(self, item: Item) -> None:
@@ -206,6 +209,6 @@ def summary(items: Sequence[Item], found: Mapping[str, State], place: Place) -> 
         state = found[item.key]
         if state.name == "failed":
             out += [f"## {item.key} failed", "", state.words, "", "```"]
-            out += [terminal.plain(line) for line in tail(place.log(item), 10)]
+            out += [terminal.plain(line) for line in complaint(place.log(item), 10)]
             out += ["```", "", f"Log: {place.log(item)}", ""]
     return "\n".join(out)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,9 @@ from common import errors, leases
 from common.arguments import Parser
 from common.files import path_argument, write_json
 from common.reproduce.job import Job, typed
+
+_COMMAND = re.compile(r"\d{4}-\d\d-\d\dT\S+ python ")
+"""With which the log of each command begins."""
 
 FAILED, BUSY, REPLACED = 1, 75, 76  # EX_TEMPFAIL and EX_PROTOCOL of sysexits.h
 
@@ -122,12 +126,31 @@ def _now() -> str:
 
 
 def _reason(log: Path, code: int) -> str:
-    """The last line that says something."""
+    """The first line of the error, or the last one that says something."""
     if code < 0:
         return f"killed by signal {-code} ({signal.Signals(-code).name})"
-    lines = [line.strip() for line in tail(log, 40)]
-    said = [line for line in lines if line and not line.startswith("ended with")]
-    return said[-1][:500] if said else f"ended with {code}"
+    said = complaint(log, 1)
+    return said[0].strip()[:500] if said else f"ended with {code}"
+
+
+def complaint(log: Path, lines: int) -> list[str]:
+    """What the last command of a log said when it failed.
+
+    Parameters
+    ----------
+    log : Path
+    lines : int
+        How many lines at most: the first ones of the error that it ended with; the last ones of
+        all that it said, if there is no such error.
+    """
+    said: list[str] = []
+    for line in tail(log, 1000):
+        if _COMMAND.match(line):
+            said.clear()
+        elif line.strip() and not line.startswith("ended with "):
+            said.append(line)
+    errors_at = [i for i, line in enumerate(said) if line.startswith("error: ")]
+    return said[errors_at[-1] :][:lines] if errors_at else said[-lines:]
 
 
 def tail(log: Path, lines: int) -> list[str]:

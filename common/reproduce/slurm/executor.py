@@ -14,7 +14,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,6 +136,11 @@ class Slurm:
         self.told: set[str] = set()
         self.stopping = False
         self.looked = self.asked = self.refused = -SETTLES
+
+    @property
+    def held(self) -> Collection[str]:
+        """Keys of jobs that are not submitted yet."""
+        return self.begun
 
     def free(self) -> int:
         """How many more jobs may be in the queue."""
