@@ -20,6 +20,8 @@ sys.path.append(str(DOCS / "site"))
 import documents  # noqa: E402
 import reference  # noqa: E402
 
+from common.papers import PAPERS  # noqa: E402
+
 
 def named(path):
     return path.relative_to(ROOT).as_posix()
@@ -98,6 +100,24 @@ def test_commands_that_pages_show_are_there():
         spec = importlib.util.find_spec(name)
         assert spec, module
         assert not spec.submodule_search_locations or importlib.util.find_spec(f"{name}.__main__")
+
+
+def test_commands_of_every_paper_are_every_papers():
+    """``python -m PKG.train``, in a block or in a line."""
+    pages = [*PAGES, ROOT / "setup.cfg"]
+    named = {
+        module
+        for path in pages
+        for module in re.findall(r"python3? -m PKG\.([\w.]+)", path.read_text(encoding="utf-8"))
+    }
+    assert {"train", "predict", "evaluate", "tables"} <= named
+    missing = [
+        f"{paper}.{module}"
+        for paper in PAPERS
+        for module in sorted(named)
+        if not importlib.util.find_spec(f"{paper}.{module.rstrip('.')}")
+    ]
+    assert missing == []
 
 
 @pytest.mark.slow
