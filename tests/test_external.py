@@ -14,6 +14,7 @@ import run_folder
 from common import backend, evaluation, external, report, runs
 from common.errors import InputError
 from common.external import copies, evaluating, of_images
+from common.external.others import parsed_map
 from common.files import read_json
 from common.report import elsewhere, files
 
@@ -50,6 +51,33 @@ def site(folder, patients=("1", "1", "2", "2"), name="images.csv"):
 def judge(run, source, *more):
     command = ["--run", str(run.path), "--images", str(source), *more]
     return external.main("breakhis", command)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], r"list.csv: tumour, normal, in situ: none .* \(benign, malignant\); say of each "
+         "which of these it is: --label-map tumour=... normal=... 'in situ=...'; tumour= leaves one"),
+        (["tumour=malignant"], r"list.csv: normal, in situ: none of .*map normal=... 'in situ=...';"),
+        (["tumour=malign"], "^--label-map tumour=malign: malign is none of the run's classes, "
+         r"benign, malignant; did you mean tumour=malignant\?$"),
+        (["normal=n"], "^--label-map normal=n: n is none of the run's classes, benign, malignant$"),
+        (["tumor=malignant", "x="], r"^--label-map tumor=, x=: .*list.csv has BENIGN, in situ, no"),
+    ],
+)  # fmt: skip
+def test_classes_are_given_a_meaning_by_their_owner(run, tmp_path, given, message):
+    site(tmp_path / "a", "1234")
+    text = "image,label\n0.png,BENIGN\n1.png,tumour\n2.png,normal\n3.png,in situ\n"
+    (tmp_path / "a" / "list.csv").write_text(text)
+    with pytest.raises(InputError, match=message) as error:
+        of_images(run, tmp_path / "a" / "list.csv", parsed_map(given))
+    assert not re.search(r"normal=(benign|malignant)", str(error.value))
+
+
+def test_classes_are_read_in_any_case(run, tmp_path):
+    found = of_images(run, site(tmp_path / "a"), {"BENIGN": "Malignant", "malignant": ""})
+    assert found.labels == {"benign": "malignant", "malignant": ""}
+    assert list(found.table["label"]) == ["malignant"] * 2
 
 
 def test_other_data_of_the_same_name_are_refused(run, tmp_path):

@@ -497,11 +497,11 @@ def test_a_run_is_judged_on_other_data(tissue, capsys):
     rows = [row.replace("data/Ce/", "data/class c/") for row in rows[:25]]
     write(tissue, "\n".join(rows) + "\n", "else where.csv")
     command = ["--run", str(run.path), "--images", str(tissue / "else where.csv")]
-    with pytest.raises(InputError, match=r"Ce of .* is none of the classes .*--label-map Ce=class"):
+    with pytest.raises(InputError, match=r": Ce: none of the classes .*--label-map Ce=\.\.\."):
         external.main("wrn_edge", command)
     for wrong, message in (
-        (["Ce=class d"], "class d of .* is none of the classes"),
-        (["Xe=class c"], "--label-map Xe=...: .* has Ce, class b, class ä"),
+        (["Ce=class d"], "Ce=class d: class d is none of the run's classes"),
+        (["Xe=class c"], "--label-map Xe=: .* has Ce, class b, class ä"),
         (["Ce"], "give THEIRS=OURS"),
         (["Ce=class c", "Ce=class b"], "is class c and class b"),
     ):

@@ -239,7 +239,7 @@ def test_another_site_is_judged_in_the_stains_of_the_training(tmp_path, tissue, 
     assert "+0.0" in said and "no interval: no difference shown" in said
     assert written["patient-wise"]["labels"] == {"tumour": "malignant", "normal": "benign"}
     flags.label_map = []
-    with pytest.raises(InputError, match="is none of the classes that the run knows"):
+    with pytest.raises(InputError, match="none of the classes that the run knows"):
         unseen.elsewhere(plan, "patient-wise", {(0, 0): judged["patient-wise"]}, flags)
 
 

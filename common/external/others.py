@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import datasets, runs
 from common.datasets import own, patients
-from common.errors import InputError
+from common.errors import InputError, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,23 +182,32 @@ def _in_classes(
 ) -> tuple[pd.DataFrame, dict[str, str], dict[str, int]]:
     """The table with the run's classes, how they were read, and what is left out."""
     classes = list(run.record["classes"])
-    there = list(dict.fromkeys(table["label"]))
     by_letters = {name.casefold(): name for name in classes}
-    given = {name.casefold(): label for name, label in label_map.items()}
-    strange = [name for name in label_map if name.casefold() not in {n.casefold() for n in there}]
-    if strange:
-        raise InputError(f"--label-map {strange[0]}=...: {title} has {', '.join(sorted(there))}")
-    labels: dict[str, str] = {}
-    for name in there:
-        label = given.get(name.casefold(), by_letters.get(name.casefold()))
-        if label is None or (label and label not in classes):
-            what = name if label is None else f"--label-map {name}={label}: {label}"
+    there = list(dict.fromkeys(table["label"]))
+    theirs = {name.casefold() for name in there}
+    if strange := [name for name in label_map if name.casefold() not in theirs]:
+        words = ", ".join(f"{name}=" for name in strange)
+        raise InputError(f"--label-map {words}: {title} has {', '.join(sorted(there))}")
+    given = {}
+    for name, label in label_map.items():
+        if label and label.casefold() not in by_letters:
+            near = difflib.get_close_matches(label.casefold(), by_letters, n=1)
+            hint = f"; did you mean {name}={by_letters[near[0]]}?" if near else ""
             raise InputError(
-                f"{what} of {title} is none of the classes that the run knows "
-                f"({', '.join(classes)}); say which it is, or leave it out: "
-                f"--label-map {name}={classes[-1]} or {name}="
+                f"--label-map {name}={label}: {label} is none of the run's classes, "
+                f"{', '.join(classes)}{hint}"
             )
-        labels[name] = label
+        given[name.casefold()] = by_letters.get(label.casefold(), "")
+    read = by_letters | given
+    if unknown := [name for name in there if name.casefold() not in read]:
+        # Which class one is, its owner knows: an example with a class would be taken as advice.
+        example = " ".join(shlex.quote(f"{name}=...") for name in unknown)
+        raise InputError(
+            f"{title}: {listed(unknown)}: none of the classes that the run knows "
+            f"({', '.join(classes)}); say of each which of these it is: --label-map {example}; "
+            f"{unknown[0]}= leaves one out"
+        )
+    labels = {name: read[name.casefold()] for name in there}
     chosen = table["label"].map(labels)
     left_out = {
         name: int((table["label"] == name).sum()) for name, label in labels.items() if not label
