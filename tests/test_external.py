@@ -56,9 +56,9 @@ def judge(run, source, *more):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([], r"list.csv: tumour, normal, in situ: none .* \(benign, malignant\); say of each "
-         "which of these it is: --label-map tumour=... normal=... 'in situ=...'; tumour= leaves one"),
-        (["tumour=malignant"], r"list.csv: normal, in situ: none of .*map normal=... 'in situ=...';"),
+        ([], r"list.csv: tumour, normal, in situ: none .* \(benign, malignant\); say of each which "
+         "of these it is: --label-map tumour=... normal=... 'in situ=...'; tumour= leaves one out"),
+        (["tumour=malignant"], "list.csv: normal, in situ: none .*map normal=... 'in situ=...';"),
         (["tumour=malign"], "^--label-map tumour=malign: malign is none of the run's classes, "
          r"benign, malignant; did you mean tumour=malignant\?$"),
         (["normal=n"], "^--label-map normal=n: n is none of the run's classes, benign, malignant$"),
