@@ -23,7 +23,7 @@ from common import errors, metrics
 from common.arguments import Parser
 from common.files import replace_block
 from common.metrics import simulation
-from common.metrics.intervals import percentile_interval
+from common.metrics.intervals import NOISE, percentile_interval
 from common.metrics.jackknife import jackknife_interval
 from common.metrics.simulation import Coverage, Studies
 
@@ -70,8 +70,11 @@ def areas(drawn: Studies, correlation: float, seed: int) -> Both:
             others = np.sort(-scores[j])
             for i in malignant:
                 won[i, j] = np.searchsorted(others, scores[i]).sum()
-        ends.append([percentile_interval(area(won, images, drawn, times)),
-                     left_out(won, images, drawn)])  # fmt: skip
+        samples = area(won, images, drawn, times)
+        before = None if np.nanmax(samples) - np.nanmin(samples) <= NOISE else (
+            tuple(np.nanpercentile(samples, [2.5, 97.5]))  # also without width, as it was
+        )  # fmt: skip
+        ends.append([before, left_out(won, images, drawn)])
     found = []
     for place in (0, 1):
         pairs = [each[place] or (np.nan, np.nan) for each in ends]

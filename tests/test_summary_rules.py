@@ -59,8 +59,11 @@ def test_reasons_are_told_once_each():
     assert shown.notes(found) == ["No interval: Precision, Recall, Specificity, F1 (one patient)"]
     nothing = shown.of_class(computed(np.zeros(3, int), np.zeros(3, int)), "malignant")
     assert shown.notes(nothing) == [
-        "Not defined: Precision, Recall, F1 (no test image of malignant)",
-        "No interval: Specificity (the same in every bootstrap sample)",
+        "Not defined: Precision, Recall, F1 (no test image of malignant)"
+    ]
+    same = computed(np.zeros(4, int), np.zeros(4, int), cases=list("ppqq"))
+    assert shown.notes(shown.of_class(same, "malignant"))[1:] == [
+        "No interval: Specificity (the same without any one patient)"
     ]
     assert shown.notes([]) == []
 

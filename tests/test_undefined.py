@@ -10,7 +10,7 @@ import pytest
 
 from common import evaluation, metrics
 from common.metrics import bootstrap, catalogue, replicates, shown
-from common.metrics.ground import UNMOVED, ground_of
+from common.metrics.ground import CONSTANT, NEARLY, NEEDED, UNMOVED, ground_of
 
 TWO = ["benign", "malignant"]
 
@@ -179,6 +179,61 @@ def test_a_class_that_is_never_predicted_counts_as_zero():
     assert result["precision_macro"] == pytest.approx((0 + 12 / 22) / 2)
     assert (result["kappa"], result["mcc"], result["recall_macro"]) == (0, 0, 0.5)
     assert result["reasons"]["recall_macro"] == UNMOVED
+
+
+# --- nothing varies ------------------------------------------------------------------------------
+
+
+def predicted(labels, said, cases=None, **options):
+    return metrics.compute(
+        np.array(labels), np.eye(2)[said] * 0.8 + 0.1, TWO, cases=cases, positive="malignant",
+        **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("images", [1, 3, 4, 9])
+def test_a_share_of_images_that_no_sample_changes_has_the_exact_interval(images):
+    """Precision 4/4 had [1, 1] and 3/3 [0, 1]: a sample without a predicted image counted as 0."""
+    labels = [1] * images + [0] * 8 + [1] * 3
+    result = predicted(labels, [1] * images + [0] * 11)
+    found = result["intervals"]
+    assert found["per_class.malignant.precision"] == list(metrics.clopper_pearson(images, images))
+    assert found["per_class.malignant.fpr"] == list(metrics.clopper_pearson(0, 8))
+    assert found["per_class.benign.recall"] == found["specificity"]
+    assert found["specificity"] == list(metrics.clopper_pearson(8, 8))
+    assert "reasons" not in result or not {*result["reasons"]} & {
+        "per_class.malignant.precision", "specificity", "per_class.benign.recall"}  # fmt: skip
+    assert all(pair is None or pair[0] < pair[1] for pair in found.values())
+
+
+def test_samples_that_predict_no_image_as_the_class_do_not_tell_its_precision():
+    """Of twelve images two are predicted, one of them among four of the class."""
+    result = predicted([1] * 4 + [0] * 8, [1, 0, 0, 0, 1] + [0] * 7, replicates=20000)
+    used = result["intervals_replicates"]["per_class.malignant.precision"]
+    lacking = ((10 / 12) ** 12, (8 / 12) ** 12, (7 / 12) ** 12)  # of the two, of the four, of both
+    lacking = lacking[0] + lacking[1] - lacking[2]
+    assert used / 20000 == pytest.approx(1 - lacking, abs=0.01)
+
+
+def test_patients_that_do_not_move_a_share_give_no_interval():
+    labels, cases = [1] * 4 + [0] * 8, list("aabbccddeeff")
+    result = predicted(labels, labels, cases)
+    assert result["intervals"]["per_class.malignant.precision"] is None
+    assert result["reasons"]["per_class.malignant.precision"] == UNMOVED
+    assert result["accuracy_ci"] == list(metrics.clopper_pearson(6, 6))
+    # One patient has all images that are called malignant: without it there is no precision.
+    result = predicted(labels, [1, 1] + [0] * 10, cases)
+    assert result["reasons"]["per_class.malignant.precision"] == NEEDED
+
+
+def test_an_interval_without_width_is_none():
+    draws = np.array([1.0] * 990 + [0.5] * 10)
+    assert metrics.percentile_interval(draws) is None
+    found, score = bootstrap.Found(), catalogue.find("kappa")
+    bootstrap._add(found, "kappa", score, draws, "")
+    bootstrap._add(found, "same", score, np.ones(9), "")
+    assert found.intervals == {"kappa": None, "same": None}
+    assert found.reasons == {"kappa": NEARLY, "same": CONSTANT}
 
 
 # --- any test set --------------------------------------------------------------------------------

@@ -11,9 +11,15 @@ import numpy as np
 
 from common.metrics import catalogue
 from common.metrics.catalogue import class_scores
-from common.metrics.counts import macro
-from common.metrics.ground import CONSTANT, NEEDED, STILL, UNMOVED, Ground
-from common.metrics.intervals import clopper_pearson, draw, percentile_interval, resample
+from common.metrics.counts import macro, one_vs_rest
+from common.metrics.ground import CONSTANT, NEARLY, NEEDED, STILL, UNMOVED, Ground
+from common.metrics.intervals import (
+    NOISE,
+    clopper_pearson,
+    draw,
+    percentile_interval,
+    resample,
+)
 from common.metrics.jackknife import MOST_UNITS, jackknife_interval, without_each
 from common.metrics.score import Counts, Images, Score
 
@@ -102,12 +108,15 @@ def intervals_of(
     -------
     Found
         Over patients where they are known, by leaving each of them out, else over images, by the
-        bootstrap. An accuracy that no sample changes has Clopper and Pearson's interval.
+        bootstrap. Where no sample changes it, Clopper and Pearson's interval is that of the
+        accuracy, and over images that of every share of them.
     """
     leaves = images.cases is not None and 2 <= ground.total <= MOST_UNITS
     found = Found(samples="jackknife" if leaves else "bootstrap")
     counts = _samples(images, half, leaves, replicates, seed)
     sampled, present = values_of(counts, ground.names), counts.matrix.sum(axis=-1)
+    shares = _shares(Counts(images.matrix, *half.sum(axis=0)), ground.names)
+    out_of = {path: n for path, (_, n) in _shares(counts, ground.names).items()}
     images = _sorted(images)
     if leaves and images.cases is not None:
         draws = without_each(images.cases)
@@ -125,6 +134,8 @@ def intervals_of(
             value = score.from_images(images)
         if drawn is not None:
             held = ground.held(score.rests_on, present, number)
+            if path in shares and shares[path][1] > 0:  # 0/0 of a sample says nothing of its share
+                held = held & (out_of[path] > 0)
             known = value is not None and not np.isnan(value)
             reason = "" if known else ground.missing(score.rests_on, number)
             reason = reason or ground.lone(score.rests_on, number)
@@ -135,14 +146,38 @@ def intervals_of(
                 _add_left_out(found, path, score, value, drawn, reason)
             else:
                 _add(found, path, score, drawn, reason)
+    still = found.reasons.get("accuracy") in STILL
+    found.method = "clopper-pearson" if still else found.samples
+    if still:
+        # All right, all wrong, or the same share of every patient: patients are the trials.
+        shares["accuracy"] = (float(values["accuracy"]) * ground.total, ground.total)
+    for path, (k, n) in shares.items():
+        exact = ground.unit == "image" or path == "accuracy"
+        if exact and n > 0 and found.reasons.get(path) in STILL:
+            found.intervals[path] = list(clopper_pearson(float(k), int(n)))
+            del found.reasons[path]
+    if found.intervals["accuracy"] is None:
+        found.method = None
     _repeat(found, images, ground)
-    found.method = found.samples if found.intervals["accuracy"] else None
-    if found.reasons.get("accuracy") in STILL:
-        # All right, all wrong, or the same share of every patient.
-        ends = clopper_pearson(float(values["accuracy"]) * ground.total, ground.total)
-        found.intervals["accuracy"] = list(ends)
-        found.method = "clopper-pearson"
-        del found.reasons["accuracy"]
+    return found
+
+
+def _shares(counts: Counts, classes: Sequence[str]) -> dict[str, tuple[Any, Any]]:
+    """Both counts of every score that is a share of images, by its path."""
+    of_class = one_vs_rest(counts.matrix)
+    of_all = {
+        "correct": np.trace(counts.matrix, axis1=-2, axis2=-1),
+        "n": counts.matrix.sum(axis=(-2, -1)),
+        "tp_at_half": counts.tp_at_half,
+        "above_half": counts.above_half,
+    }
+    found = {}
+    for path, score, number in _entries(classes):
+        if score.share is not None and number is not None:
+            k, rest = (of_class[name][..., number] for name in score.share)
+            found[path] = k, k + rest
+        elif score.k_of_n is not None:
+            found[path] = of_all[score.k_of_n[0]], of_all[score.k_of_n[1]]
     return found
 
 
@@ -191,7 +226,8 @@ def _add(found: Found, path: str, score: Score, drawn: np.ndarray, reason: str) 
     interval = None if reason else percentile_interval(drawn)
     if interval is None:
         found.intervals[path] = None
-        found.reasons[path] = reason or CONSTANT
+        varies = np.isfinite(drawn).any() and np.nanmax(drawn) - np.nanmin(drawn) > NOISE
+        found.reasons[path] = reason or (NEARLY if varies else CONSTANT)
         return
     # Rounding may leave the range.
     found.intervals[path] = [max(interval[0], score.lowest), min(interval[1], score.highest)]

@@ -59,6 +59,7 @@ PER_CLASS = (
         mean_line="macro averages",
         applies="per class",
         rests_on="class and others",
+        share=("tp", "fp"),
         from_matrix=precision,
     ),
     Score(
@@ -70,6 +71,7 @@ PER_CLASS = (
         mean_line="macro averages",
         applies="per class",
         rests_on="class",
+        share=("tp", "fn"),
         from_matrix=recall,
     ),
     Score(
@@ -79,6 +81,7 @@ PER_CLASS = (
         meaning="share of the other images that are predicted as the class",
         applies="per class",
         rests_on="others",
+        share=("fp", "tn"),
         from_matrix=fpr,
     ),
     Score(
@@ -89,6 +92,7 @@ PER_CLASS = (
         line="classes",
         applies="per class",
         rests_on="others",
+        share=("tn", "fp"),
         from_matrix=tnr,
     ),
     Score(

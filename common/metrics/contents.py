@@ -81,7 +81,8 @@ def compute(
         ``intervals_replicates`` how many bootstrap samples were left where some lacked what the
         score rests on. ``accuracy_ci`` is Clopper-Pearson's where all samples are the same: without
         a single error or a single hit, or with the same share of hits of every patient; None with
-        a single patient. ``ci_method`` says which.
+        a single patient. ``ci_method`` says which. Over images every share of them that is the
+        same in all samples has Clopper-Pearson's.
 
     Raises
     ------

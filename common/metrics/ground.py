@@ -12,11 +12,14 @@ from common.metrics.score import RestsOn
 CONSTANT = "the same in every bootstrap sample"
 """Why a score that rests on enough has no interval all the same."""
 
+NEARLY = "the same in nearly every bootstrap sample"
+"""The same, where the few others leave its interval without any width."""
+
 UNMOVED = "the same without any one patient"
 """The same, where patients are left out one by one."""
 
-STILL = (CONSTANT, UNMOVED)
-"""Both: the interval is missing since nothing varies."""
+STILL = (CONSTANT, NEARLY, UNMOVED)
+"""All of them: the interval is missing since nothing varies."""
 
 NEEDED = "not defined without one of the patients"
 """Why a score has none that needs a certain patient."""

@@ -185,10 +185,11 @@ def resample(
 
 
 def percentile_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float] | None:
-    """Percentile interval of bootstrap replicates; None if they are all the same, or none is left.
+    """Percentile interval of bootstrap replicates; None if it has no width, or none is left.
 
-    Without any variation (no error at all, or nothing but errors) the bootstrap knows nothing
-    about its own uncertainty, and an interval of width zero would claim certainty.
+    Without variation (no error at all, or nothing but errors; or in too few samples to reach a
+    percentile) the bootstrap knows nothing about its own uncertainty, and an interval of width
+    zero would claim certainty.
 
     Parameters
     ----------
@@ -212,7 +213,7 @@ def percentile_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float
         raise ValueError("values of no bootstrap sample")
     values = np.asarray(values, dtype=np.float64)
     values = values[~np.isnan(values)]
-    if not values.size or np.ptp(values) <= NOISE:
+    if not values.size:
         return None
     low, high = np.percentile(values, [tail, 100 - tail])
-    return float(low), float(high)
+    return None if high - low <= NOISE else (float(low), float(high))

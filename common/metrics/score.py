@@ -82,6 +82,9 @@ class Score:
         class against the rest. Where it does not apply it is null, and not shown.
     k_of_n : (str, str), optional
         Keys of the two counts that a proportion is made of; they stand before it.
+    share : (str, str), optional
+        Of a score per class that is a share of images: the count above the line, and the other
+        one below it.
     facts : tuple of str
         Keys that say what the value is of; they stand after it.
     interval : str, optional
@@ -117,6 +120,7 @@ class Score:
     decimals: int = 2
     applies: Literal["always", "two classes", "patients", "folders", "per class"] = "always"
     k_of_n: tuple[str, str] | None = None
+    share: tuple[str, str] | None = None
     facts: tuple[str, ...] = ()
     interval: str | None = None
     mean_line: str | None = None

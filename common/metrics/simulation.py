@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.metrics.intervals import REPLICATES, clopper_pearson, draw, percentile_interval
+from common.metrics.intervals import NOISE, REPLICATES, clopper_pearson, draw
 from common.metrics.jackknife import jackknife_interval
 
 CORRELATION = 0.3
@@ -234,9 +234,10 @@ def _samples(units: int, replicates: int, seed: int) -> np.ndarray:
 
 
 def _percentiles(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of each study's samples; NaN where there is none."""
-    low, high = np.array([percentile_interval(each) or (np.nan, np.nan) for each in samples]).T
-    return low, high
+    """As they were before, some of no width; NaN where all samples are the same."""
+    low, high = np.nanpercentile(samples, [2.5, 97.5], axis=1)
+    same = np.nanmax(samples, axis=1) - np.nanmin(samples, axis=1) <= NOISE
+    return np.where(same, np.nan, low), np.where(same, np.nan, high)
 
 
 def _constant(

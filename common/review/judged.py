@@ -213,7 +213,7 @@ def _guessing(given: Predictions, counted: dict[str, Any]) -> list[Finding]:
                     f"all {counted['n']} images are predicted as {said[0]}", "",
                     "Why is one class alone predicted?")
         ]  # fmt: skip
-    low = (counted["accuracy_ci"] or [counted["accuracy"]])[0]
+    low = (counted["accuracy_ci"] or [0.0])[0]  # without an interval nothing is certain
     present = [name for name, n in support.items() if n]
     if len(present) == 1:
         return [
@@ -311,7 +311,9 @@ def _calibration(given: Predictions, soft: dict[str, Any]) -> list[Finding]:
                     "every probability is 0 or 1: calibration and ROC curves say nothing", "",
                     "What are the probabilities before they were rounded?")
         ]  # fmt: skip
-    low, high = soft["accuracy_ci"] or [soft["accuracy"]] * 2
+    if soft["accuracy_ci"] is None:
+        return []
+    low, high = soft["accuracy_ci"]
     gap = float(top.mean()) - soft["accuracy"]
     # The interval at SURE deviations in place of 1.96: one in twenty clean files would be doubted.
     wide = SURE / 1.96

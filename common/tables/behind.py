@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.metrics import clopper_pearson, shown
+from common.metrics.catalogue import PER_CLASS
 from common.metrics.ground import STILL
 
 
@@ -114,10 +115,7 @@ def interval_behind(metrics: Mapping[str, Any], key: str) -> tuple[float, float]
 
 
 _OF_CLASS = {
-    "recall": ("tp", "fn"),
-    "precision": ("tp", "fp"),
-    "fpr": ("fp", "tn"),
-    "tnr": ("tn", "fp"),
+    **{score.key: score.share for score in PER_CLASS if score.share is not None},
     **{"tp": ("tp", "fn"), "fn": ("fn", "tp"), "fp": ("fp", "tn"), "tn": ("tn", "fp")},
 }
 """Shares and counts of a class: the count above the line, and the other one below it."""
