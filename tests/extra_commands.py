@@ -100,7 +100,7 @@ def ray() -> None:
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     begun = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    asked = ("--only", "complexity", "--paper", "wrn_edge", "--executor", "ray")
+    asked = ("--only", "complexity", "--paper", "ernet", "--executor", "ray")
     address = ("--ray-address", begun.address_info["gcs_address"], "--ray-cpus", "1")
     module("common.reproduce", "run", *asked, *address, "--runs-dir", "runs")
     ray.shutdown()

@@ -122,8 +122,10 @@ def test_tables_and_twins_are_chosen():
     assert {item.preset for item in t1} == {f"T1-ernet{depth}" for depth in (18, 34, 50, 101)}
     _, *twins = reproduce.items(["ernet"], table="T1", twins="only")
     assert {item.preset for item in twins} == {f"{item.preset}-honest" for item in t1}
-    with pytest.raises(InputError, match=r"--row T9-none: no experiment of ernet"):
+    with pytest.raises(InputError, match=r"^--row T9-none --twins yes: no experiment of ernet$"):
         reproduce.items(["ernet"], row="T9-none")
+    with pytest.raises(InputError, match=r"^--only bench --twins yes: no experiment of ernet$"):
+        reproduce.items(["ernet"], only="bench")
     with pytest.raises(InputError, match=r"--paper nobody: none of her2scoring"):
         reproduce.items(["nobody"])
 

@@ -192,9 +192,9 @@ def items(
     if only is not None:
         found = _only(found, only)
     if not found:
-        asked = f"--table {table}" if row is None else f"--row {row}"
-        asked += f" --only {only}" if only is not None else ""
-        raise InputError(f"{asked}: no experiment of {', '.join(papers)} with --twins {twins}")
+        flags = {"table": table, "row": row, "only": only, "twins": twins}
+        asked = " ".join(f"--{name} {value}" for name, value in flags.items() if value is not None)
+        raise InputError(f"{asked}: no experiment of {', '.join(papers)}")
     return list(found.values())
 
 
