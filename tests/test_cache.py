@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -340,6 +341,41 @@ def test_clear_waits_for_no_one(tmp_path):
         command._clear(tmp_path / "cache")
     process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+SLOWLY = """
+import sys, time
+from common import errors, images
+from common.images import build
+load = build.load
+
+def slowly(path):
+    time.sleep(0.04)
+    return load(path)
+
+build.load = slowly
+names = [f"{i:03}.png" for i in range(100)]
+errors.main(lambda: images.cached(sys.argv[1], names, 16, cache_dir=sys.argv[2], workers=2))
+"""
+
+
+def test_ctrl_c_ends_a_build_with_what_it_has(tmp_path):
+    write_folder(tmp_path / "data", 100)
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOWLY, tmp_path / "data", tmp_path / "cache"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A parent that ignores Ctrl-C, as a test runner in the background may, hands that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:  # fmt: skip
+        said = process.stderr.readline()  # after a second
+        process.send_signal(signal.SIGINT)
+        said += process.stderr.read()
+    assert process.returncode == 130, said
+    progress, *end = said.split("\n", 1)
+    assert re.fullmatch(r"image cache: \d+ of 100 images \(\d+ %\), \d+/s, 0:0\d left", progress)
+    assert end == ["\ninterrupted\n"]
+    (stored,) = (tmp_path / "cache").glob("*/pixels.u8")
+    assert 10 < stored.stat().st_size // (16 * 16 * 3) < 100
 
 
 def test_an_interrupted_build_keeps_what_it_has(tmp_path, monkeypatch, reads):

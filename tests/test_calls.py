@@ -14,6 +14,7 @@ import pytest
 import run_folder
 
 from common import (
+    backend,
     classification,
     confidence,
     files,
@@ -225,31 +226,49 @@ class Model:
         return np.tile([0.25, 0.75], (len(pixels), 1))
 
 
-def test_predict_leaves_out_bad_images_and_says_so(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def finished(tmp_path) -> Path:
+    """A run folder as `predict` finds it, but for the model."""
     folder = run_folder.make(tmp_path / "made", "binary", pictures=False)
     record = json.loads((folder / "config.json").read_text())
     record["config"] |= {"image_size": 32, "resize_filter": "area"}
     files.write_json(folder / "config.json", record)
+    return folder
+
+
+def test_a_bad_image_among_many_is_told_before_the_network_is_loaded(
+    tmp_path, finished, monkeypatch
+):
+    monkeypatch.setattr(backend, "load", None)
+    monkeypatch.setattr(runs, "load_model", None)
+    paths = [tmp_path / f"{i:03}.png" for i in range(40)]
+    for path in paths:
+        assert cv2.imwrite(str(path), tissue()[..., :1] if path == paths[30] else tissue())
+    with pytest.raises(InputError, match=f"1 of 40 images cannot be used:\n{paths[30]}: "):
+        classification.main("breakhis", ["--run", str(finished), *map(str, paths)])
+
+
+def test_predict_leaves_out_bad_images_and_says_so(tmp_path, finished, monkeypatch, capsys):
     monkeypatch.setattr(runs, "load_model", lambda run: Model())
     good = [tmp_path / name for name in ("a.png", "=b.png", "c\x1b[2J.png", "d.png")]
     for path in good:
         assert cv2.imwrite(str(path), tissue())
     grey = tmp_path / "grey.png"
     assert cv2.imwrite(str(grey), tissue()[..., 0])
-    output, package = tmp_path / "out.csv", record["package"]
+    output = tmp_path / "out.csv"
     monkeypatch.chdir(tmp_path)
     names = [path.name for path in (*good, grey)]
-    flags = ["--run", str(folder), "--output", str(output)]
+    flags = ["--run", str(finished), "--output", str(output)]
     with pytest.raises(InputError, match="1 of 5 images cannot be used"):
-        classification.main(package, [*names, *flags])
+        classification.main("breakhis", [*names, *flags])
     assert not output.exists()
-    assert classification.main(package, [*names, *flags, "--skip-bad"]) == 3
+    assert classification.main("breakhis", [*names, *flags, "--skip-bad"]) == 3
     said = capsys.readouterr()
     assert "\x1b" not in said.out + said.err
     assert "c\\x1b[2J.png" in said.out
     assert "LEFT OUT 1 of 5 images" in said.err
     assert "grey.png" in said.err
-    kept = confidence.read(folder)
+    kept = confidence.read(finished)
     sure = kept.calibrated(np.array([[0.25, 0.75]]))[0]
     table = pd.read_csv(output)
     np.testing.assert_allclose(table[["p_benign", "p_malignant"]], np.tile(sure, (4, 1)))
@@ -262,6 +281,6 @@ def test_predict_leaves_out_bad_images_and_says_so(tmp_path, monkeypatch, capsys
         assert [line.split(",")[0] for line in lines] == [
             "image", "a.png", "'=b.png", "c\x1b[2J.png", "d.png"
         ]  # fmt: skip
-    assert classification.main(package, [*names[:4], *flags, "--skip-bad"]) == 0
+    assert classification.main("breakhis", [*names[:4], *flags, "--skip-bad"]) == 0
     with pytest.raises(InputError, match="none of 1 images"):
-        classification.main(package, [names[4], *flags, "--skip-bad"])
+        classification.main("breakhis", [names[4], *flags, "--skip-bad"])
