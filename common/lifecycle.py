@@ -18,7 +18,7 @@ from common.errors import RESTORE, InputError, listed
 from common.material import Material
 from common.material import data_folder as data_folder
 from common.runs import Run
-from common.splits import PARTS, leakage
+from common.splits import PARTS, leakage, two_patients
 
 if TYPE_CHECKING:
     import keras
@@ -121,7 +121,7 @@ def complete(
                 appearance=appearance.of_training(pixels, pixels.rows(trained)),
                 trained_size=images.commonest_size([data_dir / name for name in trained]),
             )
-            _tell_leaks(run, evidence.compare_parts(run, split, data_dir, pixels))
+            _tell_leaks(run, evidence.compare_parts(run, split, data_dir, pixels), material)
             model, judged = fit(run, split, samples)
             evaluation.predict_run(run, model, split, judged, request.config.batch_size)
             evaluation.evaluate_run(run.path)
@@ -320,15 +320,21 @@ def _judged(
     )
 
 
-def _tell_leaks(run: Run, found: Mapping[str, Any]) -> None:
-    """Say before the training what a user's own split shares between its parts; note it."""
-    if run.config.get("split") != "file":
-        return  # of every other split, the config says what it leaks
-    words = leakage.shared(found)
-    if words:
-        run.note(leaks=list(dict.fromkeys([*run.record.leaks, *words])))  # once, also on resuming
-        for each in words:
-            terminal.line(f"warning: the split file leaks: {each}", always=True)
+def _tell_leaks(run: Run, found: Mapping[str, Any], material: Material[Any] | None = None) -> None:
+    """Say before the training what the parts share and no config says; note it."""
+    by_file = run.config.get("split") == "file"  # of every other, the config tells of patients
+    words = leakage.shared(found, groups=by_file)
+    patients = found["two_patients"]
+    said = [*words, *two_patients.sentences(patients)]
+    if not said:
+        return
+    run.note(leaks=list(dict.fromkeys([*run.record.leaks, *said])))  # once, also on resuming
+    for each in words:
+        what = "the split file leaks: " if by_file else ""
+        terminal.line(f"warning: {what}{each}", always=True)
+    images = None if material is None else material.images
+    for each in two_patients.sentences(patients, None if images is None else images.where):
+        terminal.line(f"warning: {each}", always=True)
 
 
 def _beginning(run: Run, split: pd.DataFrame, samples: pd.DataFrame) -> str:

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import fuzz_calls
@@ -25,7 +26,9 @@ from common import (
     splits,
     stain,
 )
+from common.card import text as card_text
 from common.errors import InputError
+from common.images.fingerprints import Fingerprints
 from common.report import data as report_data
 from common.report.files import read as read_files
 from common.splits import leakage
@@ -180,6 +183,36 @@ def test_a_leaky_split_file_is_told_and_noted(tmp_path, capsys):
     assert f"warning: the split file leaks: {words[0]}" in capsys.readouterr().err
     apart = splits.by_patient(fuzz_calls.INDEX, test=0.25, validation=0.25, seed=0)
     assert leakage.shared(leakage.report(apart)) == []
+
+
+def test_a_copy_under_another_patient_is_told_with_its_lines_and_noted(tmp_path, capsys):
+    """The report's verdict alone told of it, in half a sentence."""
+    folder = run_folder.make(tmp_path / "made", "binary", pictures=False)
+    run = runs.load(folder)
+    run.record.config["split"] = "patient"
+    split = splits.by_patient(fuzz_calls.INDEX, test=0.25, validation=0.25, seed=0)
+    trained, tested = (split.index[split["part"] == part][0] for part in ("train", "test"))
+    rng, n = np.random.default_rng(0), len(split)
+    digests = rng.integers(0, 256, (n, 32), np.uint8)
+    digests[tested] = digests[trained]
+    prints = Fingerprints(digests, rng.integers(0, 2**63, (n, 8, 4), np.uint64))
+    shades = np.zeros((n, 1, 1, 3), np.uint8)
+    known = images.Pixels(list(split["image"]), shades, np.arange(n), fingerprints=lambda: prints)
+    found = leakage.report(split, pixels=known)
+    where = {name: f"mine.csv, line {i + 2}" for i, name in enumerate(split["image"])}
+    material = SimpleNamespace(images=SimpleNamespace(where=where))
+    for _ in range(2):
+        lifecycle._tell_leaks(run, found, material)
+    err = capsys.readouterr().err
+    a, b = split.loc[trained], split.loc[tested]
+    for each, part in ((a, "train"), (b, "test")):
+        assert f"{where[each['image']]}: {each['image']} ({part}, patient {each['case']})" in err
+    assert "warning: 1 of " in err and "the split file" not in err
+    leaks = json.loads((folder / "config.json").read_text())["leaks"]
+    assert sum("one patient?" in each for each in leaks) == 1 and "mine.csv" not in str(leaks)
+    assert sum("have an exact or near copy" in each for each in leaks) == 1
+    text = card_text.card(read_files(folder))
+    assert "one patient?" in text and "have an exact or near copy" in text
 
 
 def test_unknown_patients_are_not_0_shared_ones(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,7 +13,9 @@ import run_folder
 
 from common import backend, external, images, report, runs, splits, stain
 from common.errors import InputError
+from common.external import copies
 from common.files import file_hash, read_json, write_csv
+from common.images import fingerprints
 from common.report import elsewhere, files
 from common.runs import contents
 
@@ -139,6 +142,21 @@ def test_copies_are_found_by_looks_and_the_score_without_them_is_given(run, tmp_
         site(there, names)
         assert judge(run, source, *moved) == 0
         assert not (folder / "metrics-without-copies.json").exists()
+
+
+def test_other_images_of_two_patients_are_asked_about():
+    shown = {f"{i}.png": tissue(i) for i in range(3)}
+    shown["turned.png"] = np.ascontiguousarray(np.rot90(tissue(1)))
+    marks = {name: fingerprints.fingerprint(image) for name, image in shown.items()}
+    table = pd.DataFrame({"image": list(shown), "case": ["a", "b", "b", "c"]})
+    seen, others = SimpleNamespace(marks=marks), SimpleNamespace(table=table)
+    assert copies._two_patients(others, seen) == [
+        "1.png (patient b) and turned.png (patient c) are the same image, or nearly so: are b "
+        "and c one patient?"
+    ]
+    for cases in (["a", "b", "b", "b"], ["a", "b", "b", ""], ["", "", "", "c"]):
+        others.table = table.assign(case=cases)
+        assert copies._two_patients(others, seen) == []
 
 
 def test_images_are_given_the_stains_of_a_training_image(run, tmp_path, capsys):

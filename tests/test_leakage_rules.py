@@ -9,7 +9,8 @@ import pytest
 from common import images, notices
 from common.errors import InputError
 from common.images.fingerprints import Fingerprints
-from common.splits import leakage
+from common.splits import leakage, two_patients
+from common.splits.pairs import Pairs
 
 UNKNOWN = "slides and patients of {} images are unknown: patient leakage cannot be excluded"
 
@@ -132,6 +133,13 @@ def test_lines_of_groups():
     ]
 
 
+def asked(one, other, patients):
+    return (
+        f"two patients: {one} and {other} are the same image, or nearly so: are {patients} one "
+        "patient?"
+    )
+
+
 def test_lines_of_equal_images():
     known = dict.fromkeys(("case", "slide", "folder"), "abcdef")
     head = [f"{group:<8}0 of 6 in more than one part" for group in ("cases", "slides", "folders")]
@@ -148,12 +156,17 @@ def test_lines_of_equal_images():
         "        2.png (train) and 5.png (test): 0 bits",
         near,
         "        1 of 3 test images (33.3%) have an exact or near copy among the training images",
+        asked("1.png (train, patient b)", "5.png (test, patient f)", "b and f"),
+        asked("1.png (train, patient b)", "2.png (train, patient c)", "b and c"),
+        asked("3.png (test, patient d)", "4.png (test, patient e)", "d and e"),
     ]
     # Sets of two are told by their pairs.
     apart = split("tttvee", label="xxxxxx", **known)
     assert lines(apart, pixels=pixels([1, 2, 2, 3, 4, 4]), near=False)[4:] == [
         "exact duplicates: 2 pairs, 0 across parts",
         "near duplicates: not looked for",
+        asked("1.png (train, patient b)", "2.png (train, patient c)", "b and c"),
+        asked("4.png (test, patient e)", "5.png (test, patient f)", "e and f"),
     ]
     untested = split("ttttvv", **known)
     assert lines(untested, pixels=pixels([1, 2, 3, 4, 1, 6]), near=False)[4:6] == [
@@ -220,3 +233,44 @@ def test_images_that_are_missing_are_counted(tmp_path):
     with pytest.raises(InputError) as caught:
         leakage.report(split("tee"), tmp_path)
     assert str(caught.value) == f"{said} that the split was made on"
+
+
+# --- two patients --------------------------------------------------------------------------------
+
+
+def test_an_image_of_two_patients_is_asked_about_and_one_of_the_same_is_not():
+    same = split("tte", case="aba")
+    assert leakage.report(same)["two_patients"] is None  # images were not compared
+    found = leakage.report(same, pixels=pixels([1, 2, 1]))
+    assert found["two_patients"] == {"pairs": 0, "patients": 0, "first": []}
+    found = leakage.report(split("tte", case=["a", "", ""]), pixels=pixels([1, 1, 1]))
+    assert found["two_patients"]["pairs"] == 0  # whose they are is not known
+    found = leakage.report(split("tteet", case="abbac"), pixels=pixels([1, 2, 1, 2, 1]))
+    # the pair that leaks stands for a and b, also where another one was found before
+    assert found["two_patients"]["pairs"] == 4 and found["two_patients"]["patients"] == 2
+    where = {f"{i}.png": f"own.csv, line {i + 2}" for i in range(5)}
+    assert two_patients.sentences(found["two_patients"], where) == [
+        "own.csv, line 2: 0.png (train, patient a) and own.csv, line 4: 2.png (test, patient b) "
+        "are the same image, or nearly so: are a and b one patient?",
+        "own.csv, line 2: 0.png (train, patient a) and own.csv, line 6: 4.png (train, patient c) "
+        "are the same image, or nearly so: are a and c one patient?",
+    ]
+
+
+def test_near_pairs_of_two_patients_are_counted_once_and_the_leaking_one_is_kept():
+    table = split("ttvee", case="abcab")
+    found = two_patients.TwoPatients(table)
+    for a, b in (([0, 0], [1, 3]), ([0], [4]), ([1], [2])):
+        n = len(a)
+        found.add(Pairs(np.array(a), np.array(b), np.zeros(n, int), np.zeros(n, bool)))
+    assert found.found() == {
+        "pairs": 3, "patients": 2, "first": [
+            {"a": "0.png", "a_part": "train", "a_case": "a",
+             "b": "4.png", "b_part": "test", "b_case": "b"},
+            {"a": "1.png", "a_part": "train", "a_case": "b",
+             "b": "2.png", "b_part": "validation", "b_case": "c"},
+        ],
+    }  # fmt: skip
+    told = {"patients": 5, "first": found.found()["first"] * 2}
+    assert two_patients.sentences(told)[-1] == "2 more pairs of patients have such an image"
+    assert len(two_patients.sentences(told)) == 4 and two_patients.sentences(None) == []

@@ -236,6 +236,12 @@ def test_copies_among_the_images_are_found(tmp_path, names, change, rule):
     found = reviewed(submission, tmp_path, "--images")
     assert rule in {each.rule for each in found.wrong}
     assert any(names[0] in each.shown for each in found.wrong if each.rule == rule)
+    two = [each for each in found.found if each.rule == "an image of two patients"]
+    patients = {name.partition("_")[0] for name in names}
+    assert len(two) == len(patients) - 1
+    if two:
+        assert "1 pair of" in two[0].what and two[0].level == "doubt"
+        assert f"are {' and '.join(sorted(patients))} one patient?" in two[0].shown
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -17,9 +17,11 @@ from common.files import read_table
 from common.images import fingerprints
 from common.report.words import plural
 from common.runs.contents import read_looks
+from common.splits import two_patients
 from common.splits.leakage import NEAR_BITS
 from common.splits.pairs import near_pairs
 from common.splits.parts import PARTS
+from common.splits.two_patients import TwoPatients
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +67,7 @@ def shared(
                      "images.csv or split.csv is missing")  # fmt: skip
     else:
         leaks += _patients(run, others, cases)
+    leaks += _two_patients(others, seen)
     part_of = {name: part for name, sha in seen.digests.items() if (part := (parts or {}).get(sha))}
     found: dict[str, Any] = {"copies": _counted(part_of), "near": None, "pairs": []}
     looks = _looks(run, own)
@@ -147,6 +150,18 @@ def _near(
             pairs.append({"image": name, "own": images[int(a)], "part": part, "bits": int(bits)})
     pairs.sort(key=lambda pair: (pair["bits"], pair["image"], pair["own"]))
     return found, pairs[:_SHOWN]
+
+
+def _two_patients(others: Others, seen: Seen) -> list[str]:
+    """Other images that are listed of two patients, who may be one."""
+    table = others.table[others.table["image"].isin(list(seen.marks))]
+    if table["case"].replace("", np.nan).nunique() < 2:
+        return []
+    found = TwoPatients(table.assign(part=""))
+    marks = fingerprints.together([seen.marks[name] for name in table["image"]])
+    for pairs in near_pairs(marks.hashes, NEAR_BITS):
+        found.add(pairs)
+    return two_patients.sentences(found.found())
 
 
 def _patients(run: runs.Run, others: Others, cases: set[str]) -> list[str]:

@@ -168,7 +168,7 @@ def _with_cases(frame: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
 
 
 def _named_images(made: Review) -> pd.DataFrame | None:
-    """Images that the files name, with parts and labels; None if they name none."""
+    """Images that the files name, with parts, labels and patients; None if they name none."""
     import pandas as pd
 
     frames = []
@@ -181,5 +181,5 @@ def _named_images(made: Review) -> pd.DataFrame | None:
             same = match(frame["image"], frames[0]["image"])
             frame = frame[~frame["image"].isin({*same.names, *same.unclear})]
         frames.append(frame[frame["image"] != ""])
-    frames = [frame[["image", "part", "label"]] for frame in frames if len(frame)]
+    frames = [frame[["image", "part", "label", "case"]] for frame in frames if len(frame)]
     return pd.concat(frames, ignore_index=True) if frames else None

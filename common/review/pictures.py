@@ -12,7 +12,7 @@ from common.errors import SHOWN, InputError, listed
 from common.review.finding import Finding, many, of_all
 from common.review.parts import WORDS
 from common.review.paths import match
-from common.splits import leakage
+from common.splits import leakage, two_patients
 from common.splits.lists import part_of
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def look(folder: Path, frame: pd.DataFrame | None) -> Looked:
     folder : Path
         With the images, at any depth.
     frame : DataFrame, optional
-        `image, part, label` of those that matter; default: all in the folder, whose parts are
-        told by folders named train, validation and test.
+        `image, part, label` and, where known, `case` of those that matter; default: all in the
+        folder, whose parts are told by folders named train, validation and test.
 
     Returns
     -------
@@ -75,7 +75,8 @@ def look(folder: Path, frame: pd.DataFrame | None) -> Looked:
     else:
         same = match(frame["image"], there)
         paths = [same.names.get(image, "") for image in frame["image"]]
-        used = frame.assign(image=paths)[["image", "part", "label"]]
+        used = frame.assign(image=paths)
+        used = used[[name for name in ("image", "part", "label", "case") if name in used]]
         lost = frame["image"][(used["image"] == "").to_numpy()]
         unclear = int(lost.isin(same.unclear).sum())
         more = f", or are not told apart there by their names ({unclear})" if unclear else ""
@@ -94,7 +95,7 @@ def look(folder: Path, frame: pd.DataFrame | None) -> Looked:
             )  # fmt: skip
     used = used.reset_index(drop=True)
     report = leakage.report(used, folder)
-    found += _copies(report)
+    found += [*_copies(report), *_two_patients(report)]
     synthetic = is_synthetic(folder, list(used["image"]))
     return Looked(folder, len(used), report, synthetic, found)
 
@@ -149,6 +150,19 @@ def _copies(report: dict[str, Any]) -> list[Finding]:
                         "labels", pairs, "Which of the labels is right?")
             )  # fmt: skip
     return found
+
+
+def _two_patients(report: dict[str, Any]) -> list[Finding]:
+    """The same image of two patients: at best they are one, at worst it is wrongly filed."""
+    told = report["two_patients"]
+    if not told["pairs"]:
+        return []
+    return [
+        Finding("doubt", "images", "an image of two patients",
+                f"{many(told['pairs'], 'pair')} of equal or nearly equal images: of two patients",
+                "; ".join(two_patients.sentences(told)),
+                "Are patients who share an image one patient, and are they kept apart as one?")
+    ]  # fmt: skip
 
 
 def _named(pairs: list[dict[str, Any]], total: int) -> str:

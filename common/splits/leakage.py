@@ -9,13 +9,13 @@ brightened, turned or mirrored copies; one field photographed twice) by a percep
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import notices, terminal
+from common import terminal
 from common.backend import cores
 from common.datasets import is_synthetic, listed
 from common.errors import InputError
@@ -31,6 +31,8 @@ from common.splits.pairs import (
     near_pairs,
 )
 from common.splits.parts import GROUPS, PARTS, shared_groups
+from common.splits.said import copies, shared, text
+from common.splits.two_patients import TwoPatients
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +59,6 @@ __all__ = [
 # unrelated pairs (mean 128, sd 9.4 bits at the lower end) it is 6.8 sd away, so that the 250
 # million comparisons of 7,909 images in eight orientations give no chance hit.
 NEAR_BITS = 64
-
-_VERBS = {"train": "is also trained on", "validation": "is also validated on"}
 
 
 def report(
@@ -93,7 +93,8 @@ def report(
         trained on, `share`, `worst` list of pairs across parts, nearest first, and `within` one:
         {`a`, `a_part`, `b`, `b_part`, `bits`, ...}}; `near` holds exact copies too only in
         `test_images`; `exact` has besides `sets` of equal images, `set_images` in them, and the
-        `largest_sets`: {`images`, `parts` {part: images}, `first` name}; `notes` for readers.
+        `largest_sets`: {`images`, `parts` {part: images}, `first` name}; `two_patients` what
+        `TwoPatients.found` gives of both kinds, None where not looked for; `notes` for readers.
 
     Raises
     ------
@@ -121,6 +122,7 @@ def report(
         "groups": {group: _group_report(used, group) for group in GROUPS},
         "exact": None,
         "near": None,
+        "two_patients": None,
         "near_bits": NEAR_BITS,
         "synthetic": bool(used["synthetic"].any()) if "synthetic" in used else None,
         "notes": [],
@@ -141,7 +143,9 @@ def report(
         report["synthetic"] = is_synthetic(data_dir, names)
     parts = used["part"].to_numpy()
     labels = used["label"].to_numpy(str) if "label" in used else np.full(len(used), "")
+    listed_of = TwoPatients(used)
     number, sets = equal_sets(known.pixels)
+    listed_of.add_sets(sets)
     exact = Tally(parts, labels)
     exact.add_sets(sets)
     report["exact"] = _pair_report(used, exact, near=False) | _set_report(used, sets)
@@ -150,121 +154,12 @@ def report(
         others.twins |= exact.twins
         for pairs in near_pairs(known.hashes, NEAR_BITS):
             equal = number[pairs.a] == number[pairs.b]
-            others.add(Pairs(*(each[~equal] for each in pairs)))
+            unequal = Pairs(*(each[~equal] for each in pairs))
+            others.add(unequal)
+            listed_of.add(unequal)
         report["near"] = _pair_report(used, others, near=True)
+    report["two_patients"] = listed_of.found()
     return report
-
-
-def text(report: Mapping[str, Any]) -> str:
-    """Say a report in lines for a terminal.
-
-    Parameters
-    ----------
-    report : mapping
-        As `report` gives it, or read from a run's leakage.json.
-
-    Returns
-    -------
-    str
-    """
-    parts = report["parts"]
-    lines = [
-        f"{report['images']} images: "
-        + ", ".join(f"{part} {parts[part]}" for part in PARTS if parts[part])
-    ]
-    if report["synthetic"]:
-        lines.insert(0, notices.SYNTHETIC)
-    for group, found in report["groups"].items():
-        if not found["groups"]:
-            lines.append(f"{group + 's':<8}unknown")
-            continue
-        lines.append(
-            f"{group + 's':<8}{found['shared']} of {found['groups']} in more than one part"
-        )
-        for name, pair in found["pairs"].items():
-            first, second = name.split("-")
-            # A case holds its slides and folders: for these the line that matters is enough.
-            if pair["groups"] and (group == "case" or name == "train-test"):
-                lines.append(
-                    f"        {pair['images']} of {parts[second]} {second} images "
-                    f"({pair['share']:.1%}) belong to a {group} that {_VERBS[first]}"
-                )
-    lines += copies(report) + [f"note: {note}" for note in report["notes"]]
-    return "\n".join(lines)
-
-
-def copies(report: Mapping[str, Any]) -> list[str]:
-    """Say what a report tells of duplicates, in lines for a terminal.
-
-    Parameters
-    ----------
-    report : mapping
-        As `report` gives it.
-    """
-    parts, lines = report["parts"], []
-    for kind, title in (("exact", "exact duplicates"), ("near", "near duplicates")):
-        found = report[kind]
-        if found is None:
-            lines.append(f"{title}: not looked for")
-            continue
-        limit = f" (at most {report['near_bits']} of 256 bits differ)" if kind == "near" else ""
-        lines.append(
-            f"{title}{limit}: {_many(found['pairs'], 'pair')}, {found['across']} across parts"
-        )
-        # A pair is a set of two: only larger ones say more than the pairs do.
-        if found.get("sets") and found["set_images"] > 2 * found["sets"]:
-            largest = found["largest_sets"][0]
-            lines.append(
-                f"        {found['set_images']} images in {_many(found['sets'], 'set')} of equal "
-                f"ones; the largest has {largest['images']} ({_file(largest['first'])} ...)"
-            )
-        if parts["test"] and found["test_images"]:
-            what = "an exact copy" if kind == "exact" else "an exact or near copy"
-            lines.append(
-                f"        {found['test_images']} of {parts['test']} test images "
-                f"({found['share']:.1%}) have {what} among the training images"
-            )
-        if found["label_conflicts"]:
-            lines.append(f"        {_many(found['label_conflicts'], 'pair')} with different labels")
-        for pair in found["worst"][:5]:
-            turned = ", turned or flipped" if pair["turned"] else ""
-            lines.append(
-                f"        {_file(pair['a'])} ({pair['a_part']}) and {_file(pair['b'])} "
-                f"({pair['b_part']}): {pair['bits']} bits{turned}"
-            )
-    return lines
-
-
-def shared(report: Mapping[str, Any]) -> list[str]:
-    """Say what lies in the training and in the test part, one sentence each.
-
-    Parameters
-    ----------
-    report : mapping
-        As `report` gives it.
-
-    Returns
-    -------
-    list of str
-        Patients, or slides where no patient is shared, and copies; empty if nothing is shared.
-    """
-    tested = report["parts"]["test"]
-    found: list[str] = []
-    for group, noun in (("case", "patients"), ("slide", "slides")):
-        pair = report["groups"][group]["pairs"]["train-test"]
-        if pair["groups"] and not found:
-            found.append(
-                f"{pair['images']} of {tested} test images ({pair['share']:.1%}) are of "
-                f"{pair['groups']} {noun} that are also trained on"
-            )
-    for kind, noun in (("exact", "an exact copy"), ("near", "an exact or near copy")):
-        twins = report[kind]
-        if twins and twins["test_images"] and (kind == "near" or not report["near"]):
-            found.append(
-                f"{twins['test_images']} of {tested} test images ({twins['share']:.1%}) have "
-                f"{noun} among the training images"
-            )
-    return found
 
 
 def fingerprints(data_dir: str | os.PathLike, images: Sequence[str]) -> Fingerprints:
@@ -388,11 +283,3 @@ def _set_report(split: pd.DataFrame, sets: Sequence[np.ndarray]) -> dict[str, An
             for rows in largest
         ],
     }
-
-
-def _many(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
-
-
-def _file(image: str) -> str:
-    return image.rpartition("/")[2]
