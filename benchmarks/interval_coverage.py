@@ -159,7 +159,8 @@ def page(count: int) -> str:
             shares[title].append((accuracy, percent(now)))
             texts.append(
                 f"{percent(before):.0f} → {percent(now):.0f} "
-                f"({100 * before.width:.0f} → {100 * now.width:.0f})"
+                # With spaces at which no line ends: widths stay together in a narrow column.
+                f"({100 * before.width:.0f}\u00a0→\u00a0{100 * now.width:.0f})"
             )
             total += 1
             for place, each in enumerate((before, now)):
