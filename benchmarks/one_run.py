@@ -10,6 +10,9 @@ phase, and in a process that gives the same network as many batches of the same 
 a script as users write it (`load_model`, `load_img` one by one, `predict`), and beside itself with
 images decoded by one thread.
 
+The start, until all images are decoded and TensorFlow is there, is measured with one beside the
+other, and one after the other.
+
 What the run's tables take on disk is told for each image.
 
 Prints seconds, share, processor seconds and memory of each phase, the share that is not training,
@@ -226,12 +229,37 @@ backend.cores = lambda: 1
 classification.main("breakhis", sys.argv[1:])
 """
 
+START = """
+import sys
+from pathlib import Path
+from common import backend, images
+folder, cache, way = sys.argv[1:]
+names = [str(path) for path in sorted(Path(folder).glob("BreaKHis_v1/**/*.png"))]
+meanwhile = backend.load if way == "beside" else None
+images.cached(folder, names, 224, cache_dir=cache, meanwhile=meanwhile)
+backend.load()
+"""
+
 
 def taken(command: list[str]) -> tuple[float, float]:
     """Wall and processor seconds of a command."""
     start, before = time.time(), sum(os.times()[2:4])
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.time() - start, sum(os.times()[2:4]) - before
+
+
+def starting(folder: Path, pairs: int) -> None:
+    """Decoding beside the start of TensorFlow, and before it."""
+    found: dict[str, list[tuple[float, float]]] = {"before": [], "beside": []}
+    for _ in range(pairs):
+        for way, each in found.items():
+            with tempfile.TemporaryDirectory() as cache:
+                each.append(taken([sys.executable, "-c", START, str(folder), cache, way]))
+    before, beside = (np.median(each, axis=0) for each in found.values())
+    ratio = np.median([a[0] / b[0] for a, b in zip(*found.values(), strict=True)])
+    print(f"start: decoded before TensorFlow {before[0]:.1f} s, processor {before[1]:.1f} s; "
+          f"beside it {beside[0]:.1f} s, processor {beside[1]:.1f} s; ratio {ratio:.2f}",
+          flush=True)  # fmt: skip
 
 
 def predicting(folder: Path, count: int, pairs: int) -> bool:
@@ -292,6 +320,7 @@ def main(arguments: list[str] | None = None) -> int:
         met = told(measured(folder, flags.network), bare_memory(flags.network))
         texts(folder)
         if flags.pairs:
+            starting(folder, flags.pairs)
             met &= predicting(folder, 200, flags.pairs)
     return 0 if met else 1
 

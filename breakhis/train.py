@@ -52,7 +52,7 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
     """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
     from breakhis import data
-    from common import images, lifecycle, material
+    from common import backend, images, lifecycle, material
     from common.datasets import breakhis
 
     request = configuration.request(Config, PRESETS, config, package="breakhis", **settings)
@@ -66,6 +66,7 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
         filter=config.resize_filter,
         cache_dir=execution.cache_dir,
         skip_bad=execution.skip_bad,
+        meanwhile=backend.load,
     )
     index = found.checked(found.index, pixels)
 

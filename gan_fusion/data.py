@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -220,6 +221,7 @@ def load_pixels(
     cache_dir: Path | None,
     *,
     skip_bad: bool = False,
+    meanwhile: Callable[[], object] | None = None,
 ) -> images.Pixels:
     """Decode real and generated images to the input's size, under the names that samples use.
 
@@ -234,6 +236,8 @@ def load_pixels(
         See `common.images.cached`.
     skip_bad : bool
         Leave out real images that cannot be used; the result's `skipped` names them.
+    meanwhile : callable, optional
+        See `common.images.cached`.
 
     Returns
     -------
@@ -260,6 +264,7 @@ def load_pixels(
         filter=config.resize_filter,
         cache_dir=cache_dir,
         skip_bad=skip_bad,
+        meanwhile=meanwhile,
     )
     damaged = [file for file, _ in pixels.skipped if files[file].startswith(_PREFIX)]
     if damaged:

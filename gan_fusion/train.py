@@ -55,7 +55,7 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
         Finished; the same call finds it again.
     """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
-    from common import lifecycle, material
+    from common import backend, lifecycle, material
     from gan_fusion import data
 
     request = configuration.request(
@@ -78,7 +78,7 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
         generated = data.read_generated(execution.gan_images, config, found.card)
     pixels = data.load_pixels(
         found.index, generated, config, found.data_dir, execution.cache_dir,
-        skip_bad=execution.skip_bad,
+        skip_bad=execution.skip_bad, meanwhile=backend.load,
     )  # fmt: skip
     index = found.checked(found.index, pixels)
     split = found.split(index, lambda index: data.make_split(index, chosen, execution))

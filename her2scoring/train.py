@@ -55,7 +55,7 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
         chosen on validation images is made of the same training, and lies beside it.
     """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
-    from common import images, lifecycle, material
+    from common import backend, images, lifecycle, material
     from common.datasets import bci
     from her2scoring import data
 
@@ -74,6 +74,7 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
         filter=config.resize_filter,
         cache_dir=execution.cache_dir,
         skip_bad=execution.skip_bad,
+        meanwhile=backend.load,
     )
     index = data.keep_tissue(found.checked(found.index, pixels), pixels, config.min_tissue)
 

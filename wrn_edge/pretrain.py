@@ -144,6 +144,7 @@ def pretrain(request: configuration.Request[PretrainConfig]) -> Run:
         filter=config.resize_filter,
         cache_dir=execution.cache_dir,
         skip_bad=execution.skip_bad,
+        meanwhile=backend.load,
     )
     index = pixels.kept(index)
     classes = sorted(index.label.unique())

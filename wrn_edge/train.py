@@ -51,7 +51,7 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
         Finished; the same call finds it again.
     """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
-    from common import images, lifecycle, material
+    from common import backend, images, lifecycle, material
     from common.datasets import breakhis
     from wrn_edge import data
 
@@ -71,6 +71,7 @@ def train(config: Config | Request[Config] | None = None, **settings: Any) -> Ru
         filter=config.resize_filter,
         cache_dir=execution.cache_dir,
         skip_bad=execution.skip_bad,
+        meanwhile=backend.load,
     )
     index = found.checked(found.index, pixels)
     split = found.split(index, lambda index: data.make_split(index, config, execution))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from common.backend import cores
 from common.errors import InputError
 from common.files import expanded
+from common.images import apart
 from common.images.build import Transform, build, fill_fingerprints
 from common.images.messages import all_problems, say, several
 from common.images.pixels import Pixels
@@ -52,6 +54,7 @@ def cached(
     transform: Transform | None = None,
     transform_id: str = "none",
     skip_bad: bool = False,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Pixels:
     """Decode and resize images once; from then on map them from the cache.
 
@@ -83,6 +86,9 @@ def cached(
         Says everything that decides what `transform` does; another text is another cache.
     skip_bad : bool
         Leave out images that cannot be used; the result's `skipped` names them.
+    meanwhile : callable, optional
+        Loads what is needed afterwards, such as `backend.load`: called where many images are to be
+        decoded, which another process does then. What it refuses is told where it is called again.
 
     Returns
     -------
@@ -108,6 +114,14 @@ def cached(
     workers = workers or cores()
     store.load()
     rows = store.find(paths)
+    if meanwhile is not None and transform is None and (rows < 0).sum() >= apart.MANY:
+        asked: dict[str, Any] = {
+            "data_dir": str(root), "images": images, "size": int(size), "filter": filter,
+            "cache_dir": str(cache_folder(cache_dir)), "workers": workers, "progress": progress,
+        }  # fmt: skip
+        apart.fill_beside(asked, meanwhile)
+        store.load()
+        rows = store.find(paths)
     if (rows < 0).any() or store.damaged(rows, workers):
         with store.lock(progress):
             # Another process may have built or mended it while this one waited.
