@@ -7,12 +7,13 @@ import subprocess
 import sys
 import zipfile
 
+import pandas as pd
 import pytest
 import yaml
 from card_numbers import NUMBER, foreign
 from run_folder import TASKS, make
 
-from common import card, checklists, datasets, papers, runs
+from common import card, checklists, datasets, evaluation, papers, report, runs
 from common.card.__main__ import main
 from common.config import to_dict
 from common.errors import InputError
@@ -294,3 +295,16 @@ def test_the_example_of_a_folder_to_publish_runs(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert image.name in done.stdout and "p_3+" in done.stdout
+
+
+def test_patients_that_are_known_of_some_images_alone_are_told(tmp_path):
+    folder = make(tmp_path, "binary", pictures=False)
+    for name in ("predictions.csv", "split.csv"):
+        table = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+        table.loc[table.index[table["part"] == "test"][:100], "case"] = ""
+        table.to_csv(folder / name, index=False)
+    evaluation.evaluate_run(folder)
+    said = "100 of 393 images have no patient, so intervals are over images and too narrow."
+    assert said in text_of(folder)
+    report.write(folder)
+    assert said in (folder / "report.html").read_text(encoding="utf-8")

@@ -110,7 +110,13 @@ def test_images_that_are_missing(run):
     assert list(wrong(seal(run))) == ["images"]
     edit(run, expected_images=52, n_images=52, skipped=[{"image": "a.png", "reason": "cut"}])
     assert wrong(seal(run))["images"] == "52 of 52, 1 left out by --skip-bad"
-    edit(run, skipped=[], recompressed=7)
+    edit(run, skipped=[], own={"root": "/somewhere"}, expected_images=None)
+    assert wrong(seal(run))["images"] == "52 of one's own, which fill no row"
+    values = json.loads((run / "config.json").read_text())
+    del values["own"]
+    (run / "config.json").write_text(json.dumps(values))
+    assert wrong(seal(run))["images"] == "52 of a number that is not noted"
+    edit(run, expected_images=52, recompressed=7)
     assert wrong(seal(run))["images"] == "52 of 52, JPEG copies among them"
 
 

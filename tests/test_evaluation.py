@@ -436,3 +436,5 @@ def test_commands_print_and_report_errors(tmp_path, predictions, capsys):
     out = capsys.readouterr().out
     assert "p = 1" in out
     assert "SYNTHETIC" in out
+    assert metrics_command(["compare", str(run), str(run / ".." / "run")]) == 0
+    assert "a and b are the same run" in capsys.readouterr().out

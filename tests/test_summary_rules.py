@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common import metrics
-from common.metrics import shown
+from common.metrics import pairs, shown, stored
 from common.metrics.summary import aligned, summary
 
 TWO = ["benign", "malignant"]
@@ -175,3 +175,37 @@ def test_columns_of_a_text_table():
     assert aligned([["name", "n"], ["x", "10"], ["longest", ""]]) == [
         "name      n", "x        10", "longest",
     ]  # fmt: skip
+
+
+# --- patients that are known of some images ------------------------------------------------------
+
+HALF = "4 of 8 images have no patient, so intervals are over images and too narrow"
+
+
+@pytest.mark.parametrize("unknown", ["", None, np.nan])
+def test_patients_known_of_some_images_are_told_with_what_follows(unknown):
+    """It said "patients unknown", and the interval was narrower than with all of them named."""
+    result = computed(cases=np.array([*"ppqq", *[unknown] * 4], dtype=object))
+    assert result["n_without_patient"] == 4 and result["n_patients"] is None
+    stored.require_scores(result)
+    assert shown.half_known(result) == HALF
+    text = summary(result)
+    assert "test images        8, of 4 the patient is unknown\n" in text
+    assert HALF in text.splitlines()
+    compared = {"n": 8, "n_patients": None, "n_without_patient": 4, "difference_ci": None}
+    counts = dict.fromkeys(("both_right", "only_a", "only_b", "both_wrong"), 2)
+    scores = dict.fromkeys(("accuracy_a", "accuracy_b", "difference", "mcnemar_p"), 0.5)
+    assert f"note       {HALF}" in pairs.text("a", "b", compared | counts | scores)
+    for cases in (list("ppqqrrss"), [unknown] * 8, None):
+        result = computed(cases=cases)
+        assert "n_without_patient" not in result and shown.half_known(result) == ""
+    one = shown.half_known({"n": 8, "n_without_patient": 1})
+    assert one.startswith("1 of 8 images has no patient")
+
+
+def test_each_magnification_tells_of_its_own_patients():
+    result = computed(cases=[*"ppqqrr", "", ""], magnifications=["40X"] * 5 + ["100X"] * 3)
+    assert result["n_without_patient"] == 2
+    parts = result["by_magnification"]
+    assert parts["100X"]["n_without_patient"] == 2
+    assert parts["40X"]["ci_unit"] == "image" and "n_without_patient" not in parts["40X"]

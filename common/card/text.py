@@ -168,6 +168,8 @@ def _scores(files: RunFiles) -> list[str]:
     tested = f"{scores['n']} test images of {patients} patients" if patients else (
         f"{scores['n']} test images, patients unknown"
     )  # fmt: skip
+    half = shown.half_known(scores)
+    tested = f"{scores['n']} test images" if half else tested
     names = [markdown.name(name) for name in files.classes]
     matrix = zip(names, scores["confusion_matrix"], strict=False)
     each_class = [
@@ -180,7 +182,8 @@ def _scores(files: RunFiles) -> list[str]:
         "",
         *[f"**{notices.SYNTHETIC}**\n"] * files.synthetic,
         f"On {tested}, split {answers.facts(files).get('split', 'unknown')}: accuracy "
-        f"**{percent(scores['accuracy'])}** ({head['correct']} of {scores['n']}), {bounds}.",
+        f"**{percent(scores['accuracy'])}** ({head['correct']} of {scores['n']}), {bounds}."
+        + (f" {half}." if half else ""),
         "",
         *markdown.table(("score", "value", "interval", "what it is"), head["rows"]),
         "Of each class:",

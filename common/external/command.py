@@ -182,12 +182,15 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 def _introduction(others: Others) -> str:
     sizes = datasets.counts(others.table, "label")
     known = others.table["case"][others.table["case"] != ""].nunique()
+    unknown = int((others.table["case"] == "").sum())
+    who = plural(known, "patient") if known else "patients unknown"
+    if known and unknown:
+        who += f", and {plural(unknown, 'image')} whose patient is unknown"
     left = [f"{n} {name}" for name, n in others.left_out.items()]
     return (
         f"judged on {others.title}: {len(others.table)} images, "
         f"{', '.join(f'{n} {name}' for name, n in sizes.items())}, "
-        f"{plural(known, 'patient') if known else 'patients unknown'}"
-        f"{f'; left out: {listed(left)}' if left else ''}"
+        f"{who}{f'; left out: {listed(left)}' if left else ''}"
     )
 
 
@@ -201,6 +204,8 @@ def _beside(run: runs.Run, found: Mapping[str, Any]) -> str:
     lines.insert(len(lines) and 1, f"on {found['title']}  {_score(found['metrics'])}")
     if found["without_copies"]:
         lines.append(f"without copies of the run's images  {_score(found['without_copies'])}")
+    if half := shown.half_known(found["metrics"]):
+        lines.append(half)
     return "\n".join(lines)
 
 

@@ -40,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     if any(run.synthetic for run in found):
         print(notices.SYNTHETIC)
     print(pairs.text(str(a.path), str(b.path), result))
+    if a.path.samefile(b.path) or (a.record.run_id and a.record.run_id == b.record.run_id):
+        print("note       a and b are the same run: name two to compare them")
     return 0
 
 

@@ -22,7 +22,7 @@ from common.metrics.bootstrap import intervals_of, values_of
 from common.metrics.catalogue import class_scores
 from common.metrics.counts import confusion_matrix, one_vs_rest
 from common.metrics.ground import ground_of
-from common.metrics.groups import by_number, known, slide_folders
+from common.metrics.groups import by_number, known, slide_folders, without_name
 from common.metrics.intervals import REPLICATES
 from common.metrics.probabilities import above_half, auc_of
 from common.metrics.score import Counts, Images
@@ -54,7 +54,8 @@ def compute(
     classes : sequence of str
         K class names, those absent from the labels too.
     cases : str array (n,), optional
-        Patient of each image. Where one is unknown (empty), patients count as not known.
+        Patient of each image. Where one is unknown (empty), patients count as not known, and
+        ``n_without_patient`` says how many are.
     magnifications : str array (n,), optional
         For example ``40X``; where all are known, `by_magnification` repeats the metrics for each.
     folders : str array (n,), optional
@@ -106,13 +107,17 @@ def compute(
     if positive is not None and positive not in names:
         raise ValueError(f"positive class {positive!r} is none of {names}")
     probabilities = softmax(probabilities)
+    nameless = np.zeros(labels.size, bool)
     if cases is not None:
-        cases = known(same_length(cases, labels.size, "cases"))
+        cases = same_length(cases, labels.size, "cases")
+        nameless, cases = without_name(cases), known(cases)
     if magnifications is not None:
         magnifications = known(same_length(magnifications, labels.size, "magnifications"))
 
     result: dict[str, Any] = {"split": split, "synthetic": bool(synthetic)}
-    result |= _section(labels, probabilities, names, cases, positive, replicates, seed)
+    result |= _section(
+        labels, probabilities, names, cases, positive, replicates, seed, nameless=nameless
+    )
     result["by_magnification"] = {}
     if magnifications is not None:
         folders = slide_folders(folders, cases, labels.size)
@@ -127,6 +132,7 @@ def compute(
                 replicates,
                 seed,
                 None if folders is None else folders[chosen],
+                nameless=nameless[chosen],
             )
     return result
 
@@ -171,6 +177,8 @@ def _section(
     replicates: int,
     seed: int,
     folders: np.ndarray | None = None,
+    *,
+    nameless: np.ndarray,
 ) -> dict[str, Any]:
     """Metrics of one set of images: the whole test set, or one magnification of it."""
     predicted = predicted_classes(probabilities)
@@ -195,6 +203,8 @@ def _section(
         "n": len(labels),
         "correct": int(images.correct.sum()),
         "n_patients": None if cases is None else ground.total,
+        # Of all images it goes without saying.
+        **({"n_without_patient": int(nameless.sum())} if 0 < nameless.sum() < len(labels) else {}),
         "accuracy": float(values["accuracy"]),
         "accuracy_ci": None if ends is None else list(ends),
         "ci_unit": ground.unit,

@@ -28,10 +28,26 @@ def known(values: Any) -> np.ndarray | None:
         None if any is unknown, or there are none.
     """
     given = np.asarray(values)
-    if given.dtype.kind in "fO" and any(each is None or each != each for each in given.ravel()):
-        return None
-    values = given.astype(str)
-    return values if values.size and (values != "").all() else None
+    return None if not given.size or without_name(given).any() else given.astype(str)
+
+
+def without_name(values: Any) -> np.ndarray:
+    """Say which images have no patient, magnification or other name.
+
+    Parameters
+    ----------
+    values : array-like of str (n,)
+        An unknown one is empty, None or NaN.
+
+    Returns
+    -------
+    bool array (n,)
+    """
+    given = np.asarray(values)
+    unknown = given.astype(str) == ""
+    if given.dtype.kind in "fO":
+        unknown |= np.array([each is None or each != each for each in given.ravel()], bool)
+    return unknown
 
 
 # --- patients ----------------------------------------------------------------------------------

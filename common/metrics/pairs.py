@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import InputError
+from common.metrics import shown
 from common.metrics.arguments import columns, whole
-from common.metrics.groups import known
+from common.metrics.groups import known, without_name
 from common.metrics.intervals import REPLICATES, percentile_interval, resample
 from common.metrics.jackknife import MOST_UNITS, jackknife_interval, without_each
 from common.predictions import COLUMNS, classes_of, column, correct, of_part
@@ -83,7 +84,7 @@ def compare(
     replicates, seed = whole(replicates, 1, "replicates"), whole(seed, 0, "seed")
     a, b = _paired(predictions_a, predictions_b, part)
     right_a, right_b = correct(a), correct(b)
-    cases = known(a["case"].to_numpy())
+    cases, nameless = known(a["case"].to_numpy()), without_name(a["case"].to_numpy())
     n_patients = None if cases is None else len(np.unique(cases))
     difference = right_a.astype(int) - right_b.astype(int)
     interval = difference_interval(difference, cases, replicates=replicates, seed=seed)
@@ -91,6 +92,7 @@ def compare(
     return {
         "n": len(a),
         "n_patients": n_patients,
+        **({"n_without_patient": int(nameless.sum())} if 0 < nameless.sum() < len(a) else {}),
         "accuracy_a": float(right_a.mean()),
         "accuracy_b": float(right_b.mean()),
         "difference": float(difference.mean()),
@@ -210,6 +212,8 @@ def text(a: str, b: str, result: dict[str, Any]) -> str:
             f"a - b      {points:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f} "
             f"(paired {result['ci_method']} over {result['ci_unit']}s)"
         )
+    if half := shown.half_known(result):
+        lines.append(f"note       {half}")
     lines += [
         f"right      both {result['both_right']}   only a {result['only_a']}   "
         f"only b {result['only_b']}   neither {result['both_wrong']}",

@@ -106,6 +106,29 @@ def interval(metrics: Mapping[str, Any], path: str) -> tuple[float, float] | Non
     return None if pair is None else (pair[0], pair[1])
 
 
+def half_known(metrics: Mapping[str, Any]) -> str:
+    """Say that only some images have a patient, and what follows.
+
+    Parameters
+    ----------
+    metrics : mapping
+        As in `of_test`, or what `pairs.compare` gives.
+
+    Returns
+    -------
+    str
+        Without its full stop; "" where all have one, none has, or an older file does not say.
+    """
+    unknown = metrics.get("n_without_patient")
+    if not unknown:
+        return ""
+    have = "has" if unknown == 1 else "have"
+    return (
+        f"{unknown} of {metrics['n']} images {have} no patient, so intervals are over images and "
+        "too narrow"
+    )
+
+
 NEARLY_ONE = 0.98
 """An area under the curve above which its interval over patients is too short: in simulated studies
 of 12 to 70 patients it held the truth in 75 to 95 of 100 (docs/intervals.md)."""

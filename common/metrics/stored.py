@@ -13,7 +13,16 @@ from common.errors import InputError, brief
 from common.files import read_json
 from common.metrics import catalogue
 
-_COUNTS = {"n", "correct", "n_patients", "n_folders", "tp_at_half", "above_half", "best_epoch"}
+_COUNTS = {
+    "n",
+    "correct",
+    "n_patients",
+    "n_without_patient",
+    "n_folders",
+    "tp_at_half",
+    "above_half",
+    "best_epoch",
+}
 _CLASS_COUNTS = {"support", "tp", "tn", "fp", "fn"}
 _TEXTS = {"split", "ci_unit", "ci_method", "intervals_method", "auc_kind", "positive_class"}
 _CHOICES = {

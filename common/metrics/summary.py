@@ -44,7 +44,11 @@ def summary(metrics: dict[str, Any]) -> str:
     """
     patients = metrics["n_patients"]
     entries = [("split", metrics["split"])] if metrics["split"] else []
-    entries.append(("test images", f"{metrics['n']}, patients {patients or 'unknown'}"))
+    half = shown.half_known(metrics)
+    who = f"of {metrics['n_without_patient']} the patient is unknown" if half else (
+        f"patients {patients or 'unknown'}"
+    )  # fmt: skip
+    entries.append(("test images", f"{metrics['n']}, {who}"))
     for line, found in itertools.groupby(shown.of_test(metrics), key=lambda each: each.score.line):
         entries.append((str(line), _line(list(found))))
         if line == "accuracy":
@@ -131,8 +135,9 @@ def _ends(each: shown.Shown) -> str:
 
 
 def _notes(metrics: dict[str, Any]) -> list[str]:
-    """Why scores and intervals are missing."""
-    told = shown.notes(shown.of_test(metrics))
+    """Why intervals are too narrow, and scores and intervals missing."""
+    told = [half] if (half := shown.half_known(metrics)) else []
+    told += shown.notes(shown.of_test(metrics))
     for name in metrics["classes"]:
         told += [f"{name}: {note}" for note in shown.notes(shown.of_class(metrics, name))]
     return [line for note in told for line in textwrap.wrap(note, 98, subsequent_indent="  ")]

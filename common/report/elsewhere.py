@@ -207,10 +207,11 @@ def _adapted(title: str, found: Mapping[str, Any]) -> dict[str, Any]:
 def _line(title: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
     found = [each for each in shown.of_test(metrics) if each.score.key in SCORES]
     patients = metrics.get("n_patients")
-    told = f", {plural(patients, 'patient')}" if patients else ", patients unknown"
+    told = f"{plural(patients, 'patient')}" if patients else "patients unknown"
+    told = shown.half_known(metrics) or told
     return {
         "title": title,
-        "images": f"{plural(int(metrics['n']), 'image')}{told}",
+        "images": f"{plural(int(metrics['n']), 'image')}, {told}",
         "cells": {each.score.title: (score(each), interval(each)) for each in found},
         "sure": held(metrics),
     }

@@ -52,6 +52,7 @@ def headline(files: RunFiles) -> dict[str, Any] | None:
         "high": high,
         "method": METHODS[scores.get("ci_method") or "bootstrap"].format(scores["ci_unit"]),
         "unknown_because": next((each.reason for each in told if each.score.key == "accuracy"), ""),
+        "half_known": shown.half_known(scores),
         "notes": shown.notes(told),
         "patients": scores.get("n_patients"),
         "majority": majority,

@@ -168,7 +168,9 @@ def _row(run: runs.Run, presets: list[str]) -> Finding:
 def _images(run: runs.Run) -> Finding:
     record = run.record
     fine = whole(run)
-    words = f"{record.n_images} of {record.expected_images}"
+    if record.own:
+        return Finding("images", False, f"{record.n_images} of one's own, which fill no row")
+    words = f"{record.n_images} of {record.expected_images or 'a number that is not noted'}"
     if record.skipped:
         words += f", {len(record.skipped)} left out by --skip-bad"
     if record.get("recompressed"):

@@ -41,6 +41,8 @@ class Line(NamedTuple):
         Balanced accuracy.
     difference, difference_ends : float and (float, float), or None
         Accuracy of an adapted network less that of the network as it is, and its interval.
+    nameless : int or None
+        Images of unknown patients, where those of others are known.
     """
 
     run: str
@@ -54,6 +56,7 @@ class Line(NamedTuple):
     balanced: float | None
     difference: float | None = None
     difference_ends: Sequence[float] | None = None
+    nameless: int | None = None
 
 
 def of_run(run: runs.Run) -> list[Line]:
@@ -109,6 +112,7 @@ def _line(run: runs.Run, on: str, metrics: Mapping[str, Any]) -> Line:
         run.record.name or run.path.name, run.record.preset or "", on, int(metrics["n"]),
         metrics.get("n_patients"), metrics.get("correct"), float(metrics["accuracy"]),
         metrics.get("accuracy_ci"), metrics.get("balanced_accuracy"),
+        nameless=metrics.get("n_without_patient"),
     )  # fmt: skip
 
 
@@ -134,7 +138,7 @@ def cells(lines: Sequence[Line]) -> list[list[str]]:
                 "" if line.run == before else line.run,
                 line.on,
                 str(line.images),
-                "unknown" if line.patients is None else str(line.patients),
+                _patients(line),
                 f"{100 * line.accuracy:.2f}",
                 ends_text(line.ends, 100, 2),
                 "–" if line.balanced is None else f"{100 * line.balanced:.2f}",
@@ -143,6 +147,12 @@ def cells(lines: Sequence[Line]) -> list[list[str]]:
         )
         before = line.run
     return found
+
+
+def _patients(line: Line) -> str:
+    if line.patients is not None:
+        return str(line.patients)
+    return f"unknown of {line.nameless}" if line.nameless else "unknown"
 
 
 def records(lines: Sequence[Line]) -> list[dict[str, Any]]:
