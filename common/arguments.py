@@ -1,4 +1,7 @@
-"""The parser of every command line: no flag is abbreviated, and the nearest name is suggested."""
+"""The parser of every command line: no flag is abbreviated, the nearest name is suggested.
+
+Where a command is to write is looked at as soon as the line is read (`common.files.outputs`).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
+
+from common.files import OUTPUTS, require_outputs
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,15 +32,29 @@ class Parser(argparse.ArgumentParser):
         self._given: list[str] = []
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse what is known, as `argparse` does.
+        """Parse what is known, as `argparse` does, and look at what is to be written.
 
         Parameters
         ----------
         args, namespace
             As there.
+
+        Raises
+        ------
+        InputError
+            As `require_outputs`.
         """
         self._given = list(sys.argv[1:] if args is None else args)
-        return super().parse_known_args(args, namespace)
+        found, rest = super().parse_known_args(args, namespace)
+        given = [(each, getattr(found, each.dest, None)) for each in self._actions
+                 if each.choices is None]  # fmt: skip
+        outputs = {
+            each.option_strings[-1] if each.option_strings else str(each.metavar or each.dest):
+            (each.type, value)
+            for each, value in given if each.type in OUTPUTS and value is not None
+        }  # fmt: skip
+        require_outputs(outputs, [value for each, value in given if each.type not in OUTPUTS])
+        return found, rest
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and which names are near, and end with exit code 2.

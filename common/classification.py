@@ -14,6 +14,8 @@ from common import (
     acquaintance,
     backend,
     confidence,
+    datasets,
+    files,
     images,
     notices,
     predictions,
@@ -23,7 +25,6 @@ from common import (
 )
 from common.datasets import own
 from common.errors import InputError
-from common.files import path_argument, write_sheet
 
 if TYPE_CHECKING:
     import keras
@@ -268,20 +269,20 @@ def main(package: str, arguments: list[str] | None = None) -> int:
         "2 if nothing is.",
     )
     parser.add_argument(
-        "images", nargs="*", type=path_argument, metavar="IMAGE", help="files or folders"
+        "images", nargs="*", type=files.path_argument, metavar="IMAGE", help="files or folders"
     )
     parser.add_argument(
-        "--images", dest="listing", type=path_argument, metavar="FILE",
+        "--images", dest="listing", type=files.path_argument, metavar="FILE",
         help="those of a CSV with a column image, or of a folder and all folders in it",
     )  # fmt: skip
     parser.add_argument(
-        "--run", required=True, type=path_argument, metavar="RUN", help="a run folder"
+        "--run", required=True, type=files.path_argument, metavar="RUN", help="a run folder"
     )
     parser.add_argument(
-        "--output", type=path_argument, metavar="CSV", help="also write the table there"
+        "--output", type=files.output_path, metavar="CSV", help="also write the table there"
     )
     parser.add_argument(
-        "--gradcam", type=path_argument, metavar="DIR",
+        "--gradcam", type=files.output_folder, metavar="DIR",
         help="write a Grad-CAM overlay of each image there",
     )  # fmt: skip
     parser.add_argument(
@@ -294,11 +295,21 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     run = runs.load_classifier(flags.run, package)
     if flags.tiles:
         return slides.predict(run, flags, stain_of(run))
+    if flags.output:
+        files.require_output(flags.output, "--output", folder=False, text=True)
     if not flags.images and flags.listing is None:
         raise InputError("no image is named: give files or folders, or --images FILE.csv")
-    paths, bad = _files([_found(run, path) for path in flags.images], skip=flags.skip_bad)
+    paths, bad = datasets.named_images(
+        [_found(run, path) for path in flags.images], skip=flags.skip_bad
+    )
     if flags.listing is not None:
         paths += own.read(flags.listing, needs=()).paths()
+    if flags.output:
+        files.require_not_among(flags.output, paths, "--output")
+    if flags.gradcam:
+        from common import evidence
+
+        evidence.require_new(paths, flags.gradcam)
     terminal.line(acquaintance.introduction(run))
     count = len(paths)
 
@@ -313,8 +324,6 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     backend.load()
     model = runs.load_model(run)
     if flags.gradcam:
-        from common import evidence
-
         probabilities, maps = evidence.explained(run, model, pixels)
     else:
         probabilities = _probabilities(model, pixels, 16)
@@ -325,7 +334,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     print(_text(table))
     terminal.line(str(kept))
     if flags.output:
-        write_sheet(flags.output, table)
+        files.write_sheet(flags.output, table)
     if flags.gradcam:
         for path in evidence.overlays(run, paths, pixels, maps, table, flags.gradcam):
             print(terminal.plain(path))
@@ -344,30 +353,6 @@ def _found(run: runs.Run, path: Path) -> Path:
         return path
     image = Path(root) / path
     return image if image.is_file() else path
-
-
-def _files(paths: Sequence[Path], *, skip: bool = False) -> tuple[list[Path], list[str]]:
-    """Image files among the paths, of a folder all images directly in it; what is none, if skipped.
-
-    Without `skip` what is none is an InputError.
-    """
-    from common.datasets import looks_like_image
-
-    files: list[Path] = []
-    problems: list[str] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if looks_like_image(p.name))
-            if not inside:
-                problems.append(f"{path}: no images in this folder")
-            files += inside
-        elif path.exists():
-            files.append(path)
-        else:
-            problems.append(f"{path}: no such file")
-        if problems and not skip:
-            raise InputError(problems[0])
-    return files, problems
 
 
 def _text(table: pd.DataFrame) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from common import evaluation, figures, gradcam, images, predictions, runs, terminal
-from common.files import write_json
+from common.files import require_not_among, write_json
 from common.images import Pixels
 from common.runs.contents import write_looks
 from common.splits import leakage
@@ -270,12 +270,13 @@ def overlays(
     list of Path
         The pictures, one per image.
     """
+    names = _overlay_names(paths)
     written: list[Path] = []
     drawing = figures.Overlays()
     rows = table.to_dict("records")
     with terminal.progress("drawing maps", len(paths), "images") as bar:
         for i, (path, row) in enumerate(zip(bar.over(paths), rows, strict=True)):
-            target = folder / overlay_name(path, i, {each.name for each in written})
+            target = folder / names[i]
             title = f"{path.name}\n{row['predicted']}, {100 * row['probability']:.1f} %"
             found = {stage: each[i] for stage, each in maps.items()}
             written.append(drawing.save(target, pixels[i], found, title, run.synthetic))
@@ -283,6 +284,32 @@ def overlays(
 
 
 _LONGEST_STEM = 220  # bytes; a name has at most 255
+
+
+def require_new(paths: Sequence[Path], folder: Path) -> None:
+    """Refuse a folder in which an overlay would replace an image.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The images' files.
+    folder : Path
+        Of the pictures.
+
+    Raises
+    ------
+    InputError
+        Naming the overlay.
+    """
+    for name in _overlay_names(paths):
+        require_not_among(folder / name, paths, "--gradcam")
+
+
+def _overlay_names(paths: Sequence[Path]) -> list[str]:
+    names: list[str] = []
+    for i, path in enumerate(paths):
+        names.append(overlay_name(path, i, set(names)))
+    return names
 
 
 def overlay_name(path: Path, number: int, taken: set[str]) -> str:

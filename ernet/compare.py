@@ -17,7 +17,7 @@ from common import config as configuration
 from common import errors, evaluation, figures, metrics, notices, predictions, runs, tables
 from common.arguments import Parser
 from common.errors import InputError
-from common.files import path_argument
+from common.files import output_folder, path_argument
 from ernet.config import Config
 
 FACTORS = ("model", "magnification")
@@ -202,7 +202,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--score", default="accuracy", help="path in metrics.json (default: accuracy)"
     )
     parser.add_argument(
-        "--roc", type=path_argument, metavar="DIR", help="draw ROC curves of each model there"
+        "--roc", type=output_folder, metavar="DIR", help="draw ROC curves of each model there"
     )
     options = parser.parse_args(arguments)
     found = [run for run in runs.find(options.runs_dir, "ernet") if not run.synthetic]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import backbones, backend, errors, evaluation, measurements, tables
 from common.arguments import Parser
-from common.files import path_argument
+from common.files import output_text
 from ernet.config import BLOCKS, HONEST, PRESETS, Config
 from ernet.experiments import DEMO_PRESETS
 
@@ -168,7 +168,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--image-size", type=int, default=224, metavar="PX", help="default: 224")
     parser.add_argument("--er-sum", choices=("output", "input"), default="output")
     parser.add_argument("--er-block", choices=("resnet", "text"), default="resnet")
-    parser.add_argument("--json", type=path_argument, metavar="FILE",
+    parser.add_argument("--json", type=output_text, metavar="FILE",
                         help="write the counts of Table 1's rows there, for `tables`")  # fmt: skip
     parser.add_argument("--demo", action="store_true", help="with --json, of the demo's networks")
     options = parser.parse_args(arguments)

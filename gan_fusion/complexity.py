@@ -12,7 +12,7 @@ from typing import Any
 
 from common import backbones, backend, errors, evaluation, measurements, tables
 from common.arguments import Parser
-from common.files import path_argument
+from common.files import output_text
 from gan_fusion.config import FUSIONS, HONEST, PRESETS, Config
 from gan_fusion.experiments import DEMO_PRESETS
 
@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
         description="Parameters of the fusion network in both readings, counted on the built "
         "networks, beside Table 6.",
     )
-    parser.add_argument("--json", type=path_argument, metavar="FILE",
+    parser.add_argument("--json", type=output_text, metavar="FILE",
                         help="write the counts there, for `tables`")  # fmt: skip
     parser.add_argument("--demo", action="store_true", help="with --json, of the demo's networks")
     options = parser.parse_args(arguments)

@@ -13,7 +13,7 @@ from common.arguments import Parser
 from common.backbones.weights import download
 from common.datasets import own
 from common.errors import InputError
-from common.files import path_argument
+from common.files import output_file, path_argument
 from common.networks import NETWORKS
 
 _AT_ONCE = 64  # images that are held decoded
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="imagenet, none, or the path of a file without top (default: imagenet)",
     )  # fmt: skip
     command.add_argument("--image-size", type=int, default=224, metavar="PX", help="default: 224")
-    command.add_argument("--out", required=True, type=path_argument, metavar="F.npz")
+    command.add_argument("--out", required=True, type=output_file, metavar="F.npz")
     options = parser.parse_args(arguments)
     if options.command == "features":
         _features(options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common import card, errors, notices
 from common.arguments import Parser
-from common.files import path_argument
+from common.files import output_folder, path_argument
 from common.report import files as run_files
 
 
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--run", required=True, type=path_argument, metavar="RUN", help="a run of a classifier"
     )
     parser.add_argument(
-        "--out", type=path_argument, metavar="DIR", help="a new folder; without it the card is "
+        "--out", type=output_folder, metavar="DIR", help="a new folder; without it the card is "
         "printed",
     )  # fmt: skip
     chosen = parser.parse_args(arguments)

@@ -26,7 +26,7 @@ from common.datasets.index import (
     two_labels,
     warn_two_labels,
 )
-from common.datasets.listing import File, looks_like_image, scan
+from common.datasets.listing import File, looks_like_image, named_images, scan
 from common.errors import SHOWN, InputError, listed
 from common.notices import SYNTHETIC_MARKER
 
@@ -48,6 +48,7 @@ __all__ = [
     "listed",
     "looks_like_image",
     "missing_classes",
+    "named_images",
     "no_patients",
     "recompressed",
     "resolved",

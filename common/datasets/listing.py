@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -132,3 +133,46 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
+
+
+def named_images(
+    paths: Sequence[Path], *, skip: bool = False, flag: str = "--images"
+) -> tuple[list[Path], list[str]]:
+    """Image files among paths that a person typed, of a folder all images directly in it.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files and folders.
+    skip : bool
+        Whether to go on where one is neither.
+    flag : str
+        Which takes lists.
+
+    Returns
+    -------
+    files, problems : list of Path, list of str
+        What there is, and what is wrong with the other paths.
+
+    Raises
+    ------
+    InputError
+        Without `skip`, if anything is wrong.
+    """
+    files: list[Path] = []
+    problems: list[str] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(each for each in path.iterdir() if looks_like_image(each.name))
+            if not inside:
+                problems.append(f"{path}: no images in this folder")
+            files += inside
+        elif path.suffix.lower() == ".csv" and path.exists():
+            problems.append(f"{path}: is a list, no image; give it with {flag} {path}")
+        elif path.exists():
+            files.append(path)
+        else:
+            problems.append(f"{path}: no such file")
+        if problems and not skip:
+            raise InputError(problems[0])
+    return files, problems

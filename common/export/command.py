@@ -17,7 +17,7 @@ from common.errors import InputError
 from common.export import preparing
 from common.export.conversion import CONVERTERS, PRECISIONS
 from common.export.writing import export, table
-from common.files import path_argument, read_table
+from common.files import output_folder, path_argument, read_table
 from common.runs import data_folder
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def main(package: str | None = None, arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS), help="default: all"
     )
-    parser.add_argument("--out", type=path_argument, metavar="DIR", help="default: RUN/export")
+    parser.add_argument("--out", type=output_folder, metavar="DIR", help="default: RUN/export")
     parser.add_argument("--data-dir", type=path_argument, metavar="D", help="the data set's folder")
     parser.add_argument(
         "--converter", choices=tuple(CONVERTERS), help="default: the one that agrees better"

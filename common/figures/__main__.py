@@ -13,7 +13,7 @@ from common import config, errors, evaluation, figures, images, papers, predicti
 from common.arguments import Parser
 from common.datasets import DATA_VARIABLE
 from common.errors import InputError
-from common.files import path_argument, read_table
+from common.files import output_file, path_argument, read_table
 from common.metrics import confusion_matrix
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "runs", nargs="+" if several else 1, metavar="RUN", type=path_argument,
             help="a run folder, or what names one",
         )  # fmt: skip
-        part.add_argument("--out", required=True, type=path_argument, metavar="PNG")
+        part.add_argument("--out", required=True, type=output_file, metavar="PNG")
         if name == "augmented":
             part.add_argument(
                 "--data-dir", type=path_argument, default=os.environ.get(DATA_VARIABLE) or None,

@@ -1,9 +1,20 @@
 """Files that are whole or not there, files that are checked when they are read, and paths.
 
-`paths` reads what somebody typed, `reading` what may come from a stranger, and `writing` writes
-every file of this project: under another name, renamed when it is complete.
+`paths` reads what somebody typed, `outputs` looks whether it may be written, `reading` reads what
+may come from a stranger, and `writing` writes every file of this project: under another name,
+renamed when it is complete.
 """
 
+from common.files.outputs import (
+    OUTPUTS,
+    output_file,
+    output_folder,
+    output_path,
+    output_text,
+    require_not_among,
+    require_output,
+    require_outputs,
+)
 from common.files.paths import expanded, path_argument
 from common.files.reading import (
     MAX_CSV,
@@ -34,6 +45,7 @@ from common.files.writing import (
 __all__ = [
     "MAX_CSV",
     "MAX_JSON",
+    "OUTPUTS",
     "as_bytes",
     "atomic_path",
     "csv_lines",
@@ -41,6 +53,10 @@ __all__ = [
     "disk_is_full",
     "expanded",
     "file_hash",
+    "output_file",
+    "output_folder",
+    "output_path",
+    "output_text",
     "parsed_object",
     "path_argument",
     "plain",
@@ -49,6 +65,9 @@ __all__ = [
     "read_table",
     "read_text",
     "replace_block",
+    "require_not_among",
+    "require_output",
+    "require_outputs",
     "separated",
     "sheet_text",
     "write_csv",

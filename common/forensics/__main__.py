@@ -44,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--all", action="store_true", help="print what is possible, too")
     parser.add_argument(
-        "--csv", type=files.path_argument, metavar="OUT", help="write the verdicts beside the lines"
+        "--csv", type=files.output_text, metavar="OUT", help="write the verdicts beside the lines"
     )
-    parser.add_argument("--page", type=files.path_argument, metavar="OUT", help="write a page")
+    parser.add_argument("--page", type=files.output_text, metavar="OUT", help="write a page")
     flags = parser.parse_args(arguments)
     judged = [_judged(name, *forensics.table_of(name)) for name in flags.numbers]
     for each in judged:

@@ -9,7 +9,7 @@ from common import errors, evaluation, notices, runs
 from common.arguments import Parser
 from common.datasets.words import likely_positive
 from common.errors import InputError
-from common.files import path_argument, write_csv, write_json
+from common.files import output_folder, path_argument, write_csv, write_json
 from common.metrics import shown
 from common.metrics.summary import aligned
 from common.probe import features, fitting, listing
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folds", type=int, default=5, metavar="K", help="default: 5")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument("--positive", metavar="CLASS", help="of two classes")
-    parser.add_argument("--out", type=path_argument, metavar="DIR",
+    parser.add_argument("--out", type=output_folder, metavar="DIR",
                         help="write predictions and probe.json there")  # fmt: skip
     flags = parser.parse_args(arguments)
     run = None if flags.run is None else runs.load_classifier(flags.run)

@@ -8,7 +8,7 @@ import sys
 
 from common import errors, results, terminal
 from common.arguments import Parser
-from common.files import path_argument
+from common.files import output_folder, path_argument
 from common.papers import PAPERS
 from common.reproduce import TWINS, Item, executors, items
 from common.reproduce.check import check
@@ -64,10 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
                         help="who vouches for them (default: %(default)s)")  # fmt: skip
     look = commands.add_parser("check", help="is a stranger's run what it says; does it fill a row")
     look.add_argument("runs", nargs="+", type=path_argument, metavar="FOLDER", help="run folders")
-    look.add_argument("--add", type=path_argument, metavar="DIR",
+    look.add_argument("--add", type=output_folder, metavar="DIR",
                       help="write what is fine to the results files there")  # fmt: skip
     pages = commands.add_parser("site", help="write all that is known as a static site")
-    pages.add_argument("out", type=path_argument, metavar="OUT", help="its folder; an earlier site "
+    pages.add_argument("out", type=output_folder, metavar="OUT", help="its folder; an earlier site "
                        "there is replaced")  # fmt: skip
     pages.add_argument("--demo", action="store_true", help="of SYNTHETIC runs: which there are, "
                        "and their pages; they fill no row")  # fmt: skip

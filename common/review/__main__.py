@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from common import errors, files, papers, report
 from common.arguments import Parser
-from common.files import path_argument
+from common.files import output_text, path_argument
 from common.review import content, review, text
 
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "docs/review.md says how the files look. Exit code 0: nothing is wrong, 1: something is, "
         "2: bad input.",
     )
-    parser.add_argument("out", metavar="OUT", type=path_argument, help="the page, an HTML file")
+    parser.add_argument("out", metavar="OUT", type=output_text, help="the page, an HTML file")
     parser.add_argument(
         "--numbers", metavar="NUMBERS",
         help=f"printed numbers, as common.forensics takes them; or {', '.join(papers.PAPERS)}",
@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--positive", metavar="CLASS", help="positive class of two")
     parser.add_argument("--system", metavar="NAME",
                         help="which of the printed systems the predictions are of")  # fmt: skip
-    parser.add_argument("--csv", metavar="OUT", type=path_argument, help="write the findings")
-    parser.add_argument("--json", metavar="OUT", type=path_argument, help="write the findings")
+    parser.add_argument("--csv", metavar="OUT", type=output_text, help="write the findings")
+    parser.add_argument("--json", metavar="OUT", type=output_text, help="write the findings")
     flags = parser.parse_args(arguments)
     given = {"label": flags.truth, "predicted": flags.prediction, "case": flags.patient,
              "image": flags.image}  # fmt: skip

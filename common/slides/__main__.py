@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from common import errors, notices, terminal
 from common.arguments import Parser
-from common.files import path_argument
+from common.files import output_file
 from common.slides import drawing
 
 
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{notices.RESEARCH_USE}",
     )
     add = parser.add_argument
-    add("slide", type=path_argument, metavar="OUT.tif", help="the slide to write")
+    add("slide", type=output_file, metavar="OUT.tif", help="the slide to write")
     add("--side", type=int, default=4096, metavar="PX",
         help="width and height; default %(default)s")  # fmt: skip
     add("--seed", type=int, default=0, help="another gives another stain and other nests")

@@ -13,7 +13,7 @@ import numpy as np
 
 from common import acquaintance, confidence, images, notices, runs, terminal, writers
 from common.errors import InputError
-from common.files import write_json
+from common.files import require_output, write_json
 from common.slides import outputs, page, work
 from common.slides.identity import identity, key_of, require_same
 from common.slides.journal import Journal
@@ -163,6 +163,9 @@ def predict(run: runs.Run, flags: argparse.Namespace, normalise: work.Normalise)
                 else "no such file"
             )
             raise InputError(f"{path}: {what}")
+    folders = _folders(slides, flags.output)
+    for folder in folders:
+        require_output(folder, "--output", folder=True)
     shown = flags.map_class
     if shown is not None and shown not in (run.record.classes or []):
         raise InputError(f"--map-class {shown}: the run has {', '.join(run.record.classes or [])}")
@@ -181,7 +184,7 @@ def predict(run: runs.Run, flags: argparse.Namespace, normalise: work.Normalise)
         return loaded[0]
 
     marks: dict[str, Path] = {}
-    for path, folder in zip(slides, _folders(slides, flags.output), strict=True):
+    for path, folder in zip(slides, folders, strict=True):
         with opened(path) as slide:
             same = marks.setdefault(slide.mark, path) if slide.mark else path
             if same == path:

@@ -12,7 +12,17 @@ from common import datasets, errors, papers
 from common.arguments import Parser
 from common.datasets import DATA_VARIABLE, own
 from common.errors import InputError
-from common.files import expanded, path_argument, write_json, write_sheet, write_text
+from common.files import (
+    expanded,
+    output_file,
+    output_folder,
+    output_text,
+    path_argument,
+    require_not_among,
+    write_json,
+    write_sheet,
+    write_text,
+)
 from common.splits import audit, forms, leakage, public, shown
 from common.splits.files import read
 from common.splits.parts import PARTS
@@ -40,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_audit(commands)
     command = commands.add_parser("public", help="audit the public splits that are known by name")
     command.add_argument(
-        "--page", type=path_argument, metavar="FILE", help="write them as a page (docs/audits.md)"
+        "--page", type=output_text, metavar="FILE", help="write them as a page (docs/audits.md)"
     )
     command.set_defaults(run=_public)
     _add_price(commands)
@@ -71,10 +81,10 @@ def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
         "only names count",
     )
     command.add_argument(
-        "--json", type=path_argument, metavar="FILE", help="write the whole report here"
+        "--json", type=output_text, metavar="FILE", help="write the whole report here"
     )
     command.add_argument(
-        "--picture", type=path_argument, metavar="FILE", help="write a PNG of the worst pairs here"
+        "--picture", type=output_file, metavar="FILE", help="write a PNG of the worst pairs here"
     )
     command.set_defaults(run=_report)
 
@@ -107,7 +117,7 @@ def _add_audit(commands: argparse._SubParsersAction[Parser]) -> None:
         "--names-only", action="store_true", help="compare no pixels, also of a folder of images"
     )
     command.add_argument(
-        "--csv", type=path_argument, metavar="OUT", help="write all that is shared as a table"
+        "--csv", type=output_text, metavar="OUT", help="write all that is shared as a table"
     )
     command.set_defaults(run=_audit)
 
@@ -126,7 +136,7 @@ def _add_price(commands: argparse._SubParsersAction[Parser]) -> None:
     command.add_argument("--folds", type=int, default=4, help="default: 4")
     command.add_argument("--seeds", type=int, default=3, help="default: 3")
     command.add_argument(
-        "--output", type=path_argument, help="folder of runs and result (default: runs/price-PAPER)"
+        "--output", type=output_folder, help="folder of runs and result (default: runs/price-PAPER)"
     )
     command.set_defaults(run=_price)
 
@@ -138,6 +148,8 @@ def _report(options: argparse.Namespace) -> int:
         if "part" not in named.columns:
             raise InputError(f"{named.source}: says no parts; a list has them in a column part")
         split, data_dir = named.table.assign(part=named.table["official"]), named.root
+        if options.picture:
+            require_not_among(options.picture, named.paths(), "--picture")
     else:
         split = read(options.split_file)
         if data_dir is None and os.environ.get(DATA_VARIABLE):

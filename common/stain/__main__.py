@@ -19,7 +19,15 @@ from common import errors as command
 from common.arguments import Parser
 from common.datasets import own
 from common.errors import InputError
-from common.files import atomic_path, path_argument, read_json, write_json
+from common.files import (
+    atomic_path,
+    output_file,
+    output_folder,
+    output_text,
+    path_argument,
+    read_json,
+    write_json,
+)
 from common.images.formats import EXTENSIONS
 from common.stain import METHODS, Flag, Normalizer, choose_target, load
 from common.stain.unmixing import StainMatrixNormalizer
@@ -62,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "those that train",
     )
     part.add_argument(
-        "--output", type=path_argument, required=True, metavar="FILE", help="JSON to write"
+        "--output", type=output_text, required=True, metavar="FILE", help="JSON to write"
     )
     part.add_argument("--method", choices=METHODS, default="macenko", help="default: macenko")
     part.add_argument(
@@ -87,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "folder", type=path_argument,
         help="images, also in folders below it; or a CSV with a column image",
     )  # fmt: skip
-    part.add_argument("output", type=path_argument, help="folder to write to; names are kept")
+    part.add_argument("output", type=output_folder, help="folder to write to; names are kept")
     part.add_argument("--workers", type=int, default=1, help="threads (default: 1)")
     part.set_defaults(run=lambda o: apply(o.normalizer, o.folder, o.output, o.workers))
 
@@ -95,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     part.add_argument("normalizer", type=path_argument, help="file that fit wrote")
     part.add_argument("images", type=path_argument, nargs="+", help="images")
     part.add_argument(
-        "--output", type=path_argument, required=True, metavar="FILE", help="PNG to write"
+        "--output", type=output_file, required=True, metavar="FILE", help="PNG to write"
     )
     part.set_defaults(run=lambda o: show(o.normalizer, o.images, o.output))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from common import terminal
 from common.errors import InputError
-from common.files import path_argument, sheet_text, write_text
+from common.files import output_text, path_argument, sheet_text, write_text
 from common.tables.comparison import compared, with_others
 from common.tables.paper import Paper, load
 from common.tables.quoted import quoted_markdown
@@ -49,7 +49,7 @@ def main(
     )
     parser.add_argument("--format", choices=["markdown", "csv", "latex"], default="markdown")
     parser.add_argument(
-        "--output", type=path_argument, metavar="FILE", help="write there instead of printing"
+        "--output", type=output_text, metavar="FILE", help="write there instead of printing"
     )
     views = views or {}
     if views:

@@ -12,7 +12,7 @@ import numpy as np
 from common import notices, runs, terminal, writers
 from common.arguments import Parser
 from common.errors import InputError
-from common.files import file_hash, path_argument, write_json
+from common.files import file_hash, output_folder, path_argument, write_json
 from gan_fusion.gan.folder import GENERATION, claim, image_name, write_index
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--run", type=path_argument,
         help="run folder of the GAN (default: the newest finished one in runs)",
     )  # fmt: skip
-    parser.add_argument("--output", required=True, type=path_argument, help="folder to fill")
+    parser.add_argument("--output", required=True, type=output_folder, help="folder to fill")
     parser.add_argument("--count", type=int, default=640, help="images per class (default: 640)")
     parser.add_argument(
         "--labels", nargs="+", default=(), metavar="CLASS", help="classes (default: all it knows)"

@@ -9,7 +9,7 @@ from typing import Any
 from common import notices, runs
 from common.arguments import Parser
 from common.errors import InputError
-from common.files import path_argument, plain, read_json
+from common.files import output_folder, path_argument, plain, read_json
 from wrn_edge.bundle import contents, seal
 from wrn_edge.bundle.exported import PRECISIONS, find_data, find_model, read_export, tolerance
 from wrn_edge.bundle.golden import choose_golden
@@ -143,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--demo", action="store_true", help="train on synthetic tissue, export and bundle"
     )
     parser.add_argument(
-        "--out", type=path_argument, metavar="DIR",
+        "--out", type=output_folder, metavar="DIR",
         help="the bundle's folder, which must not exist (default: bundle in the run's folder)",
     )  # fmt: skip
     parser.add_argument(
