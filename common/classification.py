@@ -293,6 +293,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     slides.require_tiles(flags)
     run = runs.load_classifier(flags.run, package)
+    runs.require_model(run)
     if flags.tiles:
         return slides.predict(run, flags, stain_of(run))
     if flags.output:

@@ -261,11 +261,12 @@ class Model:
 
 @pytest.fixture
 def finished(tmp_path) -> Path:
-    """A run folder as `predict` finds it, but for the model."""
+    """A run folder as `predict` finds it; its model is an empty file."""
     folder = run_folder.make(tmp_path / "made", "binary", pictures=False)
     record = json.loads((folder / "config.json").read_text())
     record["config"] |= {"image_size": 32, "resize_filter": "area"}
     files.write_json(folder / "config.json", record)
+    (folder / "model.keras").touch()
     return folder
 
 

@@ -34,6 +34,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "load_model", lambda run: Model())
     monkeypatch.setattr(report, "write", lambda path: None)
     made = runs.load(run_folder.make(tmp_path / "runs", "binary", pictures=False))
+    (made.path / "model.keras").touch()
     made.note(config={**made.config, "image_size": 8, "resize_filter": "area"})
     return made
 

@@ -52,6 +52,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "load_model", lambda run: Model())
     monkeypatch.setattr(report, "write", lambda path: None)
     made = runs.load(run_folder.make(tmp_path / "runs", "binary", pictures=False))
+    (made.path / "model.keras").touch()
     rows = []
     for i, part in enumerate(("train", "train", "train", "validation", "test", "test")):
         save(tmp_path / "own" / f"{i}.png", tissue(i))

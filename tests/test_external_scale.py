@@ -32,6 +32,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "load_model", lambda run: Model())
     monkeypatch.setattr(report, "write", lambda path: None)
     made = runs.load(run_folder.make(tmp_path / "runs", "binary", pictures=False))
+    (made.path / "model.keras").touch()
     settings = {"image_size": 16, "resize_filter": "area"}
     made.note(config=made.config | settings, trained_size=[*FIELD])
     return made

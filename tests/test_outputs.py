@@ -145,6 +145,9 @@ def test_commands_refuse_to_replace_their_inputs(command, line, tmp_path, monkey
 def test_predict_keeps_its_images(tmp_path, monkeypatch):
     folder = run_folder.make(tmp_path / "made", "binary", pictures=False)
     package = json.loads((folder / "config.json").read_text())["package"]
+    with pytest.raises(InputError, match=r"model.keras: missing; restore .* --fresh"):
+        classification.main(package, ["--run", str(folder), str(tmp_path)])
+    (folder / "model.keras").touch()
     monkeypatch.setattr(runs, "load_model", lambda run: pytest.fail("work was done"))
     monkeypatch.setattr(classification, "_usable", lambda *_: pytest.fail("work was done"))
     names = [tmp_path / name for name in ("a.png", "a-gradcam.png", "list.csv")]

@@ -95,8 +95,13 @@ def test_a_run_is_named_by_path_name_or_beginning(folder, monkeypatch):
     (folder / "runs").symlink_to(folder)
     monkeypatch.chdir(folder)
     assert runs.load("pilot study").path == Path("runs") / pilot.relative_to(folder)
-    with pytest.raises(InputError, match="nobody: not a run folder"):
+    with pytest.raises(InputError, match=r"nobody: not a run folder .*common.runs list"):
         runs.load("nobody")
+    for name in ("pilot study", "T2", pilot.name):  # as a folder of images may be called
+        (folder / name).mkdir()
+    assert runs.load("pilot study").path == runs.load(pilot.name).path
+    with pytest.raises(InputError, match="T2: not a run folder"):
+        runs.load("T2")
 
 
 def test_no_two_runs_have_one_name(tmp_path):

@@ -208,6 +208,7 @@ def main(package: str | None = None, arguments: list[str] | None = None) -> int:
     run = runs.load(flags.run, package)
     if not run.finished:
         raise InputError(f"{run.path}: the training has not finished; run its command again")
+    runs.require_model(run)
     data_dir = data_folder(run, flags.data_dir)
     out = flags.out or run.path / "export"
     with runs.changing(run.path) if run.path in out.parents else contextlib.nullcontext():

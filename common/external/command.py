@@ -70,6 +70,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
                 raise InputError(f"--{name.replace('_', '-')}: is for --images or --dataset")
         return evaluation.main(package, ["--run", str(flags.run)])
     run = runs.load_classifier(flags.run, package)
+    runs.require_model(run)
     label_map = parsed_map(flags.label_map)
     if flags.images is not None:
         if flags.magnification or flags.stain:

@@ -22,9 +22,9 @@ from common.runs.folder import Run, find, load, load_classifier, open_run
 from common.runs.identity import describe, id_of, run_id, same_run, weights_id
 from common.runs.images import data_folder, typed_folder
 from common.runs.manifest import ADDITIONAL, changing, compare, has_manifest, renew
-from common.runs.naming import folders, named
+from common.runs.naming import folders, named, no_run
 from common.runs.record import SCHEMA, Record
-from common.runs.saved_model import load_model
+from common.runs.saved_model import load_model, require_model
 
 __all__ = [
     "ADDITIONAL",
@@ -55,10 +55,12 @@ __all__ = [
     "load_model",
     "machine",
     "named",
+    "no_run",
     "now",
     "open_run",
     "plain",
     "renew",
+    "require_model",
     "run_id",
     "same_run",
     "settle",

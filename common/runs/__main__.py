@@ -83,10 +83,7 @@ def _command(commands: Any, name: str, what: str) -> argparse.ArgumentParser:
 def _find(text: Path, runs_dir: Path) -> Path:
     found = named(text, runs_dir)
     if found is None:
-        raise InputError(
-            f"{text}: not a run folder (it has no config.json), nor the name or id of a run in "
-            f"{runs_dir}; python -m common.runs list shows them"
-        )
+        raise runs.no_run(text, runs_dir)
     return found
 
 

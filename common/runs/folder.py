@@ -18,7 +18,7 @@ from common.runs.contents import require_same_images
 from common.runs.environment import commit, environment, machine, now
 from common.runs.identity import id_of, same_run
 from common.runs.manifest import BUSY, CHANGED, compare, has_manifest, renew, write_manifest
-from common.runs.naming import folders, named, require_free_name
+from common.runs.naming import folders, named, no_run, require_free_name
 from common.runs.record import Record
 
 if TYPE_CHECKING:
@@ -310,10 +310,11 @@ def load(path: str | Path, package: str | None = None) -> Run:
         If the folder is no run folder, its `config.json` is damaged, a newer version wrote it, or
         it is another package's.
     """
+    given = path
     path = named(path, package=package) or named(path) or expanded(path)
     file = path / "config.json"
     if not file.is_file():
-        raise InputError(f"{path}: not a run folder (it has no config.json)")
+        raise no_run(given)
     values = read_json(file, repair="delete the folder, or train again with --fresh")
     try:
         record = Record.from_json(values)

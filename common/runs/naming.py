@@ -48,6 +48,7 @@ def named(
     ----------
     text : str or path
         A run folder; or the run's name, id, or folder's name, or the beginning of the last two.
+        Where another folder or file of this name is there, it is no beginning.
     runs_dir : path
         Where named runs are looked for.
     package : str, optional
@@ -67,16 +68,17 @@ def named(
     if (path / "config.json").is_file():
         return path
     text = os.fspath(text)
-    if not text or Path(text).name != text or path.exists():
+    if not text or Path(text).name != text:
         return None
     known = [(folder, _told(folder)) for folder in folders(runs_dir, package)]
-    for fits in (
+    ways = (
         lambda folder, told: told.get("name") == text,
         lambda folder, told: text in (folder.name, told.get("run_id")),
         lambda folder, told: (
             folder.name.startswith(text) or str(told.get("run_id", "")).startswith(text)
         ),
-    ):
+    )
+    for fits in ways[:-1] if path.exists() else ways:
         found = [folder for folder, told in known if fits(folder, told)]
         if len(found) > 1:
             raise InputError(
@@ -86,6 +88,22 @@ def named(
         if found:
             return found[0]
     return None
+
+
+def no_run(text: str | Path, runs_dir: str | Path = RUNS_DIR) -> InputError:
+    """Error that something names no run; to be raised.
+
+    Parameters
+    ----------
+    text : str or path
+        What was given.
+    runs_dir : path
+        Where named runs were looked for.
+    """
+    return InputError(
+        f"{text}: not a run folder (it has no config.json), nor the name or id of a run in "
+        f"{runs_dir}; python -m common.runs list shows them"
+    )
 
 
 def require_free_name(name: str, runs_dir: str | Path, path: Path) -> None:

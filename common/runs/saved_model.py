@@ -10,6 +10,30 @@ from common.errors import RESTORE, InputError
 from common.runs.folder import Run, load
 
 
+def require_model(run: Run, name: str = "model.keras") -> Path:
+    """A run's file of a model; refuses a run that lacks it before anything heavy is imported.
+
+    Parameters
+    ----------
+    run : Run
+    name : str
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        If it is not there.
+    """
+    file = run.path / name
+    if not file.is_file():
+        cure = RESTORE if run.finished else "run the training command again to finish this run"
+        raise InputError(f"{file}: missing; {cure}")
+    return file
+
+
 def load_model(run: Run | str | Path, name: str = "model.keras", module: str = "model") -> Any:
     """Load a run's best model; it takes raw RGB pixels in [0, 255].
 
@@ -32,9 +56,7 @@ def load_model(run: Run | str | Path, name: str = "model.keras", module: str = "
         size or for other classes than the run's.
     """
     run = run if isinstance(run, Run) else load(run)
-    file = run.path / name
-    if not file.is_file():
-        raise InputError(f"{file}: missing; run the training command again to finish this run")
+    file = require_model(run, name)
     papers.module_of(run.record.package, module, run.path)
     from common import models
 

@@ -180,6 +180,7 @@ def load_run(path: str | Path) -> runs.Run:
         raise InputError(
             f"{path}: the training has not finished; go on with: {run.record['command']}"
         )
+    runs.require_model(run, "generator.keras")
     return run
 
 
