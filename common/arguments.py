@@ -57,14 +57,15 @@ class Parser(argparse.ArgumentParser):
         return found, rest
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and which names are near, and end with exit code 2.
+        """Say in one line what is wrong and which names are near, and end with exit code 2.
 
         Parameters
         ----------
         message : str
             What is wrong.
         """
-        super().error("; ".join([message, *self._suggestions(message)]))
+        words = [message, *self._suggestions(message), f"{self.prog} --help says more"]
+        self.exit(2, f"error: {'; '.join(words)}\n")
 
     def _suggestions(self, message: str) -> Iterator[str]:
         known = sorted(set(self._flags()))

@@ -21,7 +21,7 @@ def said(capsys, function, *arguments):
 
 
 def test_no_command_takes_an_abbreviated_flag(capsys):
-    assert "--al: did you mean --all?\n" in said(capsys, forensics, "--al", "breakhis")
+    assert "--al: did you mean --all?; " in said(capsys, forensics, "--al", "breakhis")
     wrong, seen = [], 0
     for package in ("common", "benchmarks", *PAPERS):
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -50,18 +50,19 @@ def test_near_names_are_suggested(capsys):
         ("--run", "a", "--least", "1"): "--least: did you mean --least-tissue?",
         ("--run", "a", "draw", "--color=1"): "--color=1; --color: did you mean --colour?",
         ("--run", "a", "drew"): "(choose from 'draw'); drew: did you mean draw?",
-        ("--run", "a", "draw", "--other"): "unrecognized arguments: --other\n",
+        ("--run", "a", "draw", "--other"): "unrecognized arguments: --other; x",
         ("--run", "a", "draw", "--", "--colou"): "unrecognized arguments:",
     }
     for arguments, words in cases.items():
         err = said(capsys, parser.parse_args, *arguments).replace("from draw", "from 'draw'")
         assert words in err, arguments
+        assert err.startswith("error: ") and err.count("\n") == 1, "one line, as all errors"
     assert "did you mean" not in err
 
 
 def test_a_view_of_tables_that_is_none_is_told(capsys, tmp_path):
     told = said(capsys, her2scoring_tables, "mergd")
-    assert "{merged}" in told and "mergd: did you mean merged?" in told
+    assert "choose from" in told and "mergd: did you mean merged?" in told
     with pytest.raises(ValueError, match="--format csv: is for all numbers, merged is Markdown"):
         her2scoring_tables(["merged", "--runs-dir", str(tmp_path), "--format", "csv"])
 
@@ -70,11 +71,17 @@ def test_a_view_of_tables_that_is_none_is_told(capsys, tmp_path):
     ("arguments", "told"),
     [
         (["--epochs", "four"], "--epochs four: expected a whole number"),
+        (["--epochs"], r"Missing value for argument '--epochs'.*; python -m \S+ --help says more"),
+        (["--epohcs", "3"], r"Unrecognized options: --epohcs, 3; did you mean --epochs\?; .*"),
+        (
+            ["--split", "no"],
+            r"invalid choice 'no' for argument '--split'. Expected .*'\); .*",
+        ),
         (["--demo", "--epochs=1.5"], "--epochs 1.5: expected a whole number"),
         (["--learning-rate", "fast"], "--learning-rate fast: expected a number"),
     ],
 )
-def test_a_training_says_that_a_number_is_expected(arguments, told):
+def test_a_training_says_in_a_line_what_is_wrong(arguments, told):
     from her2scoring.config import PRESETS, Config
 
     with pytest.raises(InputError, match=f"^{told}$"):

@@ -234,6 +234,8 @@ def test_sums_and_shares_that_are_said_to_follow():
     ("columns", "message"),
     [
         ({"printed": ["n/a"]}, "line 2, column printed: 'n/a' is no number"),
+        ({"printed": ["93,91"]}, "line 2, column printed: '93,91' is no number; write 93.91$"),
+        ({"printed": ["1,2,3"]}, "'1,2,3' is no number$"),
         ({"decimals": ["1"]}, "column decimals: 1, but 93.91 has 2"),
         ({"n_test": ["many"]}, "column n_test: 'many' is no size"),
         ({"n_test": ["9-3"]}, "column n_test: '9-3' is no range"),

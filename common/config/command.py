@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import functools
+import io
 import itertools
 import shlex
 import shutil
 import sys
 import textwrap
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from common import terminal
+from common.arguments import Parser
 from common.config.fields import C, Execution, Request
 from common.config.values import check, preset_name, shallow
 from common.errors import InputError
@@ -55,7 +58,8 @@ def parse(
     import tyro
 
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    name, rest = _take_preset(arguments, presets)
+    prog = f"python -m {package}.{module}"
+    name, rest = _take_preset(arguments, presets, prog)
     start = presets[name] if name else config_class()
     _require_numbers((config_class, execution_class), rest)
     flags = _described(config_class, start)
@@ -79,11 +83,11 @@ def parse(
         description += (
             f"\n\n--preset NAME starts from one of (--demo is short for --preset demo):\n{listing}"
         )
-    with terminal.as_it_is():  # --help has colours
+    with terminal.as_it_is(), _in_a_line():  # --help has colours
         parsed = tyro.cli(
             tyro.conf.OmitArgPrefixes[both],  # type: ignore[misc, valid-type]  # made at run time
             args=rest,
-            prog=f"python -m {package}.{module}",
+            prog=prog,
             description=_wrapped(description),
             config=(tyro.conf.OmitSubcommandPrefixes,),
         )
@@ -256,11 +260,31 @@ def _with_homes(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _take_preset(arguments: list[str], presets: Mapping[str, Any]) -> tuple[str | None, list[str]]:
-    """Take `--preset NAME` and `--demo` out of the arguments."""
-    import argparse
+@contextlib.contextmanager
+def _in_a_line() -> Iterator[None]:
+    """Say what tyro says in a box in the words and the one line of all other errors."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            yield
+    except SystemExit as end:
+        if not end.code:
+            raise
+        lines = [line.strip("│╭╮╰╯ ") for line in said.getvalue().splitlines()[1:]]
+        what = itertools.takewhile(lambda line: line.strip("─"), lines)
+        near = [line.split()[0].rstrip(",") for line in lines if line.startswith("--")]
+        words = [" ".join(what).rstrip(".")]
+        words += [f"did you mean {' or '.join(near[:3])}?"] if near else []
+        helped = next((line for line in lines if line.endswith("--help")), "")
+        words.append(f"{helped.partition(', run ')[2]} says more")
+        raise InputError("; ".join(words)) from None
 
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+
+def _take_preset(
+    arguments: list[str], presets: Mapping[str, Any], prog: str
+) -> tuple[str | None, list[str]]:
+    """Take `--preset NAME` and `--demo` out of the arguments."""
+    parser = Parser(prog=prog, add_help=False)
     parser.add_argument("--preset")
     parser.add_argument("--demo", action="store_true")
     known, rest = parser.parse_known_args(arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common import backend
+from common.errors import InputError
 from common.export import flatbuffer
 
 if TYPE_CHECKING:
@@ -123,6 +125,25 @@ CONVERTERS: dict[str, Callable[[keras.Model, str, np.ndarray], bytes]] = {
     "tensorflow": with_tensorflow,
     "ai-edge-quantizer": with_quantizer,
 }
+
+
+def require(converter: str) -> None:
+    """Make sure that a converter is installed.
+
+    Parameters
+    ----------
+    converter : str
+        A key of `CONVERTERS`.
+
+    Raises
+    ------
+    InputError
+        If it is not, with what installs it.
+    """
+    if converter != "tensorflow" and importlib.util.find_spec("ai_edge_quantizer") is None:
+        raise InputError(
+            "ai_edge_quantizer is not installed (pip install 'histopapers[edge-quantizer]')"
+        )
 
 
 def _ranges(content: bytes, calibration: np.ndarray) -> dict[str, dict[str, np.ndarray]]:

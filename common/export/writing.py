@@ -15,7 +15,7 @@ import numpy as np
 
 from common import terminal
 from common.errors import InputError, first_line
-from common.export import checks, flatbuffer, onnx_file, preparing
+from common.export import checks, conversion, flatbuffer, onnx_file, preparing
 from common.export.conversion import CONVERTERS, PRECISIONS
 from common.export.flatbuffer import Description
 from common.files import as_bytes, atomic_path, plain
@@ -129,8 +129,9 @@ def export(
         passed: list[Candidate] = []
         tried: list[dict[str, Any]] = []
         for converter in _converters(precision, converters):
-            terminal.line(f"{precision}: converting with {converter}")
             try:
+                conversion.require(converter)
+                terminal.line(f"{precision}: converting with {converter}")
                 candidate = _convert(converter, graph, precision, calibration, known, threads)
             except InputError as error:
                 tried.append({"converter": converter, "problem": str(error)})

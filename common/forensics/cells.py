@@ -111,7 +111,11 @@ def printed_of(
         text, spread = both[1], spread or both[2]
     for column, value in (("printed", text), *([("sd", spread)] if spread else [])):
         if not _NUMBER.fullmatch(value.strip()):
-            raise InputError(f"{where}, column {column}: {cells[column] or value!r} is no number")
+            meant = value.strip().replace(",", ".")
+            hint = f"; write {meant}" if "," in value and _NUMBER.fullmatch(meant) else ""
+            raise InputError(
+                f"{where}, column {column}: {cells[column] or value!r} is no number{hint}"
+            )
     text, spread = text.strip(), spread.strip()
     if not unit and score in COUNT_KEYS:
         unit = "images"
