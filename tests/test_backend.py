@@ -1,6 +1,7 @@
 """What TensorFlow says at every start is not shown; all else is."""
 
 import gc
+import logging
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 # What a line of C++ logging looks like, whatever it says.
 LOGGED = re.compile(
     r"^[IWEF]\d{4} \d\d:\d\d|^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWEF] "
-    r"|absl::|oneDNN|cuInit|^INFO: "
+    r"|absl::|oneDNN|cuInit|^INFO: |^WARNING:(absl|tensorflow)"
 )
 
 
@@ -113,6 +114,19 @@ def test_the_garbage_collector_is_as_it_was_after_the_import(on):
         (gc.enable if before[0] else gc.disable)()
 
 
+def test_hints_on_how_code_is_written_are_for_nobody(caplog):
+    backend.load()
+    for name in ("absl", "tensorflow"):
+        logger = logging.getLogger(name)
+        logger.warning("5 out of the last %d calls triggered tf.function retracing. It is", 5)
+        logger.warning("Please consider providing the trackable_obj argument in it")
+        logger.warning("of %s", name)
+    assert [record.message for record in caplog.records if "keras" not in record.name] == [
+        "of absl",
+        "of tensorflow",
+    ]
+
+
 @pytest.mark.slow
 def test_who_wants_to_read_it_all_can():
     done = run("-c", "from common import normalise", TF_CPP_MIN_LOG_LEVEL="0")
@@ -133,6 +147,7 @@ def test_no_command_shows_tensorflows_noise(tmp_path):
     for command in (
         ("wrn_edge.predict", "--run", classifier, image, "--gradcam", tmp_path / "maps"),
         ("wrn_edge.export", "--run", classifier, "--calibration", 8, "--heldout", 8),
+        ("wrn_edge.bundle", "--run", classifier),
         ("gan_fusion.generate", "--run", generator, "--count", 4, "--output", tmp_path / "made"),
         ("ernet.complexity", "--image-size", 32),
     ):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from common import backend
 from common.errors import InputError
 
 
@@ -43,8 +44,9 @@ def open_up(content: bytes) -> Opened:
     InputError
         If the model ends otherwise.
     """
-    from tensorflow.lite.python import schema_py_generated as schema
-    from tensorflow.lite.tools import flatbuffer_utils
+    with backend.without_greetings():
+        from tensorflow.lite.python import schema_py_generated as schema
+        from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     graph = model.subgraphs[0]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import signal
 import subprocess
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 BACKENDS = ("tensorflow", "jax")
 """Backends of Keras on which everything here but TFLite export runs."""
+
+_HINTS = ("triggered tf.function retracing", "providing the trackable_obj argument")
 
 _EPSILON = 1e-7  # Keras' own
 
@@ -74,6 +77,8 @@ def load() -> str:
             f"the Keras backend {wanted} cannot be imported ({error}); install it, or use another: "
             f"pip install {other} and set KERAS_BACKEND={other}"
         ) from None
+    for name in ("absl", "tensorflow"):  # absl's exists only now, with a class of its own
+        logging.getLogger(name).addFilter(_is_no_hint)
     if keras.config.image_data_format() != "channels_last":
         terminal.line("Keras was set to channels_first; images are NHWC here: set back")
         keras.config.set_image_data_format("channels_last")
@@ -89,6 +94,11 @@ def load() -> str:
         terminal.line(f"Keras' epsilon was {keras.config.epsilon()}; it is {_EPSILON}: set back")
         keras.config.set_epsilon(_EPSILON)
     return keras.backend.backend()
+
+
+def _is_no_hint(record: logging.LogRecord) -> bool:
+    """Whether TensorFlow says more than how our code could be written."""
+    return not any(hint in str(record.msg) for hint in _HINTS)
 
 
 @contextlib.contextmanager

@@ -183,11 +183,11 @@ def interpreter(content: bytes, threads: int = 1) -> Any:
     Interpreter
         With its tensors allocated.
     """
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        from tensorflow.lite.python.interpreter import Interpreter
     with warnings.catch_warnings(), backend.without_greetings():
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError:
+            from tensorflow.lite.python.interpreter import Interpreter
         warnings.simplefilter("ignore")  # that the class moves to LiteRT
         made = Interpreter(model_content=content, num_threads=threads)
         made.allocate_tensors()

@@ -278,8 +278,8 @@ def table(record: Mapping[str, Any]) -> str:
         Several lines.
     """
     rows = [
-        ["file", "bytes", "same top class", "95 % interval", "logit error", "at most",
-         "probability", "converter"]
+        ["file", "bytes", "same top class", "95 % interval", "logit error, mean", "most",
+         "probability error, most", "converter"]
     ]  # fmt: skip
     notes = []
     for each in record["files"]:
