@@ -501,7 +501,7 @@ def test_bach_patients_of_a_list(four, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is empty; a list of images has"),
+        ("", "is empty; a list of patients has the columns image and patient"),
         ("image,case\nb001,1\n", "line 1: the column 'case' is not read; rename it to patient"),
         ("image,patient,image\nb001,1,\n", "line 1: the column image stands there twice"),
         ("image,patient\nb001,1\nb002\n", "line 3: 1 values under 2 columns"),

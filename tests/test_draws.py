@@ -188,11 +188,11 @@ def test_more_groups_than_stay_are_needed():
     index = group_index(np.full((3, 2), 4))
     split = splits.by_group(index, test=0.3, validation=0.4, seed=0)
     assert sorted(split.groupby("part")["case"].nunique()) == [1, 1, 1]
-    with pytest.raises(InputError, match="at least 3 groups; there are 2"):
+    with pytest.raises(InputError, match="2 patients; keeping patients apart needs 3"):
         splits.by_group(group_index(np.full((2, 2), 4)), test=0.3, validation=0.4, seed=0)
     split = splits.by_group(group_index(np.full((2, 2), 4)), test=0.5, validation=0, seed=0)
     assert sorted(split["part"].unique()) == ["test", "train"]
-    with pytest.raises(InputError, match="at least 2 groups; there are 1"):
+    with pytest.raises(InputError, match="1 patient; keeping patients apart needs 2"):
         splits.by_group(group_index(np.full((1, 2), 4)), test=0.5, validation=0, seed=0)
 
 

@@ -195,7 +195,7 @@ def test_by_group_class_with_one_patient_is_warned_about():
 def test_by_group_refusals():
     with pytest.raises(InputError, match="the case of 9 of 9 images is unknown"):
         splits.by_group(frame(list("xyz") * 3), test=0.3, validation=0.2, seed=0)
-    with pytest.raises(InputError, match="at least 3 groups; there are 2"):
+    with pytest.raises(InputError, match="2 patients; keeping patients apart needs 3"):
         splits.by_patient(frame(list("xyxy"), list("aabb")), test=0.3, validation=0.2, seed=0)
     with pytest.raises(InputError, match="unknown group 'city'"):
         splits.by_group(frame(list("xy")), group="city", test=0.3, validation=0.2, seed=0)

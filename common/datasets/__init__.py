@@ -26,7 +26,7 @@ from common.datasets.index import (
     two_labels,
     warn_two_labels,
 )
-from common.datasets.listing import File, looks_like_image, named_images, scan
+from common.datasets.listing import File, looks_like_image, named_images, scan, tell_others
 from common.errors import SHOWN, InputError, listed
 from common.notices import SYNTHETIC_MARKER
 
@@ -54,6 +54,7 @@ __all__ = [
     "resolved",
     "scan",
     "selection",
+    "tell_others",
     "two_labels",
     "warn_two_labels",
 ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from common import terminal
 from common.datasets import folder as folders
 from common.datasets.index import COLUMNS
-from common.datasets.listing import LOSSLESS, LOSSY, File, looks_like_image, scan
+from common.datasets.listing import LOSSLESS, LOSSY, File, looks_like_image, scan, tell_others
 from common.datasets.lists import List, Row, read_list
 from common.datasets.words import part_word
 from common.errors import InputError, listed
@@ -209,6 +209,7 @@ def _require_labels(found: List) -> None:
 def _of_folder(root: Path, *, labelled: bool) -> Images:
     files, _ = scan(root)
     pictures = [file for file in files if looks_like_image(file.name)]
+    tell_others(root, (file.path for file in files))
     if not pictures:
         raise InputError(f"{root}: no image in this folder ({_ENDINGS})")
     direct = [file for file in pictures if "/" not in file.path]

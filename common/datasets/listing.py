@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.errors import InputError
+from common import terminal
+from common.errors import InputError, listed
 from common.notices import SYNTHETIC_MARKER
 
 LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
 """Endings of formats in which a copy has the pixels of its original."""
 LOSSY = (".jpg", ".jpeg", ".jpe")
 """Endings of formats in which it has others."""
+OTHER = (
+    ".webp", ".gif", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".jfif", ".dib", ".ppm",
+    ".pgm", ".svs", ".ndpi", ".mrxs", ".scn", ".czi", ".dcm",
+)  # fmt: skip
+"""Endings of pictures that are not read, for a word about those in a folder."""
 ENDING = rf"(?:{'|'.join((*LOSSLESS, *LOSSY))})".replace(".", r"\.")
 """Pattern of an image's ending; to be matched in any case."""
 
@@ -135,6 +141,24 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def tell_others(folder: Path, names: Iterable[str]) -> None:
+    """Say which pictures of a folder are in a format that is not read.
+
+    Parameters
+    ----------
+    folder : Path
+    names : iterable of str
+        All files in it.
+    """
+    others = [name for name in names if name.lower().endswith(OTHER)]
+    if others:
+        terminal.line(
+            f"{folder}: LEFT OUT {len(others)} of a format that is not read: {listed(others)}; "
+            "save what is to count as PNG or TIFF",
+            always=True,
+        )
+
+
 def named_images(
     paths: Sequence[Path], *, skip: bool = False, flag: str = "--images"
 ) -> tuple[list[Path], list[str]]:
@@ -163,7 +187,9 @@ def named_images(
     problems: list[str] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(each for each in path.iterdir() if looks_like_image(each.name))
+            there = sorted(path.iterdir())
+            inside = [each for each in there if looks_like_image(each.name)]
+            tell_others(path, (each.name for each in there))
             if not inside:
                 problems.append(f"{path}: no images in this folder")
             files += inside

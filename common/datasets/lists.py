@@ -114,7 +114,7 @@ def read_list(path: Path, *, needs: tuple[str, ...] = ()) -> List:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         head = next(reader, [])
-        names = _header(path, head, reader.line_num + before)
+        names = _header(path, head, reader.line_num + before, needs)
         rows = []
         for fields in reader:
             if any(field.strip() for field in fields):
@@ -171,11 +171,13 @@ def _decoded(path: Path) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _header(path: Path, head: list[str], line: int) -> list[str]:
+def _header(path: Path, head: list[str], line: int, needs: tuple[str, ...]) -> list[str]:
     """Name of each column in small letters, "" for one without."""
     names = [name.strip().lower() for name in head]
     if not any(names):
-        raise InputError(f"{path}: is empty; a list of images has the columns image and label")
+        what = "patients" if "patient" in needs else "images"
+        has = f"columns {' and '.join(['image', *needs])}" if needs else "column image"
+        raise InputError(f"{path}: is empty; a list of {what} has the {has}")
     for name in LIST_COLUMNS:
         if names.count(name) > 1:
             raise InputError(f"{path}, line {line}: the column {name} stands there twice")

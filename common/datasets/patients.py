@@ -138,7 +138,9 @@ def _matched(index: pd.DataFrame, path: str | os.PathLike[str]) -> _Matched:
     names = index["image"].map(shorten)
     if not names.isin(set(named)).any():
         raise InputError(
-            f"{path}: names no image of these data (of the list: {listed(sorted(named))})"
+            f"{path}: names no image of these data (of the list: "
+            f"{listed(dict.fromkeys(row['image'] for row in rows))}); a list of images of one's "
+            "own has the columns image and label"
         )
     _require_one_each(path, index, names, named)
     return _Matched(path, names, named, twice)

@@ -14,6 +14,8 @@ from common.splits.folds import k_folds
 from common.splits.group_wise import by_group, by_patient
 from common.splits.image_wise import by_counts, by_image, official
 from common.splits.parts import (
+    DRAWN,
+    GIVEN,
     GROUPS,
     PARTS,
     UNKNOWN,
@@ -25,6 +27,8 @@ from common.splits.parts import (
 from common.splits.positions import by_positions
 
 __all__ = [
+    "DRAWN",
+    "GIVEN",
     "GROUPS",
     "PARTS",
     "SPLIT_COLUMNS",

@@ -146,7 +146,10 @@ def _report(options: argparse.Namespace) -> int:
     if options.images is not None:
         named = own.read(options.images, data_dir=data_dir)
         if "part" not in named.columns:
-            raise InputError(f"{named.source}: says no parts; a list has them in a column part")
+            raise InputError(
+                f"{named.source}: says no parts; a list has them in a column "
+                "part, a run in its split.csv (--split-file RUN/split.csv)"
+            )
         split, data_dir = named.table.assign(part=named.table["official"]), named.root
         if options.picture:
             require_not_among(options.picture, named.paths(), "--picture")

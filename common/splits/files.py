@@ -17,7 +17,14 @@ from common.files import csv_lines, expanded, read_columns, read_text, write_csv
 from common.splits.arguments import require_images, require_table
 from common.splits.draw import sorted_rows, stem
 from common.splits.group_wise import draw_groups
-from common.splits.parts import PARTS, check_fractions, check_known, check_parts, with_parts
+from common.splits.parts import (
+    GIVEN,
+    PARTS,
+    check_fractions,
+    check_known,
+    check_parts,
+    with_parts,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,7 +217,8 @@ def from_file(
     _require_agreement(path, table.assign(image=given), index.assign(image=known))
     split = index.copy()
     split["part"] = known.map(dict(zip(given, table["part"], strict=True))).to_numpy()
-    check_parts(split, PARTS if (split["part"] == "validation").any() else ("train", "test"))
+    check_parts(split, PARTS if (split["part"] == "validation").any() else ("train", "test"),
+                cure=GIVEN)  # fmt: skip
     return split
 
 

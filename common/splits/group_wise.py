@@ -102,9 +102,10 @@ def draw_groups(
     """
     names, member, table = group_table(index, rows, group)
     if len(names) < left + 1:
+        what = {"case": "patient"}.get(group, group)
         raise InputError(
-            f"a split by {group} into this many parts needs at least {left + 1} groups; "
-            f"there are {len(names)}"
+            f"{len(names)} {what}{'s' * (len(names) != 1)}; keeping {what}s apart needs {left + 1} "
+            "or more, one for each part; --split image draws images"
         )
     has = (table > 0).astype(int)
     groups, target = has.sum(axis=0), fraction * table.sum(axis=0)

@@ -151,7 +151,12 @@ def check_known(index: pd.DataFrame, group: str, consequence: str) -> None:
         )
 
 
-def check_parts(split: pd.DataFrame, parts: Sequence[str]) -> None:
+DRAWN = "give more images, or another --seed or --split-seed"
+GIVEN = "put images of each class into it"
+"""What helps where a part of a split that is drawn, or given, lacks images."""
+
+
+def check_parts(split: pd.DataFrame, parts: Sequence[str], *, cure: str = DRAWN) -> None:
     """Refuse a split with a part that is empty or holds a single class.
 
     Parameters
@@ -160,6 +165,8 @@ def check_parts(split: pd.DataFrame, parts: Sequence[str]) -> None:
         Index with the column `part`.
     parts : sequence of str
         Those that are meant to hold images.
+    cure : str
+        `DRAWN` or `GIVEN`.
 
     Raises
     ------
@@ -169,13 +176,13 @@ def check_parts(split: pd.DataFrame, parts: Sequence[str]) -> None:
         labels = split.loc[split["part"] == part, "label"]
         if labels.empty:
             raise InputError(
-                f"the {part} part of this split is empty ({len(split)} images in all); "
-                "give more images, or other fractions"
+                f"the {part} part of this split is empty ({len(split)} images in all); {cure}"
+                f"{', or other fractions' * (cure == DRAWN)}"
             )
         if labels.nunique() == 1:
             raise InputError(
                 f"the {part} part of this split has images of one class only "
-                f"({labels.iloc[0]}, {len(labels)} images); give more images or another split seed"
+                f"({labels.iloc[0]}, {len(labels)} images); {cure}"
             )
 
 

@@ -178,13 +178,14 @@ def _images(folder: Path) -> list[str]:
     """Names of all images below a folder, sorted; hidden files are none."""
     if not folder.is_dir():
         raise InputError(f"{folder}: is not a folder")
-    names = sorted(
+    there = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.suffix.lower() in _SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     )
+    names = [name for name in there if name.lower().endswith(_SUFFIXES)]
+    datasets.tell_others(folder, there)
     if not names:
         raise InputError(f"{folder}: holds no PNG, TIFF or JPEG images")
     return names

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from common import datasets, splits, terminal
+from common import datasets, terminal
 from common.config import Execution, PaperConfig, Request
 from common.datasets import Card, own, patients, synthetic
 from common.datasets.lists import read_list
-from common.errors import InputError, listed
+from common.errors import InputError
 from common.files import file_hash
+from common.material import parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,13 +88,8 @@ class Material(Generic[C]):
         """
         config, execution = self.request.config, self.request.execution
         if self.images is not None and "part" in self.images.columns:
-            return _given(self.images, index, config, execution)
-        known = index["case"] != ""
-        if config.split != "patient" or getattr(config, "group", "case") != "case":
-            return make(index)
-        if not known.any() or known.all():
-            return make(index)
-        return make(splits.unknown_together(index)).assign(case=index["case"])
+            return parts.given(self.images, index, config, execution)
+        return parts.drawn(index, config, make, "" if self.images is None else self.images.source)
 
     def leaks(self, say: Callable[[Any], list[str]]) -> list[str]:
         """What may flatter the result.
@@ -186,25 +182,26 @@ def gather(
         If there are none, or they cannot be used so.
     """
     execution = request.execution
-    listing, source = execution.patients, execution.images
+    listing, source, doubtful = execution.patients, execution.images, None
     if source is not None and source.is_file() and read_list(source).only_patients:
         if listing is not None:
             raise InputError("--images and --patients are both lists of patients: give one")
-        listing, source = source, None
+        listing, source, doubtful = source, None, source
     if source is None:
         _refuse_own(execution)
         _require_split_file(request)
         execution = dataclasses.replace(execution, images=None, patients=listing)
         request = dataclasses.replace(request, execution=execution)
         card = card() if callable(card) else card
-        if listing is not None:
-            loader = functools.partial(load, request.config)
-            known = synthetic.demo_index(card.NAME, loader) if _drawn(request) else None
-            patients.require_fitting(known, listing)  # before a demo's images are drawn
-        data_dir = data_folder(request, card)
-        index = load(request.config, data_dir)
-        if listing is not None:
-            index = patients.with_patients(index, listing)
+        with parts.missing_labels(doubtful, execution.data_dir):
+            if listing is not None:
+                loader = functools.partial(load, request.config)
+                known = synthetic.demo_index(card.NAME, loader) if _drawn(request) else None
+                patients.require_fitting(known, listing)  # before a demo's images are drawn
+            data_dir = data_folder(request, card)
+            index = load(request.config, data_dir)
+            if listing is not None:
+                index = patients.with_patients(index, listing)
         return Material(request, card, data_dir, index)
     images = own.read(source, data_dir=execution.data_dir if source.is_file() else None)
     if listing is not None:
@@ -353,33 +350,6 @@ def _split(request: Request[Any], card: OwnImages, index: pd.DataFrame) -> str:
         always=True,
     )
     return "image"
-
-
-def _given(images: Images, index: pd.DataFrame, config: Any, execution: Execution) -> pd.DataFrame:
-    """The parts of a list's column."""
-    split = index.assign(part=index["official"])
-    if execution.split_file is not None:
-        other = splits.from_file(index, execution.split_file)
-        differ = other["part"].to_numpy() != split["part"].to_numpy()
-        if differ.any():
-            row = split[differ].iloc[0]
-            raise InputError(
-                f"{images.where[row['image']]}: part {row['part'] or '(none)'}, and "
-                f"{other.loc[differ, 'part'].iloc[0] or '(none)'} in {execution.split_file}; two "
-                "sources that differ: leave one out"
-            )
-    validated = (split["part"] == "validation").any()
-    splits.check_parts(split, splits.PARTS if validated else ("train", "test"))
-    group = getattr(config, "group", "case")
-    shared = splits.shared_groups(split[split["part"] != ""], group)
-    if shared:
-        names = listed(f"{name} ({' and '.join(parts)})" for name, parts in shared.items())
-        what = "patients lie" if group == "case" else f"{group}s lie"
-        text = f"{images.source}: {len(shared)} {what} in more than one part: {names}"
-        if config.split == "patient":
-            raise InputError(f"--split patient: {text}; put each into one")
-        terminal.line(f"warning: {text}", always=True)
-    return split
 
 
 def _introduction(card: OwnImages, index: pd.DataFrame) -> str:
