@@ -50,6 +50,20 @@ def listed(names: Iterable[str], shown: int = SHOWN) -> str:
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def many(amount: int, one: str, several: str | None = None) -> str:
+    """Write an amount with its noun, and the verb that follows.
+
+    Parameters
+    ----------
+    amount : int
+    one : str
+        What follows a 1: "image", "image has".
+    several : str, optional
+        What follows any other; by default `one` with an s.
+    """
+    return f"{amount} {one if amount == 1 else several or f'{one}s'}"
+
+
 def first_line(error: BaseException) -> str:
     """Say in one line what another library raised: its kind, and the first line of its text.
 

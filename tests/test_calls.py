@@ -27,7 +27,7 @@ from common import (
     stain,
 )
 from common.card import text as card_text
-from common.errors import InputError
+from common.errors import InputError, many
 from common.images.fingerprints import Fingerprints
 from common.report import data as report_data
 from common.report.files import read as read_files
@@ -157,7 +157,7 @@ def test_a_magnification_that_contradicts_the_name_is_refused(tmp_path):
     assert (splits.from_file(index, tmp_path / "split.csv")["part"] == split["part"]).all()
     split.loc[3, "magnification"] = "400X"
     split.to_csv(tmp_path / "split.csv", index=False)
-    with pytest.raises(InputError, match="column magnification: 1 images contradict"):
+    with pytest.raises(InputError, match="column magnification: 1 image contradicts its name"):
         splits.from_file(index, tmp_path / "split.csv")
 
 
@@ -318,3 +318,9 @@ def test_predict_leaves_out_bad_images_and_says_so(tmp_path, finished, monkeypat
     assert classification.main("breakhis", [*names[:4], *flags, "--skip-bad"]) == 0
     with pytest.raises(InputError, match="none of 1 images"):
         classification.main("breakhis", [names[4], *flags, "--skip-bad"])
+
+
+def test_an_amount_agrees_with_its_noun_and_verb():
+    found = [many(n, "image has", "images have") for n in (0, 1, 2)]
+    assert found == ["0 images have", "1 image has", "2 images have"]
+    assert (many(1, "patient"), many(12, "patient")) == ("1 patient", "12 patients")

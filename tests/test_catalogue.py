@@ -112,13 +112,13 @@ def test_what_is_shown_of_a_test_set():
     assert texts["Area under the ROC curve"] == f"{19.5 / 24:.4f}" == "0.8125"
     assert found["Area under the ROC curve"].meaning == "positive class, malignant"
     assert found["Sensitivity"].meaning == "recall of malignant"
-    assert found["Patient recognition rate"].meaning.startswith("mean over 3 patients")
+    assert found["Patient recognition rate"].meaning.startswith("mean over the patients (3)")
 
 
 SUMMARY = """\
 test images        10, patients 3
 accuracy           80.00 %  (8/10), 95 % interval 27.07 to 97.73 %  (jackknife over patients)
-patient rate       80.56 %  (over cases, magnifications together)
+patient rate       80.56 %  (each patient counts once)
 balanced accuracy  79.17 %
 sensitivity        83.33 %, specificity 75.00 %  (positive: malignant)
 macro averages     precision 79.17 %, recall 79.17 %, F1 79.17 %
@@ -173,9 +173,9 @@ def test_what_else_a_summary_may_say():
     ]
     assert lines[-4:] == [
         "",
-        "magnification  images  accuracy      95 % interval  rate over cases",
-        "40X                 5   80.00 %  40.00 to 100.00 %                –",
-        "100X                5   80.00 %  40.00 to 100.00 %                –",
+        "magnification  images  accuracy      95 % interval  patient rate",
+        "40X                 5   80.00 %  40.00 to 100.00 %             –",
+        "100X                5   80.00 %  40.00 to 100.00 %             –",
     ]
 
 

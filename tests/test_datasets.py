@@ -239,7 +239,7 @@ def test_names_that_nearly_parse(tmp_path):
 def test_same_name_twice(tmp_path):
     put(tmp_path / "a", [ONE, TWO])
     put(tmp_path / "b", [ONE])
-    with pytest.warns(UserWarning, match=rf"1 files are copies.*b/{ONE}"):
+    with pytest.warns(UserWarning, match=rf"1 file is a copy.*b/{ONE}"):
         assert list(breakhis.index(tmp_path)["image"]) == [f"a/{ONE}", f"a/{TWO}"]
     for content in (b"other", b"87654321"):  # another size; the same size
         put(tmp_path / "b", [ONE], content)
@@ -433,7 +433,7 @@ def test_bci_unpaired(tmp_path):
     bci_tree(tmp_path, BCI_NAMES)
     (tmp_path / "IHC/train/00003_train_3+.png").unlink()
     assert len(bci.index(tmp_path, "he")) == 6  # one stain alone is enough to train on it
-    with pytest.raises(InputError, match=r"1 images have no partner.*HE/train/00003_train_3\+"):
+    with pytest.raises(InputError, match=r"1 image has no partner.*HE/train/00003_train_3\+"):
         bci.pairs(tmp_path)
     with pytest.raises(InputError, match="no image of BCI"):
         bci.pairs(put(tmp_path / "no", ["readme.txt"]))

@@ -237,7 +237,7 @@ def test_the_warning_of_a_single_group_points_at_the_caller():
         splits.by_group(index, test=0.3, validation=0, seed=0)
     assert [warning.filename for warning in caught] == [__file__]
     assert str(caught[0].message).endswith(
-        "1 classes have a single case, so they are in one part only: c2 (case g04: train)"
+        "1 class has a single case, so in one part only: c2 (case g04: train)"
     )
 
 

@@ -220,7 +220,7 @@ def test_images_of_one_class_or_patient_adapt_as_far_as_they_can(run, tmp_path):
     assert held.nunique() == 2 and (held.value_counts() == 2).all()
     text = source.read_text(encoding="utf-8")
     source.write_text(text.replace(",1\n", ",0\n").replace(",2\n", ",0\n"), encoding="utf-8")
-    with pytest.raises(InputError, match="--adapt: all 6 images are of one patient; one adapts"):
+    with pytest.raises(InputError, match="--adapt: 6 images of a single patient; one adapts"):
         judge(run, source, "--adapt", "stain")
     with pytest.raises(InputError, match=r"--label-map: leaves out every class of .*list\.csv"):
         judge(run, source, "--label-map", "benign=")

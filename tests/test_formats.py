@@ -113,7 +113,7 @@ def test_of_an_image_in_several_formats_its_own_is_taken(copies, tmp_path):
     index, said = listed("breakhis", tmp_path)
     assert set(index["image"].str[-4:]) == {".bmp"}
     assert len(said) == 1
-    assert "8 files are other images again in another format and are left out" in said[0]
+    assert "8 files are other images again in another format and left out" in said[0]
     copy("breakhis", ".png", tmp_path)
     assert set(listed("breakhis", tmp_path)[0]["image"].str[-4:]) == {".png"}
     (tmp_path / "again").mkdir()
@@ -133,7 +133,7 @@ def test_names_that_differ_by_case_alone_are_one_image(copies, tmp_path):
     shutil.copy(file, tmp_path / "a" / file.name.upper())
     index, said = listed("breakhis", tmp_path)
     assert len(index) == 1
-    assert "are copies of others of the same name" in said[0]
+    assert "1 file is a copy of others of the same name" in said[0]
 
 
 # --- Kaggle's list of folds --------------------------------------------------------------------
@@ -170,7 +170,7 @@ def test_what_kaggles_list_lacks_is_said(copies, tmp_path):
     for call, said in (
         (lambda: splits.from_file(index, folds), "lists the folds of BreakHis, and this command"),
         (lambda: splits.from_file(index, folds, 7), "has no fold 7"),
-        (lambda: splits.from_file(index, folds, 1), "1 images of the data are left out"),
+        (lambda: splits.from_file(index, folds, 1), "1 image of the data is left out"),
         (
             lambda: splits.from_fold_files(index, folds, 1, validation=0, seed=0),
             "does not name 1 of the images",

@@ -296,7 +296,7 @@ def edit_index(folder, old, new):
         (lambda f: edit_index(f, "benign,,", "benign,22549,"), "no patient"),
         (lambda f: edit_index(f, "true", "false"), "synthetic=true"),
         (lambda f: edit_index(f, "seed", "grain"), "no column seed"),
-        (lambda f: (f / "000001.png").unlink(), "1 images are missing: 000001.png"),
+        (lambda f: (f / "000001.png").unlink(), "1 image is missing: 000001.png"),
         (lambda f: (f / "index.csv").write_text("image,label,patient,synthetic,seed\n"),
          "lists no image"),
         (lambda f: (f / "index.csv").unlink(), "index.csv: no such file"),

@@ -500,7 +500,7 @@ def test_a_written_folder_is_read_back(written):
         ("index.csv", "b-000000.png,b,,true", "b-000000.png,b,,false", "synthetic=true"),
         ("index.csv", "a-000001", "a-000000", "images/a-000000.png stands twice"),
         ("index.csv", "synthetic,seed", "synthetic,grain", "no column seed"),
-        ("index.csv", "a-000001", "c-000001", "1 images are missing: images/c-000001.png"),
+        ("index.csv", "a-000001", "c-000001", "1 image is missing: images/c-000001.png"),
         ("generation.json", '"finished": "now"', '"finished": null', "did not finish; run"),
         ("generation.json", '"dataset"', '"data"', "generation.json: damaged"),
         ("generation.json", "{", "[{", "generation.json: damaged"),

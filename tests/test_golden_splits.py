@@ -224,7 +224,7 @@ def letters(drawn: pd.DataFrame | np.ndarray) -> str:
 @pytest.mark.parametrize("draw", DRAWS)
 def test_a_seed_always_gives_the_same_parts(draw, tmp_path):
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "1 classes have a single")
+        warnings.filterwarnings("ignore", "1 class has a single")
         drawn = DRAWS[draw](fixed_index(), tmp_path)
     assert letters(drawn) == GOLDEN[draw]
 

@@ -325,7 +325,7 @@ def test_bci_scores_that_disagree_and_images_without_a_partner(cli, tmp_path):
     result = cli("common.datasets", "verify", "bci", "--data-dir", data)
     assert result.code == 1
     partner = stained[0].relative_to(data).as_posix().replace("IHC", "HE")
-    assert f"1 images have no partner in the other stain: {partner}; copy" in result.out
+    assert f"1 image has no partner in the other stain: {partner}; copy" in result.out
     stained[1].rename(stained[1].with_name(stained[1].name.replace("1+", "3+")))
     for command in (
         ("common.datasets", "verify", "bci", "--data-dir", data),
@@ -431,8 +431,8 @@ def test_an_image_of_other_content_but_the_same_size(train, slides, tmp_path):
     other[start + 4 + length : start + 8 + length] = checksum
     images[5].write_bytes(other)
     result = train(tmp_path / "runs", **where)
-    fails(result, f"1 images have changed since this run began: {images[5].name}", "--fresh")
-    assert f"1 images have changed and were read again:\n  {images[5]}" in result.err
+    fails(result, f"1 image has changed since this run began: {images[5].name}", "--fresh")
+    assert f"1 image has changed, read again:\n  {images[5]}" in result.err
     assert (only(tmp_path / "runs") / "predictions.csv").read_bytes() == before
     images[5].write_bytes(old)
     assert train(tmp_path / "runs", **where).code == 0

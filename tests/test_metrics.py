@@ -613,7 +613,7 @@ def test_the_official_recognition_rate_is_over_folders_at_a_magnification():
     assert parts["40X"]["patient_recognition_rate"] == pytest.approx(2 / 3)
     assert result["patient_recognition_rate"] == pytest.approx((3 / 7 + 1) / 2)
     text = summary(result)
-    assert "patient rate       71.43 %  (over cases, magnifications together)" in text
+    assert "patient rate       71.43 %  (each patient counts once)" in text
     head, forty, hundred = text.splitlines()[-3:]
     titles = ["magnification", "slide folders", "official patient recognition rate"]
     assert re.split(" {2,}", head) == [*titles, "95 % interval"]

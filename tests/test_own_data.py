@@ -182,7 +182,7 @@ def test_a_list_that_is_none_is_one_line(folder, text, message):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("data/a/0.png,a\ndata/a/1.png,a\n", {}, "all 2 images are of one class, a"),
+        ("data/a/0.png,a\ndata/a/1.png,a\n", {}, "2 images, of one class alone, a;"),
         ("data/a/0.png,a\ndata/a/1.png,a\ndata/b/1.png,b\n", {},
          "line 4: the only image of class b; a class needs at least 2"),
         (None, {"order": ["a"]}, "--classes-order a: .* has the classes a, b; name each"),
@@ -201,14 +201,14 @@ def test_folders_that_are_none(folder, tmp_path):
         own.read(tmp_path / "nothing")
     with pytest.raises(InputError, match=r"no image in this folder"):
         own.read(tmp_path)
-    with pytest.raises(InputError, match=r"its 6 images lie in no folder of a class"):
+    with pytest.raises(InputError, match=r": 6 images lie in no folder of a class"):
         own.read(folder / "data" / "a")
     with pytest.raises(InputError, match=r"is one image"):
         own.read(folder / "data" / "a" / "0.png")
     shutil.copytree(folder / "data" / "a", tmp_path / "A")
     shutil.copytree(folder / "data" / "a", tmp_path / "b")
     shutil.copy(folder / "data" / "a" / "0.png", tmp_path)
-    with pytest.raises(InputError, match=r"1 images lie beside the folders of the classes: 0.png"):
+    with pytest.raises(InputError, match=r"1 image lies beside the folders of the classes: 0.png"):
         own.read(tmp_path)
     (tmp_path / "0.png").unlink()
     shutil.copytree(folder / "data" / "a", tmp_path / "a")
@@ -647,5 +647,5 @@ def test_images_of_one_name_in_two_folders_are_told_apart(folder, tmp_path):
         zip(Known.images, Known.digests, strict=True)
     )
     Known.digests = ("1" * 64, "3" * 64)
-    with pytest.raises(InputError, match=r"1 images have changed since this run began: b/0.png"):
+    with pytest.raises(InputError, match=r"1 image has changed since this run began: b/0.png"):
         contents.require_same_images(tmp_path / "images.csv", Known)

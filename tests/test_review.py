@@ -15,8 +15,9 @@ from submissions import Submission
 
 from common.errors import InputError
 from common.papers import PAPERS
-from common.review import TOPICS, resolvable, review
+from common.review import TOPICS, judged, parts, resolvable, review
 from common.review.__main__ import main
+from common.review.predicted import Predictions
 
 RNG = np.random.default_rng(7)
 
@@ -611,3 +612,34 @@ def test_the_page_fits_phones_and_screens(browser, tmp_path, width):
     assert main([str(out), *submission.write(tmp_path), *submission.draw(tmp_path)]) == 1
     found = measured(browser, out, tmp_path, width)
     assert found == {"inner": width, "scroll": width, "wide": [], "cut": [], "broken": 0}
+
+
+# --- a single patient ----------------------------------------------------------------------------
+
+
+def one_patient(images):
+    """Predictions of images of one patient of each class but the last, which has two."""
+    labels = ["a", "b", "b"][:images]
+    frame = pd.DataFrame(
+        {"image": [f"{i}.png" for i in range(images)], "case": ["p", "q", "r"][:images],
+         "slide": "", "folder": "", "magnification": "", "part": "test", "label": labels,
+         "predicted": labels}
+    )  # fmt: skip
+    sure = np.array([[0.9, 0.1], [0.1, 0.9], [0.1, 0.9]][:images])
+    return Predictions("p.csv", frame, ["a", "b"], sure, True, "b", {})
+
+
+def test_one_prediction_asks_nothing_about_calibration():
+    """It was asked why 95.6 % sure is 100.0 % right (100.0 to 100.0)."""
+    found = judged.judge(one_patient(1)).found
+    assert {each.rule for each in found} == {"one class alone", "a single patient"}
+
+
+def test_how_far_one_patient_holds_is_asked_once():
+    given = one_patient(3)
+    split = parts.looked_at("s.csv", given.frame, by_name=False)
+    asked = [
+        each.question for each in [*split.found, *judged.judge(given).found]
+        if each.rule == "a single patient"
+    ]  # fmt: skip
+    assert asked == ["How far do results of one patient hold for others (a)?"] * 2

@@ -125,8 +125,8 @@ def test_from_file_refusals(tmp_path):
     with pytest.raises(InputError) as caught:
         splits.from_file(index, file)
     for part in (
-        "1 images stand twice: data/00001.png",
-        "1 images are not in the data: data/00009.png",
+        "1 image stands twice: data/00001.png",
+        "1 image is not in the data: data/00009.png",
         "3 images of the data are left out: data/00003.png, data/00004.png, data/00005.png",
     ):
         assert part in str(caught.value)

@@ -92,7 +92,7 @@ def write(path, rows):
 def test_a_split_file_is_of_these_images(tmp_path):
     file = write(tmp_path / "s.csv", {"image": index()["image"], "part": ["train", "test"] * 4})
     assert splits.from_file(index(), file)["part"].tolist() == ["train", "test"] * 4
-    with is_said("index: 1 images stand twice: 00.png"):
+    with is_said("index: 1 image stands twice: 00.png"):
         splits.from_file(pd.concat([index(), index()[:1]]), file)
     with is_said("index: the column 'label' is missing"):
         splits.from_file(index().drop(columns="label"), file)
@@ -112,7 +112,7 @@ def test_magnifications_of_a_split_file_agree_with_the_names(tmp_path):
     with is_said("8 images contradict their names, for example 00.png: '400', by its name '100X'"):
         splits.from_file(index(), file)
     one = ["100X"] * 7 + ["40X"]
-    with is_said("1 images contradict their names, for example 07.png: '40', by its name '100X'"):
+    with is_said("1 image contradicts its name, for example 07.png: '40', by its name '100X'"):
         splits.from_file(index(), write(tmp_path / "s.csv", {**rows, "magnification": one}))
 
 
@@ -122,7 +122,7 @@ def test_magnifications_are_compared_by_file_name_in_another_layout(tmp_path):
     found = splits.from_file(index(), write(tmp_path / "s.csv", rows))
     assert found["part"].tolist() == ["test", "train"] * 4
     rows["magnification"] = ["40X"] + ["100X"] * 7
-    with is_said("1 images contradict their names, for example 07"):
+    with is_said("1 image contradicts its name, for example 07"):
         splits.from_file(index(), write(tmp_path / "s.csv", rows))
 
 

@@ -188,7 +188,7 @@ def parts(files: RunFiles) -> dict[str, str]:
             cases = rows["case"] if "case" in rows else rows["image"].map(lambda _: "")
             unknown = int((cases == "").sum())
             of = f" of {plural(cases[cases != ''].nunique(), 'patient')}"
-            left = f", and of {unknown} images the patient is unknown" if unknown else ""
+            left = f", and of {plural(unknown, 'image')} the patient is unknown" if unknown else ""
             known = ", patients unknown" if unknown == len(rows) else of + left
             found[part] = f"{plural(len(rows), 'image')}{known}"
     return found

@@ -165,11 +165,9 @@ def _scores(files: RunFiles) -> list[str]:
         f"{100 * LEVEL:g} % interval {percent(low)} to {percent(high)} ({head['method']})"
     )  # fmt: skip
     patients = scores.get("n_patients")
-    tested = f"{scores['n']} test images of {patients} patients" if patients else (
-        f"{scores['n']} test images, patients unknown"
-    )  # fmt: skip
+    who = f" of {plural(patients, 'patient')}" if patients else ", patients unknown"
     half = shown.half_known(scores)
-    tested = f"{scores['n']} test images" if half else tested
+    tested = plural(scores["n"], "test image") + ("" if half else who)
     names = [markdown.name(name) for name in files.classes]
     matrix = zip(names, scores["confusion_matrix"], strict=False)
     each_class = [

@@ -12,7 +12,7 @@ from common.datasets.card import Card
 from common.datasets.folder import data_folder
 from common.datasets.index import assemble
 from common.datasets.listing import ENDING, File, looks_like_image, scan
-from common.errors import InputError, listed
+from common.errors import InputError, listed, many
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +161,8 @@ def pairs(data_dir: str | os.PathLike[str] | None) -> pd.DataFrame:
     alone = sorted(next(iter(pair.values())) for pair in paths.values() if len(pair) == 1)
     if alone:
         raise InputError(
-            f"{root}: {len(alone)} images have no partner in the other stain: "
+            f"{root}: {many(len(alone), 'image has', 'images have')} no partner in the other "
+            "stain: "
             f"{listed(alone)}; copy the missing ones, or remove these"
         )
     rows = [

@@ -15,7 +15,7 @@ from common.datasets.index import COLUMNS
 from common.datasets.listing import LOSSLESS, LOSSY, File, looks_like_image, scan, tell_others
 from common.datasets.lists import List, Row, read_list
 from common.datasets.words import part_word
-from common.errors import InputError, listed
+from common.errors import InputError, listed, many
 from common.files import expanded
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ def of_list(found: List, data_dir: str | os.PathLike[str] | None = None) -> Imag
                 )
         again.append(f"line {row.line}")
     if again:
-        terminal.line(f"{found.path}: {len(again)} lines say again what others say: "
+        terminal.line(f"{found.path}: {many(len(again), 'line says', 'lines say')} again what "
+                      "others say: "
                       f"{listed(again)}", always=True)  # fmt: skip
     if "label" in found.columns:
         _require_labels(found)
@@ -215,12 +216,14 @@ def _of_folder(root: Path, *, labelled: bool) -> Images:
     direct = [file for file in pictures if "/" not in file.path]
     if labelled and len(direct) == len(pictures):
         raise InputError(
-            f"{root}: its {len(direct)} images lie in no folder of a class; make a folder for each "
+            f"{root}: {many(len(direct), 'image lies', 'images lie')} in no folder of a "
+            "class; make a folder for each "
             "class, or a CSV list with the columns image and label"
         )
     if labelled and direct:
         raise InputError(
-            f"{root}: {len(direct)} images lie beside the folders of the classes: "
+            f"{root}: {many(len(direct), 'image lies', 'images lie')} beside the folders of "
+            "the classes: "
             f"{listed(file.name for file in direct)}; put them into one, or take them out"
         )
     table, where = [], {}

@@ -17,7 +17,7 @@ from common.datasets import folder
 from common.datasets.card import Card
 from common.datasets.listing import LOSSY, File
 from common.datasets.marks import is_jpeg
-from common.errors import InputError, listed
+from common.errors import InputError, listed, many
 from common.files import as_bytes
 
 if TYPE_CHECKING:
@@ -241,7 +241,8 @@ def _of_best_format(card: Card, root: Path, files: list[File]) -> list[File]:
     if not left_out:
         return files
     warnings.warn(
-        f"{root}: {len(left_out)} files are other images again in another format and are left "
+        f"{root}: {many(len(left_out), 'file is another image', 'files are other images')} "
+        "again in another format and left "
         f"out: {listed(left_out)}",
         stacklevel=4,
     )
@@ -272,12 +273,14 @@ def _without_copies(root: Path, files: list[File], sizes: Mapping[str, int]) -> 
             different.append(f"{other.path} and {file.path}")
     if different:
         raise InputError(
-            f"{root}: {len(different)} files have the name of another but different content: "
+            f"{root}: {many(len(different), 'file has', 'files have')} the name of another "
+            "but different content: "
             f"{listed(different)}; give a --data-dir that holds one copy of the data set"
         )
     if copies:
         warnings.warn(
-            f"{root}: {len(copies)} files are copies of others of the same name and are left out: "
+            f"{root}: {many(len(copies), 'file is a copy', 'files are copies')} of others of "
+            "the same name and left out: "
             f"{listed(copies)}; comparing them takes time, so give a --data-dir with one copy",
             stacklevel=4,
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from common.datasets.gathered import Images, of_list, read
 from common.datasets.index import counts
 from common.datasets.words import likely_positive
-from common.errors import InputError
+from common.errors import InputError, many
 from common.files import as_bytes
 
 if TYPE_CHECKING:
@@ -144,7 +144,8 @@ def card(
     sizes = counts(table, "label")
     if len(found) < 2:
         raise InputError(
-            f"{source}: all {len(table)} images are of one class, {found[0]}; a classifier needs "
+            f"{source}: {many(len(table), 'image')}, of one class alone, {found[0]}; a "
+            "classifier needs "
             "two or more"
         )
     for name in found:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common import confidence, evaluation, predictions, runs, splits
-from common.errors import InputError
+from common.errors import InputError, many
 from common.external.reading import Reader
 from common.external.trained import Stain
 from common.metrics import compare
@@ -115,7 +115,8 @@ def _drawn(table: pd.DataFrame, by: str, share: float, seed: int) -> np.ndarray:
     names = np.unique(units)
     if len(names) < 2:
         raise InputError(
-            f"--adapt: all {len(table)} images are of one {by}; one adapts, and another is judged"
+            f"--adapt: {many(len(table), 'image')} of a single {by}; one adapts, and another "
+            "is judged"
         )
     order = np.random.default_rng(seed).permutation(names)[:-1]
     sizes = np.cumsum([(units == name).sum() for name in order])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from common import acquaintance, datasets, evaluation, notices, runs, slides, terminal
-from common.errors import InputError, listed
+from common.errors import InputError, listed, many
 from common.external import scale
 from common.external.adapting import METHODS
 from common.external.evaluating import evaluate
@@ -189,7 +189,7 @@ def _introduction(others: Others) -> str:
         who += f", and {plural(unknown, 'image')} whose patient is unknown"
     left = [f"{n} {name}" for name, n in others.left_out.items()]
     return (
-        f"judged on {others.title}: {len(others.table)} images, "
+        f"judged on {others.title}: {many(len(others.table), 'image')}, "
         f"{', '.join(f'{n} {name}' for name, n in sizes.items())}, "
         f"{who}{f'; left out: {listed(left)}' if left else ''}"
     )
@@ -228,7 +228,7 @@ def _held(run: runs.Run, found: Mapping[str, Any]) -> str:
 def _adapted(found: Mapping[str, Any]) -> str:
     """Each way on the held-out images, and how its accuracy differs from the run's as it is."""
     lines = [
-        f"adapted to {found['adapted']} images, judged on the other {found['held_out']} "
+        f"adapted to {many(found['adapted'], 'image')}, judged on the other {found['held_out']} "
         f"(drawn by {found['by']}):"
     ]
     for way in found["ways"]:
@@ -250,4 +250,4 @@ def _score(metrics: Mapping[str, Any]) -> str:
         if each := found.get(name):
             ends = "" if each.interval is None else f" ({interval(each)})"
             words.append(f"{each.score.title.lower()} {score(each)}{ends}")
-    return ", ".join([f"{metrics['n']} images", *words])
+    return ", ".join([many(metrics["n"], "image"), *words])

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from common import terminal, writers
-from common.errors import InputError
+from common.errors import InputError, many
 from common.images.fingerprints import (
     RECORD_BYTES,
     Fingerprints,
@@ -88,16 +88,17 @@ def build(
         if path not in problems and store.rows[store.files[path][2]][0] != digest
     ]
     if changed:
-        text = f"image cache: {len(changed)} images have changed and were read again:"
+        text = f"image cache: {many(len(changed), 'image has', 'images have')} changed, read again:"
         say(progress, several(text, changed))
     if problems:
         return problems
     seconds = time.monotonic() - start
     say(
         progress,
-        f"image cache: {len(paths)} images read in {seconds:.1f} s "
-        f"({len(paths) / max(seconds, 1e-3):.0f} images/s); it now holds {len(store.rows)} "
-        f"images, {size(len(store.rows) * store.row_bytes)}, in {store.folder}",
+        f"image cache: {many(len(paths), 'image')} read in {seconds:.1f} s "
+        f"({len(paths) / max(seconds, 1e-3):.0f} images/s); it now holds "
+        f"{many(len(store.rows), 'image')}, {size(len(store.rows) * store.row_bytes)}, in "
+        f"{store.folder}",
     )
     return problems
 
@@ -203,7 +204,8 @@ def fill_fingerprints(
         return found
     # Equal files have one row: each is read once.
     missing = {digests[i]: paths[i] for i in lacking}
-    text = f"image cache: {len(missing)} images are read once more, to be compared"
+    again = many(len(missing), "image is", "images are")
+    text = f"image cache: {again} read once more, to be compared"
     say(progress, f"{text} ({store.folder})")
 
     def take(digest: str) -> np.void:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from common.backend import cores
-from common.errors import InputError
+from common.errors import InputError, many
 from common.files import expanded
 from common.images import apart
 from common.images.build import Transform, build, fill_fingerprints
@@ -144,7 +144,10 @@ def cached(
     skipped = [(images[i], problems[paths[i]]) for i in np.flatnonzero(rows < 0)]
     if skipped:
         lines = [f"{image}: {reason}" for image, reason in skipped]
-        say(progress, several(f"{len(lines)} images are left out (--skip-bad):", lines))
+        say(
+            progress,
+            several(f"{many(len(lines), 'image is', 'images are')} left out (--skip-bad):", lines),
+        )
     rows = rows[good]
     digests = [store.rows[row][0] for row in rows]
     used = [paths[i] for i in good]

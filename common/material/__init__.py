@@ -17,7 +17,7 @@ from common import datasets, terminal
 from common.config import Execution, PaperConfig, Request
 from common.datasets import Card, own, patients, synthetic
 from common.datasets.lists import read_list
-from common.errors import InputError
+from common.errors import InputError, many
 from common.files import file_hash
 from common.material import parts
 
@@ -358,11 +358,11 @@ def _introduction(card: OwnImages, index: pd.DataFrame) -> str:
     known = index["case"] != ""
     patients_said = "patients unknown"
     if known.any():
-        patients_said = f"{index['case'][known].nunique()} patients"
+        patients_said = many(index["case"][known].nunique(), "patient")
         if not known.all():
-            patients_said += f", and {int((~known).sum())} images whose patient is unknown"
+            patients_said += f", and {many(int((~known).sum()), 'image')} whose patient is unknown"
     positive = card.POSITIVE[len(card.classes)]
     told = f"; positive class: {positive}" if positive else ""
     if len(card.classes) == 2 and not positive:
         told = "; no positive class is given (--positive NAME)"
-    return f"{card.images.source}: {len(index)} images, {classes}; {patients_said}{told}"
+    return f"{card.images.source}: {many(len(index), 'image')}, {classes}; {patients_said}{told}"

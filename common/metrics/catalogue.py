@@ -167,10 +167,10 @@ SCORES = (
     Score(
         key="patient_recognition_rate",
         title="Patient recognition rate",
-        meaning="mean over {n_patients} patients (cases) of the share of their images right, "
-        "magnifications together",
+        meaning="mean over the patients ({n_patients}) of the share of their images right, "
+        "whatever the magnification",
         line="patient rate",
-        aside="over cases, magnifications together",
+        aside="each patient counts once",
         applies="patients",
         rests_on="images",
         from_images=lambda images: (

@@ -152,7 +152,7 @@ def _confusion(metrics: dict[str, Any]) -> list[list[str]]:
 def _of_magnifications(metrics: dict[str, Any]) -> list[list[str]]:
     if not metrics["by_magnification"]:
         return []
-    rows = [["magnification", "images", "accuracy", "95 % interval", "rate over cases"]]
+    rows = [["magnification", "images", "accuracy", "95 % interval", "patient rate"]]
     for name, part in metrics["by_magnification"].items():
         ends = part["accuracy_ci"]
         rows.append(

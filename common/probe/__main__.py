@@ -8,7 +8,7 @@ from typing import Any
 from common import errors, evaluation, notices, runs
 from common.arguments import Parser
 from common.datasets.words import likely_positive
-from common.errors import InputError
+from common.errors import InputError, many
 from common.files import output_folder, path_argument, write_csv, write_json
 from common.metrics import shown
 from common.metrics.summary import aligned
@@ -113,9 +113,10 @@ def _text(found: Mapping[str, Mapping[str, Any]], images: int, length: int) -> s
         rows.append([kind, *cells, " ".join(f"{value:g}" for value in each["chosen"]) or "–"])
     first = next(iter(found.values()))["metrics"]
     unit = "patients" if first["n_patients"] is not None else "images"
-    of = f" of {first['n_patients']} patients" if first["n_patients"] is not None else ""
+    of = f" of {many(first['n_patients'], 'patient')}" if first["n_patients"] is not None else ""
     head = (
-        f"{first['n']} of {images} images{of} judged, by {length} features; in parentheses 95 % "
+        f"{first['n']} of {many(images, 'image')}{of} judged, by {length} features; in "
+        "parentheses 95 % "
         f"intervals over {unit}"
     )
     below = [kind for kind, each in found.items() if _below_chance(each["metrics"])]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from common import predictions, splits, terminal
-from common.errors import InputError, listed
+from common.errors import InputError, listed, many
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,7 +200,8 @@ def _warn_of_shared(split: pd.DataFrame) -> None:
     if shared:
         names = listed(f"{name} ({' and '.join(parts)})" for name, parts in shared.items())
         terminal.line(
-            f"warning: {len(shared)} patients lie in more than one part, so images of one patient "
+            f"warning: {many(len(shared), 'patient lies', 'patients lie')} in more than one "
+            "part, so images of one patient "
             f"may be fitted to and judged: {names}",
             always=True,
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.errors import many
+
 LEVELS = {
     "wrong": "cannot be right as it stands",
     "doubt": "may be right, and needs a word",
@@ -47,18 +49,6 @@ class Finding:
     what: str
     shown: str = ""
     question: str = ""
-
-
-def many(amount: int, noun: str) -> str:
-    """Write an amount with its noun.
-
-    Parameters
-    ----------
-    amount : int
-    noun : str
-        In the singular.
-    """
-    return f"{amount} {noun}" if amount == 1 else f"{amount} {noun}s"
 
 
 def of_all(amount: int, total: int, noun: str = "image") -> str:

@@ -210,7 +210,7 @@ def _guessing(given: Predictions, counted: dict[str, Any]) -> list[Finding]:
     if len(said) == 1 and len([n for n in support.values() if n]) > 1:
         return [
             Finding("wrong", "predictions", "one class alone",
-                    f"all {counted['n']} images are predicted as {said[0]}", "",
+                    f"every image ({counted['n']}) is predicted as {said[0]}", "",
                     "Why is one class alone predicted?")
         ]  # fmt: skip
     low = (counted["accuracy_ci"] or [0.0])[0]  # without an interval nothing is certain
@@ -218,7 +218,8 @@ def _guessing(given: Predictions, counted: dict[str, Any]) -> list[Finding]:
     if len(present) == 1:
         return [
             Finding("doubt", "predictions", "one class alone",
-                    f"all {counted['n']} images are of {present[0]}: nothing is told about others",
+                    f"every image ({counted['n']}) is of {present[0]}: nothing is told about "
+                    "others",
                     "", "Which images of other classes were tested on?")
         ]  # fmt: skip
     if low <= share:

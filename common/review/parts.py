@@ -229,6 +229,7 @@ def _sizes(frame: pd.DataFrame, report: dict[str, Any]) -> list[Finding]:
         found.append(
             Finding("doubt", "split", "a single patient",
                     f"a single test patient stands for {listed(map(str, single.index))}", "",
-                    "How far do results of one patient hold for others?")
+                    "How far do results of one patient hold for others "
+                    f"({listed(map(str, single.index))})?")
         )  # fmt: skip
     return found

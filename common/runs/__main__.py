@@ -12,7 +12,7 @@ from typing import Any
 
 from common import errors, runs, terminal, writers
 from common.arguments import Parser
-from common.errors import InputError, WriteError
+from common.errors import InputError, WriteError, many
 from common.files import path_argument
 from common.metrics.summary import aligned
 from common.papers import PAPERS
@@ -136,7 +136,7 @@ def _show(path: Path) -> int:
         state += f" {record.finished}"
     elif record.failed is not None:
         state += f": {record.failed}"
-    images = f"{record.n_images} images of {record.dataset}"
+    images = f"{many(record.n_images or 0, 'image')} of {record.dataset}"
     if record.own:
         images += ", which fill no row"
     elif record.expected_images not in (None, record.n_images):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common import terminal
-from common.errors import InputError, listed
+from common.errors import InputError, listed, many
 from common.files import atomic_path, read_table, write_text
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def require_same_images(file: Path, pixels: Pixels) -> None:
         changed = sorted(name for name in now if before.get(name, now[name]) != now[name])
         if changed:
             raise InputError(
-                f"{file.parent}: {len(changed)} images have changed since this run began: "
+                f"{file.parent}: {many(len(changed), 'image has', 'images have')} changed "
+                "since this run began: "
                 f"{listed(changed)}; put the old ones back, or start anew with --fresh"
             )
         if before.keys() == now.keys():

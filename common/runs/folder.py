@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from common import terminal, writers
-from common.errors import SHOWN, InputError, WriteError
+from common.errors import SHOWN, InputError, WriteError, many
 from common.files import expanded, read_json, write_json
 from common.notices import RESEARCH_USE, SYNTHETIC, SYNTHETIC_PREFIX
 from common.runs.contents import require_same_images
@@ -97,7 +97,8 @@ class Run:
         skipped = self.record.skipped
         if skipped:
             lines.append(
-                f"LEFT OUT {len(skipped)} images that cannot be used (--skip-bad), so this run "
+                f"LEFT OUT {many(len(skipped), 'image')} that cannot be used (--skip-bad), so "
+                "this run "
                 "fills no row of a table:"
             )
             lines += [f"  {each['image']}: {each['reason']}" for each in skipped[:SHOWN]]

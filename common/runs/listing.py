@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from common import writers
-from common.errors import InputError
+from common.errors import InputError, many
 from common.files import read_json, read_text
 from common.metrics import shown
 from common.notices import SYNTHETIC_PREFIX
@@ -216,7 +216,8 @@ def drawn(run: Run) -> str:
         part for part, case in {(row.get("part"), row.get("case")) for row in rows} if case
     )
     return ", ".join(
-        f"{part} {count} images" + (f" of {cases[part]} patients" if cases[part] else "")
+        f"{part} {many(count, 'image')}"
+        + (f" of {many(cases[part], 'patient')}" if cases[part] else "")
         for part, count in images.items()
         if part
     )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from common import acquaintance, confidence, images, notices, runs, terminal, writers
-from common.errors import InputError
+from common.errors import InputError, many
 from common.files import require_output, write_json
 from common.slides import outputs, page, work
 from common.slides.identity import identity, key_of, require_same
@@ -368,7 +368,7 @@ def _tell(run: runs.Run, folder: Path, facts: dict[str, Any]) -> None:
         print(notices.SYNTHETIC_MODEL)
     width = max(len(row["name"]) for row in facts["classes"])
     for row in facts["classes"]:
-        print(f"{row['name']:<{width}}  {row['tiles']} tiles, {100 * row['share']:.1f} %")
+        print(f"{row['name']:<{width}}  {many(row['tiles'], 'tile')}, {100 * row['share']:.1f} %")
     terminal.line(facts["confidence"])
     print(f"page    {terminal.plain(folder / 'index.html')}")
     print(f"QuPath  {terminal.plain(folder / 'tiles.geojson')}")

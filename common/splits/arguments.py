@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import InputError, listed
+from common.errors import InputError, listed, many
 
 
 def require_table(index: Any, *columns: str, name: str = "index") -> None:
@@ -56,7 +56,9 @@ def require_images(index: Any, *columns: str, name: str = "index") -> None:
         raise InputError(f"{name}: the column 'image' must hold paths as text")
     if not index["image"].is_unique:
         twice = index.loc[index["image"].duplicated(), "image"]
-        raise InputError(f"{name}: {len(twice)} images stand twice: {listed(twice)}")
+        raise InputError(
+            f"{name}: {many(len(twice), 'image stands', 'images stand')} twice: {listed(twice)}"
+        )
 
 
 def whole(value: Any, least: int, name: str) -> int:

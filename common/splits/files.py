@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.datasets import listed
-from common.errors import InputError
+from common.errors import InputError, many
 from common.files import csv_lines, expanded, read_columns, read_text, write_csv
 from common.splits.arguments import require_images, require_table
 from common.splits.draw import sorted_rows, stem
@@ -207,11 +207,18 @@ def from_file(
     unknown = sorted(set(given) - set(known))
     missing = sorted(set(known) - set(given))
     if twice:
-        problems.append(f"{len(twice)} images stand twice: {listed(twice)}")
+        problems.append(
+            f"{many(len(twice), 'image stands', 'images stand')} twice: {listed(twice)}"
+        )
     if unknown:
-        problems.append(f"{len(unknown)} images are not in the data: {listed(unknown)}")
+        problems.append(
+            f"{many(len(unknown), 'image is', 'images are')} not in the data: {listed(unknown)}"
+        )
     if missing:
-        problems.append(f"{len(missing)} images of the data are left out: {listed(missing)}")
+        problems.append(
+            f"{many(len(missing), 'image of the data is', 'images of the data are')} left "
+            f"out: {listed(missing)}"
+        )
     if problems:
         raise InputError(f"{path}: " + "; ".join(problems))
     _require_agreement(path, table.assign(image=given), index.assign(image=known))
@@ -256,8 +263,10 @@ def _require_agreement(path: Path, table: pd.DataFrame, index: pd.DataFrame) -> 
     wrong = (there != "") & (here != "") & (there != here.str.upper().str.removesuffix("X"))
     if wrong.any():
         image = wrong.index[wrong][0]
+        said = many(int(wrong.sum()), "image contradicts its name", "images contradict their names")
         raise InputError(
-            f"{path}, column magnification: {int(wrong.sum())} images contradict their names, for "
+            f"{path}, column magnification: "
+            f"{said}, for "
             f"example {image}: {there[image]!r}, by its name {here[image]!r}"
         )
 

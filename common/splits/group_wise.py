@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common.errors import InputError
+from common.errors import InputError, many
 from common.splits.arguments import require_table
 from common.splits.draw import group_table, random_state, sorted_rows
 from common.splits.parts import check_disjoint, check_fractions, check_known, with_parts
@@ -163,7 +163,7 @@ def _warn_single_groups(split: pd.DataFrame, group: str) -> None:
             single.append(f"{name} ({group} {rows[group].iloc[0]}: {rows['part'].iloc[0]})")
     if single:
         warnings.warn(
-            f"{len(single)} classes have a single {group}, so they are in one part only: "
-            + ", ".join(single),
+            f"{many(len(single), 'class has', 'classes have')} a single {group}, so in one "
+            "part only: " + ", ".join(single),
             stacklevel=3,
         )

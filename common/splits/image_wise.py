@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.datasets import listed
-from common.errors import InputError
+from common.errors import InputError, many
 from common.splits.arguments import require_table, whole
 from common.splits.draw import draw, random_state, sorted_rows
 from common.splits.parts import PARTS, check_fractions, with_parts
@@ -89,7 +89,8 @@ def official(index: pd.DataFrame, *, validation: float, seed: int) -> pd.DataFra
     unknown = index.loc[~index["official"].isin(("train", "test")), "image"]
     if len(unknown):
         raise InputError(
-            f"{len(unknown)} images have no official part: {listed(list(unknown))}. BCI has "
+            f"{many(len(unknown), 'image has', 'images have')} no official part: "
+            f"{listed(list(unknown))}. BCI has "
             "official folders; BreakHis has fold files (--fold-files DIR)"
         )
     order = sorted_rows(index)

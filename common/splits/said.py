@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common import notices
+from common.errors import many
 from common.splits import two_patients
 from common.splits.parts import PARTS
 
@@ -26,7 +27,7 @@ def text(report: Mapping[str, Any]) -> str:
     """
     parts = report["parts"]
     lines = [
-        f"{report['images']} images: "
+        f"{many(report['images'], 'image')}: "
         + ", ".join(f"{part} {parts[part]}" for part in PARTS if parts[part])
     ]
     if report["synthetic"]:
@@ -66,13 +67,13 @@ def copies(report: Mapping[str, Any]) -> list[str]:
             continue
         limit = f" (at most {report['near_bits']} of 256 bits differ)" if kind == "near" else ""
         lines.append(
-            f"{title}{limit}: {_many(found['pairs'], 'pair')}, {found['across']} across parts"
+            f"{title}{limit}: {many(found['pairs'], 'pair')}, {found['across']} across parts"
         )
         # A pair is a set of two: only larger ones say more than the pairs do.
         if found.get("sets") and found["set_images"] > 2 * found["sets"]:
             largest = found["largest_sets"][0]
             lines.append(
-                f"        {found['set_images']} images in {_many(found['sets'], 'set')} of equal "
+                f"        {found['set_images']} images in {many(found['sets'], 'set')} of equal "
                 f"ones; the largest has {largest['images']} ({_file(largest['first'])} ...)"
             )
         if parts["test"] and found["test_images"]:
@@ -82,7 +83,7 @@ def copies(report: Mapping[str, Any]) -> list[str]:
                 f"({found['share']:.1%}) have {what} among the training images"
             )
         if found["label_conflicts"]:
-            lines.append(f"        {_many(found['label_conflicts'], 'pair')} with different labels")
+            lines.append(f"        {many(found['label_conflicts'], 'pair')} with different labels")
         for pair in found["worst"][:5]:
             turned = ", turned or flipped" if pair["turned"] else ""
             lines.append(
@@ -125,10 +126,6 @@ def shared(report: Mapping[str, Any], *, groups: bool = True) -> list[str]:
                 f"{noun} among the training images"
             )
     return found
-
-
-def _many(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
 def _file(image: str) -> str:

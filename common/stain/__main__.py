@@ -18,7 +18,7 @@ from common import datasets, images, notices, terminal, writers
 from common import errors as command
 from common.arguments import Parser
 from common.datasets import own
-from common.errors import InputError
+from common.errors import InputError, many
 from common.files import (
     atomic_path,
     output_file,
@@ -321,7 +321,7 @@ def _write(path: Path, image: np.ndarray, synthetic: bool) -> None:
 def _report(
     names: Sequence[str], flags: Mapping[str, str], problems: Sequence[str], output: Path
 ) -> None:
-    print(f"{len(names) - len(problems)} images are in {output}")
+    print(f"{many(len(names) - len(problems), 'image is', 'images are')} in {output}")
     for flag, text in (
         (Flag.NO_TISSUE, "unchanged, no stained tissue"),
         (Flag.SINGLE_STAIN, "unchanged, a single stain or colour"),
@@ -372,7 +372,7 @@ def show(normalizer_file: Path, paths: Sequence[Path], output: Path) -> None:
     columns = 4 if isinstance(normalizer, StainMatrixNormalizer) else 2
     synthetic = any(datasets.is_synthetic(path.parent, [path.name]) for path in paths)
     figures.save(figures.examples(pictures, titles, columns), output, synthetic=synthetic)
-    print(f"{len(paths)} images drawn in {output}")
+    print(f"{many(len(paths), 'image')} drawn in {output}")
 
 
 if __name__ == "__main__":

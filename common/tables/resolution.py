@@ -15,7 +15,7 @@ import numpy as np
 
 from common import config as configuration
 from common import evaluation
-from common.errors import InputError
+from common.errors import InputError, many
 from common.metrics import LEVEL, compare
 from common.runs import Run
 from common.tables.judge import difference_interval
@@ -254,9 +254,9 @@ def _images_apart(one: Scored, other: Scored, known: Pairs) -> tuple[float, floa
     if key not in known:
         known[key] = compare(evaluation.read_run(one[0]), evaluation.read_run(other[0]))
     result = known[key]
-    units = f"{result['n']} images"
+    units = many(result["n"], "image")
     if result["ci_unit"] == "patient":
-        units = f"{result['n_patients']} patients"
+        units = many(result["n_patients"], "patient")
     apart = float(result["difference"])
     low = result["difference_ci"][0] if result["difference_ci"] else apart
     return apart, apart - low, f"paired {result['ci_method']} over {units}"

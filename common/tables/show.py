@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from common import evaluation, runs
-from common.errors import InputError
+from common.errors import InputError, many
 from common.notices import FABRICATED
 from common.tables import as_printed, elsewhere
 from common.tables.behind import lookup
@@ -234,7 +234,7 @@ def _found(paper: Paper, preset: str, run: runs.Run) -> str:
     except InputError:
         return "no metrics.json"
     if "accuracy" in metrics:
-        return f"accuracy {100 * metrics['accuracy']:.2f} % ({metrics.get('n')} images)"
+        return f"accuracy {100 * metrics['accuracy']:.2f} % ({many(metrics.get('n', 0), 'image')})"
     rows = {preset, *(row for row, twin in paper.honest.items() if twin == preset)}
     scores: dict[str, str] = {}
     for row in paper.table[paper.table["preset"].isin(rows)].to_dict("records"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import datasets, writers
-from common.errors import InputError
+from common.errors import InputError, many
 from common.files import as_bytes, file_hash, read_json, read_table, write_csv, write_json
 
 if TYPE_CHECKING:
@@ -197,5 +197,8 @@ def _index(folder: Path) -> pd.DataFrame:
         raise InputError(f"{path}: {twice.iloc[0]} stands twice; generate the images again")
     absent = [name for name in table["image"] if not (folder / name).is_file()]
     if absent:
-        raise InputError(f"{folder}: {len(absent)} images are missing: {datasets.listed(absent)}")
+        raise InputError(
+            f"{folder}: {many(len(absent), 'image is', 'images are')} missing: "
+            f"{datasets.listed(absent)}"
+        )
     return table[["image", "label"]]

@@ -15,7 +15,7 @@ from common.datasets.card import Card, indexes
 from common.datasets.fetch import archives, connection, transfer
 from common.datasets.folder import data_folder
 from common.datasets.index import counts
-from common.errors import InputError, listed
+from common.errors import InputError, listed, many
 from common.files import expanded
 from common.terminal import megabytes
 
@@ -231,7 +231,9 @@ def _differences(card: Card, root: Path) -> str:
         for index in indexes(card, root).values():
             empty = index.loc[index["bytes"] == 0, "image"].tolist()
             if empty:
-                raise InputError(f"{root}: {len(empty)} images are empty: {listed(empty)}")
+                raise InputError(
+                    f"{root}: {many(len(empty), 'image is', 'images are')} empty: {listed(empty)}"
+                )
             cells = counts(index, list(card.COUNTED_BY))
             wrong += sum(
                 cells.get(cell, 0) != card.EXPECTED_COUNTS.get(cell, 0)
