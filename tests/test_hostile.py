@@ -235,8 +235,9 @@ CASES = {**bad_images(), **worse_images()}
 
 @pytest.fixture
 def finished(tmp_path) -> Path:
-    """A run folder as `predict` finds it, but for the model."""
+    """A run folder as `predict` finds it, but for what is in the model."""
     folder = run_folder.make(tmp_path / "made", "binary", pictures=False)
+    (folder / "model.keras").touch()
     record = json.loads((folder / "config.json").read_text())
     record["config"] |= {"image_size": 32, "resize_filter": "area"}
     write_json(folder / "config.json", record)
