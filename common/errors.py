@@ -25,6 +25,9 @@ SHOWN = 5
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as of a shell's."""
 
+BEFORE_ANYTHING = "interrupted before anything was saved; the same command begins anew"
+"""What Ctrl-C ends with that leaves no run folder."""
+
 QUIET_HELP = "Every command takes --quiet: it then says errors and warnings only."
 
 

@@ -280,12 +280,16 @@ def test_another_draw_stops_a_run_that_was_begun(train, tmp_path, monkeypatch):
     """Else an image that it was trained on would be tested on."""
     from breakhis import data
     from common import splits
+    from common.training import fitting
 
-    def stopped(*args, **options):
-        raise KeyboardInterrupt
+    def stopped(self, epoch, logs=None):
+        if epoch:
+            raise KeyboardInterrupt
+        return begin(self, epoch, logs)
 
+    begin = fitting._Recorder.on_epoch_begin
     with monkeypatch.context() as patch:
-        patch.setattr(training, "fit", stopped)
+        patch.setattr(fitting._Recorder, "on_epoch_begin", stopped)
         with pytest.raises(KeyboardInterrupt):
             train("breakhis", tmp_path)
     (folder,) = (tmp_path / "breakhis").iterdir()

@@ -222,8 +222,18 @@ def test_a_start_that_fails_leaves_no_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_start_that_is_interrupted_leaves_no_folder(tmp_path):
+    with (
+        pytest.raises(KeyboardInterrupt, match="before anything was saved; the same command"),
+        runs.open_run(tmp_path / "runs", record()),
+    ):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_was_there_before_a_failure_stays(tmp_path):
     with pytest.raises(KeyboardInterrupt), runs.open_run(tmp_path, record()) as run:
+        (run.path / "model.keras").touch()
         raise KeyboardInterrupt
     with pytest.raises(InputError), runs.open_run(tmp_path, record()) as run:
         raise InputError("no room")

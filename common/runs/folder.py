@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from common import terminal, writers
-from common.errors import SHOWN, InputError, WriteError, many
+from common.errors import BEFORE_ANYTHING, SHOWN, InputError, WriteError, many
 from common.files import expanded, read_json, write_json
 from common.notices import RESEARCH_USE, SYNTHETIC, SYNTHETIC_PREFIX
 from common.runs.contents import require_same_images
@@ -236,10 +236,10 @@ def open_run(
 
 @contextlib.contextmanager
 def _failing(path: Path, made: Sequence[Path]) -> Iterator[None]:
-    """Note what stopped a run; of one that failed before it had done anything leave no folder."""
+    """Note what stopped a run; of one that ended before it had done anything leave no folder."""
     try:
         yield
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         # In whole: a glob left half-way keeps its folder open.
         begun = [*(path / "checkpoint").glob("state-*.npz"), *path.glob("*.keras")]
         if path in made and not begun:
@@ -247,7 +247,9 @@ def _failing(path: Path, made: Sequence[Path]) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 for folder in made[1:]:
                     folder.rmdir()
-        else:
+            if isinstance(error, KeyboardInterrupt) and not str(error):
+                raise KeyboardInterrupt(BEFORE_ANYTHING) from None
+        elif isinstance(error, Exception):
             with contextlib.suppress(OSError, InputError):
                 run = load(path)
                 if not run.finished:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from common import loggers, models, terminal
 from common.backend import keras
-from common.errors import InputError
+from common.errors import BEFORE_ANYTHING, InputError
 from common.files import atomic_path, write_csv
 from common.runs import Run
 from common.training.checkpoint import Checkpoint, trained_epochs
@@ -151,6 +151,8 @@ def fit(
                 )
     except KeyboardInterrupt:
         done = trained_epochs(folder)  # on disk: the interruption may have come while saving
+        if not done:
+            raise KeyboardInterrupt(BEFORE_ANYTHING) from None
         raise KeyboardInterrupt(
             f"interrupted; {done} of {epochs} epochs are saved in {folder}\n"
             f"the same command goes on from there"
