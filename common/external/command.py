@@ -205,8 +205,6 @@ def _beside(run: runs.Run, found: Mapping[str, Any]) -> str:
     lines.insert(len(lines) and 1, f"on {found['title']}  {_score(found['metrics'])}")
     if found["without_copies"]:
         lines.append(f"without copies of the run's images  {_score(found['without_copies'])}")
-    if half := shown.half_known(found["metrics"]):
-        lines.append(half)
     return "\n".join(lines)
 
 
