@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALIKE", "UNLIKE", "introduction", "magnifications", "microns", "oddities",
-    "tell", "trained_size",
+    "tell", "tell_sizes", "trained_size",
 ]  # fmt: skip
 
 UNLIKE = "unlike the training images: "
@@ -27,6 +28,9 @@ UNLIKE = "unlike the training images: "
 
 ALIKE = 1.1
 """By what factor two scales may differ and be called one."""
+
+SIZES = 1000
+"""Of how many images that are trained on the size is looked at, at most."""
 
 _OTHER_SIZE = 0.1  # logarithm of a side by that of the data set's images: about a tenth
 
@@ -59,7 +63,7 @@ def oddities(run: runs.Run, *, scale: bool = True) -> Callable[[Path, np.ndarray
         stated = appearance.magnification(path.name)
         if trained and stated and stated not in trained:
             kinds.append(f"at {stated}, by their names; it was trained at {_joined(trained)}")
-        if height and max(abs(np.log(np.divide(image.shape[:2], (height, width))))) > _OTHER_SIZE:
+        if height and _other_size(image.shape[:2], (height, width)):
             kinds.append(
                 f"of another size than the {width}x{height} px it was trained on, so their tissue "
                 "may be shown at another scale"
@@ -193,6 +197,28 @@ def introduction(run: runs.Run) -> str:
 def _patients(rows: pd.DataFrame) -> str:
     cases = rows["case"][rows["case"] != ""].nunique()
     return f" of {plural(cases, 'patient')}" if cases else " (patients unknown)"
+
+
+def tell_sizes(paths: Sequence[Path]) -> None:
+    """Warn of images that are trained on and have another size than most of them.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Of many, `SIZES` evenly spaced ones are looked at.
+    """
+    found = images.sizes(paths, SIZES)
+    if not found:
+        return
+    (height, width), _ = Counter(found.values()).most_common(1)[0]
+    kind = f"of another size than the commonest, {width}x{height} px, so their tissue may be shown "
+    odd = [path for path, size in found.items() if _other_size(size, (height, width))]
+    if odd:
+        tell({f"{kind}at another scale": odd}, len(found))
+
+
+def _other_size(size: tuple[int, ...], usual: tuple[int, int]) -> bool:
+    return bool(max(abs(np.log(np.divide(size, usual)))) > _OTHER_SIZE)
 
 
 def tell(odd: Mapping[str, Sequence[Path]], count: int) -> None:

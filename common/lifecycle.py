@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from common import appearance, evaluation, images, loggers, networks, runs, terminal
+from common import acquaintance, appearance, evaluation, images, loggers, networks, runs, terminal
 from common.config import PaperConfig, Request
 from common.datasets import Card
 from common.errors import RESTORE, InputError, listed
@@ -112,6 +112,9 @@ def complete(
             runs.settle(run, split, samples)
             terminal.line(_beginning(run, split, samples))
             _tell_weak_parts(split)
+            if own:
+                used = split.image[split.part != ""]
+                acquaintance.tell_sizes([data_dir / name for name in used])
             backend.load()
             run.note_machine()
             from common import evidence

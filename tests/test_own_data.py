@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from common import (
+    acquaintance,
     classification,
     datasets,
     evaluation,
@@ -454,12 +455,15 @@ def train(paper, tissue, images, **settings):
     "paper",
     [name if name == "wrn_edge" else pytest.param(name, marks=pytest.mark.slow) for name in PAPERS],
 )
-def test_every_paper_trains_on_ones_own_images(paper, tissue, capsys):
+def test_every_paper_trains_on_ones_own_images(paper, tissue, monkeypatch, capsys):
+    sized = []
+    monkeypatch.setattr(acquaintance, "tell_sizes", sized.extend)
     run = train(paper, tissue, tissue / "list.csv")
     assert run.record.classes == ["class b", "class c", "class ä"] and run.finished
     assert run.record.expected_images is None and run.record["own"]["source"] == "list.csv"
     assert run.path.name.startswith("SYNTHETIC-own-demo-")
     split = pd.read_csv(run.path / "split.csv", dtype=str, keep_default_na=False)
+    assert sorted(sized) == sorted(tissue / name for name in split.image[split.part != ""])
     assert (split.groupby("case").part.nunique() == 1).all() and run.config["split"] == "patient"
     assert evaluation.read_metrics(run)["n"] == (split.part == "test").sum()
     page = (run.path / "report.html").read_text(encoding="utf-8")

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from common import acquaintance, datasets, material, splits
 from common import config as configuration
-from common import datasets, material, splits
 from common.datasets import breakhis, own, patients
 from common.errors import InputError
 from common.splits.__main__ import main as splits_command
@@ -89,6 +89,22 @@ def test_a_list_without_labels_beside_its_images_lacks_labels(folder, tmp_path):
     with pytest.raises(InputError, match=r"no image of these data .*: A/Photo_0.png\); .* label$"):
         gathered(other)
     assert not (tmp_path / "runs").exists()
+
+
+def test_images_of_another_size_than_most_are_named(tmp_path, capsys):
+    paths = []
+    for i, (height, width) in enumerate([(46, 70)] * 4 + [(1, 1), (20, 150), (44, 70), (46, 78)]):
+        paths.append(tmp_path / f"{i}.png")
+        cv2.imwrite(str(paths[-1]), np.zeros((height, width, 3), np.uint8))
+    (tmp_path / "broken.png").write_bytes(b"")
+    acquaintance.tell_sizes([*paths, tmp_path / "broken.png"])
+    assert capsys.readouterr().err == (
+        "warning: 3 of 8 images: of another size than the commonest, 70x46 px, so their tissue may "
+        "be shown at another scale (4.png, 5.png, 7.png)\n"
+    )
+    acquaintance.tell_sizes(paths[:4])
+    acquaintance.tell_sizes([])
+    assert capsys.readouterr().err == ""
 
 
 def test_an_empty_list_says_which_columns_it_needs(tmp_path):

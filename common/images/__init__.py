@@ -9,7 +9,7 @@ files, `cached` decodes and resizes those of a data set once and gives them as `
 from common.images.cache import cache_folder, cached
 from common.images.formats import MAX_PIXELS, MAX_SIDE, ImageError
 from common.images.pixels import Pixels
-from common.images.reading import FILTERS, MAX_BYTES, check, commonest_size, read, resize
+from common.images.reading import FILTERS, MAX_BYTES, check, commonest_size, read, resize, sizes
 from common.images.store import VERSION
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "commonest_size",
     "read",
     "resize",
+    "sizes",
 ]

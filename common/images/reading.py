@@ -212,12 +212,31 @@ def commonest_size(paths: Sequence[str | Path], most: int = 9) -> tuple[int, int
     (int, int) or None
         In px, the first of several; None where no file can be read.
     """
-    found: Counter[tuple[int, int]] = Counter()
-    for place in dict.fromkeys(np.linspace(0, len(paths) - 1, min(most, len(paths))).astype(int)):
-        with contextlib.suppress(ImageError):
-            header = inspect(load(paths[place])[0], Path(paths[place]).suffix)
-            found[header.height, header.width] += 1
+    found = Counter(sizes(paths, most).values())
     return found.most_common(1)[0][0] if found else None
+
+
+def sizes(paths: Sequence[str | Path], most: int) -> dict[Path, tuple[int, int]]:
+    """Height and width of images, by what their files say.
+
+    Parameters
+    ----------
+    paths : sequence of path
+    most : int
+        How many files are looked at, evenly spaced.
+
+    Returns
+    -------
+    dict
+        Those that can be read: file -> height and width, in px.
+    """
+    found: dict[Path, tuple[int, int]] = {}
+    for place in dict.fromkeys(np.linspace(0, len(paths) - 1, min(most, len(paths))).astype(int)):
+        path = Path(paths[place])
+        with contextlib.suppress(ImageError):
+            header = inspect(load(path)[0], path.suffix)
+            found[path] = header.height, header.width
+    return found
 
 
 def resize(image: np.ndarray, size: int | tuple[int, int], filter: str = "area") -> np.ndarray:

@@ -66,7 +66,7 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
         Finished; the same call finds it again.
     """
     # Imported here and not above, so that --help answers at once; Keras only when it is needed.
-    from common import backend, images, lifecycle, loggers, material, runs
+    from common import acquaintance, backend, images, lifecycle, loggers, material, runs
     from gan_fusion import data
     from gan_fusion.gan import report
 
@@ -131,6 +131,8 @@ def train(config: GanConfig | Request[GanConfig] | None = None, **settings: Any)
                 f"{', '.join(classes)}, {config.image_size} px, {config.kimg:g} kimg; "
                 f"run {run.path}"
             )
+            if found.own:
+                acquaintance.tell_sizes([data_dir / name for name in seen.image])
             Training(config, seen, pixels, run, images.cache_folder(execution.cache_dir)).run_all()
             run.record_environment()
             report.write(run.path)
