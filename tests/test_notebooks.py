@@ -63,6 +63,7 @@ def test_the_answers_of_a_lesson_are_right(path):
     for cell in asked:
         assert cell.source == "answer = None"
         check = notebook.cells[notebook.cells.index(cell) + 1]
+        assert check.metadata["jupyter"]["source_hidden"], "the solution can be read below"
         answered = f"answer = {cell.metadata['answer']}\n{check.source}\n"
         check.source = f"{check.source}\n{answered}answer = -1000.0\n{check.source}"
     NotebookClient(

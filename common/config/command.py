@@ -76,8 +76,11 @@ def parse(
         f"{description}\n\nEvery value names its source in [brackets]: the paper's section or "
         f"table, or why we assumed it. What an id such as H02 stands for, and all that the paper "
         f"says, leaves open and contradicts, is printed by: python -m common.protocols show "
-        f"{package} [NAME ...]"
+        f"{package} [NAME ...]. No flag is required: what one is without being given stands "
+        "behind `default`."
     )
+    if hasattr(config_class, "split") and hasattr(execution_class, "images"):
+        description += " With --images and known patients, --split is patient unless it is given."
     if presets:
         listing = "\n".join(f"  {preset}" for preset in presets)
         description += (

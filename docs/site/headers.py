@@ -14,11 +14,14 @@ import nbformat
 ROOT = Path(__file__).resolve().parents[2]
 
 INSTALL = """\
-# Colab and Kaggle do not have the package yet.
+# Colab and Kaggle do not have the package yet.{until}
 import importlib.util
 
 if importlib.util.find_spec("common") is None:
     %pip install --quiet {package}"""
+
+UNTIL = """ Until it is on PyPI, put the wheel there
+# that `make dist` makes in a clone, and its name in the place of `histopapers`."""
 
 
 def main() -> int:
@@ -73,7 +76,7 @@ def headed(text: str, path: str, address: str) -> str:
     cells = [cell for cell in notebook.cells if cell.id not in ("open-elsewhere", "install")]
     package = f"git+{address}" if address else "histopapers"
     first = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
-    install = nbformat.v4.new_code_cell(INSTALL.format(package=package), id="install")
+    install = nbformat.v4.new_code_cell(INSTALL.format(package=package, until="" if address else UNTIL), id="install")
     cells.insert(first, install)
     if address:
         cells.insert(1, nbformat.v4.new_markdown_cell(_buttons(path, address), id="open-elsewhere"))
