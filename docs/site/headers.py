@@ -76,7 +76,8 @@ def headed(text: str, path: str, address: str) -> str:
     cells = [cell for cell in notebook.cells if cell.id not in ("open-elsewhere", "install")]
     package = f"git+{address}" if address else "histopapers"
     first = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
-    install = nbformat.v4.new_code_cell(INSTALL.format(package=package, until="" if address else UNTIL), id="install")
+    text = INSTALL.format(package=package, until="" if address else UNTIL)
+    install = nbformat.v4.new_code_cell(text, id="install")
     cells.insert(first, install)
     if address:
         cells.insert(1, nbformat.v4.new_markdown_cell(_buttons(path, address), id="open-elsewhere"))
