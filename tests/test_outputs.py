@@ -64,7 +64,7 @@ def test_an_output_is_no_input_under_any_name(tmp_path, monkeypatch):
     table.write_text("image\n")
     link.symlink_to(table)
     os.link(table, hard)
-    for output in ("a.csv", "./a.csv", table, link, hard, "sub/../a.csv"):
+    for output in ("a.csv", "./a.csv", table, link, hard, "sub/../a.csv", "no/../a.csv"):
         (tmp_path / "sub").mkdir(exist_ok=True)
         for inputs in ([table], ["b", "a.csv"], ["--name", "a.csv"]):
             words = refused(*inputs, "--output", output)

@@ -713,7 +713,7 @@ def test_commands_say_what_is_wrong(image: np.ndarray, tmp_path: Path) -> None:
     conventions = stain.load(fitted).conventions
     assert (conventions.white_level, conventions.percentile) == (255, "nearest")
     for output in (source, source / "out", tmp_path):
-        with pytest.raises(InputError, match="choose another one"):
+        with pytest.raises(InputError, match=r"choose another one|give another name"):
             commands.main(["apply", str(fitted), str(source), str(output)])
     output = tmp_path / "out"
     commands.main(["apply", str(fitted), str(source), str(output)])

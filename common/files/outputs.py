@@ -117,7 +117,7 @@ def require_not_among(path: Path, inputs: Iterable[Path], flag: str) -> None:
     InputError
         Naming the flag.
     """
-    if path.exists() and any(_same(path, each) for each in inputs):
+    if any(_same(path, each) for each in inputs):
         raise InputError(f"{flag} {path}: is an input of this command; give another name")
 
 
@@ -174,6 +174,7 @@ def _paths(value: object) -> Iterator[Path]:
 
 
 def _same(a: Path, b: Path) -> bool:
+    # Also of a/../b where there is no a: it will be made.
     if os.path.realpath(a) == os.path.realpath(b):
         return True
     return a.exists() and b.exists() and a.samefile(b)

@@ -313,11 +313,10 @@ def load(path: str | Path, package: str | None = None) -> Run:
         If the folder is no run folder, its `config.json` is damaged, a newer version wrote it, or
         it is another package's.
     """
-    given = path
     path = named(path, package=package) or named(path) or expanded(path)
     file = path / "config.json"
     if not file.is_file():
-        raise no_run(given)
+        raise no_run(path)
     values = read_json(file, repair="delete the folder, or train again with --fresh")
     try:
         record = Record.from_json(values)
