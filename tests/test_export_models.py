@@ -73,6 +73,7 @@ def test_what_can_be_written_is(plain, tmp_path, monkeypatch):
 
 def test_the_exit_code_says_so(plain, tmp_path, monkeypatch, capsys):
     folder = run_folder.make(tmp_path / "runs", pictures=False)
+    (folder / "model.keras").touch()
 
     def export_run(run, data_dir, out, **options):
         return exported(plain, out, options["precisions"], facts={"dataset": "d", "licence": "l"})
