@@ -19,6 +19,7 @@ from common.probe.__main__ import main as probe
 from common.review.__main__ import main as review
 from common.splits.__main__ import main as splits
 from common.stain.__main__ import main as stain
+from her2scoring.tables import main as tables
 
 PLACES = {"--out", "--output", "--csv", "--json", "--page", "--picture", "--roc", "--gradcam",
           "--add", "out", "output"}  # fmt: skip
@@ -84,7 +85,11 @@ def test_an_output_that_cannot_be_written_is_told_at_once(tmp_path):
     assert "is no folder; give one" in refused(
         "--output", tmp_path / "file", kind=files.output_folder
     )
-    assert "is no ordinary file" in refused("--output", "/dev/null")
+    (tmp_path / "link").symlink_to("/proc/self/fd/1")
+    for place in ("/dev/null", "/dev/stdout", "/proc/a.csv", tmp_path / "link"):
+        assert "is of the system" in refused("--output", place)
+    os.mkfifo(tmp_path / "pipe")
+    assert "is no ordinary file" in refused("--output", tmp_path / "pipe")
     new = tmp_path / "new" / "below" / "a.csv"
     assert parsed("--output", new).output == new
     assert not new.parent.exists()
@@ -105,10 +110,42 @@ def test_what_is_there_and_worth_keeping_is_not_replaced(tmp_path):
         tmp_path, "--output", image, kind=files.output_file
     )
     assert parsed(tmp_path / "made", "--output", image, kind=files.output_file)
-    files.write_json(run / "manifest.json", {"files": {"metrics.json": {}}})
-    assert f"is a file of the run {run}" in refused("--output", run / "metrics.json")
     (run / "mine.csv").write_text("")
+    for name in ("metrics.json", "mine.csv", "config.json"):  # as of a run that has no manifest
+        assert f"is a file of the run {run}" in refused("--output", run / name)
+    files.write_json(run / "manifest.json", {"files": {"metrics.json": {}}})
+    for name in ("metrics.json", "manifest.json"):
+        assert f"is a file of the run {run}" in refused("--output", run / name)
     assert parsed("--output", run / "mine.csv")
+    assert parsed(run, "--output", run / "mine.csv", kind=files.output_file)  # empty, not read
+    for kind in (files.output_file, files.output_text):
+        assert parsed("--output", run / "mine" / "a", kind=kind)
+    assert "is the folder of a run" in refused("--output", run, kind=files.output_folder)
+    assert parsed("--output", run / "maps", kind=files.output_folder)
+
+
+def test_a_picture_replaces_no_text(tmp_path):
+    table, drawn = tmp_path / "a.csv", tmp_path / "a.svg"
+    for each in (table, drawn):
+        each.write_text("image\n")
+    assert "holds text" in refused("--output", table, kind=files.output_file)
+    assert parsed("--output", drawn, kind=files.output_file)
+
+
+def test_what_lies_in_a_folder_and_is_read_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folds, table = tmp_path / "folds", "image,label,case\na,b,c\n"
+    folds.mkdir()
+    for name in ("dsfold1.txt", "images.csv", "her2scoring.csv"):
+        (folds / name).write_text(table)
+    for command, line in (
+        (splits, f"audit {folds} --csv {folds}/dsfold1.txt"),
+        (probe, f"--features f.npz --images {folds}/images.csv --out {folds}"),
+        (tables, f"--results {folds} --output {folds}/her2scoring.csv"),
+    ):
+        with pytest.raises(InputError, match="is an input of this command"):
+            command(line.split())
+    assert {each.read_text() for each in folds.iterdir()} == {table}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import sys
 
 import pandas as pd
 import pytest
+import run_folder
 
 from common import runs
 from common.errors import InputError
@@ -244,3 +245,17 @@ def test_a_split_that_was_edited_stops_the_run(tmp_path):
         write_csv(run.path / "split.csv", split("aba"))
         with pytest.raises(InputError, match=r"split\.csv: changed since this run began"):
             runs.settle(run, split())
+
+
+def test_a_run_is_found_beside_a_folder_with_a_config_of_another_library(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    foreign = tmp_path / "mine"
+    foreign.mkdir()
+    (foreign / "config.json").write_text('{"architectures": ["ViT"]}')
+    with pytest.raises(InputError, match=r"its config.json is of something else.* nor the name"):
+        runs.load("mine")
+    made = run_folder.make(tmp_path / "runs", "binary", pictures=False)
+    config = json.loads((made / "config.json").read_text()) | {"name": "mine"}
+    (made / "config.json").write_text(json.dumps(config))
+    assert runs.load("mine").path.resolve() == made.resolve()
+    assert foreign.is_dir()

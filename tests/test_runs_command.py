@@ -231,6 +231,31 @@ def test_a_start_that_is_interrupted_leaves_no_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_is_interrupted_again_before_anything_is_saved_leaves_no_folder(tmp_path, fresh):
+    with runs.open_run(tmp_path, record()) as run:  # a process that was killed
+        (run.path / "split.csv").touch()
+        if fresh:  # a finished run, which is not wanted any more
+            (run.path / "model.keras").touch()
+            (run.path / "metrics.json").touch()
+    with (
+        pytest.raises(KeyboardInterrupt, match="before anything was saved; the same command"),
+        runs.open_run(tmp_path, record(), fresh=fresh),
+    ):
+        raise KeyboardInterrupt
+    assert not run.path.exists()
+
+
+@pytest.mark.parametrize("name", ["checkpoint/state-000001.npz", "model.keras", "predictions.csv"])
+def test_an_interruption_keeps_what_was_done(tmp_path, name):
+    with runs.open_run(tmp_path, record()) as run:
+        (run.path / name).parent.mkdir(exist_ok=True)
+        (run.path / name).touch()
+    with pytest.raises(KeyboardInterrupt), runs.open_run(tmp_path, record()):
+        raise KeyboardInterrupt
+    assert (run.path / name).exists()
+
+
 def test_what_was_there_before_a_failure_stays(tmp_path):
     with pytest.raises(KeyboardInterrupt), runs.open_run(tmp_path, record()) as run:
         (run.path / "model.keras").touch()

@@ -21,6 +21,8 @@ OTHER = (
     ".pgm", ".svs", ".ndpi", ".mrxs", ".scn", ".czi", ".dcm",
 )  # fmt: skip
 """Endings of pictures that are not read, for a word about those in a folder."""
+LISTS = (".csv", ".tsv", ".txt")
+"""Endings of lists of images."""
 ENDING = rf"(?:{'|'.join((*LOSSLESS, *LOSSY))})".replace(".", r"\.")
 """Pattern of an image's ending; to be matched in any case."""
 
@@ -193,7 +195,7 @@ def named_images(
             if not inside:
                 problems.append(f"{path}: no images in this folder")
             files += inside
-        elif path.suffix.lower() == ".csv" and path.exists():
+        elif path.suffix.lower() in LISTS and path.is_file():
             problems.append(f"{path}: is a list, no image; give it with {flag} {path}")
         elif path.exists():
             files.append(path)

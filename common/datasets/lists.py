@@ -133,7 +133,7 @@ def read_list(path: Path, *, needs: tuple[str, ...] = ()) -> List:
         if name not in names:
             raise InputError(
                 f"{path}, line 1: no column {name} (found: {listed(filter(None, names), 10)}); a "
-                "list has image, label and, where known, {', '.join(LIST_COLUMNS[2:])}"
+                f"list has image, label and, where known, {', '.join(LIST_COLUMNS[2:])}"
                 f"{_instead(name, names)}"
             )
         if name not in columns:
@@ -185,7 +185,8 @@ def _header(path: Path, head: list[str], line: int, needs: tuple[str, ...]) -> l
         guess = _near("image", names)
         hint = f"; rename {guess!r} to image" if guess else ""
         raise InputError(
-            f"{path}, line {line}: no column image (found: {listed(filter(None, names), 10)}){hint}"
+            f"{path}, line {line}: no column image, which names the files (found: "
+            f"{listed(filter(None, names), 10)}){hint}"
         )
     for name in LIST_COLUMNS[1:]:
         guess = None if name in names else _near(name, names)

@@ -19,6 +19,8 @@ MANIFEST = "manifest.json"
 
 _BEGIN = 8192  # bytes; every format of images has a zero byte in its first few
 
+_DRAWN_AS_TEXT = (".svg", ".eps", ".ps", ".pgf")
+
 
 def output_text(text: str) -> Path:
     """`path_argument` of a file of text that is written: a table, JSON, a page.
@@ -91,7 +93,8 @@ def require_outputs(outputs: Mapping[str, tuple[object, Path]], inputs: Iterable
             if _same(path, one):
                 raise InputError(f"{flag} {path}: is {other}, too; give each its own")
         seen[flag] = path
-        if kind is output_file and path.is_file() and any(_holds(each, path) for each in known):
+        read = [each for each in known if not _is_run(each)]  # a run's files are known by name
+        if kind is output_file and path.is_file() and any(_holds(each, path) for each in read):
             raise InputError(
                 f"{flag} {path}: is there, in a folder that this command reads; remove it, or "
                 "give another name"
@@ -133,15 +136,19 @@ def require_output(path: Path, flag: str, *, folder: bool, text: bool = False) -
     folder : bool
         Whether it is to be a folder.
     text : bool
-        Whether it is to be a file of text, which replaces no other file than one of text.
+        Whether it is to be a file of text. Text replaces text alone, and no other file does.
 
     Raises
     ------
     InputError
         Naming the flag.
     """
+    if any(_is_of_the_system(each) for each in _links(path)):
+        raise InputError(f"{flag} {path}: is of the system; give the name of a file of yours")
     if folder and path.exists() and not path.is_dir():
         raise InputError(f"{flag} {path}: is no folder; give one, or a new name")
+    if folder and _is_run(path):
+        raise InputError(f"{flag} {path}: is the folder of a run; give another, or one in it")
     if not folder and path.is_dir():
         raise InputError(f"{flag} {path}: is a folder; give the name of a file")
     if not folder and path.exists() and not path.is_file():
@@ -159,8 +166,13 @@ def require_output(path: Path, flag: str, *, folder: bool, text: bool = False) -
         raise InputError(
             f"{flag} {path}: is there and holds no text, which would replace it; give another name"
         )
+    drawn = path.suffix.lower() in _DRAWN_AS_TEXT
+    if not text and not drawn and path.stat().st_size and _is_text(path):
+        raise InputError(
+            f"{flag} {path}: is there and holds text, which would be replaced; give another name"
+        )
     for parent in path.resolve().parents[:3]:
-        if path.resolve().relative_to(parent).as_posix() in _noted(parent):
+        if _is_run(parent) and _is_of_run(path.resolve().relative_to(parent).as_posix(), parent):
             raise InputError(f"{flag} {path}: is a file of the run {parent}; give another name")
 
 
@@ -192,12 +204,35 @@ def _is_text(path: Path) -> bool:
         return True  # that it cannot be read is no reason not to replace it
 
 
-def _noted(folder: Path) -> Mapping[str, object]:
-    """Files of a finished run, as its manifest has them; of another folder none."""
-    if not (folder / MANIFEST).is_file() or not (folder / "config.json").is_file():
-        return {}
+def _links(path: Path) -> Iterator[Path]:
+    """What a path names, and where it leads if it is a link, step by step."""
+    for _ in range(40):
+        yield path
+        if not path.is_symlink():
+            return
+        path = path.parent / path.readlink()
+
+
+def _is_of_the_system(path: Path) -> bool:
+    """Whether it lies where files are none, such as /dev/stdout, which would be replaced."""
+    parts = Path(os.path.abspath(path)).parts  # noqa: PTH100  # resolve() would follow the link
+    return parts[1:2] in (("proc",), ("sys",)) or (
+        parts[1:2] == ("dev",) and parts[2:3] != ("shm",)
+    )
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder is a run's, by its config.json, whatever else is there."""
     try:
-        found = read_json(folder / MANIFEST).get("files")
+        return {"package", "config"} <= read_json(folder / "config.json").keys()
     except InputError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return False
+
+
+def _is_of_run(name: str, run: Path) -> bool:
+    """Whether a file is one of a run: of a finished one its manifest says, of another all are."""
+    try:
+        found = read_json(run / MANIFEST).get("files")
+    except InputError:
+        return True
+    return name in (MANIFEST, ".lock") or not isinstance(found, dict) or name in found

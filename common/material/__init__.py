@@ -89,7 +89,11 @@ class Material(Generic[C]):
         config, execution = self.request.config, self.request.execution
         if self.images is not None and "part" in self.images.columns:
             return parts.given(self.images, index, config, execution)
-        return parts.drawn(index, config, make, "" if self.images is None else self.images.source)
+        source: str | Path = ""
+        if self.images is not None:
+            listing = execution.patients if config.split == "patient" else None
+            source = listing or self.images.source
+        return parts.drawn(index, config, make, source)
 
     def leaks(self, say: Callable[[Any], list[str]]) -> list[str]:
         """What may flatter the result.

@@ -9,7 +9,13 @@ from common import errors, evaluation, notices, runs
 from common.arguments import Parser
 from common.datasets.words import likely_positive
 from common.errors import InputError, many
-from common.files import output_folder, path_argument, write_csv, write_json
+from common.files import (
+    output_folder,
+    path_argument,
+    require_not_among,
+    write_csv,
+    write_json,
+)
 from common.metrics import shown
 from common.metrics.summary import aligned
 from common.probe import features, fitting, listing
@@ -57,6 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=output_folder, metavar="DIR",
                         help="write predictions and probe.json there")  # fmt: skip
     flags = parser.parse_args(arguments)
+    if flags.out:
+        inputs = [each for each in (flags.features, flags.images) if each]
+        for name in ("images.csv", "probe.json"):
+            require_not_among(flags.out / name, inputs, "--out")
     run = None if flags.run is None else runs.load_classifier(flags.run)
     table = listing.of_source(flags.images) if run is None else listing.of_run(run)
     classes = sorted(set(table["label"])) if run is None else list(run.record["classes"])

@@ -17,8 +17,16 @@ from common.notices import RESEARCH_USE, SYNTHETIC, SYNTHETIC_PREFIX
 from common.runs.contents import require_same_images
 from common.runs.environment import commit, environment, machine, now
 from common.runs.identity import id_of, same_run
-from common.runs.manifest import BUSY, CHANGED, compare, has_manifest, renew, write_manifest
-from common.runs.naming import folders, named, no_run, require_free_name
+from common.runs.manifest import (
+    BUSY,
+    CHANGED,
+    MANIFEST,
+    compare,
+    has_manifest,
+    renew,
+    write_manifest,
+)
+from common.runs.naming import folders, is_foreign, named, no_run, require_free_name
 from common.runs.record import Record
 
 if TYPE_CHECKING:
@@ -234,6 +242,12 @@ def open_run(
         yield run
 
 
+# What a run has that did anything; of one that Ctrl-C ended before, nothing is kept.
+_BEGUN = (
+    "checkpoint/state-*", "*.keras", "history.csv", "predictions.csv", "metrics.json", MANIFEST,
+)  # fmt: skip
+
+
 @contextlib.contextmanager
 def _failing(path: Path, made: Sequence[Path]) -> Iterator[None]:
     """Note what stopped a run; of one that ended before it had done anything leave no folder."""
@@ -241,13 +255,14 @@ def _failing(path: Path, made: Sequence[Path]) -> Iterator[None]:
         yield
     except (Exception, KeyboardInterrupt) as error:
         # In whole: a glob left half-way keeps its folder open.
-        begun = [*(path / "checkpoint").glob("state-*.npz"), *path.glob("*.keras")]
-        if path in made and not begun:
+        begun = [each for pattern in _BEGUN for each in path.glob(pattern)]
+        interrupted = isinstance(error, KeyboardInterrupt)
+        if not begun and (path in made or interrupted):
             shutil.rmtree(path, ignore_errors=True)
             with contextlib.suppress(OSError):
                 for folder in made[1:]:
                     folder.rmdir()
-            if isinstance(error, KeyboardInterrupt) and not str(error):
+            if interrupted and not str(error):
                 raise KeyboardInterrupt(BEFORE_ANYTHING) from None
         elif isinstance(error, Exception):
             with contextlib.suppress(OSError, InputError):
@@ -315,7 +330,7 @@ def load(path: str | Path, package: str | None = None) -> Run:
     """
     path = named(path, package=package) or named(path) or expanded(path)
     file = path / "config.json"
-    if not file.is_file():
+    if not file.is_file() or is_foreign(path):
         raise no_run(path)
     values = read_json(file, repair="delete the folder, or train again with --fresh")
     try:

@@ -17,9 +17,9 @@ from typing import Any
 from common import writers
 from common.errors import InputError
 from common.files import file_hash, read_json, write_json
+from common.files.outputs import MANIFEST
 from common.runs.environment import now
 
-MANIFEST = "manifest.json"
 SCHEMA = 1
 
 BUSY = "another process is working on this run; wait for it, or change a setting"

@@ -65,11 +65,12 @@ def named(
         If several runs are meant.
     """
     path = expanded(text)
-    if (path / "config.json").is_file():
+    there = (path / "config.json").is_file()
+    if there and not is_foreign(path):
         return path
     text = os.fspath(text)
     if not text or Path(text).name != text:
-        return None
+        return path if there else None
     known = [(folder, _told(folder)) for folder in folders(runs_dir, package)]
     ways = (
         lambda folder, told: told.get("name") == text,
@@ -87,7 +88,19 @@ def named(
             )
         if found:
             return found[0]
-    return None
+    return path if there else None
+
+
+def is_foreign(folder: Path) -> bool:
+    """Whether a folder's `config.json` is none of a run, as models of other libraries have one.
+
+    Parameters
+    ----------
+    folder : Path
+        With a `config.json`; a damaged one may be a run's.
+    """
+    told = _told(folder)
+    return bool(told) and not {"schema", "package", "config"} & told.keys()
 
 
 def no_run(text: str | Path, runs_dir: str | Path = RUNS_DIR) -> InputError:
@@ -100,8 +113,11 @@ def no_run(text: str | Path, runs_dir: str | Path = RUNS_DIR) -> InputError:
     runs_dir : path
         Where named runs were looked for.
     """
+    what = "it has no config.json"
+    if (expanded(text) / "config.json").is_file():
+        what = "its config.json is of something else"
     return InputError(
-        f"{text}: not a run folder (it has no config.json), nor the name or id of a run in "
+        f"{text}: not a run folder ({what}), nor the name or id of a run in "
         f"{runs_dir}; python -m common.runs list shows them"
     )
 

@@ -181,6 +181,9 @@ def _audit(options: argparse.Namespace) -> int:
     if not options.files and not lists:
         raise InputError("nothing to audit: give a file or a folder, or --train and --test lists")
     card = datasets.get(options.dataset) if options.dataset else None
+    if options.csv:
+        folders = [each for each in options.files if each.is_dir()]
+        require_not_among(options.csv, [x for each in folders for x in each.iterdir()], "--csv")
     found = [
         audit.audit(split, card, options.data_dir, images=not options.names_only)
         for split in forms.read_all(options.files, lists)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.datasets import listed
-from common.errors import InputError
+from common.errors import InputError, many
 from common.splits.arguments import is_number, require_table
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def check_parts(split: pd.DataFrame, parts: Sequence[str], *, cure: str = DRAWN)
         if labels.nunique() == 1:
             raise InputError(
                 f"the {part} part of this split has images of one class only "
-                f"({labels.iloc[0]}, {len(labels)} images); {cure}"
+                f"({labels.iloc[0]}, {many(len(labels), 'image')}); {cure}"
             )
 
 

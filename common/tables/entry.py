@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from common import terminal
 from common.errors import InputError
-from common.files import output_text, path_argument, sheet_text, write_text
+from common.files import output_text, path_argument, require_not_among, sheet_text, write_text
 from common.tables.comparison import compared, with_others
 from common.tables.paper import Paper, load
 from common.tables.quoted import quoted_markdown
@@ -63,6 +63,8 @@ def main(
         raise InputError(f"--format {flags.format}: is for all numbers, {view} is Markdown alone")
     if flags.runs_dir is not None and not flags.runs_dir.is_dir():
         raise InputError(f"--runs-dir {flags.runs_dir}: is no folder")
+    if flags.output and flags.results is not None:
+        require_not_among(flags.output, flags.results.glob("*.csv"), "--output")
     paper = load(package, flags.runs_dir or "runs", flags.results)
     if view is not None:
         text = views[view][1](paper)
