@@ -185,8 +185,7 @@ def _header(path: Path, head: list[str], line: int, needs: tuple[str, ...]) -> l
         guess = _near("image", names)
         hint = f"; rename {guess!r} to image" if guess else ""
         raise InputError(
-            f"{path}, line {line}: no column image, which names the files (found: "
-            f"{listed(filter(None, names), 10)}){hint}"
+            f"{path}, line {line}: no column image (found: {listed(filter(None, names), 10)}){hint}"
         )
     for name in LIST_COLUMNS[1:]:
         guess = None if name in names else _near(name, names)
