@@ -140,10 +140,19 @@ def require(converter: str) -> None:
     InputError
         If it is not, with what installs it.
     """
-    if converter != "tensorflow" and importlib.util.find_spec("ai_edge_quantizer") is None:
-        raise InputError(
-            "ai_edge_quantizer is not installed (pip install 'histopapers[edge-quantizer]')"
-        )
+    module = converter.replace("-", "_")
+    if CONVERTERS[converter] is with_quantizer and importlib.util.find_spec(module) is None:
+        raise not_installed(module)
+
+
+def not_installed(module: str | None) -> InputError:
+    """Error that a module is missing which a converter needs; to be raised.
+
+    Parameters
+    ----------
+    module : str
+    """
+    return InputError(f"{module} is not installed (pip install 'histopapers[edge-quantizer]')")
 
 
 def _ranges(content: bytes, calibration: np.ndarray) -> dict[str, dict[str, np.ndarray]]:

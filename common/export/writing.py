@@ -224,9 +224,7 @@ def _convert(
     try:
         content = CONVERTERS[converter](model, precision, calibration)
     except ModuleNotFoundError as error:
-        raise InputError(
-            f"{error.name} is not installed (pip install 'histopapers[edge-quantizer]')"
-        ) from None
+        raise conversion.not_installed(error.name) from None
     except Exception as error:  # what a converter raises is its result: the other one may manage
         raise InputError(first_line(error)) from error
     found = checks.check_structure(content, precision, model)
