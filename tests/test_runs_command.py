@@ -246,7 +246,7 @@ def test_what_is_interrupted_again_before_anything_is_saved_leaves_no_folder(tmp
     assert not run.path.exists()
 
 
-@pytest.mark.parametrize("name", ["checkpoint/state-000001.npz", "model.keras", "predictions.csv"])
+@pytest.mark.parametrize("name", ["checkpoint/state-000001.npz", "predictions.csv", "epochs.txt"])
 def test_an_interruption_keeps_what_was_done(tmp_path, name):
     with runs.open_run(tmp_path, record()) as run:
         (run.path / name).parent.mkdir(exist_ok=True)

@@ -20,7 +20,6 @@ from common.runs.identity import id_of, same_run
 from common.runs.manifest import (
     BUSY,
     CHANGED,
-    MANIFEST,
     compare,
     has_manifest,
     renew,
@@ -242,10 +241,11 @@ def open_run(
         yield run
 
 
-# What a run has that did anything; of one that Ctrl-C ended before, nothing is kept.
-_BEGUN = (
-    "checkpoint/state-*", "*.keras", "history.csv", "predictions.csv", "metrics.json", MANIFEST,
-)  # fmt: skip
+# What a run has before anything is computed that the same command would not make again.
+_BEFORE = {
+    "config.json", "environment.json", "images.csv", "split.csv", "samples.csv", "leakage.json",
+    "looks.bin", "figures/leakage.png",
+}  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -255,7 +255,13 @@ def _failing(path: Path, made: Sequence[Path]) -> Iterator[None]:
         yield
     except (Exception, KeyboardInterrupt) as error:
         # In whole: a glob left half-way keeps its folder open.
-        begun = [each for pattern in _BEGUN for each in path.glob(pattern)]
+        begun = [
+            each
+            for each in path.rglob("*")
+            if each.is_file()
+            and not each.name.startswith(".")
+            and each.relative_to(path).as_posix() not in _BEFORE
+        ]
         interrupted = isinstance(error, KeyboardInterrupt)
         if not begun and (path in made or interrupted):
             shutil.rmtree(path, ignore_errors=True)
