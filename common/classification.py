@@ -306,7 +306,7 @@ def main(package: str, arguments: list[str] | None = None) -> int:
     if flags.listing is not None:
         paths += own.read(flags.listing, needs=()).paths()
     if flags.output:
-        files.require_not_among(flags.output, paths, "--output")
+        files.require_not_among([flags.output], paths, "--output")
     if flags.gradcam:
         from common import evidence
 

@@ -7,7 +7,7 @@ run) do not have.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -301,18 +301,17 @@ def require_new(paths: Sequence[Path], folder: Path) -> None:
     InputError
         Naming the overlay.
     """
-    for name in _overlay_names(paths):
-        require_not_among(folder / name, paths, "--gradcam")
+    require_not_among([folder / name for name in _overlay_names(paths)], paths, "--gradcam")
 
 
 def _overlay_names(paths: Sequence[Path]) -> list[str]:
-    names: list[str] = []
+    names: dict[str, None] = {}  # in order; each once
     for i, path in enumerate(paths):
-        names.append(overlay_name(path, i, set(names)))
-    return names
+        names[overlay_name(path, i, names.keys())] = None
+    return list(names)
 
 
-def overlay_name(path: Path, number: int, taken: set[str]) -> str:
+def overlay_name(path: Path, number: int, taken: Collection[str]) -> str:
     """Name an image's overlay: with its number where the name is taken, in any case, or long.
 
     Parameters
@@ -321,7 +320,7 @@ def overlay_name(path: Path, number: int, taken: set[str]) -> str:
         The image's file.
     number : int
         Of the image.
-    taken : set of str
+    taken : collection of str
         Names of other overlays.
     """
     stem = path.stem

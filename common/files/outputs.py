@@ -88,13 +88,17 @@ def require_outputs(outputs: Mapping[str, tuple[object, Path]], inputs: Iterable
     known = [path for each in inputs for path in _paths(each)]
     seen: dict[str, Path] = {}
     for flag, (kind, path) in outputs.items():
-        require_not_among(path, known, flag)
+        require_not_among([path], known, flag)
         for other, one in seen.items():
-            if _same(path, one):
+            if not _marks(path).isdisjoint(_marks(one)):
                 raise InputError(f"{flag} {path}: is {other}, too; give each its own")
         seen[flag] = path
-        read = [each for each in known if not _is_run(each)]  # a run's files are known by name
-        if kind is output_file and path.is_file() and any(_holds(each, path) for each in read):
+        # A run's files are known by name.
+        if (
+            kind is output_file
+            and path.is_file()
+            and any(_holds(each, path) and not _is_run(each) for each in known)
+        ):
             raise InputError(
                 f"{flag} {path}: is there, in a folder that this command reads; remove it, or "
                 "give another name"
@@ -103,12 +107,12 @@ def require_outputs(outputs: Mapping[str, tuple[object, Path]], inputs: Iterable
             require_output(path, flag, folder=kind is output_folder, text=kind is output_text)
 
 
-def require_not_among(path: Path, inputs: Iterable[Path], flag: str) -> None:
-    """Refuse an output that is an input, also by another name or a link.
+def require_not_among(outputs: Iterable[Path], inputs: Iterable[Path], flag: str) -> None:
+    """Refuse outputs that are inputs, also by another name or a link.
 
     Parameters
     ----------
-    path : Path
+    outputs : iterable of Path
         What is to be written.
     inputs : iterable of Path
         For instance the images of a list.
@@ -120,8 +124,10 @@ def require_not_among(path: Path, inputs: Iterable[Path], flag: str) -> None:
     InputError
         Naming the flag.
     """
-    if any(_same(path, each) for each in inputs):
-        raise InputError(f"{flag} {path}: is an input of this command; give another name")
+    known = {mark for each in inputs for mark in _marks(each)}
+    for path in outputs:
+        if not known.isdisjoint(_marks(path)):
+            raise InputError(f"{flag} {path}: is an input of this command; give another name")
 
 
 def require_output(path: Path, flag: str, *, folder: bool, text: bool = False) -> None:
@@ -185,11 +191,13 @@ def _paths(value: object) -> Iterator[Path]:
                 yield path
 
 
-def _same(a: Path, b: Path) -> bool:
-    # Also of a/../b where there is no a: it will be made.
-    if os.path.realpath(a) == os.path.realpath(b):
-        return True
-    return a.exists() and b.exists() and a.samefile(b)
+def _marks(path: Path) -> set[object]:
+    """What two names of one file share: the place to which they lead, or the file itself."""
+    marks: set[object] = {os.path.realpath(path)}
+    if path.exists():
+        status = path.stat()
+        marks.add((status.st_dev, status.st_ino))
+    return marks
 
 
 def _holds(folder: Path, path: Path) -> bool:

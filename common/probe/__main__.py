@@ -65,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     if flags.out:
         inputs = [each for each in (flags.features, flags.images) if each]
-        for name in ("images.csv", "probe.json"):
-            require_not_among(flags.out / name, inputs, "--out")
+        written = [flags.out / name for name in ("images.csv", "probe.json")]
+        require_not_among(written, inputs, "--out")
     run = None if flags.run is None else runs.load_classifier(flags.run)
     table = listing.of_source(flags.images) if run is None else listing.of_run(run)
     classes = sorted(set(table["label"])) if run is None else list(run.record["classes"])

@@ -152,7 +152,7 @@ def _report(options: argparse.Namespace) -> int:
             )
         split, data_dir = named.table.assign(part=named.table["official"]), named.root
         if options.picture:
-            require_not_among(options.picture, named.paths(), "--picture")
+            require_not_among([options.picture], named.paths(), "--picture")
     else:
         split = read(options.split_file)
         if data_dir is None and os.environ.get(DATA_VARIABLE):
@@ -183,7 +183,7 @@ def _audit(options: argparse.Namespace) -> int:
     card = datasets.get(options.dataset) if options.dataset else None
     if options.csv:
         folders = [each for each in options.files if each.is_dir()]
-        require_not_among(options.csv, [x for each in folders for x in each.iterdir()], "--csv")
+        require_not_among([options.csv], [x for each in folders for x in each.iterdir()], "--csv")
     found = [
         audit.audit(split, card, options.data_dir, images=not options.names_only)
         for split in forms.read_all(options.files, lists)

@@ -64,7 +64,7 @@ def main(
     if flags.runs_dir is not None and not flags.runs_dir.is_dir():
         raise InputError(f"--runs-dir {flags.runs_dir}: is no folder")
     if flags.output and flags.results is not None:
-        require_not_among(flags.output, flags.results.glob("*.csv"), "--output")
+        require_not_among([flags.output], flags.results.glob("*.csv"), "--output")
     paper = load(package, flags.runs_dir or "runs", flags.results)
     if view is not None:
         text = views[view][1](paper)
