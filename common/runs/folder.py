@@ -17,14 +17,7 @@ from common.notices import RESEARCH_USE, SYNTHETIC, SYNTHETIC_PREFIX
 from common.runs.contents import require_same_images
 from common.runs.environment import commit, environment, machine, now
 from common.runs.identity import id_of, same_run
-from common.runs.manifest import (
-    BUSY,
-    CHANGED,
-    compare,
-    has_manifest,
-    renew,
-    write_manifest,
-)
+from common.runs.manifest import BUSY, CHANGED, compare, has_manifest, renew, write_manifest
 from common.runs.naming import folders, is_foreign, named, no_run, require_free_name
 from common.runs.record import Record
 
@@ -336,9 +329,11 @@ def load(path: str | Path, package: str | None = None) -> Run:
     """
     path = named(path, package=package) or named(path) or expanded(path)
     file = path / "config.json"
-    if not file.is_file() or is_foreign(path):
+    if not file.is_file():
         raise no_run(path)
     values = read_json(file, repair="delete the folder, or train again with --fresh")
+    if is_foreign(values):
+        raise no_run(path)
     try:
         record = Record.from_json(values)
         if "finished" not in values:

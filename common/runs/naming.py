@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,12 @@ def named(
     """
     path = expanded(text)
     there = (path / "config.json").is_file()
-    if there and not is_foreign(path):
-        return path
     text = os.fspath(text)
-    if not text or Path(text).name != text:
-        return path if there else None
+    is_name = bool(text) and Path(text).name == text
+    if there and not (is_name and is_foreign(_told(path))):
+        return path
+    if not is_name:
+        return None
     known = [(folder, _told(folder)) for folder in folders(runs_dir, package)]
     ways = (
         lambda folder, told: told.get("name") == text,
@@ -91,15 +92,14 @@ def named(
     return path if there else None
 
 
-def is_foreign(folder: Path) -> bool:
-    """Whether a folder's `config.json` is none of a run, as models of other libraries have one.
+def is_foreign(told: Mapping[str, Any]) -> bool:
+    """Whether a `config.json` is none of a run, as models of other libraries have one.
 
     Parameters
     ----------
-    folder : Path
-        With a `config.json`; a damaged one may be a run's.
+    told : mapping
+        What it says; nothing if it is damaged, as a run's may be.
     """
-    told = _told(folder)
     return bool(told) and not {"schema", "package", "config"} & told.keys()
 
 
