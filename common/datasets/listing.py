@@ -161,9 +161,7 @@ def tell_others(folder: Path, names: Iterable[str]) -> None:
         )
 
 
-def named_images(
-    paths: Sequence[Path], *, skip: bool = False, flag: str = "--images"
-) -> tuple[list[Path], list[str]]:
+def named_images(paths: Sequence[Path], *, skip: bool = False) -> tuple[list[Path], list[str]]:
     """Image files among paths that a person typed, of a folder all images directly in it.
 
     Parameters
@@ -172,8 +170,6 @@ def named_images(
         Files and folders.
     skip : bool
         Whether to go on where one is neither.
-    flag : str
-        Which takes lists.
 
     Returns
     -------
@@ -196,7 +192,7 @@ def named_images(
                 problems.append(f"{path}: no images in this folder")
             files += inside
         elif path.suffix.lower() in LISTS and path.is_file():
-            problems.append(f"{path}: is a list, no image; give it with {flag} {path}")
+            problems.append(f"{path}: is a list, no image; give it with --images {path}")
         elif path.exists():
             files.append(path)
         else:

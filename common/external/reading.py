@@ -15,8 +15,8 @@ from common import acquaintance, backend, classification, runs, terminal
 from common.errors import InputError
 from common.external.others import Others
 from common.external.scale import Match
-from common.images import ImageError, fingerprints
-from common.images.reading import decode, load
+from common.images import fingerprints
+from common.images.reading import read_with_bytes
 
 if TYPE_CHECKING:
     import keras
@@ -96,12 +96,9 @@ class Reader:
         def read(name: str) -> np.ndarray | str:
             path = self.others.root / name
             try:
-                data, _ = load(path)
-                image = decode(data, path.suffix)
+                image, data = read_with_bytes(path)
                 fields = [image] if self.match is None else self.match.fields(name, image)
                 found = np.stack([prepare(each) for each in fields])
-            except ImageError as problem:
-                return f"{path}: {problem}"
             except (InputError, OSError) as error:
                 return str(error)
             if seen is not None:

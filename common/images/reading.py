@@ -159,8 +159,30 @@ def read(path: str | Path) -> np.ndarray:
     A PNG is verified to the last bit by its checksums. The others carry none: a cut file and
     broken structure are found, a bit flipped among the pixels is not always.
     """
+    return read_with_bytes(path)[0]
+
+
+def read_with_bytes(path: str | Path) -> tuple[np.ndarray, bytes]:
+    """Read an image as `read` does, and give what its file holds, too.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    image : ndarray
+        RGB, shape (H, W, 3), uint8.
+    data : bytes
+
+    Raises
+    ------
+    InputError
+        As `read`.
+    """
     try:
-        return decode(load(path)[0], Path(path).suffix)
+        data, _ = load(path)
+        return decode(data, Path(path).suffix), data
     except ImageError as problem:
         raise InputError(f"{path}: {problem}") from None
 

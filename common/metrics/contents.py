@@ -22,7 +22,7 @@ from common.metrics.bootstrap import intervals_of, values_of
 from common.metrics.catalogue import class_scores
 from common.metrics.counts import confusion_matrix, one_vs_rest
 from common.metrics.ground import ground_of
-from common.metrics.groups import by_number, known, slide_folders, without_name
+from common.metrics.groups import by_number, half_known, known, slide_folders, without_name
 from common.metrics.intervals import REPLICATES
 from common.metrics.probabilities import above_half, auc_of
 from common.metrics.score import Counts, Images
@@ -203,8 +203,7 @@ def _section(
         "n": len(labels),
         "correct": int(images.correct.sum()),
         "n_patients": None if cases is None else ground.total,
-        # Of all images it goes without saying.
-        **({"n_without_patient": int(nameless.sum())} if 0 < nameless.sum() < len(labels) else {}),
+        **half_known(nameless),
         "accuracy": float(values["accuracy"]),
         "accuracy_ci": None if ends is None else list(ends),
         "ci_unit": ground.unit,

@@ -31,6 +31,23 @@ def known(values: Any) -> np.ndarray | None:
     return None if not given.size or without_name(given).any() else given.astype(str)
 
 
+def half_known(nameless: np.ndarray) -> dict[str, int]:
+    """Count the images without a patient where others have one, as metrics.json keeps it.
+
+    Parameters
+    ----------
+    nameless : bool array (n,)
+        From `without_name`.
+
+    Returns
+    -------
+    dict
+        `n_without_patient`; empty where all or none have a patient, which goes without saying.
+    """
+    unknown = int(nameless.sum())
+    return {"n_without_patient": unknown} if 0 < unknown < len(nameless) else {}
+
+
 def without_name(values: Any) -> np.ndarray:
     """Say which images have no patient, magnification or other name.
 

@@ -10,7 +10,7 @@ import numpy as np
 from common.errors import InputError
 from common.metrics import shown
 from common.metrics.arguments import columns, whole
-from common.metrics.groups import known, without_name
+from common.metrics.groups import half_known, known, without_name
 from common.metrics.intervals import REPLICATES, percentile_interval, resample
 from common.metrics.jackknife import MOST_UNITS, jackknife_interval, without_each
 from common.predictions import COLUMNS, classes_of, column, correct, of_part
@@ -84,7 +84,7 @@ def compare(
     replicates, seed = whole(replicates, 1, "replicates"), whole(seed, 0, "seed")
     a, b = _paired(predictions_a, predictions_b, part)
     right_a, right_b = correct(a), correct(b)
-    cases, nameless = known(a["case"].to_numpy()), without_name(a["case"].to_numpy())
+    cases = known(a["case"].to_numpy())
     n_patients = None if cases is None else len(np.unique(cases))
     difference = right_a.astype(int) - right_b.astype(int)
     interval = difference_interval(difference, cases, replicates=replicates, seed=seed)
@@ -92,7 +92,7 @@ def compare(
     return {
         "n": len(a),
         "n_patients": n_patients,
-        **({"n_without_patient": int(nameless.sum())} if 0 < nameless.sum() < len(a) else {}),
+        **half_known(without_name(a["case"].to_numpy())),
         "accuracy_a": float(right_a.mean()),
         "accuracy_b": float(right_b.mean()),
         "difference": float(difference.mean()),
